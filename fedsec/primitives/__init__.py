@@ -1,0 +1,1 @@
+"""Cryptographic building blocks: pure functions of their arguments and of the randomness passed in."""

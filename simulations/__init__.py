@@ -1,0 +1,1 @@
+"""The Flower app, its datasets and models, and the experiments."""
