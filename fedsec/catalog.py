@@ -1,0 +1,125 @@
+"""A name, an entry point or a file -> a strategy.
+
+A strategy is a file that defines one concrete SecureSum; its name is the file's. Three places are searched: the
+package `fedsec.strategies`, installed entry points of the group `fedsec.strategies`, and files that were named on the
+command line or in the environment of this machine (FEDSEC_STRATEGY_FILES). A message can only name a strategy: code
+is never fetched, and no path is taken from the other side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fedsec.errors import ConfigurationError, unknown
+from fedsec.protocol import SecureSum
+
+GROUP = "fedsec.strategies"
+FILES_VARIABLE = "FEDSEC_STRATEGY_FILES"
+"""Paths of strategy files that this machine allows, joined by os.pathsep."""
+
+Strategy = type[SecureSum[Any, Any]]
+
+
+def strategy(name: str) -> Strategy:
+    """The strategy of that name or in that file; raises ConfigurationError with the choices, or why it fails to load."""
+    if name.endswith(".py"):
+        return _from_file(Path(name))
+    found = _loaders()
+    if name not in found:
+        raise unknown("strategy", name, found)
+    try:
+        return found[name]()
+    except ImportError as error:
+        raise ConfigurationError(f"strategy {name!r} cannot be imported: {error}") from error
+
+
+def build(name: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]:
+    """The strategy of that name, with these parameters; raises ConfigurationError on one it does not take."""
+    kind = strategy(name)
+    known = set(inspect.signature(kind).parameters)
+    for parameter in parameters:
+        if parameter not in known:
+            raise unknown(f"parameter of strategy {name!r}", parameter, known)
+    return kind(**parameters)
+
+
+def names() -> list[str]:
+    """Every strategy that can be named here, sorted."""
+    return sorted(_loaders())
+
+
+def _loaders() -> dict[str, Callable[[], Strategy]]:
+    """Built-in files first: a plug-in cannot take a built-in's name."""
+    package = importlib.import_module("fedsec.strategies")
+    found: dict[str, Callable[[], Strategy]] = {
+        module.name: lambda name=module.name: _only(importlib.import_module(f"fedsec.strategies.{name}"))
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.name.startswith("_")
+    }
+    for point in importlib.metadata.entry_points(group=GROUP):
+        found.setdefault(point.name, lambda point=point: _from_entry_point(point))
+    for text in os.environ.get(FILES_VARIABLE, "").split(os.pathsep):
+        if text:
+            found.setdefault(Path(text).stem, lambda path=text: _from_file(Path(path)))
+    return found
+
+
+def _from_entry_point(point: importlib.metadata.EntryPoint) -> Strategy:
+    loaded = point.load()
+    kind = _only(loaded) if isinstance(loaded, ModuleType) else loaded
+    if not (isinstance(kind, type) and issubclass(kind, SecureSum)):
+        raise ConfigurationError(f"entry point {point.name!r} is {loaded!r}; a SecureSum was expected")
+    return kind
+
+
+def _from_file(path: Path) -> Strategy:
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise ConfigurationError(f"strategy file {path} does not exist")
+    built_in = [module.name for module in pkgutil.iter_modules(importlib.import_module("fedsec.strategies").__path__)]
+    if path.parent == Path(importlib.import_module("fedsec.strategies").__path__[0]).resolve():
+        return strategy(path.stem)
+    if path.stem in built_in:
+        raise ConfigurationError(f"strategy file {path}: {path.stem!r} is a built-in strategy; rename the file")
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    name = f"fedsec_strategy_files.{digest}.{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ConfigurationError(f"strategy file {path} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise ConfigurationError(f"strategy file {path} cannot be loaded: {type(error).__name__}: {error}") from error
+    return _only(sys.modules[name])
+
+
+def _only(module: ModuleType) -> Strategy:
+    """The one concrete SecureSum that a module defines."""
+    defined = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, SecureSum)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
+    ]
+    if len(defined) != 1:
+        raise ConfigurationError(
+            f"{getattr(module, '__file__', module.__name__)} defines {len(defined)} strategies; one SecureSum was expected"
+        )
+    return defined[0]

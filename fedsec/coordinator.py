@@ -1,0 +1,241 @@
+"""The server's side of a federation: epochs, sessions, and what it accepts as an answer.
+
+A transport moves bytes and nothing else: it is an `Exchange`. Whatever comes back is checked here, and an answer
+that does not hold counts as a dropout, with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fedsec import codec, envelope
+from fedsec.encoding import prove_headroom
+from fedsec.envelope import NO_HASH, SETUP, Adopt, Adopted, Enrol, Enrolled, Header, Member, Session, Terms
+from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
+from fedsec.mean import Layout, MeanSpec
+from fedsec.primitives.randomness import Random
+from fedsec.primitives.signing import SigningKey
+from fedsec.protocol import SERVER, Deliver, Flow, Message, PartyId, Replies, Requests, Result, SecureSum, Sum, run
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One exchange: what it belongs to, and whether it asks for inputs (and so must bring the model)."""
+
+    stage: str
+    round: int
+    name: str
+    asks_input: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A party's answer that it does not answer: the error's class, and its text where that tells nothing of data."""
+
+    reason: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Refusal:
+        """What may be told of an error that was raised at a party."""
+        kind = type(error).__name__
+        safe = isinstance(error, FedsecError) and not error.speaks_of_data
+        return cls(f"{kind}: {error}" if safe else kind)
+
+
+Exchange = Callable[[Phase, Mapping[PartyId, bytes]], Iterable[tuple[PartyId, "bytes | Refusal"]]]
+"""The whole transport interface: requests out, whatever answers came back, in any order and number."""
+
+
+@dataclass(frozen=True)
+class Total:
+    """One secure sum, the layout of its coordinates, and what went wrong with whom on the way."""
+
+    sum: Sum
+    layout: Layout | None
+    incidents: tuple[tuple[str, PartyId, str], ...]
+
+
+class Coordinator:
+    """Leads the parties behind an exchange through epochs and rounds.
+
+    `pins` are the identities that may join; without them the first identity that answers is believed (simulation).
+    """
+
+    def __init__(
+        self,
+        protocol: SecureSum[Any, Any],
+        exchange: Exchange,
+        *,
+        mean: MeanSpec | None = None,
+        run_id: int = 0,
+        identity: SigningKey | None = None,
+        pins: Collection[bytes] = (),
+        rng: Random = os.urandom,
+    ) -> None:
+        self.protocol, self._exchange, self._rng = protocol, exchange, rng
+        self.terms = Terms(protocol.name, json.dumps(protocol.parameters(), sort_keys=True), mean or MeanSpec())
+        self._run = run_id.to_bytes(8, "big", signed=run_id < 0)
+        self._identity = identity or SigningKey.generate(rng)
+        self._pins = frozenset(pins)
+        self.epoch = self._counter = 0
+        self.roster: dict[PartyId, Member] = {}
+        self._public: Any = None
+
+    @property
+    def identity(self) -> bytes:
+        """The server's Ed25519 public key, for parties to pin."""
+        return self._identity.public
+
+    def enrol(self, parties: Collection[PartyId]) -> None:
+        """Found a new epoch with those of `parties` who join, and run the protocol's set-up.
+
+        Raises ConfigurationError or HeadroomError where the protocol cannot serve them, TooFewParties where too few join.
+        """
+        self.protocol.check(parties)
+        prove_headroom(self.protocol.value_bits, len(parties), self.protocol.capacity(parties))
+        self.epoch, self.roster = self.epoch + 1, {}
+        asked = sorted(parties)
+        session = self._session(SETUP, asked, NO_HASH)
+        channel = _Channel(self, session, round_number=0)
+        replies = channel.deliver({party: Enrol(self.identity, self.terms) for party in asked})
+        members = {party: reply.member for party, reply in replies.items() if isinstance(reply, Enrolled)}
+        if len(members) < self.protocol.floor:
+            raise TooFewParties("Enrol", self.protocol.floor, members, asked).because(channel.reasons())
+        self.protocol.check(members)
+        self.roster = members
+        session = self._session(SETUP, sorted(members), NO_HASH)
+        channel = _Channel(self, session, round_number=0)
+        adopted = channel.deliver({party: Adopt(members) for party in members})
+        stayed = {party for party, reply in adopted.items() if isinstance(reply, Adopted)}
+        if len(stayed) < self.protocol.floor:
+            raise TooFewParties("Adopt", self.protocol.floor, stayed, members).because(channel.reasons())
+        if len(stayed) < len(members):
+            return self.enrol(stayed)
+        self._public = channel.run(self.protocol.setup(sorted(members)))
+
+    def aggregate(
+        self, cohort: Collection[PartyId], *, stage: str = "train", round_number: int = 0, model: bytes = NO_HASH
+    ) -> Total:
+        """One secure sum over `cohort`; a round that fails is burnt, and the next one has fresh keys and masks."""
+        cohort = sorted(cohort)
+        if not set(cohort) <= set(self.roster):
+            raise ConfigurationError(f"parties {sorted(set(cohort) - set(self.roster))} are not enrolled")
+        self.protocol.check(cohort)
+        prove_headroom(self.protocol.value_bits, len(cohort), self.protocol.capacity(cohort))
+        channel = _Channel(self, self._session(stage, cohort, model), round_number)
+        result = channel.run(self.protocol.aggregate(cohort, self._public))
+        if not result.included <= set(cohort) or len(result.included) < self.protocol.floor:
+            raise TooFewParties("release", self.protocol.floor, result.included, cohort).because(channel.reasons())
+        return Total(result, channel.layout_of(result.included), tuple(channel.incidents))
+
+    def _session(self, stage: str, cohort: Collection[PartyId], model: bytes) -> Session:
+        self._counter += 1
+        return Session(
+            run=self._run, counter=self._counter, nonce=self._rng(16), epoch=self.epoch, stage=stage,
+            cohort=tuple(cohort), roster=envelope.roster_hash(self.roster) if self.roster else NO_HASH,
+            model=model, terms=self.terms.digest,
+        )  # fmt: skip
+
+    def join(self, party: PartyId, member: Member) -> None:
+        """Raise FedsecError unless `member` joined as `party`, under a pinned identity where there are pins."""
+        member.check(party, self.epoch, self.terms.digest)
+        if self._pins and member.identity not in self._pins:
+            raise ConfigurationError("its identity is not pinned at the server")
+
+
+class _Channel:
+    """One session as the server sees it: typed requests in, checked replies out."""
+
+    def __init__(self, coordinator: Coordinator, session: Session, round_number: int) -> None:
+        self._lead, self._session, self._round = coordinator, session, round_number
+        self.incidents: list[tuple[str, PartyId, str]] = []
+        self._layouts: dict[PartyId, bytes] = {}
+
+    def run(self, flow: Flow[Result]) -> Result:
+        deliver: Deliver = self.deliver
+        try:
+            return run(flow, deliver)
+        except TooFewParties as error:
+            raise error.because(self.reasons()) from None
+
+    def reasons(self) -> dict[PartyId, str]:
+        """What is known of each party that gave no usable answer."""
+        return {party: f"{phase}: {reason}" for phase, party, reason in self.incidents}
+
+    def layout_of(self, parties: Iterable[PartyId]) -> Layout | None:
+        """The one layout that all of `parties` sent; raises BadMessage where two differ."""
+        layouts = {self._layouts.get(party, b"") for party in parties}
+        if len(layouts) > 1:
+            by_layout: dict[bytes, list[PartyId]] = {}
+            for party in sorted(parties):
+                by_layout.setdefault(self._layouts.get(party, b""), []).append(party)
+            raise BadMessage(f"the parties' contributions have different layouts: {list(by_layout.values())}")
+        layout = layouts.pop()
+        return codec.decode(layout, Layout) if layout else None
+
+    def deliver(self, requests: Requests) -> Replies:
+        """Sign and send one phase's requests; verify, decode and return the answers that hold."""
+        if not requests:
+            return {}
+        tag = next(iter(requests.values())).tag
+        written: dict[int, bytes] = {}
+        outgoing = {}
+        for party, request in requests.items():
+            if request.tag != tag:
+                raise BadMessage(f"one phase carries {tag} and {request.tag}")
+            if id(request) not in written:
+                written[id(request)] = codec.encode(request)
+            header = Header(self._session, tag, SERVER, party)
+            outgoing[party] = envelope.write(header, written[id(request)], self._lead._identity)
+        asks_input = self._session.stage != SETUP and tag == self._lead.protocol.input_phase.tag
+        phase = Phase(self._session.stage, self._round, tag.rpartition(".")[2], asks_input)
+        return self._sift(phase, tag, requests, self._lead._exchange(phase, outgoing))
+
+    def _sift(
+        self, phase: Phase, tag: str, requests: Requests, answers: Iterable[tuple[PartyId, bytes | Refusal]]
+    ) -> Replies:
+        accepted: dict[PartyId, bytes] = {}
+        replies: dict[PartyId, Message] = {}
+        two_faced: set[PartyId] = set()
+        for party, answer in answers:
+            if isinstance(answer, Refusal):
+                self.incidents.append((phase.name, party, answer.reason))
+            elif accepted.get(party) != answer:
+                try:
+                    reply, layout = self._accept(party, tag, requests, answer)
+                except FedsecError as error:
+                    self.incidents.append((phase.name, party, f"{type(error).__name__}: {error}"))
+                    continue
+                if party in accepted:
+                    two_faced.add(party)
+                    self.incidents.append((phase.name, party, "equivocation: two different signed answers"))
+                accepted[party], replies[party] = answer, reply
+                if phase.asks_input:
+                    self._layouts[party] = layout
+        for party in set(requests) - set(replies) - {party for name, party, _ in self.incidents if name == phase.name}:
+            self.incidents.append((phase.name, party, "no answer in time"))
+        return {party: reply for party, reply in replies.items() if party not in two_faced}
+
+    def _accept(self, party: PartyId, tag: str, requests: Requests, answer: bytes) -> tuple[Message, bytes]:
+        """A reply's message and layout, if it is what `party` signed in answer to this very request."""
+        if party not in requests:
+            raise BadMessage(f"party {party} was not asked")
+        received = envelope.read(answer)
+        header = received.header
+        reply = codec.decode(received.body, Message)
+        if isinstance(reply, Enrolled):
+            received.check(reply.member.identity)
+            self._lead.join(party, reply.member)
+        else:
+            received.check(self._lead.roster[party].identity)
+        expected = replace(header, session=self._session, phase=tag, sender=party, receiver=SERVER)
+        if header != expected:
+            raise BadMessage(
+                f"a stale or misdirected answer: phase {header.phase} of session {header.session.counter} "
+                f"from party {header.sender}; phase {tag} of session {self._session.counter} was expected"
+            )
+        return reply, header.layout

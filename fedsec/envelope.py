@@ -1,0 +1,155 @@
+"""What surrounds a message on the wire: a header that binds it to its session, and a signature over both.
+
+Every message is signed over (session, epoch, phase, sender, receiver, roster hash, model hash, configuration hash,
+H(body)); the session's binding is also the associated data of whatever parties seal to each other.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fedsec import codec
+from fedsec.errors import BadMessage
+from fedsec.mean import MeanSpec
+from fedsec.primitives.signing import SigningKey, verify
+from fedsec.protocol import Exposure, Message, PartyId
+
+VERSION = 1
+NO_HASH = bytes(32)
+SETUP = "setup"
+"""The stage of sessions that found an epoch; the others are named by what they sum (train, evaluate)."""
+
+
+@dataclass(frozen=True)
+class Session(Message):
+    """One run of a protocol. `cohort` are the round's contributors; the hashes are SHA-256."""
+
+    run: Annotated[bytes, Exposure.FRESH]
+    counter: Annotated[int, Exposure.PUBLIC]
+    nonce: Annotated[bytes, Exposure.FRESH]
+    epoch: Annotated[int, Exposure.PUBLIC]
+    stage: Annotated[str, Exposure.PUBLIC]
+    cohort: Annotated[tuple[int, ...], Exposure.PUBLIC]
+    roster: Annotated[bytes, Exposure.FRESH]
+    model: Annotated[bytes, Exposure.PUBLIC]
+    terms: Annotated[bytes, Exposure.PUBLIC]
+
+    @functools.cached_property
+    def binding(self) -> bytes:
+        """SHA-256 over every field: what signatures, seals and derived keys of this session are bound to."""
+        return hashlib.sha256(b"fedsec session" + codec.encode(self)).digest()
+
+
+@dataclass(frozen=True)
+class Header(Message):
+    """Where a message belongs. `phase` is the request's tag, in the reply too; `cpu` seconds are the party's."""
+
+    session: Session
+    phase: Annotated[str, Exposure.PUBLIC]
+    sender: Annotated[int, Exposure.PUBLIC]
+    receiver: Annotated[int, Exposure.PUBLIC]
+    layout: Annotated[bytes, Exposure.PUBLIC] = b""
+    cpu: Annotated[float, Exposure.METERING] = 0.0
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A header and a message as received, not yet believed: call `check` with the sender's key."""
+
+    header: Header
+    head: bytes
+    body: bytes
+    signature: bytes
+
+    def check(self, identity: bytes) -> None:
+        """Raise AuthenticationError unless the owner of `identity` signed header and body."""
+        verify(identity, self.signature, _digest(self.head, self.body))
+
+
+def write(header: Header, body: bytes, key: SigningKey) -> bytes:
+    """The bytes of a signed message; `body` is an encoded message."""
+    head = codec.encode(header)
+    return codec.pack([VERSION, head, body, key.sign(_digest(head, body))])
+
+
+def read(data: bytes) -> Envelope:
+    """Take a received envelope apart; raises BadMessage on a wrong form or version."""
+    version, head, body, signature = codec.unpack(data, 4)
+    if version != VERSION:
+        raise BadMessage(f"envelope version {version!r}; this release reads version {VERSION}")
+    if not (isinstance(head, bytes) and isinstance(body, bytes) and isinstance(signature, bytes)):
+        raise BadMessage("an envelope holds three byte strings: header, body and signature")
+    return Envelope(codec.decode(head, Header, limit=1 << 20), head, body, signature)
+
+
+def _digest(head: bytes, body: bytes) -> bytes:
+    return b"fedsec envelope" + hashlib.sha256(head).digest() + hashlib.sha256(body).digest()
+
+
+@dataclass(frozen=True)
+class Terms(Message):
+    """What the federation agreed on: the strategy, its parameters (JSON) and how updates become integers."""
+
+    strategy: Annotated[str, Exposure.PUBLIC]
+    parameters: Annotated[str, Exposure.PUBLIC]
+    mean: MeanSpec
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the terms: the configuration hash."""
+        return hashlib.sha256(b"fedsec terms" + codec.encode(self)).digest()
+
+
+@dataclass(frozen=True)
+class Member(Message):
+    """One party on the roster: its Ed25519 identity, and the X25519 key of this epoch under its signature."""
+
+    identity: Annotated[bytes, Exposure.FRESH]
+    agreement: Annotated[bytes, Exposure.FRESH]
+    signature: Annotated[bytes, Exposure.FRESH]
+
+    @staticmethod
+    def statement(party: PartyId, epoch: int, terms: bytes, agreement: bytes) -> bytes:
+        """What a member signs when it joins."""
+        return b"fedsec member" + codec.pack([party, epoch, terms, agreement])
+
+    def check(self, party: PartyId, epoch: int, terms: bytes) -> None:
+        """Raise AuthenticationError unless this member itself joined as `party`."""
+        verify(self.identity, self.signature, self.statement(party, epoch, terms, self.agreement))
+
+
+@dataclass(frozen=True)
+class Enrol(Message):
+    """Set-up, first exchange: the server offers terms, and a party answers with its keys."""
+
+    server: Annotated[bytes, Exposure.FRESH]
+    terms: Terms
+
+
+@dataclass(frozen=True)
+class Enrolled(Message):
+    """A party joins."""
+
+    member: Member
+
+
+@dataclass(frozen=True)
+class Adopt(Message):
+    """Set-up, second exchange: the roster, which each party checks and keeps for the epoch."""
+
+    roster: Mapping[int, Member]
+
+
+@dataclass(frozen=True)
+class Adopted(Message):
+    """A party keeps the roster."""
+
+
+def roster_hash(roster: Mapping[PartyId, Member]) -> bytes:
+    """SHA-256 over party ids and keys, in order."""
+    rows = [[party, member.identity, member.agreement] for party, member in sorted(roster.items())]
+    return hashlib.sha256(b"fedsec roster" + codec.pack(rows)).digest()

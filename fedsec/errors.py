@@ -1,0 +1,84 @@
+"""One exception family, in the words of the user: what was expected, what came, from whom, and what to do.
+
+Whether an error's text may leave the party that raised it is a property of its class. A text about a party's own
+data never does: the server is told the class alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+
+class FedsecError(Exception):
+    """Base of every error that fedsec raises on purpose."""
+
+    speaks_of_data: ClassVar[bool] = False
+    """True where the text may tell about a party's private data, so that only the class name may be sent."""
+
+
+class ConfigurationError(FedsecError):
+    """An option, name, threshold or parameter that cannot work."""
+
+
+class HeadroomError(ConfigurationError):
+    """The integer sum would not be exact: too few bits for these values and parties."""
+
+
+class DataError(FedsecError):
+    """A hospital's data, update or metric is not usable."""
+
+    speaks_of_data = True
+
+
+class BadMessage(FedsecError):
+    """A received value has the wrong form, type, range or size."""
+
+
+class AuthenticationError(FedsecError):
+    """A signature, a sealed envelope or an identity does not hold."""
+
+
+class Stale(FedsecError):
+    """A message from another session, epoch or run, or one that was already answered."""
+
+
+class PolicyError(FedsecError):
+    """The request asks for something that this party does not allow."""
+
+
+class OutOfPhase(FedsecError):
+    """A request that the protocol does not allow at this point."""
+
+
+class RunFailed(FedsecError):
+    """A whole run ended without a result."""
+
+
+class TooFewParties(FedsecError):
+    """Fewer parties answered a phase than the protocol needs."""
+
+    def __init__(self, phase: str, needed: int, answered: Iterable[int], asked: Iterable[int]) -> None:
+        self.phase, self.needed = phase, needed
+        self.answered, self.asked = frozenset(answered), frozenset(asked)
+        silent = sorted(self.asked - self.answered)
+        super().__init__(
+            f"phase {phase}: {len(self.answered)} of {len(self.asked)} parties answered and {needed} are needed; "
+            f"no usable answer from {', '.join(map(str, silent)) or 'nobody'}"
+        )
+
+    def because(self, reasons: Mapping[int, str]) -> TooFewParties:
+        """The same error, its text completed with why parties gave no usable answer."""
+        if reasons:
+            told = "; ".join(f"party {party}: {reason}" for party, reason in sorted(reasons.items()))
+            self.args = (f"{self.args[0]} ({told})",)
+        return self
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> ConfigurationError:
+    """The error for a name that is not among `choices`, with the nearest one."""
+    known = sorted(choices)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return ConfigurationError(f"unknown {kind} {name!r}{hint} (choose from {', '.join(known)})")

@@ -1,0 +1,188 @@
+"""The in-process transport: parties are called directly, with scripted faults.
+
+Each party's state passes through the codec after every step, as it does under Flower, and faults are exact: which
+party, which phase, which round, what happens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fedsec import codec, mean
+from fedsec.coordinator import Coordinator, Phase, Refusal, Total
+from fedsec.envelope import NO_HASH, Session, Terms
+from fedsec.errors import ConfigurationError, DataError, FedsecError
+from fedsec.metering import Ledger, metered
+from fedsec.party import Party, PartyState, Policy
+from fedsec.primitives.randomness import Random
+from fedsec.protocol import PartyId, SecureSum, Vector
+
+Kind = Literal["drop", "lose", "delay", "duplicate", "repeat", "corrupt-request", "corrupt-reply", "replay"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong.
+
+    drop: the request never arrives · lose: the reply never arrives · delay: it arrives in the next exchange ·
+    duplicate: it arrives twice · repeat: the request arrives twice · corrupt-*: the bit `bit` is flipped ·
+    replay: the reply of the party's previous exchange arrives instead. `round` None means every round.
+    """
+
+    kind: Kind
+    phase: str
+    party: PartyId
+    round: int | None = None
+    bit: int = 12_345
+
+    def strikes(self, phase: Phase, party: PartyId) -> bool:
+        """Whether this fault concerns `party` in `phase`."""
+        return (self.phase, self.party) == (phase.name, party) and self.round in (None, phase.round)
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one client contributes to a mean: trained arrays, metrics (means over its examples), number of examples."""
+
+    arrays: mean.Arrays
+    metrics: mean.Metrics
+    weight: float
+
+
+Tap = Callable[[Phase, PartyId, bytes, "bytes | Refusal | None"], None]
+"""Sees each request and its answer, at the party."""
+
+
+@dataclass
+class LocalFederation:
+    """A whole federation in one process.
+
+    >>> from fedsec.catalog import strategy
+    >>> federation = LocalFederation(strategy("shamir")(), hospitals=3)
+    >>> federation.sum({1: [1, 2], 2: [10, 20], 3: [100, 200]}).sum.vector
+    array([111, 222], dtype=uint64)
+    """
+
+    protocol: SecureSum[Any, Any]
+    hospitals: int = 5
+    spec: mean.MeanSpec = field(default_factory=mean.MeanSpec)
+    faults: Sequence[Fault] = ()
+    policy: Policy = field(default_factory=lambda: Policy(simulation=True))
+    ledger: Ledger = field(default_factory=Ledger)
+    tap: Tap | None = None
+    rng: Random = os.urandom
+
+    def __post_init__(self) -> None:
+        if self.hospitals < 1:
+            raise ConfigurationError(f"hospitals is {self.hospitals}; it must be at least 1")
+        parties = range(1, self.hospitals + 1)
+        self.states = {party: self._fresh() for party in parties}
+        self.coordinator = Coordinator(self.protocol, metered(self.exchange, self.ledger), mean=self.spec, rng=self.rng)
+        self.round = 0
+        self._inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]] = {}
+        self._late: list[tuple[PartyId, bytes | Refusal]] = []
+        self._previous: dict[PartyId, bytes | Refusal] = {}
+
+    def _fresh(self) -> bytes:
+        return codec.encode(Party.fresh(self.policy, self.build, self.rng).state)
+
+    def build(self, strategy: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]:
+        """The strategy of this federation, with the parameters that the server names."""
+        if strategy != self.protocol.name:
+            raise ConfigurationError(f"strategy {strategy!r} is not {self.protocol.name!r}")
+        return type(self.protocol)(**parameters)
+
+    def enrol(self) -> None:
+        """Found an epoch with all hospitals."""
+        self.coordinator.enrol(sorted(self.states))
+
+    def sum(self, inputs: Mapping[PartyId, ArrayLike]) -> Total:
+        """The sum of non-negative integer vectors below 2**value_bits, one for each contributor."""
+        vectors = {party: self._checked(party, vector) for party, vector in inputs.items()}
+        return self._aggregate({party: lambda v=vector: (v, b"") for party, vector in vectors.items()}, "train")
+
+    def mean(self, updates: Mapping[PartyId, Update], reference: mean.Arrays, stage: str = "train") -> mean.Mean:
+        """The weighted mean of updates to the model `reference` (empty for evaluation)."""
+        total = self._aggregate({party: self._encoder(update, reference) for party, update in updates.items()}, stage)
+        if total.layout is None:
+            raise DataError("no contributor said what its coordinates are")
+        return mean.decode(total.sum, total.layout, reference, self.spec, self.protocol.value_bits)
+
+    def _encoder(self, update: Update, reference: mean.Arrays) -> Callable[[], tuple[Vector, bytes]]:
+        def contribute() -> tuple[Vector, bytes]:
+            bits = self.protocol.value_bits
+            vector, layout = mean.encode(update.arrays, reference, update.metrics, update.weight, self.spec, bits)
+            return vector, codec.encode(layout)
+
+        return contribute
+
+    def _aggregate(self, inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]], stage: str) -> Total:
+        if not self.coordinator.roster:
+            self.enrol()
+        self.round, self._inputs = self.round + 1, inputs
+        return self.coordinator.aggregate(sorted(inputs), stage=stage, round_number=self.round, model=NO_HASH)
+
+    def _checked(self, party: PartyId, vector: ArrayLike) -> Vector:
+        array = np.asarray(vector)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise DataError(f"party {party}'s input must be a one-dimensional vector of integers")
+        if array.size and (array.min() < 0 or int(array.max()) >> self.protocol.value_bits):
+            raise DataError(f"party {party}'s input must lie in 0..2**{self.protocol.value_bits} - 1")
+        return array.astype(np.uint64)
+
+    def ask(self, party: PartyId, request: bytes) -> bytes | Refusal:
+        """One request at one party, as any transport would hand it over."""
+        state = codec.decode(self.states[party], PartyState)
+        actor = Party(state, self.policy, self.build, self.rng)
+        try:
+            return actor.respond(request, lambda terms, session: self._contribute(party, terms, session))
+        except FedsecError as error:
+            return Refusal.of(error)
+        finally:
+            self.states[party] = codec.encode(actor.state)
+
+    def _contribute(self, party: PartyId, terms: Terms, session: Session) -> tuple[Vector, bytes]:
+        return self._inputs[party]()
+
+    def exchange(
+        self, phase: Phase, requests: Mapping[PartyId, bytes]
+    ) -> Iterable[tuple[PartyId, bytes | Refusal]]:
+        """The transport, with the faults that strike this phase."""
+        answers, self._late = self._late, []
+        for party, request in requests.items():
+            kinds = {fault.kind: fault for fault in self.faults if fault.strikes(phase, party)}
+            if "drop" in kinds:
+                self._note(phase, party, request, None)
+                continue
+            if "corrupt-request" in kinds:
+                request = flip(request, kinds["corrupt-request"].bit)
+            answer = self.ask(party, request)
+            self._note(phase, party, request, answer)
+            if "repeat" in kinds:
+                answers.append((party, self.ask(party, request)))
+            if "corrupt-reply" in kinds and isinstance(answer, bytes):
+                answer = flip(answer, kinds["corrupt-reply"].bit)
+            if "delay" in kinds:
+                self._late.append((party, answer))
+            elif "replay" in kinds and party in self._previous:
+                answers.append((party, self._previous[party]))
+            elif "lose" not in kinds:
+                answers += [(party, answer)] * (2 if "duplicate" in kinds else 1)
+            self._previous[party] = answer
+        return answers
+
+    def _note(self, phase: Phase, party: PartyId, request: bytes, answer: bytes | Refusal | None) -> None:
+        if self.tap is not None:
+            self.tap(phase, party, request, answer)
+
+
+def flip(data: bytes, bit: int) -> bytes:
+    """`data` with one bit flipped; `bit` wraps around."""
+    index, place = divmod(bit % (8 * len(data)), 8)
+    return data[:index] + bytes([data[index] ^ (1 << place)]) + data[index + 1 :]

@@ -1,0 +1,211 @@
+"""The weighted mean of named arrays and metrics over any SecureSum.
+
+A client's arrays travel as the clipped difference to the global model. Its number of examples, the number of its
+clipped coordinates and all its metrics are further coordinates of the same sum, so nothing is sent beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec.encoding import FixedPoint, from_limbs, to_limbs
+from fedsec.errors import BadMessage, ConfigurationError, DataError
+from fedsec.protocol import Exposure, Message, Sum, Vector
+
+Arrays = Mapping[str, NDArray[Any]]
+Metrics = Mapping[str, float | Sequence[float]]
+
+METRIC_STEPS = 1 << 52
+"""A metric is rounded to its range / 2**52 and multiplied by the integer weight: weighted sums are exact from there."""
+COUNT_BITS = 40
+"""Bits for the number of clipped coordinates."""
+
+
+@dataclass(frozen=True)
+class MeanSpec(Message):
+    """How updates become integers: the same for all parties, public, and independent of anybody's data.
+
+    clip            largest absolute change of a coordinate in one round; beyond it, coordinates are clipped
+    largest_weight  largest number of examples at one client
+    metric_range    what a metric may be where `ranges` does not say
+    ranges          what single metrics may be, by key
+    weight_key      the metric that holds the number of examples
+    """
+
+    clip: Annotated[float, Exposure.PUBLIC] = 4.0
+    largest_weight: Annotated[int, Exposure.PUBLIC] = 10_000
+    metric_range: Annotated[tuple[float, float], Exposure.PUBLIC] = (-1e6, 1e6)
+    ranges: Annotated[Mapping[str, tuple[float, float]], Exposure.PUBLIC] = field(default_factory=dict)
+    weight_key: Annotated[str, Exposure.PUBLIC] = "num-examples"
+
+    def __post_init__(self) -> None:
+        FixedPoint(2, self.clip)
+        if not 1 <= self.largest_weight < 1 << 40:
+            raise ConfigurationError(f"largest_weight is {self.largest_weight}; it must lie between 1 and 2**40 - 1")
+        for key, (low, high) in {"(default)": self.metric_range, **self.ranges}.items():
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ConfigurationError(f"the range of metric {key} is {low}..{high}; it must be finite and rising")
+
+    def range_of(self, key: str) -> tuple[float, float]:
+        """The declared range of a metric."""
+        return self.ranges.get(key, self.metric_range)
+
+
+@dataclass(frozen=True)
+class ArraySpec(Message):
+    """The name, shape and dtype of one array."""
+
+    name: Annotated[str, Exposure.PUBLIC]
+    shape: Annotated[tuple[int, ...], Exposure.PUBLIC]
+    dtype: Annotated[str, Exposure.PUBLIC]
+
+
+@dataclass(frozen=True)
+class Layout(Message):
+    """What the coordinates of a contribution stand for. In clear, and identical for all contributors of a round."""
+
+    arrays: tuple[ArraySpec, ...]
+    metrics: Annotated[Mapping[str, int], Exposure.PUBLIC]
+    """Number of values by key; 0 is a scalar."""
+
+    @property
+    def coordinates(self) -> int:
+        """How many array coordinates there are."""
+        return sum(math.prod(spec.shape) for spec in self.arrays)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A weighted mean. `clipped` is how many coordinates, of all contributors together, were clipped."""
+
+    arrays: dict[str, NDArray[Any]]
+    metrics: dict[str, float | list[float]]
+    weight: int
+    clipped: int
+    included: frozenset[int]
+
+
+def arrays_layout(arrays: Arrays) -> tuple[ArraySpec, ...]:
+    """The layout of a model; raises DataError on dtypes that have no mean."""
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise DataError(f"array {name!r} has dtype {array.dtype}; floating or integer numbers were expected")
+    return tuple(ArraySpec(name, tuple(map(int, array.shape)), array.dtype.str) for name, array in arrays.items())
+
+
+def encode(
+    arrays: Arrays, reference: Arrays, metrics: Metrics, weight: float, spec: MeanSpec, bits: int
+) -> tuple[Vector, Layout]:
+    """One client's contribution: a uint64 vector below 2**bits, and its layout.
+
+    `arrays` are what the client trained from `reference`, the global model; both may be empty (evaluation). Raises
+    DataError on NaN, infinities, shapes or dtypes other than the model's, a weight or metric out of range.
+    """
+    expected, got = arrays_layout(reference), arrays_layout(arrays)
+    if expected != got:
+        difference = next((pair for pair in zip(expected, got, strict=False) if pair[0] != pair[1]), None)
+        raise DataError(
+            f"the update has {len(got)} arrays and the model {len(expected)}"
+            if difference is None
+            else f"the update has array {_tell(difference[1])}; {_tell(difference[0])} was expected"
+        )
+    weight = _checked_weight(weight, spec)
+    layout = Layout(got, {key: len(value) if isinstance(value, Sequence) else 0 for key, value in metrics.items()})
+    point = FixedPoint(bits, spec.clip)
+    vector = np.empty(layout.coordinates + _scalar_limbs(layout, spec, bits), np.uint64)
+    clipped = start = 0
+    for name, array in arrays.items():
+        change = np.subtract(array, reference[name], dtype=np.float64).ravel()
+        if not (math.isfinite(float(change.sum())) or np.isfinite(change).all()):
+            _refuse_not_finite(name, array)
+        clipped += point.encode(change, weight / spec.largest_weight, vector[start : start + change.size])
+        start += change.size
+    scalars = to_limbs(weight, bits, _limbs(_weight_bits(spec), bits))
+    scalars += to_limbs(clipped, bits, _limbs(COUNT_BITS, bits))
+    for key in sorted(metrics):
+        value = metrics[key]
+        for item in value if isinstance(value, Sequence) else (value,):
+            scalars += to_limbs(_metric_steps(key, item, spec) * weight, bits, _limbs(_metric_bits(spec), bits))
+    vector[start:] = scalars
+    return vector, layout
+
+
+def decode(total: Sum, layout: Layout, reference: Arrays, spec: MeanSpec, bits: int) -> Mean:
+    """The weighted mean that a sum of contributions stands for; the model's arrays keep their dtypes."""
+    if total.vector.size != layout.coordinates + _scalar_limbs(layout, spec, bits):
+        raise BadMessage(f"the sum has {total.vector.size} coordinates, which its layout does not explain")
+    if layout.arrays != arrays_layout(reference):
+        raise BadMessage("the contributions' layout is not that of the model they were asked for")
+    scalars = iter(total.vector[layout.coordinates :].tolist())
+
+    def take(size: int) -> int:
+        return from_limbs([next(scalars) for _ in range(_limbs(size, bits))], bits)
+
+    weight, clipped = take(_weight_bits(spec)), take(COUNT_BITS)
+    if not 0 < weight <= len(total.included) * spec.largest_weight:
+        raise BadMessage(f"the total weight is {weight}; {len(total.included)} contributors were included")
+    point = FixedPoint(bits, spec.clip)
+    arrays: dict[str, NDArray[Any]] = {}
+    start = 0
+    for name, array in reference.items():
+        part = point.decode(total.vector[start : start + array.size], len(total.included))
+        mean = array + part.reshape(array.shape) * (spec.largest_weight / weight)
+        arrays[name] = (np.rint(mean) if array.dtype.kind in "iu" else mean).astype(array.dtype)
+        start += array.size
+    metrics: dict[str, float | list[float]] = {}
+    for key, length in sorted(layout.metrics.items()):
+        low, high = spec.range_of(key)
+        values = [low + take(_metric_bits(spec)) / weight / METRIC_STEPS * (high - low) for _ in range(length or 1)]
+        metrics[key] = values if length else values[0]
+    return Mean(arrays, metrics, weight, clipped, total.included)
+
+
+def _limbs(size: int, bits: int) -> int:
+    return -(-size // bits)
+
+
+def _weight_bits(spec: MeanSpec) -> int:
+    return spec.largest_weight.bit_length()
+
+
+def _metric_bits(spec: MeanSpec) -> int:
+    return METRIC_STEPS.bit_length() + _weight_bits(spec)
+
+
+def _scalar_limbs(layout: Layout, spec: MeanSpec, bits: int) -> int:
+    metrics = sum(length or 1 for length in layout.metrics.values())
+    return (
+        _limbs(_weight_bits(spec), bits) + _limbs(COUNT_BITS, bits) + metrics * _limbs(_metric_bits(spec), bits)
+    )
+
+
+def _checked_weight(weight: float, spec: MeanSpec) -> int:
+    if not (math.isfinite(weight) and weight == int(weight) and 1 <= weight <= spec.largest_weight):
+        raise DataError(
+            f"{spec.weight_key} is {weight}; it must be a whole number from 1 to {spec.largest_weight} (largest_weight)"
+        )
+    return int(weight)
+
+
+def _metric_steps(key: str, value: float, spec: MeanSpec) -> int:
+    low, high = spec.range_of(key)
+    if not low <= value <= high:
+        raise DataError(f"metric {key!r} is outside its declared range {low}..{high}")
+    return round((value - low) / (high - low) * METRIC_STEPS)
+
+
+def _refuse_not_finite(name: str, array: NDArray[Any]) -> None:
+    bad = np.argwhere(~np.isfinite(array))
+    if bad.size:
+        raise DataError(f"array {name!r} is not finite at {tuple(map(int, bad[0]))} ({len(bad)} such values)")
+    raise DataError(f"array {name!r}: the update's difference to the model is not finite")
+
+
+def _tell(spec: ArraySpec) -> str:
+    return f"{spec.name!r} of shape {spec.shape} and dtype {np.dtype(spec.dtype)}"

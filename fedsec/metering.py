@@ -1,0 +1,134 @@
+"""What a protocol costs, measured: bytes as encoded, CPU seconds at the parties and at the server, wall seconds.
+
+`metered(exchange, ledger)` is wrapped around a transport; protocols know nothing of it. Network time is a pure
+function of the rows and of a named profile.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from fedsec import envelope
+from fedsec.coordinator import Exchange, Phase, Refusal
+from fedsec.errors import BadMessage, ConfigurationError, unknown
+from fedsec.protocol import PartyId
+
+
+@dataclass(frozen=True)
+class Row:
+    """One phase as one role saw it. Bytes down go to the hospitals, bytes up come from them.
+
+    For the role `hospital` the figures are sums over the parties, and `cpu_seconds_max` is the slowest party's;
+    for `server`, `cpu_seconds` is the server's own thread between the previous exchange and the end of this one.
+    """
+
+    round: int
+    stage: str
+    phase: str
+    role: str
+    parties: int
+    replies: int
+    messages: int
+    bytes_down: int
+    bytes_up: int
+    bytes_down_max: int
+    bytes_up_max: int
+    cpu_seconds: float
+    cpu_seconds_max: float
+    wall_seconds: float
+
+
+@dataclass
+class Ledger:
+    """The rows of a run, in order; `watch` is called with each new one."""
+
+    rows: list[Row] = field(default_factory=list)
+    watch: Callable[[Row], None] | None = None
+
+    def add(self, row: Row) -> None:
+        """Append one row."""
+        self.rows.append(row)
+        if self.watch is not None:
+            self.watch(row)
+
+    def write(self, path: Path) -> None:
+        """Write all rows as CSV, whole or not at all."""
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [item.name for item in fields(Row)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in self.rows)
+        partial.replace(path)
+
+
+def metered(exchange: Exchange, ledger: Ledger) -> Exchange:
+    """`exchange`, with two rows added to `ledger` for each phase: one for the hospitals, one for the server."""
+    since = time.thread_time()
+
+    def measured(phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
+        nonlocal since
+        started = time.monotonic()
+        answers = list(exchange(phase, requests))
+        wall = time.monotonic() - started
+        replies = {party: answer for party, answer in answers if isinstance(answer, bytes) and party in requests}
+        cpu = [_cpu(answer) for answer in replies.values()]
+        down, up = [len(data) for data in requests.values()], [len(data) for data in replies.values()]
+        now = time.thread_time()
+        where = (phase.round, phase.stage, phase.name)
+        traffic = (len(requests) + len(answers), sum(down), sum(up), max(down, default=0), max(up, default=0))
+        ledger.add(
+            Row(*where, "hospital", len(requests), len(replies), *traffic, sum(cpu), max(cpu, default=0.0), wall)
+        )
+        ledger.add(Row(*where, "server", 1, 1, *traffic, now - since, now - since, wall))
+        since = now
+        return answers
+
+    return measured
+
+
+def _cpu(answer: bytes) -> float:
+    try:
+        return envelope.read(answer).header.cpu
+    except BadMessage:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network between each hospital and the server: one-way latency in seconds, bandwidths in bytes a second."""
+
+    latency: float
+    down: float
+    up: float
+
+    def __post_init__(self) -> None:
+        if not (self.latency >= 0 and self.down > 0 and self.up > 0):
+            raise ConfigurationError("a network needs a latency of at least 0 and bandwidths above 0")
+
+    def seconds(self, rows: Iterable[Row]) -> float:
+        """Time on the wire: each phase waits for its largest messages, hospitals transfer side by side."""
+        return sum(
+            2 * self.latency + row.bytes_down_max / self.down + row.bytes_up_max / self.up
+            for row in rows
+            if row.role == "hospital"
+        )
+
+
+NETWORKS = {
+    "lan": Network(latency=0.0005, down=125e6, up=125e6),
+    "hospital-wan": Network(latency=0.02, down=12.5e6, up=12.5e6),
+    "mobile": Network(latency=0.05, down=2.5e6, up=1.25e6),
+}
+"""lan: 1 Gbit/s, 0.5 ms; hospital-wan: 100 Mbit/s, 20 ms; mobile: 20/10 Mbit/s, 50 ms."""
+
+
+def network(name: str) -> Network:
+    """A named network profile."""
+    if name not in NETWORKS:
+        raise unknown("network", name, NETWORKS)
+    return NETWORKS[name]

@@ -1,0 +1,232 @@
+"""Arithmetic in the Mersenne fields of 2^31 - 1 and 2^61 - 1 on arrays, values in uint64.
+
+In these fields 2^bits = 1, so a product is reduced by adding its high bits to its low ones. Compiled by numba without
+the interpreter's lock; the `_plain` functions compute the same on Python integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import numba  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.primitives.randomness import Random, randbytes
+
+Values = NDArray[np.uint64]
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+
+BLOCK = 1 << 14  # values whose temporaries stay in a core's second-level cache
+
+
+def jit(function: Kernel) -> Kernel:
+    """Compile `function` with numba, without the interpreter's lock.
+
+    The machine code is cached on disk where numba finds a writable place, and compiled per process where it finds none
+    (a read-only installation without a home directory).
+    """
+    try:
+        return cast(Kernel, numba.njit(nogil=True, cache=True)(function))
+    except RuntimeError:
+        return cast(Kernel, numba.njit(nogil=True)(function))
+
+
+P31, P61 = np.uint64((1 << 31) - 1), np.uint64((1 << 61) - 1)
+_3, _29, _31, _32, _61 = (np.uint64(shift) for shift in (3, 29, 31, 32, 61))
+_LOW29, _LOW32 = np.uint64((1 << 29) - 1), np.uint64((1 << 32) - 1)
+
+
+@jit
+def fold31(x: np.uint64) -> np.uint64:
+    """Return a value below 2^34 that equals `x` modulo p."""
+    return (x & P31) + (x >> _31)
+
+
+@jit
+def mul31(a: np.uint64, b: np.uint64) -> np.uint64:
+    """Return ab mod p for a, b < p."""
+    x = fold31(fold31(a * b))
+    return x - P31 if x >= P31 else x
+
+
+@jit
+def mul61(a: np.uint64, b: np.uint64) -> np.uint64:
+    """Return ab mod p for a, b < p, from products of 32-bit halves: 2^64 = 8 and 2^61 = 1 modulo p."""
+    a1, a0, b1, b0 = a >> _32, a & _LOW32, b >> _32, b & _LOW32
+    middle, low = a1 * b0 + a0 * b1, a0 * b0  # middle < 2^62: no carry is lost
+    x = ((a1 * b1) << _3) + (middle >> _29) + ((middle & _LOW29) << _32) + (low & P61) + (low >> _61)
+    x = (x & P61) + (x >> _61)
+    return x - P61 if x >= P61 else x
+
+
+@jit
+def _multiply31(a: Values, b: Values, out: Values) -> None:
+    for i in range(out.size):
+        out[i] = mul31(a[i], b[i])
+
+
+@jit
+def _multiply61(a: Values, b: Values, out: Values) -> None:
+    for i in range(out.size):
+        out[i] = mul61(a[i], b[i])
+
+
+@jit
+def _step31(y: Values, x: np.uint64, row: Values, out: Values) -> None:
+    for j in range(out.size):
+        total = mul31(y[j], x) + row[j]
+        out[j] = total - P31 if total >= P31 else total
+
+
+@jit
+def _step61(y: Values, x: np.uint64, row: Values, out: Values) -> None:
+    for j in range(out.size):
+        total = mul61(y[j], x) + row[j]
+        out[j] = total - P61 if total >= P61 else total
+
+
+@jit
+def horner31(rows: Values, x: np.uint64, out: Values) -> None:
+    """Set out[j] to the sum of rows[i, j] x^i mod p, for rows of shape (t >= 2, at least out.size)."""
+    _step31(rows[rows.shape[0] - 1], x, rows[rows.shape[0] - 2], out)
+    for i in range(rows.shape[0] - 3, -1, -1):
+        _step31(out, x, rows[i], out)
+
+
+@jit
+def horner61(rows: Values, x: np.uint64, out: Values) -> None:
+    """Set out[j] to the sum of rows[i, j] x^i mod p, for rows of shape (t >= 2, at least out.size)."""
+    _step61(rows[rows.shape[0] - 1], x, rows[rows.shape[0] - 2], out)
+    for i in range(rows.shape[0] - 3, -1, -1):
+        _step61(out, x, rows[i], out)
+
+
+@jit
+def _weigh31(weight: np.uint64, row: Values, out: Values) -> None:
+    for j in range(out.size):
+        y = out[j] + mul31(weight, row[j])
+        out[j] = y - P31 if y >= P31 else y
+
+
+@jit
+def _weigh61(weight: np.uint64, row: Values, out: Values) -> None:
+    for j in range(out.size):
+        y = out[j] + mul61(weight, row[j])
+        out[j] = y - P61 if y >= P61 else y
+
+
+@dataclass(frozen=True)
+class Field:
+    """The integers modulo p = 2^bits - 1, bits 31 or 61; arrays hold values in [0, p) as uint64.
+
+    Methods take any shape where they name none, return new arrays, and trust their arguments to be below p: `check`
+    is what received values go through. Raises ConfigurationError for other bits.
+    """
+
+    bits: int
+
+    def __post_init__(self) -> None:
+        if self.bits not in (31, 61):
+            raise ConfigurationError(f"field: {self.bits} bits; the fields have 31 or 61")
+
+    @property
+    def p(self) -> int:
+        """The modulus."""
+        return (1 << self.bits) - 1
+
+    def check(self, values: Values, name: str) -> None:
+        """Raise BadMessage, naming `name`, unless `values` is a uint64 array of field elements."""
+        if not isinstance(values, np.ndarray) or values.dtype != np.uint64:
+            raise BadMessage(f"{name}: field elements are expected as an array of uint64")
+        if values.size and int(values.max()) >= self.p:
+            raise BadMessage(f"{name}: a value is not below the modulus 2^{self.bits} - 1")
+
+    def random(self, shape: int | tuple[int, ...], rng: Random) -> Values:
+        """Return uniform values: 4 bytes of `rng` each (8 for 61 bits), masked to `bits`, drawn again where they are p.
+
+        The chance of a second draw is 2^-bits a value, so exactness costs nothing.
+        """
+        word = np.dtype("<u4" if self.bits == 31 else "<u8")
+        count = int(np.prod(shape, dtype=np.int64))
+        drawn = np.frombuffer(randbytes(count * word.itemsize, rng), dtype=word) & word.type(self.p)
+        values = drawn.astype(np.uint64)
+        if count and int(drawn.max()) == self.p:
+            bad = np.flatnonzero(drawn == self.p)
+            values[bad] = self.random(bad.size, rng)
+        return values.reshape(shape)
+
+    def add(self, a: Values, b: Values) -> Values:
+        """Return a + b mod p."""
+        total = a + b
+        return np.minimum(total, total - np.uint64(self.p))  # where total < p, the difference wraps to a larger value
+
+    def sub(self, a: Values, b: Values) -> Values:
+        """Return a - b mod p."""
+        difference = a - b
+        return np.minimum(difference, difference + np.uint64(self.p))
+
+    def sum(self, arrays: Iterable[Values]) -> Values:
+        """Return the sum mod p of one or more arrays of equal shape, reduced only when 64 bits could run over.
+
+        Raises ConfigurationError for none, and BadMessage where shapes differ.
+        """
+        rows = list(arrays)
+        if not rows:
+            raise ConfigurationError("field sum: it needs at least one array")
+        if any(row.shape != rows[0].shape for row in rows):
+            raise BadMessage(f"field sum: shapes differ: {sorted({row.shape for row in rows})}")
+        flat = [np.ascontiguousarray(row).reshape(-1) for row in rows]
+        out = np.empty(flat[0].size, dtype=np.uint64)
+        room = (1 << (64 - self.bits)) - 1  # so many elements, added to one, stay below 2^64
+        for start in range(0, out.size, BLOCK):
+            part = out[start : start + BLOCK]
+            part[:] = flat[0][start : start + BLOCK]
+            for i, row in enumerate(flat[1:], 1):
+                np.add(part, row[start : start + BLOCK], out=part)
+                if i % room == 0:
+                    np.remainder(part, np.uint64(self.p), out=part)
+            np.remainder(part, np.uint64(self.p), out=part)
+        return out.reshape(rows[0].shape)
+
+    def mul(self, a: Values, b: Values | int) -> Values:
+        """Return the elementwise product mod p; shapes broadcast, and an integer is taken mod p."""
+        other = np.asarray(b % self.p, dtype=np.uint64) if isinstance(b, int) else b
+        x, y = np.broadcast_arrays(a, other)
+        out = np.empty(x.size, dtype=np.uint64)
+        (_multiply31 if self.bits == 31 else _multiply61)(np.ravel(x), np.ravel(y), out)
+        return out.reshape(x.shape)
+
+    def inverse(self, a: int) -> int:
+        """Return 1 / a mod p for a Python integer. Raises ConfigurationError where a is 0 mod p."""
+        if a % self.p == 0:
+            raise ConfigurationError("field: zero has no inverse")
+        return pow(a, -1, self.p)
+
+    def horner(self, rows: Values, x: int) -> Values:
+        """Return sum_i rows[i] x^i mod p for rows of shape (t >= 1, d): the polynomials' values at x in [0, p)."""
+        out = np.empty(rows.shape[1], dtype=np.uint64)
+        (horner31 if self.bits == 31 else horner61)(rows, np.uint64(x % self.p), out)
+        return out
+
+    def dot(self, weights: Sequence[int], rows: Sequence[Values]) -> Values:
+        """Return sum_i weights[i] rows[i] mod p, for as many one-dimensional rows of equal length as weights."""
+        out = np.zeros(rows[0].size, dtype=np.uint64)
+        kernel = _weigh31 if self.bits == 31 else _weigh61
+        for start in range(0, out.size, BLOCK):
+            for weight, row in zip(weights, rows, strict=True):
+                part = slice(start, start + BLOCK)
+                kernel(np.uint64(weight % self.p), row[part], out[part])
+        return out
+
+
+M31, M61 = Field(31), Field(61)
+FIELDS = {31: M31, 61: M61}
+
+
+def horner_plain(rows: Sequence[Sequence[int]], x: int, p: int) -> list[int]:
+    """Return what `Field.horner` does, on Python integers: the reference."""
+    return [sum(value * pow(x, i, p) for i, value in enumerate(column)) % p for column in zip(*rows, strict=True)]

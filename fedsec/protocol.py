@@ -1,0 +1,281 @@
+"""The waist: a protocol sums vectors of non-negative integers exactly, and does nothing else.
+
+The server's side of a protocol is a generator (a flow) that yields requests and receives replies, so it reads like
+the paper; a party's side is a pure step. Transport, metering, Flower and floating point are elsewhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec.errors import BadMessage, ConfigurationError, TooFewParties
+from fedsec.primitives.randomness import Random
+
+PartyId = int
+"""Clients are 1..n, which are also their Shamir points; the server is 0."""
+
+SERVER: PartyId = 0
+Vector = NDArray[np.uint64]
+"""uint64[d]"""
+
+
+class Exposure(StrEnum):
+    """What a field on the wire shows to whoever reads it. Every field of every message states one."""
+
+    PUBLIC = "public"  # the same whatever the private data are
+    FRESH = "fresh"  # nonces, keys, signatures: new in every session
+    MASKED = "masked"  # a private value under a one-time mask
+    SEALED = "sealed"  # authenticated encryption to one receiver
+    SHARED = "shared"  # one share of a secret, alone independent of it
+    CIPHERTEXT = "ciphertext"  # under a key that the reader does not hold
+    OPENED = "opened"  # a function of the sum only
+    METERING = "metering"  # what a step cost, never what it computed
+
+
+RECORDS: dict[str, type[Record]] = {}
+"""Every class that the codec may build, by tag."""
+
+
+class Record:
+    """Base of what the codec writes: frozen dataclasses of plain fields."""
+
+    tag: ClassVar[str]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.tag = f"{cls.__module__.rpartition('.')[2]}.{cls.__qualname__}"
+        known = RECORDS.get(cls.tag)
+        if known is not None and known.__module__ != cls.__module__:
+            raise TypeError(f"two messages are called {cls.tag}: in {known.__module__} and in {cls.__module__}")
+        RECORDS[cls.tag] = cls
+
+
+class Message(Record):
+    """What travels. Each field is `Annotated` with its `Exposure`; the class name is the name of the phase."""
+
+    def uniform(self) -> Mapping[str, tuple[Vector, int]]:
+        """Numbers of this message that are uniform on [0, modulus), by name, for the wire check to test.
+
+        Sealed bytes need no mention: they are tested always.
+        """
+        return {}
+
+
+class State(Record):
+    """What stays with a party between its steps. It is never sent, and never printed."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} redacted>"
+
+
+Requests = Mapping[PartyId, Message]
+Replies = Mapping[PartyId, Message]  # a party that dropped out is absent
+Deliver = Callable[[Requests], Replies]
+Result = TypeVar("Result")
+Reply = TypeVar("Reply", bound=Message)
+Public = TypeVar("Public")
+StateT = TypeVar("StateT", bound=State)
+Flow = Generator[Requests, Replies, Result]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """An exact sum: `vector` is uint64[d], `included` the parties whose inputs it adds up."""
+
+    vector: Vector
+    included: frozenset[PartyId]
+
+
+class Me(ABC):
+    """What a party's step knows of itself. Everything it signs, seals or agrees on is bound to the session."""
+
+    id: PartyId
+    cohort: frozenset[PartyId]
+    """The round's contributors."""
+    roster: frozenset[PartyId]
+    """All parties of the set-up."""
+    floor: int
+    """The fewest contributors in any sum that this party helps to open."""
+
+    @abstractmethod
+    def identity(self, party: PartyId) -> bytes:
+        """The Ed25519 public key of a party of the roster."""
+
+    @abstractmethod
+    def sign(self, statement: Message) -> bytes:
+        """A signature on `statement` that other parties can check after the server relayed it."""
+
+    @abstractmethod
+    def verify(self, sender: PartyId, statement: Message, signature: bytes) -> None:
+        """Check what `sender` signed in this session; raises AuthenticationError."""
+
+    @abstractmethod
+    def seal(self, receiver: PartyId, plaintext: bytes, rng: Random) -> bytes:
+        """Encrypt to one party of the roster, end to end."""
+
+    @abstractmethod
+    def unseal(self, sender: PartyId, sealed: bytes) -> bytes:
+        """Open what `sender` sealed to me in this session; raises AuthenticationError."""
+
+    @abstractmethod
+    def pairwise_key(self, other: PartyId, label: str) -> bytes:
+        """32 secret bytes that only `other` and I can compute, new in each session and for each label."""
+
+
+@dataclass(frozen=True)
+class SecureSum(ABC, Generic[StateT, Public]):
+    """A way to sum vectors. Its dataclass fields are its public parameters, which every party sees.
+
+    value_bits  each input value is below 2**value_bits (1..60)
+    floor       the fewest contributors in any sum that is released (at least 3)
+    """
+
+    private: ClassVar[bool] = True
+    """False where the server reads every input: such a strategy runs in simulation only."""
+    setup_phases: ClassVar[tuple[type[Message], ...]] = ()
+    phases: ClassVar[tuple[type[Message], ...]]
+    """The requests of a round, in the only order that a party accepts."""
+    input_phase: ClassVar[type[Message]]
+    """The request that a contributor answers with its input."""
+
+    value_bits: int = 24
+    floor: int = 3
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.value_bits <= 60:
+            raise ConfigurationError(f"value_bits is {self.value_bits}; it must lie between 1 and 60")
+        if self.floor < 3:
+            raise ConfigurationError(f"floor is {self.floor}; a sum of fewer than 3 inputs is never released")
+
+    @property
+    def name(self) -> str:
+        """The strategy's name: that of the file it lives in."""
+        return type(self).__module__.rpartition(".")[2]
+
+    def parameters(self) -> dict[str, int | float | str | bool | None]:
+        """The public parameters, from which `type(self)(**parameters)` is built again at each party."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def check(self, clients: Collection[PartyId]) -> None:
+        """Raise ConfigurationError where these contributors cannot run the protocol; parties call it too."""
+        if len(clients) < self.floor:
+            raise ConfigurationError(f"a cohort of {len(clients)} is below the floor of {self.floor} contributors")
+
+    @abstractmethod
+    def capacity(self, clients: Collection[PartyId]) -> int:
+        """The largest sum that is exact with these contributors."""
+
+    @abstractmethod
+    def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
+        """How many of the parties asked may stay silent in each phase of a round."""
+
+    def setup(self, clients: Collection[PartyId]) -> Flow[Public]:
+        """The server's side, once per epoch: returns what the rounds need. The default asks nothing."""
+        return _nothing()
+
+    @abstractmethod
+    def aggregate(self, clients: Collection[PartyId], public: Public) -> Flow[Sum]:
+        """The server's side of one sum over `clients`, the round's contributors."""
+
+    @abstractmethod
+    def respond(
+        self, me: Me, state: StateT | None, request: Message, x: Vector | None, rng: Random
+    ) -> tuple[StateT | None, Message]:
+        """A party's step. `x` is its input in the input phase and None elsewhere; pure but for `rng`.
+
+        The state that a set-up phase returns is where every round starts; a round's own state ends with it.
+        """
+
+
+def _nothing() -> Flow[Any]:
+    return None
+    yield {}
+
+
+def ask(requests: Mapping[PartyId, Message], reply: type[Reply], at_least: int) -> Flow[dict[PartyId, Reply]]:
+    """One phase: send, check the types, apply the threshold.
+
+    Raises TooFewParties if fewer than `at_least` parties answer and BadMessage on a reply of another type.
+    """
+    phase = next((type(request).__name__ for request in requests.values()), reply.__name__)
+    received = yield requests
+    answers: dict[PartyId, Reply] = {}
+    for party in sorted(set(received) & set(requests)):
+        answer = received[party]
+        if not isinstance(answer, reply):
+            raise BadMessage(
+                f"phase {phase}: party {party} sent {type(answer).__name__}, {reply.__name__} was expected"
+            )
+        answers[party] = answer
+    if len(answers) < at_least:
+        raise TooFewParties(phase, at_least, answers, requests)
+    return answers
+
+
+def run(flow: Flow[Result], deliver: Deliver) -> Result:
+    """Drive a flow to its result over a transport."""
+    try:
+        requests = next(flow)
+        while True:
+            requests = flow.send(deliver(requests))
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
+    finally:
+        flow.close()
+
+
+Item = TypeVar("Item")
+
+
+def transpose(outboxes: Mapping[PartyId, Mapping[PartyId, Item]]) -> dict[PartyId, dict[PartyId, Item]]:
+    """From what each party sends to each, to what each party receives from each."""
+    inboxes: dict[PartyId, dict[PartyId, Item]] = {}
+    for sender, outbox in outboxes.items():
+        for receiver, item in outbox.items():
+            inboxes.setdefault(receiver, {})[sender] = item
+    return inboxes
+
+
+HEADINGS = ("Reference", "Server learns", "Trusts", "Tolerates", "Costs")
+
+
+def headings(strategy: type[SecureSum[Any, Any]]) -> dict[str, str]:
+    """The five lines that open a strategy's file, by heading; raises ConfigurationError where one is missing."""
+    module = inspect.getmodule(strategy)
+    lines = [line.strip() for line in (inspect.getdoc(module) or "").splitlines()]
+    found = {}
+    for heading in HEADINGS:
+        value = next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{heading}:")), "")
+        if not value:
+            raise ConfigurationError(f"strategy {strategy.__name__}: its file does not open with a {heading!r} line")
+        found[heading] = value
+    return found
+
+
+def reject_unknown(request: Message) -> BadMessage:
+    """The error for a request that a strategy does not know."""
+    return BadMessage(f"this protocol has no phase {type(request).__name__}")
+
+
+def total(vectors: Iterable[Vector]) -> Vector:
+    """Element-wise sum of uint64 vectors of one length; raises BadMessage where lengths differ."""
+    result: Vector | None = None
+    for vector in vectors:
+        if result is None:
+            result = vector.astype(np.uint64)
+        elif vector.shape != result.shape:
+            raise BadMessage(f"vectors of {vector.shape[0]} and {result.shape[0]} values cannot be summed")
+        else:
+            result += vector
+    if result is None:
+        raise BadMessage("there is no vector to sum")
+    return result
