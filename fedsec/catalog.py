@@ -16,7 +16,7 @@ import inspect
 import os
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,11 +31,11 @@ FILES_VARIABLE = "FEDSEC_STRATEGY_FILES"
 Strategy = type[SecureSum[Any, Any]]
 
 
-def strategy(name: str) -> Strategy:
+def strategy(name: str, files: Iterable[str] = ()) -> Strategy:
     """The strategy of that name or in that file; raises ConfigurationError with the choices, or why it fails to load."""
     if name.endswith(".py"):
         return _from_file(Path(name))
-    found = _loaders()
+    found = _loaders(files)
     if name not in found:
         raise unknown("strategy", name, found)
     try:
@@ -44,9 +44,14 @@ def strategy(name: str) -> Strategy:
         raise ConfigurationError(f"strategy {name!r} cannot be imported: {error}") from error
 
 
-def build(name: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]:
-    """The strategy of that name, with these parameters; raises ConfigurationError on one it does not take."""
-    kind = strategy(name)
+def build(name: str, parameters: Mapping[str, Any], files: Iterable[str] = ()) -> SecureSum[Any, Any]:
+    """The strategy of that name, with these parameters; raises ConfigurationError on one it does not take.
+
+    For messages: it takes names alone, so nobody can point a party at a file.
+    """
+    if name.endswith(".py"):
+        raise ConfigurationError(f"strategy {name!r}: a message names a strategy, never a file")
+    kind = strategy(name, files)
     known = set(inspect.signature(kind).parameters)
     for parameter in parameters:
         if parameter not in known:
@@ -59,7 +64,7 @@ def names() -> list[str]:
     return sorted(_loaders())
 
 
-def _loaders() -> dict[str, Callable[[], Strategy]]:
+def _loaders(files: Iterable[str] = ()) -> dict[str, Callable[[], Strategy]]:
     """Built-in files first: a plug-in cannot take a built-in's name."""
     package = importlib.import_module("fedsec.strategies")
     found: dict[str, Callable[[], Strategy]] = {
@@ -69,7 +74,7 @@ def _loaders() -> dict[str, Callable[[], Strategy]]:
     }
     for point in importlib.metadata.entry_points(group=GROUP):
         found.setdefault(point.name, lambda point=point: _from_entry_point(point))
-    for text in os.environ.get(FILES_VARIABLE, "").split(os.pathsep):
+    for text in (*files, *os.environ.get(FILES_VARIABLE, "").split(os.pathsep)):
         if text:
             found.setdefault(Path(text).stem, lambda path=text: _from_file(Path(path)))
     return found

@@ -84,6 +84,12 @@ def decode(data: bytes, expected: type[RecordT], limit: int = MAX_BYTES) -> Reco
     return _load_record(record, values)
 
 
+def value_bytes(value: Any) -> bytes:
+    """The bytes of one field's value, as they stand inside a record."""
+    packed: bytes = msgpack.packb(_dump(value))
+    return packed
+
+
 def pack(values: list[Any]) -> bytes:
     """A plain msgpack list, for framing."""
     packed: bytes = msgpack.packb(values)

@@ -59,6 +59,16 @@ class Total:
     incidents: tuple[tuple[str, PartyId, str], ...]
 
 
+@dataclass
+class Sessions:
+    """Who the server is, and how far its epochs and sessions have come: they only rise, also where several
+    coordinators lead the same parties one after the other."""
+
+    identity: SigningKey
+    epoch: int = 0
+    counter: int = 0
+
+
 class Coordinator:
     """Leads the parties behind an exchange through epochs and rounds.
 
@@ -72,23 +82,17 @@ class Coordinator:
         *,
         mean: MeanSpec | None = None,
         run_id: int = 0,
-        identity: SigningKey | None = None,
+        sessions: Sessions | None = None,
         pins: Collection[bytes] = (),
         rng: Random = os.urandom,
     ) -> None:
-        self.protocol, self._exchange, self._rng = protocol, exchange, rng
+        self.protocol, self.exchange, self._rng = protocol, exchange, rng
         self.terms = Terms(protocol.name, json.dumps(protocol.parameters(), sort_keys=True), mean or MeanSpec())
         self._run = run_id.to_bytes(8, "big", signed=run_id < 0)
-        self._identity = identity or SigningKey.generate(rng)
-        self._pins = frozenset(pins)
-        self.epoch = self._counter = 0
+        self.sessions = sessions or Sessions(SigningKey.generate(rng))
+        self.pins = frozenset(pins)
         self.roster: dict[PartyId, Member] = {}
-        self._public: Any = None
-
-    @property
-    def identity(self) -> bytes:
-        """The server's Ed25519 public key, for parties to pin."""
-        return self._identity.public
+        self.public: Any = None
 
     def enrol(self, parties: Collection[PartyId]) -> None:
         """Found a new epoch with those of `parties` who join, and run the protocol's set-up.
@@ -97,25 +101,24 @@ class Coordinator:
         """
         self.protocol.check(parties)
         prove_headroom(self.protocol.value_bits, len(parties), self.protocol.capacity(parties))
-        self.epoch, self.roster = self.epoch + 1, {}
+        self.roster = {}
+        self.sessions.epoch += 1
         asked = sorted(parties)
-        session = self._session(SETUP, asked, NO_HASH)
-        channel = _Channel(self, session, round_number=0)
-        replies = channel.deliver({party: Enrol(self.identity, self.terms) for party in asked})
+        channel = self.channel(asked, stage=SETUP)
+        replies = channel.deliver({party: Enrol(self.sessions.identity.public, self.terms) for party in asked})
         members = {party: reply.member for party, reply in replies.items() if isinstance(reply, Enrolled)}
         if len(members) < self.protocol.floor:
             raise TooFewParties("Enrol", self.protocol.floor, members, asked).because(channel.reasons())
         self.protocol.check(members)
         self.roster = members
-        session = self._session(SETUP, sorted(members), NO_HASH)
-        channel = _Channel(self, session, round_number=0)
+        channel = self.channel(sorted(members), stage=SETUP)
         adopted = channel.deliver({party: Adopt(members) for party in members})
         stayed = {party for party, reply in adopted.items() if isinstance(reply, Adopted)}
         if len(stayed) < self.protocol.floor:
             raise TooFewParties("Adopt", self.protocol.floor, stayed, members).because(channel.reasons())
         if len(stayed) < len(members):
             return self.enrol(stayed)
-        self._public = channel.run(self.protocol.setup(sorted(members)))
+        self.public = channel.run(self.protocol.setup(sorted(members)))
 
     def aggregate(
         self, cohort: Collection[PartyId], *, stage: str = "train", round_number: int = 0, model: bytes = NO_HASH
@@ -126,28 +129,32 @@ class Coordinator:
             raise ConfigurationError(f"parties {sorted(set(cohort) - set(self.roster))} are not enrolled")
         self.protocol.check(cohort)
         prove_headroom(self.protocol.value_bits, len(cohort), self.protocol.capacity(cohort))
-        channel = _Channel(self, self._session(stage, cohort, model), round_number)
-        result = channel.run(self.protocol.aggregate(cohort, self._public))
+        channel = self.channel(cohort, stage=stage, round_number=round_number, model=model)
+        result = channel.run(self.protocol.aggregate(cohort, self.public))
         if not result.included <= set(cohort) or len(result.included) < self.protocol.floor:
             raise TooFewParties("release", self.protocol.floor, result.included, cohort).because(channel.reasons())
         return Total(result, channel.layout_of(result.included), tuple(channel.incidents))
 
-    def _session(self, stage: str, cohort: Collection[PartyId], model: bytes) -> Session:
-        self._counter += 1
-        return Session(
-            run=self._run, counter=self._counter, nonce=self._rng(16), epoch=self.epoch, stage=stage,
+    def channel(
+        self, cohort: Collection[PartyId], *, stage: str, round_number: int = 0, model: bytes = NO_HASH
+    ) -> Channel:
+        """A new session over `cohort`."""
+        self.sessions.counter += 1
+        session = Session(
+            run=self._run, counter=self.sessions.counter, nonce=self._rng(16), epoch=self.sessions.epoch, stage=stage,
             cohort=tuple(cohort), roster=envelope.roster_hash(self.roster) if self.roster else NO_HASH,
             model=model, terms=self.terms.digest,
         )  # fmt: skip
+        return Channel(self, session, round_number)
 
     def join(self, party: PartyId, member: Member) -> None:
         """Raise FedsecError unless `member` joined as `party`, under a pinned identity where there are pins."""
-        member.check(party, self.epoch, self.terms.digest)
-        if self._pins and member.identity not in self._pins:
+        member.check(party, self.sessions.epoch, self.terms.digest)
+        if self.pins and member.identity not in self.pins:
             raise ConfigurationError("its identity is not pinned at the server")
 
 
-class _Channel:
+class Channel:
     """One session as the server sees it: typed requests in, checked replies out."""
 
     def __init__(self, coordinator: Coordinator, session: Session, round_number: int) -> None:
@@ -190,10 +197,10 @@ class _Channel:
             if id(request) not in written:
                 written[id(request)] = codec.encode(request)
             header = Header(self._session, tag, SERVER, party)
-            outgoing[party] = envelope.write(header, written[id(request)], self._lead._identity)
+            outgoing[party] = envelope.write(header, written[id(request)], self._lead.sessions.identity)
         asks_input = self._session.stage != SETUP and tag == self._lead.protocol.input_phase.tag
         phase = Phase(self._session.stage, self._round, tag.rpartition(".")[2], asks_input)
-        return self._sift(phase, tag, requests, self._lead._exchange(phase, outgoing))
+        return self._sift(phase, tag, requests, self._lead.exchange(phase, outgoing))
 
     def _sift(
         self, phase: Phase, tag: str, requests: Requests, answers: Iterable[tuple[PartyId, bytes | Refusal]]

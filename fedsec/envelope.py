@@ -29,9 +29,9 @@ class Session(Message):
     """One run of a protocol. `cohort` are the round's contributors; the hashes are SHA-256."""
 
     run: Annotated[bytes, Exposure.FRESH]
-    counter: Annotated[int, Exposure.PUBLIC]
+    counter: Annotated[int, Exposure.FRESH]
     nonce: Annotated[bytes, Exposure.FRESH]
-    epoch: Annotated[int, Exposure.PUBLIC]
+    epoch: Annotated[int, Exposure.FRESH]
     stage: Annotated[str, Exposure.PUBLIC]
     cohort: Annotated[tuple[int, ...], Exposure.PUBLIC]
     roster: Annotated[bytes, Exposure.FRESH]

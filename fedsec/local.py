@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from fedsec import codec, mean
 from fedsec.coordinator import Coordinator, Phase, Refusal, Total
-from fedsec.envelope import NO_HASH, Session, Terms
+from fedsec.envelope import NO_HASH
 from fedsec.errors import ConfigurationError, DataError, FedsecError
 from fedsec.metering import Ledger, metered
 from fedsec.party import Party, PartyState, Policy
@@ -141,14 +141,11 @@ class LocalFederation:
         state = codec.decode(self.states[party], PartyState)
         actor = Party(state, self.policy, self.build, self.rng)
         try:
-            return actor.respond(request, lambda terms, session: self._contribute(party, terms, session))
+            return actor.respond(request, lambda session, spec, bits: self._inputs[party]())
         except FedsecError as error:
             return Refusal.of(error)
         finally:
             self.states[party] = codec.encode(actor.state)
-
-    def _contribute(self, party: PartyId, terms: Terms, session: Session) -> tuple[Vector, bytes]:
-        return self._inputs[party]()
 
     def exchange(
         self, phase: Phase, requests: Mapping[PartyId, bytes]

@@ -92,11 +92,11 @@ class Mean:
 
 
 def arrays_layout(arrays: Arrays) -> tuple[ArraySpec, ...]:
-    """The layout of a model; raises DataError on dtypes that have no mean."""
+    """The layout of a model, sorted by name; raises DataError on dtypes that have no mean."""
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
             raise DataError(f"array {name!r} has dtype {array.dtype}; floating or integer numbers were expected")
-    return tuple(ArraySpec(name, tuple(map(int, array.shape)), array.dtype.str) for name, array in arrays.items())
+    return tuple(ArraySpec(name, tuple(map(int, arrays[name].shape)), arrays[name].dtype.str) for name in sorted(arrays))
 
 
 def encode(
@@ -120,7 +120,7 @@ def encode(
     point = FixedPoint(bits, spec.clip)
     vector = np.empty(layout.coordinates + _scalar_limbs(layout, spec, bits), np.uint64)
     clipped = start = 0
-    for name, array in arrays.items():
+    for name, array in sorted(arrays.items()):
         change = np.subtract(array, reference[name], dtype=np.float64).ravel()
         if not (math.isfinite(float(change.sum())) or np.isfinite(change).all()):
             _refuse_not_finite(name, array)
@@ -153,7 +153,7 @@ def decode(total: Sum, layout: Layout, reference: Arrays, spec: MeanSpec, bits: 
     point = FixedPoint(bits, spec.clip)
     arrays: dict[str, NDArray[Any]] = {}
     start = 0
-    for name, array in reference.items():
+    for name, array in sorted(reference.items()):
         part = point.decode(total.vector[start : start + array.size], len(total.included))
         mean = array + part.reshape(array.shape) * (spec.largest_weight / weight)
         arrays[name] = (np.rint(mean) if array.dtype.kind in "iu" else mean).astype(array.dtype)
@@ -163,7 +163,7 @@ def decode(total: Sum, layout: Layout, reference: Arrays, spec: MeanSpec, bits: 
         low, high = spec.range_of(key)
         values = [low + take(_metric_bits(spec)) / weight / METRIC_STEPS * (high - low) for _ in range(length or 1)]
         metrics[key] = values if length else values[0]
-    return Mean(arrays, metrics, weight, clipped, total.included)
+    return Mean({name: arrays[name] for name in reference}, metrics, weight, clipped, total.included)
 
 
 def _limbs(size: int, bits: int) -> int:

@@ -16,14 +16,15 @@ from fedsec import codec, envelope
 from fedsec.envelope import Adopt, Adopted, Enrol, Enrolled, Envelope, Header, Member, Session, Terms
 from fedsec.encoding import prove_headroom
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, Stale
+from fedsec.mean import MeanSpec
 from fedsec.primitives.key_agreement import AgreementKey, agree
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.sealing import seal, unseal
 from fedsec.primitives.signing import SigningKey, verify
 from fedsec.protocol import SERVER, Me, Message, PartyId, SecureSum, State, Vector
 
-Contribute = Callable[[Terms, Session], tuple[Vector, bytes]]
-"""Computes a party's input when it is asked for: the integers and their encoded layout."""
+Contribute = Callable[[Session, MeanSpec, int], tuple[Vector, bytes]]
+"""Computes a party's input of so many value bits when it is asked for: the integers and their encoded layout."""
 
 
 class Build(Protocol):
@@ -211,7 +212,7 @@ class Party:
                 raise OutOfPhase(f"party {self.state.party} is not in this round's cohort")
             self._check_cohort(protocol, session)
             started = time.thread_time()
-            x, layout = contribute(terms, session)
+            x, layout = contribute(session, terms.mean, protocol.value_bits)
             paused = time.thread_time() - started
         kept = self.state.within if self.state.within is not None else self.state.after_setup
         before = None if kept is None else codec.decode(kept, State)

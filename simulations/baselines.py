@@ -5,6 +5,7 @@ All three, and the Flower client, train by `client_update`, so they differ in wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,28 +14,40 @@ from numpy.typing import NDArray
 
 from fedsec.errors import ConfigurationError
 from fedsec.simulations.datasets import Dataset, Floats
-from fedsec.simulations.models import Model, Parameters, local_rng, quality
+from fedsec.simulations.models import LEARNING_RATES, Model, Parameters, local_rng, quality
 
 
 @dataclass(frozen=True)
 class Training:
     """How a model is trained: `rounds` rounds of `epochs` local passes each.
 
-    model: from `build`. rounds, epochs, batch_size >= 1; learning_rate > 0; seed 0 .. 2**32 - 1; proximal >= 0, the
-    mu of FedProx. All but rounds are checked where they are used, by Model.train and local_rng.
+    model: from `build`. rounds, epochs, batch_size >= 1. learning_rate > 0; None means the task's own, LEARNING_RATES.
+    seed: 0 .. 2**32 - 1. proximal >= 0: the mu of FedProx. Raises ConfigurationError for a value out of range.
     """
 
     model: Model
     rounds: int = 5
     epochs: int = 5
-    learning_rate: float = 0.05
+    learning_rate: float | None = None
     batch_size: int = 16
     seed: int = 0
     proximal: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise ConfigurationError(f"rounds is {self.rounds}; it must be at least 1")
+        for field, count in (("rounds", self.rounds), ("epochs", self.epochs), ("batch_size", self.batch_size)):
+            if count < 1:
+                raise ConfigurationError(f"{field} is {count}; it must be at least 1")
+        if not (math.isfinite(self.rate) and self.rate > 0.0):
+            raise ConfigurationError(f"learning_rate is {self.rate}; it must be finite and above 0")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigurationError(f"seed is {self.seed}; it must be from 0 to 2**32 - 1")
+        if not (math.isfinite(self.proximal) and self.proximal >= 0.0):
+            raise ConfigurationError(f"proximal is {self.proximal}; it must be finite and at least 0")
+
+    @property
+    def rate(self) -> float:
+        """The step size of SGD: learning_rate, or the task's default."""
+        return LEARNING_RATES[self.model.task] if self.learning_rate is None else self.learning_rate
 
 
 def client_update(
@@ -51,7 +64,7 @@ def client_update(
         target,
         local_rng(training.seed, round, hospital),
         training.epochs,
-        training.learning_rate,
+        training.rate,
         training.batch_size,
         training.proximal,
     )

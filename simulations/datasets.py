@@ -47,10 +47,9 @@ class Dataset:
                 f"{self.name}: features have shape {self.features.shape} and target {self.target.shape}; expected "
                 f"(rows, {expected[1]}) and (rows,), with at least one row"
             )
-        columns = [("features", self.features), ("target", self.target)]
-        for field, values in columns:
+        for field, values in (("features", self.features), ("target", self.target)):
             if values.dtype != np.float64:
-                raise DataError(f"{self.name}: {field} have dtype {values.dtype}; expected float64")
+                raise DataError(f"{self.name}: {field} has dtype {values.dtype}; expected float64")
         self._check_values()
 
     def _check_values(self) -> None:
@@ -64,9 +63,10 @@ class Dataset:
                 f"({len(bad)} of {self.features.size + self.target.size} are not)"
             )
         if self.task == "classification":
-            bad = np.flatnonzero((self.target != 0.0) & (self.target != 1.0))
-            if len(bad):
-                raise DataError(f"{self.name}: column 'target', row {bad[0]}: {self.target[bad[0]]}; expected 0 or 1")
+            neither = np.flatnonzero((self.target != 0.0) & (self.target != 1.0))
+            if len(neither):
+                row = neither[0]
+                raise DataError(f"{self.name}: column 'target', row {row}: {self.target[row]}; expected 0 or 1")
 
     def take(self, rows: NDArray[np.int64]) -> Dataset:
         """The dataset of these rows alone, in their order. Raises DataError when `rows` is empty."""

@@ -1,7 +1,7 @@
 """Small models in plain numpy, trained by mini-batch SGD, over named float64 arrays.
 
-A model turns features into one score per row: the log-odds of class 1, or the (standardised) target. What follows
-from the score, loss, gradient of the loss, metrics, is the same for every model and depends on the task alone.
+A model turns features into one score per row: the log-odds of class 1, or the (standardised) target. The loss, its
+slope and the metrics follow from the score by task, and are the same for every model.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from fedsec.errors import ConfigurationError, DataError, unknown
 from fedsec.simulations.datasets import Floats, Task
 
 Parameters = dict[str, NDArray[np.float64]]
+
+LEARNING_RATES: Mapping[Task, float] = {"classification": 0.1, "regression": 0.005}
+"""Default step sizes, for batches of 16. At 0.05 the noise of SGD costs pooled diabetes over a third of its R2."""
 
 
 def local_rng(seed: int, round: int, hospital: int) -> np.random.Generator:
@@ -57,10 +60,7 @@ class Model(ABC):
     def loss_and_gradient(self, parameters: Parameters, features: Floats, target: Floats) -> tuple[float, Parameters]:
         """The mean loss over these rows and its gradient by every parameter."""
         score = self.score(parameters, features)
-        if self.task == "classification":
-            slope = _probability(score) - target
-        else:
-            slope = 2.0 * (score - target)
+        slope = _probability(score) - target if self.task == "classification" else 2.0 * (score - target)
         return float(self._loss(score, target).mean()), self.backward(parameters, features, slope)
 
     def train(
@@ -77,15 +77,12 @@ class Model(ABC):
     ) -> tuple[Parameters, float]:
         """New parameters after `epochs` passes of mini-batch SGD, and their mean loss over all these rows.
 
-        features: float64[rows, columns]; target: float64[rows]. Every pass visits the rows in an order drawn from
-        `rng`; the last batch of a pass may be smaller than batch_size.
+        features: float64[rows, columns]; target: float64[rows]. epochs, batch_size >= 1; learning_rate > 0. Every pass
+        visits the rows in an order drawn from `rng`; the last batch of a pass may be smaller.
         proximal: mu >= 0 of FedProx (Li et al., arXiv:1812.06127), which adds mu/2 ||w - anchor||^2 to the loss that
         is minimised, not to the one returned. anchor: by default the parameters passed in, the global model.
-
-        Raises ConfigurationError for a setting out of range and for training that diverged, and DataError where the
-        shapes do not fit the parameters.
+        Raises ConfigurationError if training diverges and DataError where the shapes do not fit the parameters.
         """
-        _check_settings(epochs, learning_rate, batch_size, proximal)
         self._check_shapes(parameters, features, target)
         anchor = parameters if anchor is None else anchor
         new = {name: values.copy() for name, values in parameters.items()}
@@ -112,26 +109,21 @@ class Model(ABC):
     def evaluate(self, parameters: Parameters, features: Floats, target: Floats) -> dict[str, float]:
         """Means per example only, so that hospitals' values aggregate by the mean weighted by rows.
 
-        Classification: loss (log-loss, natural logarithm, >= 0, unbounded), accuracy, and tp, fp, tn, fn: the shares
-        of all rows, 0..1, that sum to 1 (class 1 is predicted from probability 0.5 on).
-        Regression: loss (squared error, >= 0), target_mean and target_square, the mean of y and of y**2; all in
-        standardised units. `quality` turns such means into figures to read.
-
+        Classification: loss (log-loss in nats, >= 0, unbounded), accuracy, and tp, fp, tn, fn: shares of all rows, 0
+        to 1, that sum to 1 (class 1 is predicted from probability 0.5 on). Regression: loss (squared error, >= 0),
+        target_mean and target_square, the means of y and y**2, all in standardised units.
         Raises DataError where the shapes do not fit the parameters or there is no row.
         """
         self._check_shapes(parameters, features, target)
         score = self.score(parameters, features)
-        means = {"loss": float(self._loss(score, target).mean())}
+        values: dict[str, NDArray[Any]] = {"loss": self._loss(score, target)}
         if self.task == "regression":
-            return means | {"target_mean": float(target.mean()), "target_square": float(np.square(target).mean())}
-        predicted, actual = score >= 0.0, target == 1.0
-        return means | {
-            "accuracy": float((predicted == actual).mean()),
-            "tp": float((predicted & actual).mean()),
-            "fp": float((predicted & ~actual).mean()),
-            "tn": float((~predicted & ~actual).mean()),
-            "fn": float((~predicted & actual).mean()),
-        }
+            values |= {"target_mean": target, "target_square": np.square(target)}
+        else:
+            said, true = score >= 0.0, target == 1.0
+            values |= {"accuracy": said == true}
+            values |= {"tp": said & true, "fp": said & ~true, "tn": ~said & ~true, "fn": ~said & true}
+        return {name: float(per_row.mean()) for name, per_row in values.items()}
 
     def _loss(self, score: Floats, target: Floats) -> Floats:
         if self.task == "classification":
@@ -142,22 +134,20 @@ class Model(ABC):
     def _check_shapes(self, parameters: Parameters, features: Floats, target: Floats) -> None:
         if features.ndim != 2 or target.shape != features.shape[:1] or not len(target):
             raise DataError(
-                f"features have shape {features.shape} and target {target.shape}; expected (rows, columns) and (rows,), "
-                f"with at least one row"
+                f"features have shape {features.shape} and target {target.shape}; expected (rows, columns) and "
+                f"(rows,), with at least one row"
             )
         expected = {name: values.shape for name, values in self.initial(features.shape[1], seed=0).items()}
         got = {name: values.shape for name, values in parameters.items()}
         if got != expected:
-            raise DataError(
-                f"{self.name} on {features.shape[1]} feature columns has parameters {expected}; got {got}"
-            )
+            raise DataError(f"{self.name} on {features.shape[1]} feature columns has parameters {expected}; got {got}")
 
 
 class Linear(Model):
     """score = features @ weights + bias; weights float64[columns], bias float64[1]; starts at zero."""
 
     name = "linear"
-    tasks = ("regression",)
+    tasks: ClassVar[tuple[Task, ...]] = ("regression",)
 
     def initial(self, columns: int, seed: int) -> Parameters:
         return {"weights": np.zeros(columns), "bias": np.zeros(1)}
@@ -173,7 +163,7 @@ class Logistic(Linear):
     """Logistic regression: the linear score, read as log-odds."""
 
     name = "logistic"
-    tasks = ("classification",)
+    tasks: ClassVar[tuple[Task, ...]] = ("classification",)
 
 
 class Perceptron(Model):
@@ -184,7 +174,7 @@ class Perceptron(Model):
     """
 
     name = "mlp"
-    tasks = ("classification", "regression")
+    tasks: ClassVar[tuple[Task, ...]] = ("classification", "regression")
     units: ClassVar[int] = 16
 
     def initial(self, columns: int, seed: int) -> Parameters:
@@ -247,8 +237,7 @@ def quality(task: Task, means: Mapping[str, float], target_scale: float = 1.0) -
             "specificity": _share(means["tn"], means["tn"] + means["fp"]),
         }
     variance = means["target_square"] - means["target_mean"] ** 2
-    # A decoded mean may be a rounding step below zero.
-    loss = max(means["loss"], 0.0)
+    loss = max(means["loss"], 0.0)  # a decoded mean may be a rounding step below zero
     return {"rmse": math.sqrt(loss) * target_scale, "r2": 1.0 - _share(loss, variance)}
 
 
@@ -259,13 +248,3 @@ def _share(part: float, whole: float) -> float:
 def _probability(score: Floats) -> Floats:
     """The logistic function, by way of tanh, which does not overflow."""
     return 0.5 * (1.0 + np.tanh(0.5 * score))
-
-
-def _check_settings(epochs: int, learning_rate: float, batch_size: int, proximal: float) -> None:
-    for field, count in (("epochs", epochs), ("batch_size", batch_size)):
-        if count < 1:
-            raise ConfigurationError(f"{field} is {count}; it must be at least 1")
-    if not (math.isfinite(learning_rate) and learning_rate > 0.0):
-        raise ConfigurationError(f"learning_rate is {learning_rate}; it must be finite and above 0")
-    if not (math.isfinite(proximal) and proximal >= 0.0):
-        raise ConfigurationError(f"proximal is {proximal}; it must be finite and at least 0")

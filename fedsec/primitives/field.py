@@ -20,7 +20,7 @@ from fedsec.primitives.randomness import Random, randbytes
 Values = NDArray[np.uint64]
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
-BLOCK = 1 << 14  # values whose temporaries stay in a core's second-level cache
+BLOCK = 1 << 15  # values whose temporaries stay in a core's second-level cache
 
 
 def jit(function: Kernel) -> Kernel:
@@ -61,6 +61,16 @@ def mul61(a: np.uint64, b: np.uint64) -> np.uint64:
     x = ((a1 * b1) << _3) + (middle >> _29) + ((middle & _LOW29) << _32) + (low & P61) + (low >> _61)
     x = (x & P61) + (x >> _61)
     return x - P61 if x >= P61 else x
+
+
+@jit
+def _mask(words: NDArray[np.uint32] | Values, p: np.uint64, out: Values) -> bool:
+    """Set out to words & p, and return whether a value is p, which is drawn again."""
+    top = np.uint64(0)
+    for i in range(out.size):
+        out[i] = np.uint64(words[i]) & p
+        top = max(top, out[i])
+    return top == p
 
 
 @jit
@@ -150,14 +160,17 @@ class Field:
 
         The chance of a second draw is 2^-bits a value, so exactness costs nothing.
         """
+        values = np.empty(shape, dtype=np.uint64)
+        self.fill(values.reshape(-1), rng)
+        return values
+
+    def fill(self, out: Values, rng: Random) -> None:
+        """Set `out`, one contiguous dimension, to what `random` returns."""
         word = np.dtype("<u4" if self.bits == 31 else "<u8")
-        count = int(np.prod(shape, dtype=np.int64))
-        drawn = np.frombuffer(randbytes(count * word.itemsize, rng), dtype=word) & word.type(self.p)
-        values = drawn.astype(np.uint64)
-        if count and int(drawn.max()) == self.p:
-            bad = np.flatnonzero(drawn == self.p)
-            values[bad] = self.random(bad.size, rng)
-        return values.reshape(shape)
+        drawn = np.frombuffer(randbytes(out.size * word.itemsize, rng), dtype=word)
+        if _mask(drawn, np.uint64(self.p), out):
+            bad = np.flatnonzero(out == self.p)
+            out[bad] = self.random(bad.size, rng)
 
     def add(self, a: Values, b: Values) -> Values:
         """Return a + b mod p."""

@@ -17,7 +17,7 @@ from fedsec.primitives.randomness import Random
 def split(secret: Values, points: Sequence[int], threshold: int, field: Field, rng: Random) -> dict[int, Values]:
     """Return one share for each of `points`: any `threshold` of them give `secret`, fewer say nothing about it.
 
-    `secret` has shape (d,), uint64, values in [0, p); so has each share. `points` are distinct, in [1, p).
+    `secret` has shape (d,), uint64, values in [0, p); so has each share, a row of one array. `points` are distinct, in [1, p).
     `rng` is asked for (threshold - 1) d field elements.
     Raises ConfigurationError for a point that is 0, twice there or not below p, for a threshold outside
     2 to len(points), and for a secret that is no such array.
@@ -25,15 +25,17 @@ def split(secret: Values, points: Sequence[int], threshold: int, field: Field, r
     _check_split(points, threshold, field)
     if secret.dtype != np.uint64 or secret.ndim != 1 or (secret.size and int(secret.max()) >= field.p):
         raise ConfigurationError(f"secret: one dimension of uint64 below 2^{field.bits} - 1 is expected")
-    shares = {point: np.empty(secret.size, dtype=np.uint64) for point in points}
+    # One allocation gets huge pages where many smaller ones would cost a page fault every 4 KiB.
+    shares = dict(zip(points, np.empty((len(points), secret.size), dtype=np.uint64), strict=True))
     evaluate = horner31 if field.bits == 31 else horner61
     block = _block(threshold)
-    rows = np.empty((threshold, min(block, secret.size)), dtype=np.uint64)
+    memory = np.empty(threshold * min(block, secret.size), dtype=np.uint64)
     for start in range(0, secret.size, block):
         part = secret[start : start + block]
         # Shamir's q(x) = a_0 + a_1 x + ... + a_{k-1} x^{k-1}: a_0 is the secret, the others are uniform.
-        rows[0, : part.size] = part
-        rows[1:, : part.size] = field.random((threshold - 1, part.size), rng)
+        memory[: part.size] = part
+        field.fill(memory[part.size : threshold * part.size], rng)
+        rows = memory[: threshold * part.size].reshape(threshold, part.size)
         for point, share in shares.items():
             evaluate(rows, np.uint64(point), share[start : start + block])
     return shares

@@ -1,0 +1,61 @@
+"""Identities in files: how a deployment pins who is who. Simulations need none of this."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fedsec.errors import ConfigurationError
+from fedsec.primitives.randomness import Random
+from fedsec.primitives.signing import SigningKey
+
+
+def public_key(text: str) -> bytes:
+    """An Ed25519 public key from 64 hexadecimal digits; raises ConfigurationError."""
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ConfigurationError(f"a public key of 64 hexadecimal digits was expected; {len(text.strip())} characters came")
+    return key
+
+
+def read_public_keys(path: Path) -> frozenset[bytes]:
+    """The public keys in a file, one a line; blank lines and lines that start with # are skipped."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigurationError(f"the file of public keys {path} cannot be read: {error.strerror}") from error
+    keys = frozenset(public_key(line) for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    if not keys:
+        raise ConfigurationError(f"the file of public keys {path} holds none")
+    return keys
+
+
+def write_identity(path: Path, rng: Random = os.urandom) -> SigningKey:
+    """Make a new identity and write its secret to a file that only its owner may read; never over an existing file."""
+    key = SigningKey.generate(rng)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise ConfigurationError(f"the key file {path} exists already; an identity is never overwritten") from error
+    except OSError as error:
+        raise ConfigurationError(f"the key file {path} cannot be written: {error.strerror}") from error
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(key.raw.hex() + "\n")
+    return key
+
+
+def read_identity(path: Path) -> SigningKey:
+    """The identity in a key file; raises ConfigurationError where it is missing, malformed or readable by others."""
+    try:
+        mode, text = path.stat().st_mode, path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the key file {path} cannot be read") from error
+    if mode & 0o077:
+        raise ConfigurationError(f"the key file {path} has permissions {mode & 0o777:o}; others may read it (use 600)")
+    try:
+        return SigningKey(bytes.fromhex(text.strip()))
+    except ValueError as error:
+        raise ConfigurationError(f"the key file {path} does not hold a key of 64 hexadecimal digits") from error
