@@ -219,6 +219,6 @@ class Conformance:
     def test_nothing_in_clear_on_the_wire(self, protocol: SecureSum[Any, Any]) -> None:
         found = wire_violations(protocol)
         if protocol.private:
-            assert not found
+            assert not found, "\n".join(found)
         else:
             assert any("public, and differs" in violation for violation in found), "the wire check saw nothing"

@@ -6,6 +6,7 @@ party by party but have the same sum. What a field claims to be decides what mus
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,7 @@ class Recording:
     numbers: dict[tuple[str, int], list[Vector]] = field(default_factory=lambda: defaultdict(list))
     undeclared: set[str] = field(default_factory=set)
     _seen: Counter[Place] = field(default_factory=Counter)
+    _collected: set[bytes] = field(default_factory=set)
 
     def add(self, data: bytes) -> None:
         """Take one envelope apart."""
@@ -55,6 +57,10 @@ class Recording:
             self._collect(message)
 
     def _collect(self, message: Message) -> None:
+        encoded = hashlib.sha256(codec.encode(message)).digest()
+        if encoded in self._collected:
+            return  # relayed: the same numbers twice are not independent
+        self._collected.add(encoded)
         declared = message.uniform()
         for name, (values, modulus) in declared.items():
             self.numbers[f"{message.tag}.{name}", modulus].append(values)

@@ -28,6 +28,8 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else each run warns about a future default
     "RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES": str(1 << 30),
     "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",  # a container's /dev/shm is often 64 MB: use the temporary folder
+    "RAY_prestart_worker_first_driver": "0",  # workers that would idle: actors start their own
+    "RAY_enable_worker_prestart": "0",
     "RAY_raylet_start_wait_time_s": "120",
     "RAY_worker_register_timeout_seconds": "180",
     "PYTHONUNBUFFERED": "1",
@@ -38,7 +40,7 @@ _LONGEST_RAY_ROOT = 24  # characters: Ray's sockets lie some 75 deeper, and the 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) *:")
 _TRACEBACK = "Traceback (most recent call last):"
-_CLIENT_FAILED = re.compile(r"^Exception ClientAppException occurred\. Message: (.*)$", re.MULTILINE)
+_CLIENT_FAILED = re.compile(r"^Exception ClientAppException occurred\. Message: (.*?)(?:'>)?$", re.MULTILINE)
 
 
 def make_app(folder: Path, serverapp: str, clientapp: str, config: Mapping[str, Value]) -> Path:

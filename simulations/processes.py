@@ -1,4 +1,4 @@
-"""Find and end the processes of one Flower run, and no others.
+"""Find and end the processes of one Flower run, and no others; hold signals off meanwhile.
 
 `flwr` starts a SuperLink, which starts a SuperExec in a session of its own, which starts the simulation, which starts
 Ray's servers and workers; a simulation that is killed leaves Ray's servers behind as orphans. So neither a process
@@ -11,18 +11,36 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 _PROC = Path("/proc")
 
 
-def bearing(variable: str, value: str) -> dict[int, str]:
-    """Process id -> command line, for each living process that was started with `variable` set to `value`."""
-    marker = f"{variable}={value}"
-    found = {pid: command for pid, environment, command in _environments() if marker in environment}
-    return {pid: command for pid, command in found.items() if pid != os.getpid()}
+class Family:
+    """The living processes that were started with `variable` set to `value`, and all in their sessions.
+
+    The session matters because Ray's workers overwrite their environment when they rename themselves.
+    """
+
+    def __init__(self, variable: str, value: str) -> None:
+        self._marker = f"{variable}={value}"
+        self._sessions: set[int] = set()
+
+    def members(self) -> dict[int, str]:
+        """Process id -> command line."""
+        found = []
+        for pid, environment, command in _environments():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                found.append((pid, os.getsid(pid), self._marker in environment, command))
+        self._sessions |= {session for _, session, marked, _ in found if marked}
+        self._sessions.discard(os.getsid(0))
+        return {pid: command for pid, session, _, command in found if session in self._sessions}
 
 
 def end(find: Callable[[], Iterable[int]], patience: float) -> set[int]:
@@ -69,3 +87,34 @@ def _environments() -> Iterator[tuple[int, list[str], str]]:
             continue
         if state not in "ZX":
             yield int(folder.name), environment, command
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that what cleans up after one cleans up after the other."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _handling({signal.SIGTERM: interrupt}):
+        yield
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Neither Ctrl-C nor SIGTERM ends the block."""
+    with _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
+        yield
+
+
+@contextmanager
+def _handling(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from fedsec.errors import RunFailed
@@ -51,6 +48,9 @@ class FlowerRun:
     _deadline: float = 0.0
     _link: subprocess.Popen[bytes] | None = None
     _stream: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self._family = processes.Family("FLWR_HOME", str(self.home))
 
     def start(self) -> None:
         """Start the SuperLink, submit the run and follow its log."""
@@ -102,14 +102,14 @@ class FlowerRun:
 
     def stop(self) -> None:
         """End every process of this run and remove its folder."""
-        with _uninterrupted():
+        with processes.uninterrupted():
             left = self._end_processes()
             shutil.rmtree(self.home, ignore_errors=True)
         if left:
             raise RunFailed(f"the processes {sorted(left)} of the Flower run could not be ended")
 
     def _end_processes(self) -> set[int]:
-        left = processes.end(lambda: processes.bearing("FLWR_HOME", str(self.home)), _STOP_SECONDS)
+        left = processes.end(self._family.members, _STOP_SECONDS)
         for process in (self._stream, self._link):
             if process is not None and process.pid not in left:
                 process.wait()
@@ -151,7 +151,7 @@ class FlowerRun:
 
     def _simulating(self) -> bool:
         """Whether the simulation runs, or the process that is to start it still stands by."""
-        commands = processes.bearing("FLWR_HOME", str(self.home)).values()
+        commands = self._family.members().values()
         if any("flwr-simulation" in command for command in commands):
             self.status = "running"
             return True
@@ -213,9 +213,16 @@ def flower_run(
     """
     home = flower_cli.new_home()
     run = FlowerRun(
-        Path(app).resolve(), run_config, hospitals, home, log or home / "run.log", environment or {}, timeout, workers
+        Path(app).resolve(),
+        run_config,
+        hospitals,
+        home,
+        log.resolve() if log else home / "run.log",
+        environment or {},
+        timeout,
+        workers,
     )
-    with _terminable():
+    with processes.terminable():
         try:
             run.start()
             yield run
@@ -231,31 +238,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    with _handling({signal.SIGTERM: interrupt}):
-        yield
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    with _handling({signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_IGN}):
-        yield
-
-
-@contextmanager
-def _handling(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,132 +1,29 @@
 """Arithmetic in the Mersenne fields of 2^31 - 1 and 2^61 - 1 on arrays, values in uint64.
 
-In these fields 2^bits = 1, so a product is reduced by adding its high bits to its low ones. Compiled by numba without
-the interpreter's lock; the `_plain` functions compute the same on Python integers.
+The kernels are compiled (`mersenne`); `horner_plain` and the tests compute the same on Python integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
 
-import numba  # type: ignore[import-untyped]
 import numpy as np
-from numpy.typing import NDArray
 
 from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.primitives.mersenne import (
+    Values,
+    horner31,
+    horner61,
+    mask,
+    multiply31,
+    multiply61,
+    weigh31,
+    weigh61,
+)
 from fedsec.primitives.randomness import Random, randbytes
 
-Values = NDArray[np.uint64]
-Kernel = TypeVar("Kernel", bound=Callable[..., object])
-
 BLOCK = 1 << 15  # values whose temporaries stay in a core's second-level cache
-
-
-def jit(function: Kernel) -> Kernel:
-    """Compile `function` with numba, without the interpreter's lock.
-
-    The machine code is cached on disk where numba finds a writable place, and compiled per process where it finds none
-    (a read-only installation without a home directory).
-    """
-    try:
-        return cast(Kernel, numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:
-        return cast(Kernel, numba.njit(nogil=True)(function))
-
-
-P31, P61 = np.uint64((1 << 31) - 1), np.uint64((1 << 61) - 1)
-_3, _29, _31, _32, _61 = (np.uint64(shift) for shift in (3, 29, 31, 32, 61))
-_LOW29, _LOW32 = np.uint64((1 << 29) - 1), np.uint64((1 << 32) - 1)
-
-
-@jit
-def fold31(x: np.uint64) -> np.uint64:
-    """Return a value below 2^34 that equals `x` modulo p."""
-    return (x & P31) + (x >> _31)
-
-
-@jit
-def mul31(a: np.uint64, b: np.uint64) -> np.uint64:
-    """Return ab mod p for a, b < p."""
-    x = fold31(fold31(a * b))
-    return x - P31 if x >= P31 else x
-
-
-@jit
-def mul61(a: np.uint64, b: np.uint64) -> np.uint64:
-    """Return ab mod p for a, b < p, from products of 32-bit halves: 2^64 = 8 and 2^61 = 1 modulo p."""
-    a1, a0, b1, b0 = a >> _32, a & _LOW32, b >> _32, b & _LOW32
-    middle, low = a1 * b0 + a0 * b1, a0 * b0  # middle < 2^62: no carry is lost
-    x = ((a1 * b1) << _3) + (middle >> _29) + ((middle & _LOW29) << _32) + (low & P61) + (low >> _61)
-    x = (x & P61) + (x >> _61)
-    return x - P61 if x >= P61 else x
-
-
-@jit
-def _mask(words: NDArray[np.uint32] | Values, p: np.uint64, out: Values) -> bool:
-    """Set out to words & p, and return whether a value is p, which is drawn again."""
-    top = np.uint64(0)
-    for i in range(out.size):
-        out[i] = np.uint64(words[i]) & p
-        top = max(top, out[i])
-    return top == p
-
-
-@jit
-def _multiply31(a: Values, b: Values, out: Values) -> None:
-    for i in range(out.size):
-        out[i] = mul31(a[i], b[i])
-
-
-@jit
-def _multiply61(a: Values, b: Values, out: Values) -> None:
-    for i in range(out.size):
-        out[i] = mul61(a[i], b[i])
-
-
-@jit
-def _step31(y: Values, x: np.uint64, row: Values, out: Values) -> None:
-    for j in range(out.size):
-        total = mul31(y[j], x) + row[j]
-        out[j] = total - P31 if total >= P31 else total
-
-
-@jit
-def _step61(y: Values, x: np.uint64, row: Values, out: Values) -> None:
-    for j in range(out.size):
-        total = mul61(y[j], x) + row[j]
-        out[j] = total - P61 if total >= P61 else total
-
-
-@jit
-def horner31(rows: Values, x: np.uint64, out: Values) -> None:
-    """Set out[j] to the sum of rows[i, j] x^i mod p, for rows of shape (t >= 2, at least out.size)."""
-    _step31(rows[rows.shape[0] - 1], x, rows[rows.shape[0] - 2], out)
-    for i in range(rows.shape[0] - 3, -1, -1):
-        _step31(out, x, rows[i], out)
-
-
-@jit
-def horner61(rows: Values, x: np.uint64, out: Values) -> None:
-    """Set out[j] to the sum of rows[i, j] x^i mod p, for rows of shape (t >= 2, at least out.size)."""
-    _step61(rows[rows.shape[0] - 1], x, rows[rows.shape[0] - 2], out)
-    for i in range(rows.shape[0] - 3, -1, -1):
-        _step61(out, x, rows[i], out)
-
-
-@jit
-def _weigh31(weight: np.uint64, row: Values, out: Values) -> None:
-    for j in range(out.size):
-        y = out[j] + mul31(weight, row[j])
-        out[j] = y - P31 if y >= P31 else y
-
-
-@jit
-def _weigh61(weight: np.uint64, row: Values, out: Values) -> None:
-    for j in range(out.size):
-        y = out[j] + mul61(weight, row[j])
-        out[j] = y - P61 if y >= P61 else y
 
 
 @dataclass(frozen=True)
@@ -168,19 +65,22 @@ class Field:
         """Set `out`, one contiguous dimension, to what `random` returns."""
         word = np.dtype("<u4" if self.bits == 31 else "<u8")
         drawn = np.frombuffer(randbytes(out.size * word.itemsize, rng), dtype=word)
-        if _mask(drawn, np.uint64(self.p), out):
+        if mask(drawn, np.uint64(self.p), out):
             bad = np.flatnonzero(out == self.p)
             out[bad] = self.random(bad.size, rng)
 
     def add(self, a: Values, b: Values) -> Values:
         """Return a + b mod p."""
         total = a + b
-        return np.minimum(total, total - np.uint64(self.p))  # where total < p, the difference wraps to a larger value
+        # Where total < p, the difference wraps to a larger value.
+        reduced: Values = np.minimum(total, total - np.uint64(self.p))
+        return reduced
 
     def sub(self, a: Values, b: Values) -> Values:
         """Return a - b mod p."""
         difference = a - b
-        return np.minimum(difference, difference + np.uint64(self.p))
+        reduced: Values = np.minimum(difference, difference + np.uint64(self.p))
+        return reduced
 
     def sum(self, arrays: Iterable[Values]) -> Values:
         """Return the sum mod p of one or more arrays of equal shape, reduced only when 64 bits could run over.
@@ -210,7 +110,7 @@ class Field:
         other = np.asarray(b % self.p, dtype=np.uint64) if isinstance(b, int) else b
         x, y = np.broadcast_arrays(a, other)
         out = np.empty(x.size, dtype=np.uint64)
-        (_multiply31 if self.bits == 31 else _multiply61)(np.ravel(x), np.ravel(y), out)
+        (multiply31 if self.bits == 31 else multiply61)(np.ravel(x), np.ravel(y), out)
         return out.reshape(x.shape)
 
     def inverse(self, a: int) -> int:
@@ -228,7 +128,7 @@ class Field:
     def dot(self, weights: Sequence[int], rows: Sequence[Values]) -> Values:
         """Return sum_i weights[i] rows[i] mod p, for as many one-dimensional rows of equal length as weights."""
         out = np.zeros(rows[0].size, dtype=np.uint64)
-        kernel = _weigh31 if self.bits == 31 else _weigh61
+        kernel = weigh31 if self.bits == 31 else weigh61
         for start in range(0, out.size, BLOCK):
             for weight, row in zip(weights, rows, strict=True):
                 part = slice(start, start + BLOCK)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fedsec.errors import ConfigurationError
 
 Random = Callable[[int], bytes]
-"""Like `os.urandom`: asked for a count, it returns that many bytes, independent and uniform, unknown to everyone else."""
+"""Like `os.urandom`: asked for a count, it returns that many bytes, independent, uniform and unknown to others."""
 
 
 def randbytes(count: int, rng: Random) -> bytes:

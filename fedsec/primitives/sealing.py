@@ -15,7 +15,7 @@ OVERHEAD = NONCE_BYTES + TAG_BYTES
 
 
 def seal(key: bytes, plaintext: bytes, associated: bytes, rng: Random) -> bytes:
-    """Return nonce || ciphertext || tag, `OVERHEAD` = 28 bytes longer than `plaintext`; `associated` is bound, not sent.
+    """Return nonce || ciphertext || tag, 28 bytes (`OVERHEAD`) above `plaintext`; `associated` is bound, not sent.
 
     A random nonce serves at most 2^32 envelopes a key (SP 800-38D, section 8.3). Raises ConfigurationError for a key
     that is not 32 bytes.

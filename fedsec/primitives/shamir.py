@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.primitives.field import BLOCK, Field, Values, horner_plain, horner31, horner61
+from fedsec.primitives.field import BLOCK, Field, horner_plain
+from fedsec.primitives.mersenne import Values, horner31, horner61
 from fedsec.primitives.randomness import Random
 
 
 def split(secret: Values, points: Sequence[int], threshold: int, field: Field, rng: Random) -> dict[int, Values]:
     """Return one share for each of `points`: any `threshold` of them give `secret`, fewer say nothing about it.
 
-    `secret` has shape (d,), uint64, values in [0, p); so has each share, a row of one array. `points` are distinct, in [1, p).
-    `rng` is asked for (threshold - 1) d field elements.
+    `secret` has shape (d,), uint64, values in [0, p); so has each share, a row of one array.
+    `points` are distinct, in [1, p). `rng` is asked for (threshold - 1) d field elements.
     Raises ConfigurationError for a point that is 0, twice there or not below p, for a threshold outside
     2 to len(points), and for a secret that is no such array.
     """

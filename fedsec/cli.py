@@ -1,0 +1,120 @@
+"""The command line. `fedsec strategies` lives here; whatever runs simulations comes by entry point.
+
+Exit status: 0 for a result, 1 for a failed run, 2 for a usage that cannot work, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedsec import __version__, catalog
+from fedsec.errors import ConfigurationError, FedsecError
+from fedsec.protocol import SecureSum, headings
+
+GROUP = "fedsec.commands"
+
+app = typer.Typer(
+    name="fedsec",
+    help="Sound, fast, pluggable secure aggregation for Flower.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+
+
+def print_json(document: Any) -> None:
+    """One JSON object on stdout."""
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(f"fedsec {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def strategies(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE.py]...", help="Strategy files to list as well.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the aggregation strategies: phases, what the server learns, whom each trusts, what it tolerates.
+
+    Examples:
+
+    `fedsec strategies` · `fedsec strategies my_strategy.py` · `fedsec strategies --json`
+    """
+    listed, broken = [], []
+    for name in [*catalog.names(), *(files or [])]:
+        try:
+            listed.append(_describe(catalog.strategy(name)))
+        except ConfigurationError as error:
+            if name in (files or []):
+                raise
+            broken.append({"name": name, "error": str(error)})
+    if as_json:
+        return print_json({"strategies": listed, "broken": broken})
+    console = Console()
+    for one in listed:
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for key, value in one.items():
+            if key not in ("name", "parameters"):
+                table.add_row(key, " > ".join(value) if isinstance(value, list) else str(value))
+        table.add_row("parameters", ", ".join(f"{key}={value}" for key, value in one["parameters"].items()))
+        console.print(f"[bold]{one['name']}[/bold]")
+        console.print(table)
+        console.print()
+    for one in broken:
+        console.print(f"[bold]{one['name']}[/bold] cannot be used: {one['error']}", highlight=False)
+
+
+def _describe(kind: type[SecureSum[Any, Any]]) -> dict[str, Any]:
+    protocol = kind()
+    lines = {heading.lower(): value for heading, value in headings(kind).items()}
+    set_up = [phase.__name__ for phase in kind.setup_phases]
+    extra = {"set-up": set_up} if set_up else {}
+    phases = [phase.__name__ for phase in kind.phases]
+    return {"name": protocol.name, **extra, "phases": phases, **lines, "parameters": protocol.parameters()}
+
+
+def _load_commands() -> None:
+    for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
+        app.command(point.name)(point.load())
+
+
+def main() -> None:
+    """Run the command line; errors that a user can cause end in one line, never in a traceback."""
+    try:
+        _load_commands()
+        app()
+    except ConfigurationError as error:
+        sys.exit(_say(error, 2))
+    except FedsecError as error:
+        sys.exit(_say(error, 1))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _say(error: FedsecError, status: int) -> int:
+    Console(stderr=True).print(f"[bold red]error:[/bold red] {_plain(str(error))}", highlight=False, soft_wrap=True)
+    return status
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

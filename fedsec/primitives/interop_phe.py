@@ -1,0 +1,38 @@
+"""Keys to and from phe, the reference implementation. phe is GPLv3: it is imported only when a function here is called.
+
+Ciphertexts need no conversion: both libraries use g = n + 1, so the integers are the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedsec.primitives.paillier import PrivateKey, PublicKey, noise_base
+from fedsec.primitives.randomness import Random
+
+if TYPE_CHECKING:
+    from phe.paillier import PaillierPrivateKey, PaillierPublicKey  # type: ignore[import-untyped]
+
+
+def to_phe_public(public: PublicKey) -> PaillierPublicKey:
+    """Return phe's public key of the same n; h_s has no place there."""
+    from phe.paillier import PaillierPublicKey
+
+    return PaillierPublicKey(public.n)
+
+
+def to_phe_private(private: PrivateKey) -> PaillierPrivateKey:
+    """Return phe's private key of the same p and q."""
+    from phe.paillier import PaillierPrivateKey
+
+    return PaillierPrivateKey(to_phe_public(private.public), private.p, private.q)
+
+
+def from_phe_private(key: PaillierPrivateKey, rng: Random) -> PrivateKey:
+    """Return our key of the same p and q, with a new h_s from `rng`.
+
+    Raises ConfigurationError, as `PrivateKey` does, unless p and q are 3 modulo 4 with gcd(p-1, q-1) = 2. phe does not
+    ask for that, so about one in six of its keys passes; elsewhere powers of h_s might stay in a small subgroup.
+    """
+    p, q = int(key.p), int(key.q)
+    return PrivateKey(p, q, noise_base(p * q, rng))

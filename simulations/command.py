@@ -1,0 +1,160 @@
+"""`fedsec run`: one federated run on real data, live, and its result in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fedsec import catalog
+from fedsec.cli import Json, print_json
+from fedsec.errors import ConfigurationError, RunFailed
+from fedsec.simulations import datasets, results, screen
+from fedsec.simulations.config import AGGREGATORS, RunConfig
+from fedsec.simulations.models import MODELS
+from fedsec.simulations.partitions import PARTITIONINGS, partition
+from fedsec.simulations.runner import flower_run, make_app
+
+DEFAULTS = RunConfig()
+COMPONENTS = ("fedsec.simulations.app:server", "fedsec.simulations.app:client")
+
+
+def run(
+    strategy: Annotated[str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file.")] = DEFAULTS.strategy,
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(datasets.DATASETS)}.")] = DEFAULTS.dataset,
+    model: Annotated[str, typer.Option(help=f"auto, {', '.join(MODELS)}.")] = DEFAULTS.model,
+    partition: Annotated[str, typer.Option(help=f"How rows lie across hospitals: {', '.join(PARTITIONINGS)}.")] = DEFAULTS.partition,
+    clients: Annotated[int, typer.Option(help="Number of hospitals, at least 3.")] = 5,
+    rounds: Annotated[int, typer.Option(help="Rounds of training.")] = DEFAULTS.rounds,
+    seed: Annotated[int, typer.Option(help="Partition, initial weights and local training; never keys.")] = DEFAULTS.seed,
+    aggregator: Annotated[str, typer.Option(help=f"{', '.join(AGGREGATORS)}.")] = DEFAULTS.aggregator,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of the strategy.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Local passes a round.")] = DEFAULTS.epochs,
+    batch_size: Annotated[int, typer.Option(help="Rows of a mini-batch.")] = DEFAULTS.batch_size,
+    learning_rate: Annotated[float, typer.Option(help="Local step size; 0 is the task's default.")] = DEFAULTS.learning_rate,
+    proximal: Annotated[float, typer.Option(help="mu of FedProx.")] = DEFAULTS.proximal,
+    clip: Annotated[float, typer.Option(help="Largest change of a coordinate in a round.")] = DEFAULTS.clip,
+    largest_weight: Annotated[int, typer.Option(help="Largest number of rows at a hospital.")] = DEFAULTS.largest_weight,
+    phase_timeout: Annotated[float, typer.Option(help="Seconds that a phase may take.")] = DEFAULTS.phase_timeout,
+    timeout: Annotated[float, typer.Option(help="Seconds that the whole run may take.")] = 3600.0,
+    output: Annotated[Path | None, typer.Option(help="Folder for the results [default: a new one in results/].")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output folder if it exists.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model across hospitals under Flower and Ray; the server learns sums only.
+
+    The result folder holds result.json, ledger.csv (what each phase cost), the model as safetensors and the log.
+
+    Examples:
+
+    `fedsec run`
+
+    `fedsec run --strategy paillier --dataset diabetes --rounds 3`
+
+    `fedsec run --clients 10 --partition label-skew --model mlp -p threshold=7`
+
+    `fedsec run --strategy ./my_strategy.py --output results/mine --json`
+    """
+    kind = catalog.strategy(strategy)
+    config = RunConfig.read({
+        "strategy": strategy, "parameters": json.dumps(dict(_parameter(text) for text in parameter or [])),
+        "dataset": dataset, "model": model, "partition": partition, "rounds": rounds, "seed": seed,
+        "aggregator": aggregator, "epochs": epochs, "batch-size": batch_size, "learning-rate": learning_rate,
+        "proximal": proximal, "clip": clip, "largest-weight": largest_weight, "phase-timeout": phase_timeout,
+    })  # fmt: skip
+    check(config, clients)
+    target = _target(output, kind.__module__.rpartition(".")[2], dataset, force)
+    environment = {}
+    if strategy.endswith(".py"):
+        environment[catalog.FILES_VARIABLE] = str(Path(strategy).expanduser().resolve())
+        config = config.model_copy(update={"strategy": Path(strategy).stem})
+    with _staged(target) as folder:
+        with screen.live(folder / results.PROGRESS, config, clients, quiet=as_json) as follow:
+            _drive(config.model_copy(update={"output": str(folder)}), clients, folder, environment, timeout, follow)
+        document = json.loads((folder / results.RESULT).read_text(encoding="utf-8"))
+    if as_json:
+        return print_json({**document, "output": str(target)})
+    screen.summary(Console(), document, target)
+
+
+def check(config: RunConfig, clients: int) -> None:
+    """Find what cannot work before anything starts."""
+    config.prove(clients)
+    train, _ = datasets.split(datasets.load(config.dataset), config.seed)
+    config.training(train.task)
+    largest = max(len(rows) for rows in partition(train, clients, config.partition, config.seed))
+    if largest > config.largest_weight:
+        raise ConfigurationError(f"a hospital has {largest} rows; largest-weight is {config.largest_weight}")
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ConfigurationError(f"parameter {text!r}: NAME=VALUE was expected")
+    try:
+        return name.replace("-", "_"), json.loads(value)
+    except ValueError:
+        return name.replace("-", "_"), value
+
+
+def _target(output: Path | None, strategy: str, dataset: str, force: bool) -> Path:
+    """Where the results go: a path that does not exist yet, unless it may be replaced."""
+    if output is None:
+        stem = Path("results") / f"{strategy}-{dataset}"
+        taken = (stem if number == 1 else stem.with_name(f"{stem.name}-{number}") for number in range(1, sys.maxsize))
+        return next(path for path in taken if not path.exists()).absolute()
+    target = output.expanduser().absolute()
+    if target.exists() and not force:
+        raise ConfigurationError(f"output {target} exists already; choose another, or replace it with --force")
+    if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or (target / results.RESULT).is_file())):
+        raise ConfigurationError(f"output {target} is not the folder of an earlier run; --force does not replace it")
+    return target
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that takes its place when all went well; what was there before is kept until then."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise ConfigurationError(f"output {target} cannot be written: {error.strerror}") from error
+    try:
+        yield folder
+        (folder / results.PROGRESS).unlink(missing_ok=True)
+        folder.chmod(0o755)
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) / target.name
+            os.replace(target, old)
+            os.replace(folder, target)
+            shutil.rmtree(old.parent)
+        else:
+            os.replace(folder, target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drive(
+    config: RunConfig, clients: int, folder: Path, environment: Mapping[str, str], timeout: float, follow: screen.Follow
+) -> None:
+    """Run the Flower app to its end, showing its progress."""
+    values = config.model_dump(by_alias=True)
+    with tempfile.TemporaryDirectory(prefix="fedsec-app-") as place:
+        app = make_app(Path(place), *COMPONENTS, DEFAULTS.model_dump(by_alias=True))
+        with flower_run(app, values, clients, environment=environment, timeout=timeout, log=folder / "run.log") as live:
+            for status in live.poll(0.2):
+                follow(status)
+            follow("finished")
+    if not (folder / results.RESULT).is_file():
+        raise RunFailed("Flower reports success, and the run left no result")

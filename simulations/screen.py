@@ -1,0 +1,132 @@
+"""What `fedsec run` shows: live progress on the terminal, and the comparison when the run is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fedsec.simulations.config import RunConfig
+from fedsec.simulations.results import comparison
+
+Follow = Callable[[str], None]
+
+
+@contextmanager
+def live(path: Path, config: RunConfig, clients: int, quiet: bool) -> Iterator[Follow]:
+    """Yields a function that reads new events from `path` and shows them; on stderr, so that stdout stays clean."""
+    console = Console(stderr=True, quiet=quiet)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    console.print(
+        f"{clients} hospitals, {config.dataset}, {config.rounds} rounds, secure aggregation by "
+        f"[bold]{config.protocol().name}[/bold]", highlight=False,
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bar:
+        watcher = _Watcher(path, bar, console, config.rounds)
+        yield watcher
+
+
+class _Watcher:
+    """Reads the run's events as they are written and keeps the bar and the printed lines up to date."""
+
+    def __init__(self, path: Path, bar: Progress, console: Console, rounds: int) -> None:
+        self._path, self._bar, self._console, self._rounds = path, bar, console, rounds
+        self._task = bar.add_task("starting Flower and Ray", total=rounds, state="")
+        self._position, self._bytes = 0, 0
+        self._line: dict[str, Any] = {}
+
+    def __call__(self, status: str) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._position += len(line)
+                self._take(json.loads(line))
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "phase":
+            self._bytes += event["bytes_up"] + event["bytes_down"]
+            where = "set-up" if event["stage"] == "setup" else f"round {event['round']}/{self._rounds} {event['stage']}"
+            answered = f"{event['phase']} {event['replies']}/{event['parties']} answered, {size(self._bytes)} in all"
+            self._bar.update(self._task, description=where, state=answered)
+        elif kind == "round":
+            self._round(event)
+        elif kind == "tested" and event["round"]:
+            self._line |= {key: value for key, value in event.items() if key not in ("event", "round")}
+            self._bar.update(self._task, completed=event["round"])
+        elif kind == "baselines":
+            self._flush()
+            self._bar.update(self._task, description="baselines", state="pooled, alone, plain FedAvg")
+
+    def _round(self, event: Mapping[str, Any]) -> None:
+        if event["stage"] == "train":
+            self._flush()
+            self._line = {"round": event["round"]}
+        for party in (incident for incident in event["incidents"] or []):
+            self._console.print(f"  {party[0]}: hospital {party[1]}: {party[2]}", style="yellow", highlight=False, markup=False)
+        if event["failure"]:
+            text = f"  round {event['round']} {event['stage']} is void: {event['failure']}"
+            self._console.print(text, style="red", highlight=False, markup=False)
+            return
+        metrics = event["metrics"] or {}
+        self._line |= {f"{event['stage']} loss": metrics.get("train_loss", metrics.get("loss"))}
+        self._line |= {"hospitals": event["included"], "rows": event["weight"]}
+        if event["clipped"]:
+            self._line["clipped coordinates"] = event["clipped"]
+
+    def _flush(self) -> None:
+        """Print the round that is complete."""
+        if len(self._line) > 1:
+            told = ", ".join(
+                f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}"
+                for key, value in self._line.items()
+                if key != "round"
+            )
+            text = f"  round {self._line['round']}/{self._rounds}: {told}, {size(self._bytes)}"
+            self._console.print(text, highlight=False, markup=False)
+        self._line = {}
+
+
+def size(count: int) -> str:
+    """A number of bytes to read."""
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def summary(console: Console, document: Mapping[str, Any], target: Path) -> None:
+    """The final tables."""
+    setting = document["configuration"]
+    table = Table(title=f"{setting['dataset']}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows")
+    rows = comparison(document)
+    table.add_column("trained")
+    for key in rows[0][1]:
+        table.add_column(key, justify="right")
+    for place, (who, figures) in enumerate(rows):
+        table.add_row(
+            who, *("-" if value is None else f"{value:.4f}" for value in figures.values()),
+            style="bold" if place == 0 else None, end_section=place in (0, 3),
+        )  # fmt: skip
+    console.print(table)
+    tolerance = ", ".join(f"{count} in {phase}" for phase, count in document["tolerance"].items())
+    console.print(f"Silent hospitals tolerated a round: {tolerance} (of {setting['clients']}).", highlight=False)
+    void = [outcome for outcome in document["rounds"] if outcome["failure"]]
+    if void:
+        console.print(f"{len(void)} aggregations failed; their causes are in result.json.", style="yellow")
+    difference = document["largest_difference_to_fedavg"]
+    if difference is not None:
+        console.print(f"Largest difference of a weight to plain FedAvg: {difference:.1e}.", highlight=False)
+    console.print(f"Results: {target}", highlight=False, soft_wrap=True)

@@ -1,0 +1,340 @@
+"""Hospitals add under one Paillier key; a witness checks what is opened, and the key holder opens that and nothing else.
+
+Reference: P. Paillier, Eurocrypt 1999; noise by I. Damgård, M. Jurik, J. B. Nielsen, IJIS 9 (2010), section 4.2.
+Server learns: the sum, and who took part; the key holder learns the sum too.
+Trusts: that neither the server nor the witness colludes with the key holder: together either pair reads every input.
+Tolerates: silent hospitals down to the cohort floor when inputs are sent; the witness and the key holder must answer.
+Costs: three phases; each hospital uploads about 7 bytes a value, the witness downloads everybody's upload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError
+from fedsec.primitives import paillier
+from fedsec.primitives.ciphertexts import HEADER, Ciphertexts, from_bytes, to_bytes
+from fedsec.primitives.packing import MAXIMUM_SLOT_BITS, check_canary, pack, unpack
+from fedsec.primitives.paillier import POLICIES, PrivateKey, PublicKey
+from fedsec.primitives.randomness import Random
+from fedsec.protocol import (
+    Exposure,
+    Flow,
+    Me,
+    Message,
+    PartyId,
+    SecureSum,
+    State,
+    Sum,
+    Vector,
+    ask,
+    reject_unknown,
+)
+
+
+@dataclass(frozen=True)
+class GenerateKey(Message):
+    """Set-up 1, to the key holder: make a key pair, and keep the private key."""
+
+
+@dataclass(frozen=True)
+class Key(Message):
+    """A public key, big-endian: the modulus n and the base h_s of the noise."""
+
+    n: Annotated[bytes, Exposure.FRESH]
+    hs: Annotated[bytes, Exposure.FRESH]
+
+    def public(self) -> PublicKey:
+        """The key, as yet unchecked."""
+        return PublicKey(int.from_bytes(self.n, "big"), int.from_bytes(self.hs, "big"))
+
+
+@dataclass(frozen=True)
+class GeneratedKey(Message):
+    """The key holder's public key under its signature."""
+
+    key: Key
+    signature: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class AdoptKey(Message):
+    """Set-up 2, to all: check and keep the key holder's public key."""
+
+    key: Key
+    signature: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class KeyAdopted(Message):
+    """A hospital keeps the key: its fingerprint."""
+
+    fingerprint: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class Encrypt(Message):
+    """Phase 1, to the cohort: encrypt your input."""
+
+
+@dataclass(frozen=True)
+class Blob(Message):
+    """What a hospital signs: the SHA-256 of its ciphertexts."""
+
+    digest: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class Encrypted(Message):
+    """A hospital's packed input, and its signature on the blob for the witness."""
+
+    blob: Annotated[bytes, Exposure.CIPHERTEXT]
+    signature: Annotated[bytes, Exposure.FRESH]
+
+    def uniform(self) -> Mapping[str, tuple[Vector, int]]:
+        """The bytes of the ciphertexts; of each, the two leading ones follow n**2 and are left out."""
+        count = HEADER.unpack_from(self.blob)[5]
+        body = np.frombuffer(self.blob, np.uint8, offset=HEADER.size).reshape(count, -1)
+        return {"blob": (body[:, 2:].ravel().astype(np.uint64), 256)}
+
+
+@dataclass(frozen=True)
+class Witness(Message):
+    """Phase 2, to the witness: check these contributions, and sign their product."""
+
+    contributions: Mapping[int, Encrypted]
+
+
+@dataclass(frozen=True)
+class Product(Message):
+    """What the witness signs: the SHA-256 of the product of the contributions of `included`."""
+
+    digest: Annotated[bytes, Exposure.FRESH]
+    included: Annotated[frozenset[int], Exposure.PUBLIC]
+
+
+@dataclass(frozen=True)
+class Witnessed(Message):
+    """The witness's word that this product may be opened."""
+
+    product: Product
+    signature: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class Open(Message):
+    """Phase 3, to the key holder: open the product that the witness signed."""
+
+    blob: Annotated[bytes, Exposure.CIPHERTEXT]
+    product: Product
+    signature: Annotated[bytes, Exposure.FRESH]
+
+    def uniform(self) -> Mapping[str, tuple[Vector, int]]:
+        """As of a contribution."""
+        return Encrypted(self.blob, self.signature).uniform()
+
+
+@dataclass(frozen=True)
+class Opened(Message):
+    """The product's plaintexts, big-endian, as wide as the modulus."""
+
+    plaintexts: Annotated[bytes, Exposure.OPENED]
+
+
+@dataclass(frozen=True, repr=False)
+class Keys(State):
+    """The public key, and at the key holder the primes; integers are big-endian."""
+
+    key: Key
+    p: bytes = b""
+    q: bytes = b""
+
+    def private(self) -> PrivateKey:
+        """The private key; raises OutOfPhase at a party that has none."""
+        if not self.p:
+            raise OutOfPhase("this party does not hold the private key")
+        return PrivateKey(int.from_bytes(self.p, "big"), int.from_bytes(self.q, "big"), self.key.public().hs)
+
+
+@dataclass(frozen=True)
+class Paillier(SecureSum[Keys, Key]):
+    """Additively homomorphic aggregation with one named key holder and one named witness, who must differ.
+
+    key_bits             size of the modulus; 3072 is 128-bit security, 2048 is 112-bit, less is refused
+    policy               the noise: conservative, fast or standard (see fedsec.primitives.paillier)
+    key_holder, witness  their party ids
+    key_holder_identity  the key holder's Ed25519 public key in hexadecimal; empty trusts the roster (simulation)
+    """
+
+    minimum_key_bits: ClassVar[int] = 2048
+
+    setup_phases = (GenerateKey, AdoptKey)
+    phases = (Encrypt, Witness, Open)
+    input_phase = Encrypt
+
+    key_bits: int = 3072
+    policy: str = "conservative"
+    key_holder: int = 1
+    witness: int = 2
+    key_holder_identity: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.key_bits < self.minimum_key_bits or self.key_bits % 2 or self.key_bits > 8192:
+            raise ConfigurationError(
+                f"key_bits is {self.key_bits}: key too small or odd; it must be even, from {self.minimum_key_bits} to 8192"
+            )
+        if self.policy not in POLICIES:
+            raise ConfigurationError(f"policy is {self.policy!r} (choose from {', '.join(POLICIES)})")
+        if self.key_holder == self.witness:
+            raise ConfigurationError(f"key_holder and witness are both party {self.witness}; they must differ")
+
+    @property
+    def _width(self) -> int:
+        """Bytes of one plaintext."""
+        return -(-self.key_bits // 8)
+
+    def slot_bits(self, clients: Collection[PartyId]) -> int:
+        """Bits for the sum of as many values as there are contributors; at most what packing takes."""
+        return min((len(clients) * ((1 << self.value_bits) - 1)).bit_length(), MAXIMUM_SLOT_BITS)
+
+    def capacity(self, clients: Collection[PartyId]) -> int:
+        return (1 << self.slot_bits(clients)) - 1
+
+    def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
+        return {Encrypt: len(clients) - self.floor, Witness: 0, Open: 0}
+
+    def setup(self, clients: Collection[PartyId]) -> Flow[Key]:
+        for role, party in (("key_holder", self.key_holder), ("witness", self.witness)):
+            if party not in clients:
+                raise ConfigurationError(f"{role} is party {party}, which has not enrolled ({sorted(clients)} have)")
+        made = yield from ask({self.key_holder: GenerateKey()}, GeneratedKey, 1)
+        key, signature = made[self.key_holder].key, made[self.key_holder].signature
+        yield from ask(dict.fromkeys(clients, AdoptKey(key, signature)), KeyAdopted, self.floor)
+        return key
+
+    def aggregate(self, clients: Collection[PartyId], public: Key) -> Flow[Sum]:
+        key, slots = public.public(), self.slot_bits(clients)
+        encrypted = yield from ask(dict.fromkeys(clients, Encrypt()), Encrypted, self.floor)
+        included = frozenset(encrypted)
+        blob = multiply(key, {party: reply.blob for party, reply in encrypted.items()}, slots)
+        witnessed = yield from ask({self.witness: Witness(encrypted)}, Witnessed, 1)
+        product, signature = witnessed[self.witness].product, witnessed[self.witness].signature
+        opened = yield from ask({self.key_holder: Open(blob, product, signature)}, Opened, 1)
+        values = from_bytes(key, blob).values
+        plaintexts = _integers(opened[self.key_holder].plaintexts, self._width)
+        vector, canaries = unpack(plaintexts, values, slots, key.plaintext_bits)
+        check_canary(canaries, len(included))
+        return Sum(vector, included)
+
+    def respond(
+        self, me: Me, state: Keys | None, request: Message, x: Vector | None, rng: Random
+    ) -> tuple[Keys | None, Message]:
+        match request:
+            case GenerateKey():
+                return self._generate(me, rng)
+            case AdoptKey(key, signature):
+                return self._adopt(me, state, key, signature)
+        if state is None:
+            raise OutOfPhase(f"{type(request).__name__} before a key was adopted")
+        match request:
+            case Encrypt() if x is not None:
+                return state, self._encrypt(me, state.key.public(), x, rng)
+            case Witness(contributions):
+                return state, self._witness(me, state.key.public(), contributions)
+            case Open(blob, product, signature):
+                return state, self._open(me, state.private(), blob, product, signature)
+            case _:
+                raise reject_unknown(request)
+
+    def _generate(self, me: Me, rng: Random) -> tuple[Keys, GeneratedKey]:
+        self._check_holder(me)
+        if me.id != self.key_holder:
+            raise PolicyError(f"party {self.key_holder} is the key holder, not party {me.id}")
+        private = paillier.generate(self.key_bits, rng)
+        key = Key(_big(private.public.n), _big(private.hs))
+        return Keys(key, _big(private.p), _big(private.q)), GeneratedKey(key, me.sign(key))
+
+    def _check_holder(self, me: Me) -> None:
+        pinned = self.key_holder_identity
+        if pinned and me.identity(self.key_holder).hex() != pinned.lower():
+            raise PolicyError(f"party {self.key_holder} is not the key holder whose identity the terms name")
+
+    def _adopt(self, me: Me, state: Keys | None, key: Key, signature: bytes) -> tuple[Keys, KeyAdopted]:
+        self._check_holder(me)
+        me.verify(self.key_holder, key, signature)
+        public = key.public()
+        public.check()
+        if public.bits != self.key_bits:
+            raise BadMessage(f"the public key has {public.bits} bits; {self.key_bits} were agreed")
+        if state is not None and state.key != key:
+            raise BadMessage("the public key relayed is not the one that this key holder made")
+        return state or Keys(key), KeyAdopted(public.fingerprint)
+
+    def _encrypt(self, me: Me, key: PublicKey, x: Vector, rng: Random) -> Encrypted:
+        slots = self.slot_bits(me.cohort)
+        plaintexts = pack(x, slots, key.plaintext_bits)
+        policy = next(policy for policy in POLICIES if policy == self.policy)
+        ciphertexts = tuple(paillier.encrypt(key, plaintexts, rng, policy))
+        blob = to_bytes(key, Ciphertexts(ciphertexts, slots, x.size, addends=1))
+        return Encrypted(blob, me.sign(Blob(_digest(blob))))
+
+    def _witness(self, me: Me, key: PublicKey, contributions: Mapping[PartyId, Encrypted]) -> Witnessed:
+        if me.id != self.witness:
+            raise PolicyError(f"party {self.witness} is the witness, not party {me.id}")
+        included = frozenset(contributions)
+        _check_included(me, included)
+        for sender, contribution in contributions.items():
+            me.verify(sender, Blob(_digest(contribution.blob)), contribution.signature)
+        blobs = {sender: contribution.blob for sender, contribution in contributions.items()}
+        product = Product(_digest(multiply(key, blobs, self.slot_bits(me.cohort))), included)
+        return Witnessed(product, me.sign(product))
+
+    def _open(self, me: Me, private: PrivateKey, blob: bytes, product: Product, signature: bytes) -> Opened:
+        _check_included(me, product.included)
+        me.verify(self.witness, product, signature)
+        if product.digest != _digest(blob):
+            raise AuthenticationError("the product to open is not the one that the witness signed")
+        key = private.public
+        batch = from_bytes(key, blob, slot_bits=self.slot_bits(me.cohort), addends=len(product.included))
+        plaintexts = paillier.decrypt(private, batch.ciphertexts)
+        return Opened(b"".join(m.to_bytes(self._width, "big") for m in plaintexts))
+
+
+def _check_included(me: Me, included: frozenset[PartyId]) -> None:
+    if not included <= me.cohort:
+        raise PolicyError(f"parties {sorted(included - me.cohort)} are not in this round's cohort")
+    if len(included) < me.floor:
+        raise PolicyError(f"a sum of {len(included)} inputs is below the floor of {me.floor}")
+
+
+def multiply(key: PublicKey, blobs: Mapping[PartyId, bytes], slot_bits: int) -> bytes:
+    """The blob of the sum: the product of all contributions, each validated; raises BadMessage, naming the sender."""
+    batches: list[Ciphertexts] = []
+    for sender, blob in sorted(blobs.items()):
+        try:
+            values = batches[0].values if batches else None
+            batches.append(from_bytes(key, blob, slot_bits=slot_bits, values=values, addends=1))
+        except BadMessage as error:
+            raise BadMessage(f"party {sender}: {error}") from None
+    product = paillier.add(key, [batch.ciphertexts for batch in batches])
+    return to_bytes(key, Ciphertexts(tuple(product), slot_bits, batches[0].values, len(batches)))
+
+
+def _digest(blob: bytes) -> bytes:
+    return hashlib.sha256(blob).digest()
+
+
+def _big(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def _integers(data: bytes, width: int) -> list[int]:
+    if len(data) % width:
+        raise BadMessage(f"{len(data)} bytes of plaintexts; whole integers of {width} bytes were expected")
+    return [int.from_bytes(data[start : start + width], "big") for start in range(0, len(data), width)]
