@@ -8,6 +8,7 @@ is never fetched, and no path is taken from the other side.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -32,7 +33,7 @@ Strategy = type[SecureSum[Any, Any]]
 
 
 def strategy(name: str, files: Iterable[str] = ()) -> Strategy:
-    """The strategy of that name or in that file; raises ConfigurationError with the choices, or why it fails to load."""
+    """The strategy of that name or in that file; raises ConfigurationError with the choices, or why it fails."""
     if name.endswith(".py"):
         return _from_file(Path(name))
     found = _loaders(files)
@@ -68,16 +69,20 @@ def _loaders(files: Iterable[str] = ()) -> dict[str, Callable[[], Strategy]]:
     """Built-in files first: a plug-in cannot take a built-in's name."""
     package = importlib.import_module("fedsec.strategies")
     found: dict[str, Callable[[], Strategy]] = {
-        module.name: lambda name=module.name: _only(importlib.import_module(f"fedsec.strategies.{name}"))
+        module.name: functools.partial(_built_in, module.name)
         for module in pkgutil.iter_modules(package.__path__)
         if not module.name.startswith("_")
     }
     for point in importlib.metadata.entry_points(group=GROUP):
-        found.setdefault(point.name, lambda point=point: _from_entry_point(point))
+        found.setdefault(point.name, functools.partial(_from_entry_point, point))
     for text in (*files, *os.environ.get(FILES_VARIABLE, "").split(os.pathsep)):
         if text:
-            found.setdefault(Path(text).stem, lambda path=text: _from_file(Path(path)))
+            found.setdefault(Path(text).stem, functools.partial(_from_file, Path(text)))
     return found
+
+
+def _built_in(name: str) -> Strategy:
+    return _only(importlib.import_module(f"fedsec.strategies.{name}"))
 
 
 def _from_entry_point(point: importlib.metadata.EntryPoint) -> Strategy:
@@ -109,7 +114,9 @@ def _from_file(path: Path) -> Strategy:
             spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
-            raise ConfigurationError(f"strategy file {path} cannot be loaded: {type(error).__name__}: {error}") from error
+            raise ConfigurationError(
+                f"strategy file {path} cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
     return _only(sys.modules[name])
 
 
@@ -125,6 +132,6 @@ def _only(module: ModuleType) -> Strategy:
     ]
     if len(defined) != 1:
         raise ConfigurationError(
-            f"{getattr(module, '__file__', module.__name__)} defines {len(defined)} strategies; one SecureSum was expected"
+            f"{getattr(module, '__file__', module.__name__)} defines {len(defined)} strategies; one was expected"
         )
     return defined[0]

@@ -6,7 +6,6 @@ bytes of another shape are refused before anything reads them. Equal records hav
 
 from __future__ import annotations
 
-import functools
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -25,6 +24,7 @@ MAX_BYTES = 1 << 30
 _DTYPES = {np.dtype(kind).str for kind in ("u1", "<u4", "<u8", "<i4", "<i8", "<f4", "<f8")}
 
 RecordT = TypeVar("RecordT", bound=Record)
+_SCHEMAS: dict[type[Record], tuple[Field, ...]] = {}
 
 
 class Field(NamedTuple):
@@ -35,13 +35,18 @@ class Field(NamedTuple):
     exposure: Exposure | None
 
 
-@functools.cache
 def schema(record: type[Record]) -> tuple[Field, ...]:
     """The fields of a record class; raises TypeError where a message's field states no exposure."""
+    if record not in _SCHEMAS:
+        _SCHEMAS[record] = _schema(record)
+    return _SCHEMAS[record]
+
+
+def _schema(record: type[Record]) -> tuple[Field, ...]:
     if not is_dataclass(record):
         raise TypeError(f"{record.__name__} must be a dataclass")
     if issubclass(record, State) and "__repr__" in record.__dict__:
-        raise TypeError(f"{record.__name__} is a state: declare it with dataclass(repr=False), so that it stays redacted")
+        raise TypeError(f"{record.__name__} is a state: declare it with dataclass(repr=False), so it stays redacted")
     hints = get_type_hints(record, include_extras=True)
     found = []
     for field in fields(record):
@@ -118,8 +123,6 @@ def _dump_record(record: Record) -> list[Any]:
 
 
 def _dump(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str | bytes):
-        return value
     if isinstance(value, np.ndarray):
         array = np.ascontiguousarray(value)
         if array.dtype.str not in _DTYPES:
@@ -133,6 +136,8 @@ def _dump(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, list | tuple):
         return [_dump(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str | bytes):
+        return value
     raise TypeError(f"values of {type(value).__name__} are not sent")
 
 
@@ -169,9 +174,7 @@ def _load(value: Any, hint: Any, where: str) -> Any:
         return frozenset(_load(item, arguments[0], where) for item in value)
     elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
         return {_load(key, arguments[0], where): _load(item, arguments[1], where) for key, item in value.items()}
-    elif hint is float and isinstance(value, float):
-        return value
-    elif hint in (bool, int, str, bytes) and type(value) is hint:
+    elif (hint is float and isinstance(value, float)) or (hint in (bool, int, str, bytes) and type(value) is hint):
         return value
     raise BadMessage(f"{where} must be {hint}, and {type(value).__name__} came")
 

@@ -97,7 +97,8 @@ class Coordinator:
     def enrol(self, parties: Collection[PartyId]) -> None:
         """Found a new epoch with those of `parties` who join, and run the protocol's set-up.
 
-        Raises ConfigurationError or HeadroomError where the protocol cannot serve them, TooFewParties where too few join.
+        Raises ConfigurationError or HeadroomError where the protocol cannot serve them, and TooFewParties where too
+        few join.
         """
         self.protocol.check(parties)
         prove_headroom(self.protocol.value_bits, len(parties), self.protocol.capacity(parties))
@@ -117,7 +118,8 @@ class Coordinator:
         if len(stayed) < self.protocol.floor:
             raise TooFewParties("Adopt", self.protocol.floor, stayed, members).because(channel.reasons())
         if len(stayed) < len(members):
-            return self.enrol(stayed)
+            self.enrol(stayed)
+            return
         self.public = channel.run(self.protocol.setup(sorted(members)))
 
     def aggregate(

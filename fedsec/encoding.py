@@ -44,7 +44,10 @@ class FixedPoint:
         return 1 << (self.bits - 1)
 
     def encode(self, values: NDArray[np.floating[Any]], scale: float, out: Vector) -> int:
-        """Write the integers of finite `values[d]`, times `scale` in (0, 1], to `out[d]`; return how many were clipped."""
+        """Write the integers of finite `values[d]`, times `scale` in (0, 1], to `out[d]`.
+
+        Returns how many were clipped.
+        """
         clipped = 0
         factor = scale * self.steps / self.clip
         for start in range(0, values.size, _CHUNK):
@@ -64,10 +67,13 @@ class FixedPoint:
 
     def decode(self, total: Vector, addends: int) -> NDArray[np.float64]:
         """The sum of scaled values that an integer sum of `addends` vectors stands for: float64[d]."""
-        signed = total.view(np.int64) - addends * self.offset if total.flags.c_contiguous else (
-            total.astype(np.int64) - addends * self.offset
+        signed = (
+            total.view(np.int64) - addends * self.offset
+            if total.flags.c_contiguous
+            else (total.astype(np.int64) - addends * self.offset)
         )
-        return signed * (self.clip / self.steps)
+        values: NDArray[np.float64] = signed * np.float64(self.clip / self.steps)
+        return values
 
     def error_bound(self, addends: int, largest_weight: float, total_weight: float) -> float:
         """How far a decoded mean may lie from the exact weighted mean of the clipped values, at most."""
@@ -92,7 +98,7 @@ def prove_headroom(value_bits: int, addends: int, capacity: int) -> None:
     largest = addends * ((1 << value_bits) - 1)
     if largest > capacity:
         raise HeadroomError(
-            f"{addends} values of {value_bits} bits sum to {largest.bit_length()} bits and the strategy's sums are exact "
-            f"up to {capacity.bit_length()} bits only (largest sum {largest}, capacity {capacity}); use at most "
+            f"{addends} values of {value_bits} bits sum to {largest.bit_length()} bits and the strategy's sums are "
+            f"exact up to {capacity.bit_length()} bits only (largest sum {largest}, capacity {capacity}); use at most "
             f"{max(1, (capacity // addends + 1).bit_length() - 1)} value bits, or fewer hospitals a round"
         )

@@ -1,4 +1,4 @@
-"""Flower: `SecureAggregation(FedAvg(...), protocol)` at the server, `ClientApp(mods=[secure_aggregation])` at the clients.
+"""Flower: `SecureAggregation(FedAvg(...), protocol)` at the server, `ClientApp(mods=[secure_aggregation])` at clients.
 
 The inner strategy runs unchanged. Its grid is replaced by one whose `send_and_receive` is one secure aggregation and
 returns one synthetic reply: the weighted mean, as if a single client had sent it. This is the only file of the
@@ -124,9 +124,7 @@ class SecureAggregation(Strategy):
     ) -> Result:
         """Run the inner strategy with every exchange replaced by a secure aggregation."""
         secure = SecureGrid(grid, self)
-        return self.inner.start(
-            secure, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn
-        )
+        return self.inner.start(secure, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -249,9 +247,7 @@ class SecureGrid(Grid):
             if total.layout is None:
                 raise DataError("no contributor said what its coordinates are")
             reference = to_numpy(content) if total.layout.arrays else {}
-            result = mean.decode(
-                total.sum, total.layout, reference, self._owner.spec, self._owner.protocol.value_bits
-            )
+            result = mean.decode(total.sum, total.layout, reference, self._owner.spec, self._owner.protocol.value_bits)
         except FedsecError as error:
             self._owner.finished(replace(outcome, failure=f"{type(error).__name__}: {error}"))
             return []
@@ -282,9 +278,7 @@ class SecureGrid(Grid):
         self._coordinator.enrol(list(self._nodes))
         self._nodes = {party: node for party, node in self._nodes.items() if party in self._coordinator.roster}
 
-    def _exchange(
-        self, phase: Phase, requests: Mapping[PartyId, bytes]
-    ) -> list[tuple[PartyId, bytes | Refusal]]:
+    def _exchange(self, phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
         """The transport: protocol messages inside messages of the type that the app handles already."""
         content, message_type, timeout = self._request
         app_records = dict(content.items()) if phase.asks_input else {}

@@ -17,7 +17,7 @@ def public_key(text: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise ConfigurationError(f"a public key of 64 hexadecimal digits was expected; {len(text.strip())} characters came")
+        raise ConfigurationError(f"a public key has 64 hexadecimal digits; {len(text.strip())} characters came")
     return key
 
 

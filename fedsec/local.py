@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedsec import codec, mean
+from fedsec import codec
+from fedsec import mean as means
 from fedsec.coordinator import Coordinator, Phase, Refusal, Total
 from fedsec.envelope import NO_HASH
 from fedsec.errors import ConfigurationError, DataError, FedsecError
@@ -50,8 +51,8 @@ class Fault:
 class Update:
     """What one client contributes to a mean: trained arrays, metrics (means over its examples), number of examples."""
 
-    arrays: mean.Arrays
-    metrics: mean.Metrics
+    arrays: means.Arrays
+    metrics: means.Metrics
     weight: float
 
 
@@ -71,7 +72,7 @@ class LocalFederation:
 
     protocol: SecureSum[Any, Any]
     hospitals: int = 5
-    spec: mean.MeanSpec = field(default_factory=mean.MeanSpec)
+    spec: means.MeanSpec = field(default_factory=means.MeanSpec)
     faults: Sequence[Fault] = ()
     policy: Policy = field(default_factory=lambda: Policy(simulation=True))
     ledger: Ledger = field(default_factory=Ledger)
@@ -105,19 +106,19 @@ class LocalFederation:
     def sum(self, inputs: Mapping[PartyId, ArrayLike]) -> Total:
         """The sum of non-negative integer vectors below 2**value_bits, one for each contributor."""
         vectors = {party: self._checked(party, vector) for party, vector in inputs.items()}
-        return self._aggregate({party: lambda v=vector: (v, b"") for party, vector in vectors.items()}, "train")
+        return self._aggregate({party: _giving(vector) for party, vector in vectors.items()}, "train")
 
-    def mean(self, updates: Mapping[PartyId, Update], reference: mean.Arrays, stage: str = "train") -> mean.Mean:
+    def mean(self, updates: Mapping[PartyId, Update], reference: means.Arrays, stage: str = "train") -> means.Mean:
         """The weighted mean of updates to the model `reference` (empty for evaluation)."""
         total = self._aggregate({party: self._encoder(update, reference) for party, update in updates.items()}, stage)
         if total.layout is None:
             raise DataError("no contributor said what its coordinates are")
-        return mean.decode(total.sum, total.layout, reference, self.spec, self.protocol.value_bits)
+        return means.decode(total.sum, total.layout, reference, self.spec, self.protocol.value_bits)
 
-    def _encoder(self, update: Update, reference: mean.Arrays) -> Callable[[], tuple[Vector, bytes]]:
+    def _encoder(self, update: Update, reference: means.Arrays) -> Callable[[], tuple[Vector, bytes]]:
         def contribute() -> tuple[Vector, bytes]:
             bits = self.protocol.value_bits
-            vector, layout = mean.encode(update.arrays, reference, update.metrics, update.weight, self.spec, bits)
+            vector, layout = means.encode(update.arrays, reference, update.metrics, update.weight, self.spec, bits)
             return vector, codec.encode(layout)
 
         return contribute
@@ -147,9 +148,7 @@ class LocalFederation:
         finally:
             self.states[party] = codec.encode(actor.state)
 
-    def exchange(
-        self, phase: Phase, requests: Mapping[PartyId, bytes]
-    ) -> Iterable[tuple[PartyId, bytes | Refusal]]:
+    def exchange(self, phase: Phase, requests: Mapping[PartyId, bytes]) -> Iterable[tuple[PartyId, bytes | Refusal]]:
         """The transport, with the faults that strike this phase."""
         answers, self._late = self._late, []
         for party, request in requests.items():
@@ -177,6 +176,10 @@ class LocalFederation:
     def _note(self, phase: Phase, party: PartyId, request: bytes, answer: bytes | Refusal | None) -> None:
         if self.tap is not None:
             self.tap(phase, party, request, answer)
+
+
+def _giving(vector: Vector) -> Callable[[], tuple[Vector, bytes]]:
+    return lambda: (vector, b"")
 
 
 def flip(data: bytes, bit: int) -> bytes:

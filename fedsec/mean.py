@@ -96,7 +96,9 @@ def arrays_layout(arrays: Arrays) -> tuple[ArraySpec, ...]:
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
             raise DataError(f"array {name!r} has dtype {array.dtype}; floating or integer numbers were expected")
-    return tuple(ArraySpec(name, tuple(map(int, arrays[name].shape)), arrays[name].dtype.str) for name in sorted(arrays))
+    return tuple(
+        ArraySpec(name, tuple(map(int, array.shape)), array.dtype.str) for name, array in sorted(arrays.items())
+    )
 
 
 def encode(
@@ -180,9 +182,7 @@ def _metric_bits(spec: MeanSpec) -> int:
 
 def _scalar_limbs(layout: Layout, spec: MeanSpec, bits: int) -> int:
     metrics = sum(length or 1 for length in layout.metrics.values())
-    return (
-        _limbs(_weight_bits(spec), bits) + _limbs(COUNT_BITS, bits) + metrics * _limbs(_metric_bits(spec), bits)
-    )
+    return _limbs(_weight_bits(spec), bits) + _limbs(COUNT_BITS, bits) + metrics * _limbs(_metric_bits(spec), bits)
 
 
 def _checked_weight(weight: float, spec: MeanSpec) -> int:

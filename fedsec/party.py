@@ -5,32 +5,29 @@ Everything that decides whether a party answers is in this file. It has no trans
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from fedsec import codec, envelope
-from fedsec.envelope import Adopt, Adopted, Enrol, Enrolled, Envelope, Header, Member, Session, Terms
 from fedsec.encoding import prove_headroom
+from fedsec.envelope import Adopt, Adopted, Enrol, Enrolled, Envelope, Header, Member, Session, Terms
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, Stale
 from fedsec.mean import MeanSpec
-from fedsec.primitives.key_agreement import AgreementKey, agree
+from fedsec.primitives.key_agreement import AgreementKey
 from fedsec.primitives.randomness import Random
-from fedsec.primitives.sealing import seal, unseal
-from fedsec.primitives.signing import SigningKey, verify
-from fedsec.protocol import SERVER, Me, Message, PartyId, SecureSum, State, Vector
+from fedsec.primitives.signing import SigningKey
+from fedsec.protocol import SERVER, Message, PartyId, SecureSum, State, Vector
+from fedsec.seat import Seat
 
 Contribute = Callable[[Session, MeanSpec, int], tuple[Vector, bytes]]
 """Computes a party's input of so many value bits when it is asked for: the integers and their encoded layout."""
 
 
-class Build(Protocol):
-    """Builds the strategy that terms name: the party's own catalogue decides which names it knows."""
-
-    def __call__(self, strategy: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]: ...
+Build = Callable[[str, Mapping[str, Any]], SecureSum[Any, Any]]
+"""Builds the strategy that terms name: the party's own catalogue decides which names it knows."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +201,10 @@ class Party:
         table = protocol.setup_phases if session.stage == envelope.SETUP else protocol.phases
         if type(request) not in table or request.tag != header.phase:
             raise OutOfPhase(f"{header.phase!r} is no phase of {terms.strategy} in stage {session.stage}")
-        me = _Seat(self.state, session, max(self.policy.floor, protocol.floor))
+        me = Seat(
+            self.state.party, SigningKey(self.state.identity), AgreementKey(self.state.agreement),
+            self.state.roster or {}, session, max(self.policy.floor, protocol.floor),
+        )  # fmt: skip
         self._enter(session, table.index(type(request)))
         x, layout, paused = None, b"", 0.0
         if session.stage != envelope.SETUP and type(request) is protocol.input_phase:
@@ -235,11 +235,11 @@ class Party:
         if session.counter == self.state.counter and session.binding != self.state.session and self.state.session:
             raise Stale(f"a second session with the counter {session.counter}")
         if session.binding != self.state.session:
-            self.state = replace(
-                self.state, counter=session.counter, session=session.binding, phase=-1, within=None
-            )
+            self.state = replace(self.state, counter=session.counter, session=session.binding, phase=-1, within=None)
         if phase <= self.state.phase:
-            raise OutOfPhase(f"phase {phase + 1} of session {session.counter}; this party answered {self.state.phase + 1}")
+            raise OutOfPhase(
+                f"phase {phase + 1} of session {session.counter}; this party answered {self.state.phase + 1}"
+            )
         self.state = replace(self.state, phase=phase)
 
     def _check_cohort(self, protocol: SecureSum[Any, Any], session: Session) -> None:
@@ -257,49 +257,3 @@ def _built(terms: Terms, build: Build) -> SecureSum[Any, Any]:
         return build(terms.strategy, json.loads(terms.parameters))
     except (ValueError, TypeError) as error:
         raise BadMessage(f"the parameters of strategy {terms.strategy!r} are not what it takes") from error
-
-
-class _Seat(Me):
-    """A party's view of one session; all it signs and seals is bound to the session."""
-
-    def __init__(self, state: PartyState, session: Session, floor: int) -> None:
-        self._state, self._session = state, session
-        self._members = dict(state.roster or {})
-        self.id, self.floor = state.party, floor
-        self.cohort, self.roster = frozenset(session.cohort), frozenset(self._members)
-
-    def __repr__(self) -> str:
-        return f"<party {self.id}>"
-
-    def _member(self, party: PartyId) -> Member:
-        if party not in self._members:
-            raise AuthenticationError(f"party {party} is not on the roster")
-        return self._members[party]
-
-    def identity(self, party: PartyId) -> bytes:
-        return self._member(party).identity
-
-    def _statement(self, sender: PartyId, statement: Message) -> bytes:
-        body = hashlib.sha256(codec.encode(statement)).digest()
-        return b"fedsec statement" + codec.pack([self._session.binding, sender, statement.tag, body])
-
-    def sign(self, statement: Message) -> bytes:
-        return SigningKey(self._state.identity).sign(self._statement(self.id, statement))
-
-    def verify(self, sender: PartyId, statement: Message, signature: bytes) -> None:
-        verify(self._member(sender).identity, signature, self._statement(sender, statement))
-
-    def pairwise_key(self, other: PartyId, label: str) -> bytes:
-        info = b"fedsec pairwise" + codec.pack([*sorted((self.id, other)), label])
-        mine = AgreementKey(self._state.agreement)
-        return agree(mine, self._member(other).agreement, info, salt=self._session.binding)
-
-    def _associated(self, sender: PartyId, receiver: PartyId) -> bytes:
-        return b"fedsec sealed" + codec.pack([self._session.binding, sender, receiver])
-
-    def seal(self, receiver: PartyId, plaintext: bytes, rng: Random) -> bytes:
-        key = self.pairwise_key(receiver, f"seal from {self.id}")
-        return seal(key, plaintext, self._associated(self.id, receiver), rng)
-
-    def unseal(self, sender: PartyId, sealed: bytes) -> bytes:
-        return unseal(self.pairwise_key(sender, f"seal from {sender}"), sealed, self._associated(sender, self.id))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedsec import codec, envelope
 from fedsec.protocol import Exposure, Message, Vector
@@ -68,7 +69,9 @@ class Recording:
             value = getattr(message, one.name)
             if one.exposure is Exposure.SEALED:
                 for sealed in value.values() if isinstance(value, Mapping) else (value,):
-                    self.numbers[f"{message.tag}.{one.name}", 256].append(np.frombuffer(sealed, np.uint8).astype(np.uint64))
+                    self.numbers[f"{message.tag}.{one.name}", 256].append(
+                        np.frombuffer(sealed, np.uint8).astype(np.uint64)
+                    )
             elif one.exposure in HIDDEN and one.name not in declared:
                 self.undeclared.add(f"{message.tag}.{one.name}")
             for nested in _messages(value):
@@ -119,7 +122,7 @@ def violations(run: Recording, again: Recording, other: Recording, same_sum: Rec
             found.append(f"{where}: public, and differs between runs or data")
         elif leaf.exposure is Exposure.FRESH and first == second != third:
             found.append(f"{where}: fresh, and yet a function of the data")
-        elif leaf.exposure in HIDDEN and (first == second or first == third):
+        elif leaf.exposure in HIDDEN and first in (second, third):
             found.append(f"{where}: {leaf.exposure}, and repeats itself")
         elif leaf.exposure is Exposure.OPENED and same_sum and same_sum.leaves[place].data != first:
             found.append(f"{where}: opened, and not a function of the sum alone")
@@ -152,8 +155,9 @@ def not_uniform(values: Vector, modulus: int) -> list[str]:
     return reasons
 
 
-def _score(counts: np.ndarray, widths: np.ndarray) -> float:  # type: ignore[type-arg]
+def _score(counts: NDArray[np.intp], widths: NDArray[np.float64]) -> float:
     expected = widths * counts.sum()
     freedom = counts.size - 1
     statistic = float(((counts - expected) ** 2 / expected).sum())
-    return ((statistic / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / math.sqrt(2 / (9 * freedom))
+    root = math.pow(statistic / freedom, 1 / 3)
+    return (root - (1 - 2 / (9 * freedom))) / math.sqrt(2 / (9 * freedom))

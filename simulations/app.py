@@ -60,8 +60,8 @@ def train(message: Message, context: Context) -> Message:
     parameters, metrics = client_update(
         config.training(mine.task), number, place, to_numpy(message.content), mine.features, mine.target
     )
-    metrics = {**metrics, "num-examples": len(mine.target)}
-    return Message(RecordDict({"arrays": record(parameters), "metrics": MetricRecord(metrics)}), reply_to=message)
+    counted = MetricRecord({**metrics, "num-examples": len(mine.target)})
+    return Message(RecordDict({"arrays": record(parameters), "metrics": counted}), reply_to=message)
 
 
 @client.evaluate()
@@ -99,9 +99,7 @@ def main(grid: Grid, context: Context) -> None:
     )  # fmt: skip
     progress.tell("start", hospitals=hospitals, rounds=config.rounds)
     initial = training.model.initial(train_rows.features.shape[1], config.seed)
-    result = secure.start(
-        grid, record(initial), config.rounds, train_config=ConfigRecord(), evaluate_fn=on_test
-    )
+    result = secure.start(grid, record(initial), config.rounds, train_config=ConfigRecord(), evaluate_fn=on_test)
     failures = [outcome for outcome in secure.rounds if outcome.stage == "train" and outcome.failure]
     if len(failures) == config.rounds:
         raise RunFailed(f"no round succeeded; the last one: {failures[-1].failure}")

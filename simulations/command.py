@@ -24,31 +24,43 @@ from fedsec.simulations.models import MODELS
 from fedsec.simulations.partitions import PARTITIONINGS, partition
 from fedsec.simulations.runner import flower_run, make_app
 
-DEFAULTS = RunConfig()
+DEFAULTS = RunConfig.model_validate({})
 COMPONENTS = ("fedsec.simulations.app:server", "fedsec.simulations.app:client")
 
 
 def run(
-    strategy: Annotated[str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file.")] = DEFAULTS.strategy,
+    strategy: Annotated[
+        str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file.")
+    ] = DEFAULTS.strategy,
     dataset: Annotated[str, typer.Option(help=f"One of {', '.join(datasets.DATASETS)}.")] = DEFAULTS.dataset,
     model: Annotated[str, typer.Option(help=f"auto, {', '.join(MODELS)}.")] = DEFAULTS.model,
-    partition: Annotated[str, typer.Option(help=f"How rows lie across hospitals: {', '.join(PARTITIONINGS)}.")] = DEFAULTS.partition,
+    partition: Annotated[
+        str, typer.Option(help=f"How rows lie across hospitals: {', '.join(PARTITIONINGS)}.")
+    ] = DEFAULTS.partition,
     clients: Annotated[int, typer.Option(help="Number of hospitals, at least 3.")] = 5,
     rounds: Annotated[int, typer.Option(help="Rounds of training.")] = DEFAULTS.rounds,
-    seed: Annotated[int, typer.Option(help="Partition, initial weights and local training; never keys.")] = DEFAULTS.seed,
+    seed: Annotated[
+        int, typer.Option(help="Partition, initial weights and local training; never keys.")
+    ] = DEFAULTS.seed,
     aggregator: Annotated[str, typer.Option(help=f"{', '.join(AGGREGATORS)}.")] = DEFAULTS.aggregator,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of the strategy.")
     ] = None,
     epochs: Annotated[int, typer.Option(help="Local passes a round.")] = DEFAULTS.epochs,
     batch_size: Annotated[int, typer.Option(help="Rows of a mini-batch.")] = DEFAULTS.batch_size,
-    learning_rate: Annotated[float, typer.Option(help="Local step size; 0 is the task's default.")] = DEFAULTS.learning_rate,
+    learning_rate: Annotated[
+        float, typer.Option(help="Local step size; 0 is the task's default.")
+    ] = DEFAULTS.learning_rate,
     proximal: Annotated[float, typer.Option(help="mu of FedProx.")] = DEFAULTS.proximal,
     clip: Annotated[float, typer.Option(help="Largest change of a coordinate in a round.")] = DEFAULTS.clip,
-    largest_weight: Annotated[int, typer.Option(help="Largest number of rows at a hospital.")] = DEFAULTS.largest_weight,
+    largest_weight: Annotated[
+        int, typer.Option(help="Largest number of rows at a hospital.")
+    ] = DEFAULTS.largest_weight,
     phase_timeout: Annotated[float, typer.Option(help="Seconds that a phase may take.")] = DEFAULTS.phase_timeout,
     timeout: Annotated[float, typer.Option(help="Seconds that the whole run may take.")] = 3600.0,
-    output: Annotated[Path | None, typer.Option(help="Folder for the results [default: a new one in results/].")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the results [default: a new one in results/].")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output folder if it exists.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from flwr.serverapp import strategy
+from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedsec import catalog
@@ -17,9 +17,9 @@ from fedsec.protocol import SecureSum
 from fedsec.simulations import datasets, models
 from fedsec.simulations.baselines import Training
 
-AGGREGATORS = {
-    "fedavg": strategy.FedAvg, "fedavgm": strategy.FedAvgM, "fedadam": strategy.FedAdam, "fedyogi": strategy.FedYogi,
-    "fedadagrad": strategy.FedAdagrad, "fedprox": strategy.FedProx,
+AGGREGATORS: Mapping[str, type[FedAvg]] = {
+    "fedavg": FedAvg, "fedavgm": FedAvgM, "fedadam": FedAdam, "fedyogi": FedYogi,
+    "fedadagrad": FedAdagrad, "fedprox": FedProx,
 }  # fmt: skip
 FEWEST = 3
 
@@ -27,7 +27,9 @@ FEWEST = 3
 class RunConfig(BaseModel):
     """The options of a run, under the names of the command line; `pyproject.toml` declares the same defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True
+    )
 
     strategy: str = "shamir"
     parameters: str = Field("{}", description="parameters of the strategy, as JSON")
@@ -95,10 +97,11 @@ class RunConfig(BaseModel):
         prove_headroom(protocol.value_bits, hospitals, protocol.capacity(clients))
         self.spec()
 
-    def inner(self, hospitals: int) -> strategy.FedAvg:
+    def inner(self, hospitals: int) -> FedAvg:
         """The Flower strategy that runs over secure sums, with every hospital in every round."""
-        everyone = {
-            "min_train_nodes": hospitals, "min_evaluate_nodes": hospitals, "min_available_nodes": hospitals,
-        }  # fmt: skip
-        extra: dict[str, Any] = {"proximal_mu": self.proximal} if self.aggregator == "fedprox" else {}
-        return AGGREGATORS[self.aggregator](**everyone, **extra)
+        everyone: dict[str, Any] = dict.fromkeys(
+            ("min_train_nodes", "min_evaluate_nodes", "min_available_nodes"), hospitals
+        )
+        if self.aggregator == "fedprox":
+            everyone["proximal_mu"] = self.proximal
+        return AGGREGATORS[self.aggregator](**everyone)

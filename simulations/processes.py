@@ -68,7 +68,7 @@ def end(find: Callable[[], Iterable[int]], patience: float) -> set[int]:
 def _environments() -> Iterator[tuple[int, list[str], str]]:
     """(process id, environment or the words of the `ps` line, command line) of the processes we may look at."""
     if not _PROC.joinpath("self", "environ").exists():
-        listing = subprocess.run(  # noqa: S603 (fixed words, no shell)
+        listing = subprocess.run(
             ["ps", "-axwwE", "-o", "pid=,command="],  # noqa: S607 (the system's own ps)
             capture_output=True,
             text=True,

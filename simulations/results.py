@@ -30,7 +30,7 @@ FORMAT = 1
 
 
 class Progress:
-    """Events of a running run, one JSON object a line, for whoever follows the file; nothing where there is no output."""
+    """Events of a run, one JSON object a line, for whoever follows the file; nothing where there is no output."""
 
     def __init__(self, output: str) -> None:
         self.folder = Path(output) if output else None

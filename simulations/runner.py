@@ -26,7 +26,7 @@ from fedsec.simulations.flower_cli import make_app as make_app
 
 COMPLETED = "finished:completed"
 _START_SECONDS = 90.0  # for the SuperLink, and for each command; an idle machine with two cores takes 3
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 3.0  # after that by force: whatever they hold is in the home that goes with them
 _SCAN_SECONDS = 2.0
 
 

@@ -22,7 +22,13 @@ Follow = Callable[[str], None]
 def live(path: Path, config: RunConfig, clients: int, quiet: bool) -> Iterator[Follow]:
     """Yields a function that reads new events from `path` and shows them; on stderr, so that stdout stays clean."""
     console = Console(stderr=True, quiet=quiet)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
     console.print(
         f"{clients} hospitals, {config.dataset}, {config.rounds} rounds, secure aggregation by "
         f"[bold]{config.protocol().name}[/bold]", highlight=False,
@@ -73,7 +79,9 @@ class _Watcher:
             self._flush()
             self._line = {"round": event["round"]}
         for party in (incident for incident in event["incidents"] or []):
-            self._console.print(f"  {party[0]}: hospital {party[1]}: {party[2]}", style="yellow", highlight=False, markup=False)
+            self._console.print(
+                f"  {party[0]}: hospital {party[1]}: {party[2]}", style="yellow", highlight=False, markup=False
+            )
         if event["failure"]:
             text = f"  round {event['round']} {event['stage']} is void: {event['failure']}"
             self._console.print(text, style="red", highlight=False, markup=False)
@@ -110,7 +118,9 @@ def size(count: int) -> str:
 def summary(console: Console, document: Mapping[str, Any], target: Path) -> None:
     """The final tables."""
     setting = document["configuration"]
-    table = Table(title=f"{setting['dataset']}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows")
+    table = Table(
+        title=f"{setting['dataset']}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows"
+    )
     rows = comparison(document)
     table.add_column("trained")
     for key in rows[0][1]:

@@ -1,8 +1,8 @@
-"""Hospitals add under one Paillier key; a witness checks what is opened, and the key holder opens that and nothing else.
+"""Hospitals add under one Paillier key; a witness checks what is opened, and the key holder opens nothing else.
 
 Reference: P. Paillier, Eurocrypt 1999; noise by I. Damgård, M. Jurik, J. B. Nielsen, IJIS 9 (2010), section 4.2.
 Server learns: the sum, and who took part; the key holder learns the sum too.
-Trusts: that neither the server nor the witness colludes with the key holder: together either pair reads every input.
+Trusts: that no two of server, witness and key holder collude: any such pair could read every input.
 Tolerates: silent hospitals down to the cohort floor when inputs are sent; the witness and the key holder must answer.
 Costs: three phases; each hospital uploads about 7 bytes a value, the witness downloads everybody's upload.
 """
@@ -187,7 +187,8 @@ class Paillier(SecureSum[Keys, Key]):
         super().__post_init__()
         if self.key_bits < self.minimum_key_bits or self.key_bits % 2 or self.key_bits > 8192:
             raise ConfigurationError(
-                f"key_bits is {self.key_bits}: key too small or odd; it must be even, from {self.minimum_key_bits} to 8192"
+                f"key_bits is {self.key_bits}: key too small, too large or odd; it must be even, from "
+                f"{self.minimum_key_bits} to 8192"
             )
         if self.policy not in POLICIES:
             raise ConfigurationError(f"policy is {self.policy!r} (choose from {', '.join(POLICIES)})")

@@ -37,7 +37,7 @@ class SendInput(Message):
 
 @dataclass(frozen=True)
 class Input(Message):
-    """A hospital's input. It is typed public because that is what sending it makes of it: the wire check must object."""
+    """A hospital's input, typed public because sending it makes it so: the wire check must object."""
 
     vector: Annotated[Vector, Exposure.PUBLIC]
 

@@ -1,6 +1,6 @@
 """Every hospital shares its input among all; they send back sums of shares, and any k+1 of those open the sum.
 
-Reference: A. Shamir, How to share a secret, CACM 22 (1979); sums of shares as in Ben-Or, Goldwasser, Wigderson, STOC 1988.
+Reference: A. Shamir, CACM 22 (1979); sums of shares as in M. Ben-Or, S. Goldwasser, A. Wigderson, STOC 1988.
 Server learns: the sum, and who took part.
 Trusts: that at most k hospitals collude, with the server or not (k+1 is the threshold, above half of the cohort).
 Tolerates: n-k-1 silent hospitals, and sums at least the cohort floor.
@@ -149,7 +149,7 @@ class Shamir(SecureSum[Shared, None]):
                 continue  # shown another model, or corrupted: for this party the sender dropped out
         if me.id not in opened or len(opened) < me.floor:
             raise PolicyError(
-                f"the shares of {len(opened)} parties could be opened; this party's own and {me.floor} in all are needed"
+                f"the shares of {len(opened)} parties could be opened; the floor is {me.floor} with this party's own"
             )
         return ShareOfSum(field.sum(list(opened.values())), field.bits, frozenset(opened))
 

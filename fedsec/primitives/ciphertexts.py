@@ -36,9 +36,7 @@ def to_bytes(public: PublicKey, batch: Ciphertexts) -> bytes:
         raise ConfigurationError(f"addends: {batch.addends}; the canary of {batch.slot_bits} bits must hold them")
     if any(not 0 < c < public.nsquare for c in batch.ciphertexts):
         raise ConfigurationError("ciphertexts: one is not between 0 and n^2")
-    header = HEADER.pack(
-        MAGIC, VERSION, batch.slot_bits, batch.values, batch.addends, expected, public.fingerprint
-    )
+    header = HEADER.pack(MAGIC, VERSION, batch.slot_bits, batch.values, batch.addends, expected, public.fingerprint)
     return header + b"".join(c.to_bytes(public.ciphertext_bytes, "big") for c in batch.ciphertexts)
 
 

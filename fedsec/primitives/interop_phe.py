@@ -11,7 +11,7 @@ from fedsec.primitives.paillier import PrivateKey, PublicKey, noise_base
 from fedsec.primitives.randomness import Random
 
 if TYPE_CHECKING:
-    from phe.paillier import PaillierPrivateKey, PaillierPublicKey  # type: ignore[import-untyped]
+    from phe.paillier import PaillierPrivateKey, PaillierPublicKey
 
 
 def to_phe_public(public: PublicKey) -> PaillierPublicKey:

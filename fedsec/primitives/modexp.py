@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import gmpy2  # type: ignore[import-untyped]
+import gmpy2
 from gmpy2 import mpz
 
 from fedsec.errors import BadMessage, ConfigurationError

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
 
-import gmpy2  # type: ignore[import-untyped]
+import gmpy2
 from gmpy2 import mpz
 
 from fedsec.errors import BadMessage, ConfigurationError

@@ -1,0 +1,73 @@
+"""The checks, each by name: `nox -s lint types tests campaign docs bench`.
+
+With `--no-venv` a session uses what is installed in the current environment, as .ci/run does.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests", "docs"]
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+
+ROOT = Path(__file__).parent
+SHORT = ["tests", "--durations=10"]
+
+
+def install(session: nox.Session, *packages: str) -> None:
+    """Install into the session's own environment, where it has one."""
+    if session.venv_backend not in ("none", None):
+        session.install(*packages)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, likely mistakes and insecure calls."""
+    install(session, "ruff>=0.9")
+    session.run("python", "-m", "ruff", "check", ".")
+    session.run("python", "-m", "ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict on what a user installs: the built wheel, unpacked apart from the checkout."""
+    install(session, ".[dev]")
+    wheel = Path(session.create_tmp()).resolve() / "installed"
+    session.run("python", "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", str(wheel), ".")
+    with session.chdir(wheel):
+        cache = ROOT / ".mypy_cache" / "wheel"
+        config = ROOT / "pyproject.toml"
+        session.run("python", "-m", "mypy", f"--config-file={config}", f"--cache-dir={cache}", "-p", "fedsec")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite; arguments after `--` go to pytest."""
+    install(session, "-e", ".[dev]")
+    session.run("python", "-m", "pytest", *(session.posargs or SHORT))
+
+
+@nox.session
+def campaign(session: nox.Session) -> None:
+    """The long fault campaigns and property searches."""
+    install(session, "-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-m", "campaign", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, warnings as errors, and its examples run."""
+    install(session, "-e", ".[docs]")
+    for builder in ("html", "doctest"):
+        session.run(
+            "python", "-m", "sphinx", "-W", "--keep-going", "-q", "-b", builder, "docs", f"docs/_build/{builder}"
+        )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Each benchmark in its quick form; arguments after `--` replace `--quick`."""
+    install(session, "-e", ".")
+    for file in sorted((ROOT / "benchmarks").glob("[a-z]*.py")):
+        session.run("python", str(file), *(session.posargs or ["--quick"]))

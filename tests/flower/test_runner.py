@@ -1,0 +1,205 @@
+"""Real `flwr run`s of a tiny app, and what remains of them: nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedsec.errors import ConfigurationError, RunFailed
+from fedsec.simulations import flower_cli, processes
+from fedsec.simulations.runner import COMPLETED, FlowerRun, flower_run, make_app
+
+AWKWARD = "a \"b\" 'c' = d\\e, f=1 #x \N{GRINNING FACE} \N{EURO SIGN}\ttab\nline"
+APP = """
+from pathlib import Path
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import ServerApp
+from flwr.serverapp.strategy import FedAvg
+
+server = ServerApp()
+client = ClientApp()
+
+
+@client.train()
+def train(message, context):
+    rank = context.node_config["partition-id"]
+    arrays = ArrayRecord({"w": Array(message.content["arrays"]["w"].numpy() + rank)})
+    return Message(RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})}), reply_to=message)
+
+
+@server.main()
+def main(grid, context):
+    config = context.run_config
+    if config["fail"]:
+        raise RuntimeError("the hospital's disk is full")
+    result = FedAvg(fraction_evaluate=0.0, min_train_nodes=3, min_available_nodes=3).start(grid, ArrayRecord({"w": Array(np.zeros(2))}), num_rounds=1)
+    total = result.arrays["w"].numpy().sum()
+    Path(config["output"]).write_text(f"{total}\\n{config['number']!r}\\n{config['text']}", encoding="utf-8")
+"""
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("an app")
+    (folder / "tiny_flower_app.py").write_text(textwrap.dedent(APP))
+    config = {"output": "", "number": 0, "text": "", "fail": False}
+    return make_app(folder, "tiny_flower_app:server", "tiny_flower_app:client", config)
+
+
+@pytest.fixture
+def left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FlowerRun]]:
+    """Collects each run that starts; afterwards none of them may have a process or a folder left."""
+    runs: list[FlowerRun] = []
+    start = FlowerRun.start
+    monkeypatch.setattr(FlowerRun, "start", lambda run: (runs.append(run), start(run))[1])
+    yield runs
+    assert runs
+    for run in runs:
+        assert not processes.Family("FLWR_HOME", str(run.home)).members()
+        assert not run._family.members()
+        assert not run.home.exists()
+
+
+def test_a_run_completes_and_leaves_nothing(app: Path, tmp_path: Path, left_behind: list[FlowerRun]) -> None:
+    output, log = tmp_path / "it's = here.txt", tmp_path / "kept.log"
+    settings = {"output": str(output), "text": AWKWARD, "number": "0123"}
+    with flower_run(app, settings, 3, timeout=150, log=log) as run:
+        seen = list(run.poll())
+        assert run.run_id.isdigit()
+        assert run.log_tail(1)
+    assert (seen[0], seen[-1], run.status) == ("starting", COMPLETED, COMPLETED)
+    assert "running" in seen
+    assert output.read_text(encoding="utf-8") == f"2.0\n'0123'\n{AWKWARD}"  # 2 = twice the mean of 0, 1 and 2
+    assert "ROUND 1/1" in log.read_text(encoding="utf-8")
+
+
+def test_a_failed_run_tells_its_cause(app: Path, left_behind: list[FlowerRun]) -> None:
+    with (
+        pytest.raises(RunFailed, match=r"finished:failed: RuntimeError: the hospital's disk is full$"),
+        flower_run(app, {"fail": True}, 3, timeout=150) as run,
+    ):
+        run.wait()
+
+
+def test_an_interrupt_ends_everything(app: Path, left_behind: list[FlowerRun]) -> None:
+    with pytest.raises(KeyboardInterrupt), flower_run(app, {}, 3, timeout=150) as run:
+        for status in run.poll(0.1):
+            members = run._family.members().values()
+            if status == "running" and any("raylet" in command for command in members):
+                os.kill(os.getpid(), 15)  # SIGTERM is taken as Ctrl-C is
+
+
+def test_too_little_time_fails(app: Path, left_behind: list[FlowerRun]) -> None:
+    with pytest.raises(RunFailed, match="did not finish within 1 s"), flower_run(app, {}, 3, timeout=1) as run:
+        run.wait()
+
+
+@pytest.mark.parametrize(
+    ("settings", "hospitals", "said"),
+    [
+        ({"colour": 1}, 3, "does not declare the run-config key 'colour'"),
+        ({"number": 2**63}, 3, "number = 9223372036854775808"),
+        ({"number": None}, 3, "number = None"),
+        ({}, 0, "at least one hospital"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(
+    app: Path, left_behind: list[FlowerRun], settings: dict[str, flower_cli.Value], hospitals: int, said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said), flower_run(app, settings, hospitals):
+        pass
+
+
+def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="not a Flower app"):
+        flower_cli.check(tmp_path, {}, 3)
+
+
+@pytest.mark.parametrize(
+    "value", [AWKWARD, "", "1", "true", "0x1F", "'", '"', "\\", "a=b c=d", "x.toml", "\x7f\x00", 1, -(2**63), 0.1, True]
+)
+def test_values_survive_the_overrides_file(value: flower_cli.Value) -> None:
+    back = tomllib.loads(flower_cli.toml({"a-key": value, "dotted.key": value}).decode())
+    assert back == {"a-key": value, "dotted.key": value}
+    assert type(back["a-key"]) is type(value)
+
+
+def test_text_that_is_not_unicode_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="not text"):
+        flower_cli.toml({"path": os.fsdecode(b"/data/\xff")})
+
+
+def test_the_cause_is_the_last_exception() -> None:
+    log = textwrap.dedent(
+        """
+        Traceback (most recent call last):
+          File "a.py", line 1, in f
+        KeyError: 'first'
+
+        During handling of the above exception, another exception occurred:
+
+        Traceback (most recent call last):
+          File "b.py", line 1, in g
+            raise TooFewParties(
+        fedsec.errors.TooFewParties: phase Unmask: 2 of 3
+        parties answered
+        \x1b[91mERROR\x1b[0m:     Exit Code: 700
+        """
+    )
+    assert flower_cli.cause(log) == "phase Unmask: 2 of 3 parties answered"
+    assert flower_cli.cause("", "No heartbeat received") == "No heartbeat received"
+
+
+def test_the_environment_leads_to_no_other_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FLWR_HOME", "elsewhere")
+    monkeypatch.setenv("FLWR_LOCAL_CONTROL_API_PORT", "1")
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setenv("no_proxy", "example.org")
+    made = flower_cli.environment(tmp_path, {"MINE": "1"})
+    assert made["FLWR_HOME"] == str(tmp_path)
+    assert made["MINE"] == "1"
+    assert "127.0.0.1" in made["no_proxy"].split(",")
+    assert not {"RAY_ADDRESS", "FLWR_LOCAL_CONTROL_API_PORT"} & made.keys()
+
+
+def test_answers_are_judged_by_what_they_say() -> None:
+    assert flower_cli.answer("flwr x", 'noise {"success": true, "n": 1}', "")["n"] == 1
+    with pytest.raises(RunFailed, match=r"`flwr x` failed: no such thing$"):
+        flower_cli.answer("flwr x", '{"success": false, "error-message": "Using it\\n\\nno such thing"}', "")
+    with pytest.raises(RunFailed, match=r"`flwr x` failed: broken$"):
+        flower_cli.answer("flwr x", "", "usage\nbroken\n")
+
+
+def test_a_stubborn_process_is_forced(tmp_path: Path) -> None:
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", stubborn],
+        env={**os.environ, "FEDSEC_TEST": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"up\n"
+    family = processes.Family("FEDSEC_TEST", str(tmp_path))
+    assert family.members().keys() == {child.pid}
+    reaper = threading.Thread(target=child.wait)
+    reaper.start()
+    began = time.monotonic()
+    assert processes.end(family.members, patience=0.3) == set()
+    assert time.monotonic() - began < 5
+    reaper.join()
+    child.stdout.close()
