@@ -258,7 +258,7 @@ class Paillier(SecureSum[Keys, Key]):
         if me.id != self.key_holder:
             raise PolicyError(f"party {self.key_holder} is the key holder, not party {me.id}")
         private = paillier.generate(self.key_bits, rng)
-        key = Key(_big(private.public.n), _big(private.hs))
+        key = Key(_big(private.public.n), private.hs.to_bytes(private.public.ciphertext_bytes, "big"))
         return Keys(key, _big(private.p), _big(private.q)), GeneratedKey(key, me.sign(key))
 
     def _check_holder(self, me: Me) -> None:

@@ -17,7 +17,7 @@ from typing import Annotated
 import numpy as np
 
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
-from fedsec.primitives import shamir
+from fedsec.primitives import prg, shamir
 from fedsec.primitives.field import M31, M61, Field
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
@@ -136,7 +136,8 @@ class Shamir(SecureSum[Shared, None]):
 
     def _share(self, me: Me, x: Vector, rng: Random) -> Shares:
         field = self.field(me.cohort)
-        shares = shamir.split(x, sorted(me.cohort), self.points_needed(me.cohort), field, rng)
+        stream = prg.expand(rng(prg.SEED_BYTES))  # AES-CTR from a fresh seed: faster than the system's generator
+        shares = shamir.split(x, sorted(me.cohort), self.points_needed(me.cohort), field, stream)
         return Shares({party: me.seal(party, _dump(share, field), rng) for party, share in shares.items()})
 
     def _sum(self, me: Me, values: int, inbox: Mapping[PartyId, bytes]) -> ShareOfSum:

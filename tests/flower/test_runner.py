@@ -44,7 +44,8 @@ def main(grid, context):
     config = context.run_config
     if config["fail"]:
         raise RuntimeError("the hospital's disk is full")
-    result = FedAvg(fraction_evaluate=0.0, min_train_nodes=3, min_available_nodes=3).start(grid, ArrayRecord({"w": Array(np.zeros(2))}), num_rounds=1)
+    strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=3, min_available_nodes=3)
+    result = strategy.start(grid, ArrayRecord({"w": Array(np.zeros(2))}), num_rounds=1)
     total = result.arrays["w"].numpy().sum()
     Path(config["output"]).write_text(f"{total}\\n{config['number']!r}\\n{config['text']}", encoding="utf-8")
 """
@@ -54,7 +55,7 @@ def main(grid, context):
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("an app")
     (folder / "tiny_flower_app.py").write_text(textwrap.dedent(APP))
-    config = {"output": "", "number": 0, "text": "", "fail": False}
+    config: dict[str, flower_cli.Value] = {"output": "", "number": 0, "text": "", "fail": False}
     return make_app(folder, "tiny_flower_app:server", "tiny_flower_app:client", config)
 
 
@@ -63,7 +64,12 @@ def left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FlowerRun]]:
     """Collects each run that starts; afterwards none of them may have a process or a folder left."""
     runs: list[FlowerRun] = []
     start = FlowerRun.start
-    monkeypatch.setattr(FlowerRun, "start", lambda run: (runs.append(run), start(run))[1])
+
+    def noted(run: FlowerRun) -> None:
+        runs.append(run)
+        start(run)
+
+    monkeypatch.setattr(FlowerRun, "start", noted)
     yield runs
     assert runs
     for run in runs:
