@@ -86,7 +86,12 @@ def _built_in(name: str) -> Strategy:
 
 
 def _from_entry_point(point: importlib.metadata.EntryPoint) -> Strategy:
-    loaded = point.load()
+    try:
+        loaded = point.load()
+    except Exception as error:
+        raise ConfigurationError(
+            f"entry point {point.name!r} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
     kind = _only(loaded) if isinstance(loaded, ModuleType) else loaded
     if not (isinstance(kind, type) and issubclass(kind, SecureSum)):
         raise ConfigurationError(f"entry point {point.name!r} is {loaded!r}; a SecureSum was expected")

@@ -75,13 +75,13 @@ def strategies(
         table.add_column(overflow="fold")
         for key, value in one.items():
             if key not in ("name", "parameters"):
-                table.add_row(key, " > ".join(value) if isinstance(value, list) else str(value))
-        table.add_row("parameters", ", ".join(f"{key}={value}" for key, value in one["parameters"].items()))
+                table.add_row(key, _plain(" > ".join(value) if isinstance(value, list) else str(value)))
+        table.add_row("parameters", _plain(", ".join(f"{key}={value}" for key, value in one["parameters"].items())))
         console.print(f"[bold]{one['name']}[/bold]")
         console.print(table)
         console.print()
     for one in broken:
-        console.print(f"[bold]{one['name']}[/bold] cannot be used: {one['error']}", highlight=False)
+        console.print(f"[bold]{one['name']}[/bold] cannot be used: {_plain(one['error'])}", highlight=False)
 
 
 def _describe(kind: type[SecureSum[Any, Any]]) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_ori
 import msgpack
 import numpy as np
 
-from fedsec.errors import BadMessage
+from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.protocol import RECORDS, Exposure, Message, Record, State
 
 VERSION = 1
 MAX_BYTES = 1 << 30
 """The largest record that is read or written: 1 GiB."""
+MAX_DIMENSIONS = 32
 
 _DTYPES = {np.dtype(kind).str for kind in ("u1", "<u4", "<u8", "<i4", "<i8", "<f4", "<f8")}
 
@@ -84,7 +85,7 @@ def decode(data: bytes, expected: type[RecordT], limit: int = MAX_BYTES) -> Reco
     if version != VERSION:
         raise BadMessage(f"format version {version!r}; this release reads version {VERSION}")
     record = RECORDS.get(tag) if isinstance(tag, str) else None
-    if record is None or not issubclass(record, expected):
+    if record is None or not issubclass(record, expected) or not is_dataclass(record):
         raise BadMessage(f"message {tag!r}; {expected.__name__} was expected")
     return _load_record(record, values)
 
@@ -111,7 +112,7 @@ def _unpack(data: bytes, limit: int, length: int) -> list[Any]:
         raise BadMessage(f"{len(data)} bytes received; the cap is {limit}")
     try:
         content = msgpack.unpackb(data, strict_map_key=False, use_list=True, max_ext_len=0)
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+    except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:  # TypeError: a list as a key
         raise BadMessage(f"the {len(data)} bytes received are truncated or not msgpack") from error
     if not isinstance(content, list) or len(content) != length:
         raise BadMessage(f"a list of {length} items was expected")
@@ -124,7 +125,7 @@ def _dump_record(record: Record) -> list[Any]:
 
 def _dump(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        array = np.ascontiguousarray(value)
+        array = np.asarray(value, order="C")  # not ascontiguousarray, which makes one dimension of none
         if array.dtype.str not in _DTYPES:
             raise TypeError(f"arrays of {array.dtype} are not sent")
         return [array.dtype.str, list(array.shape), array.data.cast("B") if array.size else b""]
@@ -149,7 +150,10 @@ def _load_record(record: type[RecordT], values: Any) -> RecordT:
         field.name: _load(value, field.hint, f"{record.tag}.{field.name}")
         for field, value in zip(known, values, strict=True)
     }
-    return record(**loaded)
+    try:
+        return record(**loaded)
+    except ConfigurationError as error:
+        raise BadMessage(f"{record.tag}: {error}") from error
 
 
 def _load(value: Any, hint: Any, where: str) -> Any:
@@ -181,7 +185,9 @@ def _load(value: Any, hint: Any, where: str) -> Any:
 
 def _load_array(value: Any, dtype: np.dtype[Any], where: str) -> np.ndarray[Any, Any]:
     match value:
-        case [str(kind), list(shape), bytes(data)] if all(type(size) is int and size >= 0 for size in shape):
+        case [str(kind), list(shape), bytes(data)] if len(shape) <= MAX_DIMENSIONS and all(
+            type(size) is int and size >= 0 for size in shape
+        ):
             pass
         case _:
             raise BadMessage(f"{where} must be an array")
@@ -192,4 +198,7 @@ def _load_array(value: Any, dtype: np.dtype[Any], where: str) -> np.ndarray[Any,
         count *= size
     if len(data) != count * dtype.itemsize:
         raise BadMessage(f"{where} holds {len(data)} bytes; shape {tuple(shape)} needs {count * dtype.itemsize}")
-    return np.frombuffer(data, dtype).reshape(shape)
+    try:
+        return np.frombuffer(data, dtype).reshape(shape)
+    except ValueError as error:  # no values, and dimensions larger than an array can have
+        raise BadMessage(f"{where} cannot have shape {tuple(shape)}") from error

@@ -102,9 +102,15 @@ class Coordinator:
         """
         self.protocol.check(parties)
         prove_headroom(self.protocol.value_bits, len(parties), self.protocol.capacity(parties))
-        self.roster = {}
+        self.roster, self.public = {}, None
+        try:
+            self._found(sorted(parties))
+        except FedsecError:
+            self.roster, self.public = {}, None  # an epoch whose set-up failed serves no round
+            raise
+
+    def _found(self, asked: list[PartyId]) -> None:
         self.sessions.epoch += 1
-        asked = sorted(parties)
         channel = self.channel(asked, stage=SETUP)
         replies = channel.deliver({party: Enrol(self.sessions.identity.public, self.terms) for party in asked})
         members = {party: reply.member for party, reply in replies.items() if isinstance(reply, Enrolled)}
@@ -183,7 +189,7 @@ class Channel:
             for party in sorted(parties):
                 by_layout.setdefault(self._layouts.get(party, b""), []).append(party)
             raise BadMessage(f"the parties' contributions have different layouts: {list(by_layout.values())}")
-        layout = layouts.pop()
+        layout = layouts.pop() if layouts else b""
         return codec.decode(layout, Layout) if layout else None
 
     def deliver(self, requests: Requests) -> Replies:
@@ -202,7 +208,10 @@ class Channel:
             outgoing[party] = envelope.write(header, written[id(request)], self._lead.sessions.identity)
         asks_input = self._session.stage != SETUP and tag == self._lead.protocol.input_phase.tag
         phase = Phase(self._session.stage, self._round, tag.rpartition(".")[2], asks_input)
-        return self._sift(phase, tag, requests, self._lead.exchange(phase, outgoing))
+        replies = self._sift(phase, tag, requests, self._lead.exchange(phase, outgoing))
+        if asks_input:
+            self.layout_of(replies)
+        return replies
 
     def _sift(
         self, phase: Phase, tag: str, requests: Requests, answers: Iterable[tuple[PartyId, bytes | Refusal]]
@@ -236,7 +245,9 @@ class Channel:
         received = envelope.read(answer)
         header = received.header
         reply = codec.decode(received.body, Message)
-        if isinstance(reply, Enrolled):
+        if tag == Enrol.tag:
+            if not isinstance(reply, Enrolled):
+                raise BadMessage(f"{reply.tag} in answer to {tag}")
             received.check(reply.member.identity)
             self._lead.join(party, reply.member)
         else:

@@ -17,20 +17,24 @@ from numpy.typing import NDArray
 from fedsec.errors import ConfigurationError, HeadroomError
 from fedsec.protocol import Vector
 
+MAX_BITS = 50
 _CHUNK = 1 << 14  # values encoded at a time, so that temporaries stay in cache
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Offset-binary fixed point: values in [-clip, clip] as integers of `bits` bits (2..60)."""
+    """Offset-binary fixed point: values in [-clip, clip] as integers of `bits` bits (2..50).
+
+    Products are rounded in float64: with more bits, `clip` itself could round to an integer above `steps`.
+    """
 
     bits: int
     clip: float
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 60:
-            raise ConfigurationError(f"bits is {self.bits}; it must lie between 2 and 60")
-        if not (math.isfinite(self.clip) and self.clip > 0):
+        if not 2 <= self.bits <= MAX_BITS:
+            raise ConfigurationError(f"bits is {self.bits}; it must lie between 2 and {MAX_BITS}")
+        if not (math.isfinite(self.clip) and self.clip > 0 and math.isfinite(self.steps / self.clip)):
             raise ConfigurationError(f"clip is {self.clip}; it must be positive and finite")
 
     @property

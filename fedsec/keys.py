@@ -25,8 +25,9 @@ def read_public_keys(path: Path) -> frozenset[bytes]:
     """The public keys in a file, one a line; blank lines and lines that start with # are skipped."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigurationError(f"the file of public keys {path} cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigurationError(f"the file of public keys {path} cannot be read: {reason}") from error
     keys = frozenset(public_key(line) for line in lines if line.strip() and not line.lstrip().startswith("#"))
     if not keys:
         raise ConfigurationError(f"the file of public keys {path} holds none")
@@ -57,5 +58,5 @@ def read_identity(path: Path) -> SigningKey:
         raise ConfigurationError(f"the key file {path} has permissions {mode & 0o777:o}; others may read it (use 600)")
     try:
         return SigningKey(bytes.fromhex(text.strip()))
-    except ValueError as error:
+    except (ValueError, ConfigurationError) as error:
         raise ConfigurationError(f"the key file {path} does not hold a key of 64 hexadecimal digits") from error

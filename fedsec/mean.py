@@ -45,11 +45,20 @@ class MeanSpec(Message):
     weight_key: Annotated[str, Exposure.PUBLIC] = "num-examples"
 
     def __post_init__(self) -> None:
+        # Whole numbers are welcome, and are the same specification, so the same bytes, as floats.
+        ranges = {key: (float(low), float(high)) for key, (low, high) in self.ranges.items()}
+        low, high = self.metric_range
+        for name, value in (
+            ("clip", float(self.clip)),
+            ("metric_range", (float(low), float(high))),
+            ("ranges", ranges),
+        ):
+            object.__setattr__(self, name, value)
         FixedPoint(2, self.clip)
         if not 1 <= self.largest_weight < 1 << 40:
             raise ConfigurationError(f"largest_weight is {self.largest_weight}; it must lie between 1 and 2**40 - 1")
         for key, (low, high) in {"(default)": self.metric_range, **self.ranges}.items():
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            if not (math.isfinite(high - low) and low < high):
                 raise ConfigurationError(f"the range of metric {key} is {low}..{high}; it must be finite and rising")
 
     def range_of(self, key: str) -> tuple[float, float]:
@@ -109,23 +118,20 @@ def encode(
     `arrays` are what the client trained from `reference`, the global model; both may be empty (evaluation). Raises
     DataError on NaN, infinities, shapes or dtypes other than the model's, a weight or metric out of range.
     """
-    expected, got = arrays_layout(reference), arrays_layout(arrays)
-    if expected != got:
-        difference = next((pair for pair in zip(expected, got, strict=False) if pair[0] != pair[1]), None)
-        raise DataError(
-            f"the update has {len(got)} arrays and the model {len(expected)}"
-            if difference is None
-            else f"the update has array {_tell(difference[1])}; {_tell(difference[0])} was expected"
-        )
+    model = _fitting(arrays, reference)
     weight = _checked_weight(weight, spec)
-    layout = Layout(got, {key: len(value) if isinstance(value, Sequence) else 0 for key, value in metrics.items()})
+    for key, value in metrics.items():
+        if isinstance(value, Sequence) and not value:
+            raise DataError(f"metric {key!r} is an empty list; a number or numbers were expected")
+    layout = Layout(model, {key: len(value) if isinstance(value, Sequence) else 0 for key, value in metrics.items()})
     point = FixedPoint(bits, spec.clip)
     vector = np.empty(layout.coordinates + _scalar_limbs(layout, spec, bits), np.uint64)
     clipped = start = 0
     for name, array in sorted(arrays.items()):
-        change = np.subtract(array, reference[name], dtype=np.float64).ravel()
-        if not (math.isfinite(float(change.sum())) or np.isfinite(change).all()):
-            _refuse_not_finite(name, array)
+        with np.errstate(over="ignore", invalid="ignore"):  # what they would warn of is refused here
+            change = np.subtract(array, reference[name], dtype=np.float64).ravel()
+            if not (math.isfinite(float(change.sum())) or np.isfinite(change).all()):
+                _refuse_not_finite(name, array)
         clipped += point.encode(change, weight / spec.largest_weight, vector[start : start + change.size])
         start += change.size
     scalars = to_limbs(weight, bits, _limbs(_weight_bits(spec), bits))
@@ -168,6 +174,22 @@ def decode(total: Sum, layout: Layout, reference: Arrays, spec: MeanSpec, bits: 
     return Mean({name: arrays[name] for name in reference}, metrics, weight, clipped, total.included)
 
 
+def _fitting(arrays: Arrays, reference: Arrays) -> tuple[ArraySpec, ...]:
+    """The model's layout; raises DataError unless the update has it too.
+
+    An integer array fits a floating one of the model: Flower's strategies average integers to floats, while clients
+    go on counting in integers.
+    """
+    expected, got = arrays_layout(reference), arrays_layout(arrays)
+    if names := sorted(arrays.keys() ^ reference.keys()):
+        raise DataError(f"arrays {names} are in the update or in the model, and not in both")
+    for model, mine in zip(expected, got, strict=True):
+        fits = model.dtype == mine.dtype or (np.dtype(model.dtype).kind == "f" and np.dtype(mine.dtype).kind in "iu")
+        if model.shape != mine.shape or not fits:
+            raise DataError(f"the update has array {_tell(mine)}; {_tell(model)} was expected")
+    return expected
+
+
 def _limbs(size: int, bits: int) -> int:
     return -(-size // bits)
 
@@ -186,7 +208,7 @@ def _scalar_limbs(layout: Layout, spec: MeanSpec, bits: int) -> int:
 
 
 def _checked_weight(weight: float, spec: MeanSpec) -> int:
-    if not (math.isfinite(weight) and weight == int(weight) and 1 <= weight <= spec.largest_weight):
+    if not (1 <= weight <= spec.largest_weight and weight == int(weight)):
         raise DataError(
             f"{spec.weight_key} is {weight}; it must be a whole number from 1 to {spec.largest_weight} (largest_weight)"
         )

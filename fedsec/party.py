@@ -255,5 +255,5 @@ class Party:
 def _built(terms: Terms, build: Build) -> SecureSum[Any, Any]:
     try:
         return build(terms.strategy, json.loads(terms.parameters))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadMessage(f"the parameters of strategy {terms.strategy!r} are not what it takes") from error

@@ -150,6 +150,10 @@ class SecureSum(ABC, Generic[StateT, Public]):
     floor: int = 3
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # parameters may come as JSON, from a user or from the server
+            value, kind = getattr(self, field.name), type(field.default)
+            if kind in (bool, int, str) and type(value) is not kind:
+                raise ConfigurationError(f"{field.name} is {value!r}; {kind.__name__} was expected")
         if not 1 <= self.value_bits <= 60:
             raise ConfigurationError(f"value_bits is {self.value_bits}; it must lie between 1 and 60")
         if self.floor < 3:
@@ -273,7 +277,7 @@ def total(vectors: Iterable[Vector]) -> Vector:
         if result is None:
             result = vector.astype(np.uint64)
         elif vector.shape != result.shape:
-            raise BadMessage(f"vectors of {vector.shape[0]} and {result.shape[0]} values cannot be summed")
+            raise BadMessage(f"vectors of shapes {vector.shape} and {result.shape} cannot be summed")
         else:
             result += vector
     if result is None:

@@ -7,6 +7,7 @@ the common test rows and, after training, computes the baselines that the federa
 from __future__ import annotations
 
 import functools
+import time
 from logging import INFO
 from typing import Any
 
@@ -17,12 +18,12 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.supercore import log
 from numpy.typing import NDArray
 
-from fedsec.errors import RunFailed
+from fedsec.errors import RunFailed, TooFewParties
 from fedsec.flower import SecureAggregation, secure_aggregation, to_numpy
 from fedsec.metering import Ledger
 from fedsec.simulations import datasets, results
 from fedsec.simulations.baselines import client_evaluate, client_update
-from fedsec.simulations.config import RunConfig
+from fedsec.simulations.config import FEWEST, RunConfig
 from fedsec.simulations.models import Parameters, quality
 from fedsec.simulations.partitions import partition
 
@@ -74,11 +75,27 @@ def evaluate(message: Message, context: Context) -> Message:
     )
 
 
+def wait_for_hospitals(grid: Grid, expected: int, patience: float = 60.0) -> int:
+    """How many hospitals are connected: `expected`, or, where that is 0, as many as come until a second brings no more.
+
+    Flower starts the server before its nodes have registered. Raises TooFewParties after `patience` seconds.
+    """
+    deadline, before, since = time.monotonic() + patience, 0, time.monotonic()
+    while time.monotonic() < deadline:
+        now = len(list(grid.get_node_ids()))
+        if now != before:
+            before, since = now, time.monotonic()
+        if (expected and now >= expected) or (not expected and now and time.monotonic() - since > 1.0):
+            return now
+        time.sleep(0.1)
+    raise TooFewParties("connect", max(expected, FEWEST), range(before), range(max(expected, FEWEST)))
+
+
 @server.main()
 def main(grid: Grid, context: Context) -> None:
     """One run, from initial weights to results."""
     config = RunConfig.read(context.run_config)
-    hospitals = len(list(grid.get_node_ids()))
+    hospitals = wait_for_hospitals(grid, config.clients)
     config.prove(hospitals)
     train_rows, test_rows, parts = hospitals_data(config.dataset, config.partition, hospitals, config.seed)
     training = config.training(train_rows.task)

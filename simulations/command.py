@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +17,12 @@ from rich.console import Console
 
 from fedsec import catalog
 from fedsec.cli import Json, print_json
-from fedsec.errors import ConfigurationError, RunFailed
+from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.simulations import datasets, results, screen
 from fedsec.simulations.config import AGGREGATORS, RunConfig
 from fedsec.simulations.models import MODELS
-from fedsec.simulations.partitions import PARTITIONINGS, partition
+from fedsec.simulations.partitions import PARTITIONINGS
+from fedsec.simulations.partitions import partition as divide
 from fedsec.simulations.runner import flower_run, make_app
 
 DEFAULTS = RunConfig.model_validate({})
@@ -78,22 +79,20 @@ def run(
 
     `fedsec run --strategy ./my_strategy.py --output results/mine --json`
     """
-    kind = catalog.strategy(strategy)
     config = RunConfig.read({
-        "strategy": strategy, "parameters": json.dumps(dict(_parameter(text) for text in parameter or [])),
+        "strategy": _allow(strategy), "parameters": json.dumps(dict(_parameter(text) for text in parameter or [])),
         "dataset": dataset, "model": model, "partition": partition, "rounds": rounds, "seed": seed,
         "aggregator": aggregator, "epochs": epochs, "batch-size": batch_size, "learning-rate": learning_rate,
         "proximal": proximal, "clip": clip, "largest-weight": largest_weight, "phase-timeout": phase_timeout,
+        "clients": clients,
     })  # fmt: skip
+    if not timeout > 0:
+        raise ConfigurationError(f"timeout is {timeout}; it must be above 0 seconds")
     check(config, clients)
-    target = _target(output, kind.__module__.rpartition(".")[2], dataset, force)
-    environment = {}
-    if strategy.endswith(".py"):
-        environment[catalog.FILES_VARIABLE] = str(Path(strategy).expanduser().resolve())
-        config = config.model_copy(update={"strategy": Path(strategy).stem})
+    target = _target(output, config.strategy, dataset, force)
     with _staged(target) as folder:
         with screen.live(folder / results.PROGRESS, config, clients, quiet=as_json) as follow:
-            _drive(config.model_copy(update={"output": str(folder)}), clients, folder, environment, timeout, follow)
+            _drive(config.model_copy(update={"output": str(folder)}), folder, timeout, follow)
         document = json.loads((folder / results.RESULT).read_text(encoding="utf-8"))
     if as_json:
         return print_json({**document, "output": str(target)})
@@ -103,11 +102,25 @@ def run(
 def check(config: RunConfig, clients: int) -> None:
     """Find what cannot work before anything starts."""
     config.prove(clients)
-    train, _ = datasets.split(datasets.load(config.dataset), config.seed)
-    config.training(train.task)
-    largest = max(len(rows) for rows in partition(train, clients, config.partition, config.seed))
+    try:
+        train, _ = datasets.split(datasets.load(config.dataset), config.seed)
+        config.training(train.task)
+        largest = max(len(rows) for rows in divide(train, clients, config.partition, config.seed))
+    except DataError as error:  # a public dataset, and a number of hospitals that does not fit it
+        raise ConfigurationError(str(error)) from error
     if largest > config.largest_weight:
         raise ConfigurationError(f"a hospital has {largest} rows; largest-weight is {config.largest_weight}")
+
+
+def _allow(strategy: str) -> str:
+    """The name of a strategy; a file is allowed on this machine, here and in the processes that we start."""
+    catalog.strategy(strategy)
+    if not strategy.endswith(".py"):
+        return strategy
+    path = Path(strategy).expanduser().resolve()
+    allowed = [str(path), os.environ.get(catalog.FILES_VARIABLE, "")]
+    os.environ[catalog.FILES_VARIABLE] = os.pathsep.join(filter(None, allowed))
+    return path.stem
 
 
 def _parameter(text: str) -> tuple[str, Any]:
@@ -157,14 +170,12 @@ def _staged(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _drive(
-    config: RunConfig, clients: int, folder: Path, environment: Mapping[str, str], timeout: float, follow: screen.Follow
-) -> None:
+def _drive(config: RunConfig, folder: Path, timeout: float, follow: screen.Follow) -> None:
     """Run the Flower app to its end, showing its progress."""
-    values = config.model_dump(by_alias=True)
+    values, log = config.model_dump(by_alias=True), folder / "run.log"
     with tempfile.TemporaryDirectory(prefix="fedsec-app-") as place:
         app = make_app(Path(place), *COMPONENTS, DEFAULTS.model_dump(by_alias=True))
-        with flower_run(app, values, clients, environment=environment, timeout=timeout, log=folder / "run.log") as live:
+        with flower_run(app, values, config.clients, timeout=timeout, log=log) as live:
             for status in live.poll(0.2):
                 follow(status)
             follow("finished")

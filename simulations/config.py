@@ -35,6 +35,7 @@ class RunConfig(BaseModel):
     parameters: str = Field("{}", description="parameters of the strategy, as JSON")
     dataset: str = "breast-cancer"
     model: str = "auto"
+    clients: int = Field(0, ge=0, description="hospitals to wait for; 0 means all that connect")
     partition: Literal["even", "label-skew"] = "even"
     rounds: int = Field(5, ge=1)
     seed: int = Field(1, ge=0, lt=2**32)

@@ -94,7 +94,7 @@ def finish(
     document: dict[str, Any] = {
         "format": FORMAT,
         "configuration": {
-            **config.model_dump(by_alias=True, exclude={"output"}), "clients": len(parts),
+            **config.model_dump(by_alias=True, exclude={"output", "clients"}), "clients": len(parts),
             "parameters": protocol.parameters(), "model": training.model.name, "learning-rate": training.rate,
         },
         "task": train.task,

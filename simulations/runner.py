@@ -66,7 +66,7 @@ class FlowerRun:
         self._follow()
 
     def poll(self, every: float = 0.5) -> Iterator[str]:
-        """Yield the status each `every` seconds: "starting", "running" and at last "finished:completed".
+        """Yield the status each `every` seconds: perhaps "starting", "running", and at last "finished:completed".
 
         Raises RunFailed with the cause where the run ends in any other way, or takes longer than `timeout`.
         """

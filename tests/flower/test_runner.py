@@ -85,8 +85,8 @@ def test_a_run_completes_and_leaves_nothing(app: Path, tmp_path: Path, left_behi
         seen = list(run.poll())
         assert run.run_id.isdigit()
         assert run.log_tail(1)
-    assert (seen[0], seen[-1], run.status) == ("starting", COMPLETED, COMPLETED)
-    assert "running" in seen
+    assert {"running", COMPLETED} <= set(seen) <= {"starting", "running", COMPLETED}
+    assert (seen[-1], run.status) == (COMPLETED, COMPLETED)
     assert output.read_text(encoding="utf-8") == f"2.0\n'0123'\n{AWKWARD}"  # 2 = twice the mean of 0, 1 and 2
     assert "ROUND 1/1" in log.read_text(encoding="utf-8")
 

@@ -1,0 +1,132 @@
+"""What the tests share: one hypothesis profile, and a server that keeps no rule, before parties that do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from fedsec import codec, envelope
+from fedsec.envelope import SETUP, Adopt, Enrol, Header, Member, Session
+from fedsec.local import LocalFederation
+from fedsec.party import Party, PartyState, Policy
+from fedsec.primitives.signing import SigningKey
+from fedsec.protocol import SERVER, Flow, Message, PartyId, Replies, Requests, SecureSum, run
+from fedsec.strategies.paillier import Paillier
+from fedsec.strategies.shamir import Shamir
+
+settings.register_profile("fedsec", print_blob=True, deadline=None)
+settings.load_profile("fedsec")
+
+
+class DishonestServer:
+    """Signs what it likes with the key that the parties believe, and hands it to them past the coordinator.
+
+    `ask` returns a party's answer, or raises what the party raised. `inputs` are what parties contribute when they
+    are asked, and `contributed` is who was.
+    """
+
+    def __init__(self, protocol: SecureSum[Any, Any], hospitals: int = 5, policy: Policy | None = None) -> None:
+        self.federation = LocalFederation(protocol, hospitals, policy=policy or Policy(simulation=True))
+        self.coordinator, self.protocol = self.federation.coordinator, protocol
+        self.key = self.coordinator.sessions.identity
+        self.inputs = {party: np.array([party, 10**party], np.uint64) for party in self.federation.states}
+        self.contributed: list[PartyId] = []
+        self.federation._inputs = {party: lambda p=party: self._contribute(p) for party in self.inputs}  # type: ignore[misc]
+
+    def _contribute(self, party: PartyId) -> tuple[Any, bytes]:
+        self.contributed.append(party)
+        return self.inputs[party], b""
+
+    def state(self, party: PartyId) -> PartyState:
+        return codec.decode(self.federation.states[party], PartyState)
+
+    def identity(self, party: PartyId) -> SigningKey:
+        return SigningKey(self.state(party).identity)
+
+    def session(self, cohort: Collection[PartyId] = (), stage: str = "train", **changes: Any) -> Session:
+        """A new session of the coordinator's, as it would be but for `changes`."""
+        channel = self.coordinator.channel(cohort or sorted(self.inputs), stage=stage)
+        return replace(channel._session, **changes)
+
+    def request(self, party: PartyId, message: Message, session: Session, **changes: Any) -> bytes:
+        """The signed bytes of a request; `changes` are of its header, or the `key` that signs."""
+        key = changes.pop("key", self.key)
+        header = replace(Header(session, message.tag, SERVER, party), **changes)
+        return envelope.write(header, codec.encode(message), key)
+
+    def send(self, party: PartyId, data: bytes) -> Any:
+        federation = self.federation
+        actor = Party(self.state(party), federation.policy, federation.build, federation.rng)
+        try:
+            answer = actor.respond(data, lambda *_: federation._inputs[party]())
+        finally:
+            federation.states[party] = codec.encode(actor.state)
+        return codec.decode(envelope.read(answer).body, Message)
+
+    def ask(self, party: PartyId, message: Message, session: Session, **changes: Any) -> Any:
+        return self.send(party, self.request(party, message, session, **changes))
+
+    def run(self, flow: Flow[Any], sessions: Mapping[PartyId, Session]) -> Any:
+        """The protocol's own server side, with each party in a session of its own; refusals count as silence."""
+
+        def deliver(requests: Requests) -> Replies:
+            answers: dict[PartyId, Message] = {}
+            for party, request in requests.items():
+                answer = self.federation.ask(party, self.request(party, request, sessions[party]))
+                if isinstance(answer, bytes):
+                    answers[party] = codec.decode(envelope.read(answer).body, Message)
+            return answers
+
+        return run(flow, deliver)
+
+    def enrol(self, **changes: Any) -> dict[PartyId, Member]:
+        """All parties enrol into a new epoch, and are shown no roster yet."""
+        self.coordinator.roster = {}
+        self.coordinator.sessions.epoch += 1
+        session, offer = self.session(stage=SETUP, **changes), Enrol(self.key.public, self.coordinator.terms)
+        return {party: self.ask(party, offer, session).member for party in session.cohort}
+
+    def adopt(self, party: PartyId, members: Mapping[PartyId, Member], **changes: Any) -> Any:
+        """Show a party this roster, in a session that is bound to it but for `changes`."""
+        session = self.session(stage=SETUP, **{"roster": envelope.roster_hash(members), **changes})
+        return self.ask(party, Adopt(members), session)
+
+    def found(self) -> DishonestServer:
+        """An epoch with all parties, whatever the coordinator would say to it."""
+        members = self.enrol()
+        for party in members:
+            self.adopt(party, members)
+        self.coordinator.roster = members
+        return self
+
+
+@pytest.fixture
+def dishonest() -> Callable[..., DishonestServer]:
+    """Makes a dishonest server before parties that have not enrolled; arguments as of DishonestServer."""
+    return DishonestServer
+
+
+@pytest.fixture
+def server() -> DishonestServer:
+    """Before five hospitals that have adopted a roster, under shamir."""
+    return DishonestServer(Shamir()).found()
+
+
+@pytest.fixture(scope="session")
+def _paillier() -> DishonestServer:
+    made = DishonestServer(Paillier(key_bits=2048, policy="fast"))
+    made.federation.enrol()
+    return made
+
+
+@pytest.fixture
+def paillier(_paillier: DishonestServer) -> Iterator[DishonestServer]:
+    """Before five hospitals with a Paillier key of 2048 bits, made once: party 1 holds it, party 2 is the witness."""
+    inputs = dict(_paillier.federation._inputs)
+    yield _paillier
+    _paillier.federation._inputs, _paillier.federation.faults, _paillier.federation.tap = inputs, (), None

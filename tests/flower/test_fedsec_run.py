@@ -1,0 +1,178 @@
+"""`fedsec run` and `flwr run .` as a user types them, on real data, with every kind of strategy."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from fedsec import cli
+from fedsec.simulations.config import RunConfig
+from fedsec.simulations.results import model_hash
+from fedsec.simulations.runner import flower_run
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "docs" / "examples" / "pairwise_masks.py"
+SHORT = ("--rounds", "2", "--clients", "4", "--seed", "3", "--partition", "label-skew")
+
+
+def fedsec(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "fedsec"), *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280, check=False)
+
+
+def result(folder: Path, *words: str) -> dict[str, Any]:
+    done = fedsec("run", *SHORT, *words, "--output", str(folder), "--json", cwd=folder.parent)
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert document.pop("output") == str(folder)
+    assert document == json.loads((folder / "result.json").read_text())
+    return document
+
+
+def sums(document: dict[str, Any]) -> list[str]:
+    assert not any(outcome["failure"] for outcome in document["rounds"])
+    return [outcome["sum_hash"] for outcome in document["rounds"]]
+
+
+def test_a_built_in_and_a_file_from_elsewhere_give_the_same_bits(tmp_path: Path) -> None:
+    plug_in = tmp_path / "elsewhere" / "my_masks.py"
+    plug_in.parent.mkdir()
+    shutil.copy(EXAMPLE, plug_in)
+    shamir = result(tmp_path / "shamir")
+    mine = result(tmp_path / "mine", "--strategy", str(plug_in))
+    assert mine["configuration"]["strategy"] == "my_masks"
+    assert sums(shamir) == sums(mine)
+    assert shamir["model_hash"] == mine["model_hash"]
+    check_files(tmp_path / "shamir", shamir)
+
+
+def check_files(folder: Path, document: dict[str, Any]) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "ledger.csv",
+        "model.safetensors",
+        "result.json",
+        "run.log",
+    ]
+    assert model_hash(load_file(folder / "model.safetensors")) == document["model_hash"]
+    with (folder / "ledger.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len({(row["round"], row["stage"], row["phase"], row["role"]) for row in rows}) == len(rows)
+    for phase in ("ShareInput", "SumShares"):
+        for stage in ("train", "evaluate"):
+            assert sum(row["phase"] == phase and row["stage"] == stage for row in rows) == 2 * 2
+    assert all(int(row["bytes_up"]) > 0 and float(row["cpu_seconds"]) > 0 for row in rows)
+    quality = document["quality"]
+    assert len(quality["alone"]) == 4 and len(quality["by_round"]) == 2
+    assert np.isclose(quality["federated"]["loss"], quality["fedavg"]["loss"], atol=1e-4)
+    assert document["tolerance"] == {"ShareInput": 1, "SumShares": 1}
+    assert document["configuration"]["clients"] == 4
+    assert [outcome["clipped"] for outcome in document["rounds"]] == [0] * 4
+
+
+def test_paillier_is_what_plain_is(tmp_path: Path) -> None:
+    words = ("--dataset", "diabetes", "--model", "mlp")
+    paillier = result(tmp_path / "paillier", "--strategy", "paillier", *words)
+    plain = result(tmp_path / "plain", "--strategy", "plain", *words)
+    assert sums(paillier) == sums(plain)
+    assert paillier["model_hash"] == plain["model_hash"]
+    assert paillier["quality"]["federated"].keys() == {"rmse", "r2"}
+    assert paillier["configuration"]["parameters"]["key_bits"] == 3072
+
+
+def test_a_failed_run_says_why_and_leaves_the_old_result_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    (folder / "result.json").write_text("old")
+    words = ("--learning-rate", "1e12", "--dataset", "diabetes", "--output", str(folder), "--force")
+    done = fedsec("run", *SHORT, *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "TooFewParties: phase ShareInput: 0 of 4 parties answered" in done.stderr
+    assert "ClientAppError" in done.stderr and "Traceback" not in done.stderr
+    assert (folder / "result.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["kept"]
+
+
+def test_flwr_run_works_from_a_clone(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for name in ("fedsec", "strategies", "simulations"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", clone)
+    output = tmp_path / "output"
+    output.mkdir()
+    config = {"strategy": "paillier", "dataset": "diabetes", "model": "linear", "rounds": 1, "output": str(output)}
+    with flower_run(clone, config, 3, timeout=240) as live:
+        live.wait()
+        assert "pooled data" in live.log_tail(40)
+    document = json.loads((output / "result.json").read_text())
+    assert document["configuration"]["model"] == "linear"
+    assert len(document["rows"]) == 3 and sums(document)
+
+
+def test_the_declared_configuration_is_that_of_the_command() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
+    assert declared == RunConfig.model_validate({}).model_dump(by_alias=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--strategy", "shamyr"), "did you mean 'shamir'?"),
+        (("--strategy", "nowhere.py"), "does not exist"),
+        (("--dataset", "diabets"), "did you mean 'diabetes'?"),
+        (("--model", "cnn"), "unknown model 'cnn'"),
+        (("--model", "linear"), "does not do classification"),
+        (("--partition", "skew"), "partition"),
+        (("--aggregator", "krum"), "unknown aggregator 'krum'"),
+        (("--clients", "2"), "at least 3 hospitals"),
+        (("--clients", "200"), "455 training rows for 200 hospitals"),
+        (("--rounds", "0"), "rounds is 0"),
+        (("--clip", "0"), "clip is 0"),
+        (("--clip", "nan"), "clip"),
+        (("--largest-weight", "10"), "largest-weight is 10"),
+        (("-p", "threshold=9"), "threshold is 9 and the cohort has 5 clients"),
+        (("-p", "threshold=2"), "must exceed half of the cohort of 5"),
+        (("-p", "treshold=3"), "did you mean 'threshold'?"),
+        (("-p", "threshold"), "NAME=VALUE was expected"),
+        (("-p", "value_bits=59"), "bits"),
+        (("-p", "floor=6"), "below the floor of 6"),
+        (("--strategy", "paillier", "-p", "key_bits=1024"), "key too small"),
+        (("--strategy", "paillier", "-p", "witness=1"), "must differ"),
+        (("--output", "taken"), "exists already; choose another, or replace it with --force"),
+        (("--output", "taken", "--force"), "is not the folder of an earlier run"),
+        (("--output", "file/below"), "cannot be written"),
+    ],
+)
+def test_what_cannot_work_ends_at_once_with_status_2(
+    tmp_path: Path,
+    words: tuple[str, ...],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.tex").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fedsec", "run", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert expected in " ".join(capsys.readouterr().err.split())
+    assert sorted(os.listdir(tmp_path)) == ["file", "taken"]
+
+
+def test_a_misspelt_option_is_named(tmp_path: Path) -> None:
+    done = fedsec("run", "--datset", "diabetes", cwd=tmp_path)
+    assert done.returncode == 2 and "--dataset" in done.stderr

@@ -1,0 +1,86 @@
+"""A Flower app as Flower's documentation shows one; `SECURE` adds the two lines. Run by test_two_lines.py.
+
+One run compares every inner strategy with and without secure aggregation, on the same deterministic clients.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
+
+from fedsec.flower import SecureAggregation, secure_aggregation
+
+INNER = {
+    "FedAvg": lambda **kw: FedAvg(**kw),
+    "FedAvgM": lambda **kw: FedAvgM(server_learning_rate=0.7, server_momentum=0.9, **kw),
+    "FedAdam": lambda **kw: FedAdam(eta=0.05, **kw),
+    "FedYogi": lambda **kw: FedYogi(eta=0.05, **kw),
+    "FedAdagrad": lambda **kw: FedAdagrad(eta=0.05, **kw),
+    "FedProx": lambda **kw: FedProx(proximal_mu=0.5, **kw),
+}
+
+
+def learn(message: Message, context: Context) -> Message:
+    """One deterministic step, different for each client and round."""
+    config = message.content["config"]
+    place, number = int(context.node_config["partition-id"]), int(config["server-round"])
+    if config.get("deadly") and place == 0 and number == 2:
+        os._exit(1)
+    rng = np.random.default_rng([place, number])
+    pull = float(config.get("proximal-mu", 0.0))
+    arrays = {}
+    for name, array in message.content["arrays"].items():
+        old = array.numpy()
+        arrays[name] = Array(np.asarray(old + (1 - pull) * rng.normal(0, 0.3, old.shape), old.dtype))
+    metrics = MetricRecord({"train_loss": float(rng.uniform()), "num-examples": 10 + 7 * place})
+    return Message(RecordDict({"arrays": ArrayRecord(arrays), "metrics": metrics}), reply_to=message)
+
+
+def assess(message: Message, context: Context) -> Message:
+    """Metrics that depend on the model and on the client."""
+    place = int(context.node_config["partition-id"])
+    norm = float(sum(np.abs(message.content["arrays"][name].numpy()).sum() for name in ("w", "b")))
+    metrics = {"eval_loss": norm + place, "per_class": [0.1 * place, 0.5], "num-examples": 5 + place}
+    return Message(RecordDict({"metrics": MetricRecord(metrics)}), reply_to=message)
+
+
+plain_client = ClientApp()
+client = ClientApp(mods=[secure_aggregation])
+for app in (plain_client, client):
+    app.train()(learn)
+    app.evaluate()(assess)
+
+server = ServerApp()
+
+
+@server.main()
+def main(grid: Grid, context: Context) -> None:
+    config = context.run_config
+    start = {"w": np.zeros((4, 3), np.float32), "b": np.linspace(-1, 1, 5), "steps": np.array([7], np.int64)}
+    everyone = {"min_train_nodes": 4, "min_evaluate_nodes": 4, "min_available_nodes": 4}
+    found = {}
+    for name, make in INNER.items():
+        if config["only"] and name != config["only"]:
+            continue
+        inner = make(**everyone)
+        strategy = SecureAggregation(inner, config["protocol"]) if config["protocol"] else inner
+        result = strategy.start(
+            grid, ArrayRecord({key: Array(value) for key, value in start.items()}), num_rounds=2,
+            timeout=60, train_config=ConfigRecord({"deadly": config["deadly"]}),
+        )  # fmt: skip
+        found[name] = {
+            "arrays": {key: value.numpy().tolist() for key, value in result.arrays.items()},
+            "dtypes": {key: value.dtype for key, value in result.arrays.items()},
+            "train": {str(number): dict(record) for number, record in result.train_metrics_clientapp.items()},
+            "evaluate": {str(number): dict(record) for number, record in result.evaluate_metrics_clientapp.items()},
+            "rounds": [
+                [outcome.round, outcome.stage, outcome.included, outcome.failure]
+                for outcome in getattr(strategy, "rounds", [])
+            ],
+        }
+    Path(config["output"]).write_text(json.dumps(found))

@@ -1,0 +1,221 @@
+"""Every fault, in every phase: the exact sum of the survivors, or a typed error that names the phase and the party."""
+
+from __future__ import annotations
+
+import re
+from itertools import chain, combinations
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fedsec.errors import ConfigurationError, DataError, FedsecError, TooFewParties
+from fedsec.local import Fault, Kind, LocalFederation
+from fedsec.protocol import SecureSum
+from fedsec.strategies.paillier import Paillier
+from fedsec.strategies.plain import Plain
+from fedsec.strategies.shamir import Shamir
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SILENCING = set(KINDS) - {"duplicate", "repeat"}
+"""What leaves no usable answer of the party that it strikes."""
+WHY = {
+    "drop": "no answer in time", "lose": "no answer in time", "delay": "no answer in time", "repeat": "OutOfPhase",
+    "corrupt-request": "Error|BadMessage", "corrupt-reply": "Error|BadMessage", "replay": "stale or misdirected",
+}  # fmt: skip
+
+
+def drawn(parties: Any, seed: int, values: int = 3) -> dict[int, Any]:
+    draw = np.random.default_rng(seed)
+    return {party: draw.integers(0, 1 << 24, values, dtype=np.uint64) for party in parties}
+
+
+def exact(data: dict[int, Any], included: Any) -> list[int]:
+    return [int(value) for value in sum(data[party] for party in included)]
+
+
+def ready(protocol: SecureSum[Any, Any], hospitals: int = 5) -> LocalFederation:
+    federation = LocalFederation(protocol, hospitals)
+    federation.enrol()
+    return federation
+
+
+def strike(federation: LocalFederation, kind: Kind, phase: str, party: int, asked: int) -> None:
+    """One fault, then a round without: what the first may come to, and that it leaves no trace in the second."""
+    protocol, everyone = federation.protocol, sorted(federation.states)
+    needed = asked - {kind.__name__: count for kind, count in protocol.tolerance(everyone).items()}[phase]
+    federation.faults = [Fault(kind, phase, party)]
+    data = drawn(everyone, seed=1)
+    try:
+        total = federation.sum(data)
+    except TooFewParties as error:
+        assert kind in SILENCING and asked - 1 < needed
+        assert error.phase == phase
+        assert party not in error.answered
+        assert re.search(f"party {party}: {phase}: .*({WHY[kind]})", str(error))
+    else:
+        assert kind not in SILENCING or asked - 1 >= needed
+        lost = kind in SILENCING and phase == protocol.input_phase.__name__
+        assert total.sum.included == set(everyone) - ({party} if lost else set())
+        assert total.sum.vector.tolist() == exact(data, total.sum.included)
+        noted = [one for one in total.incidents if "was not asked" not in one[2]]  # a late reply in the next phase
+        assert {(name, who) for name, who, _ in noted} == ({(phase, party)} if kind in WHY else set())
+        assert all(re.search(WHY[kind], reason) for _, _, reason in noted)
+    federation.faults, data = (), drawn(everyone, seed=2)
+    total = federation.sum(data)
+    assert total.sum.included == set(everyone)
+    assert total.sum.vector.tolist() == exact(data, everyone)
+    assert all(kind == "delay" and who == party for _, who, _ in total.incidents)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("strategy", "phase"), [(kind, phase) for kind in (Plain, Shamir) for phase in kind.phases])
+def test_each_fault_in_each_phase(strategy: Any, phase: Any, kind: Kind) -> None:
+    for party in (1, 3):
+        strike(ready(strategy()), kind, phase.__name__, party, asked=5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("phase", "party", "asked"), [("Encrypt", 4, 5), ("Encrypt", 1, 5), ("Witness", 2, 1), ("Open", 1, 1)]
+)
+def test_each_fault_in_each_phase_of_paillier(paillier: Any, phase: str, party: int, asked: int, kind: Kind) -> None:
+    strike(paillier.federation, kind, phase, party, asked)
+
+
+def subsets(parties: Any) -> list[tuple[int, ...]]:
+    everyone = sorted(parties)
+    return list(chain.from_iterable(combinations(everyone, size) for size in range(len(everyone) + 1)))
+
+
+@pytest.mark.parametrize("hospitals", [3, 4, 5])
+@pytest.mark.parametrize("kind", ["drop", "lose"])
+def test_every_subset_may_drop_out_in_either_phase(hospitals: int, kind: Kind) -> None:
+    federation = ready(Shamir(), hospitals)
+    everyone = set(federation.states)
+    needed = hospitals // 2 + 1
+    data = drawn(everyone, seed=hospitals)
+    for phase, least in (("ShareInput", max(needed, 3)), ("SumShares", needed)):
+        for silent in subsets(everyone):
+            federation.faults = [Fault(kind, phase, party) for party in silent]
+            if hospitals - len(silent) < least:
+                with pytest.raises(
+                    TooFewParties, match=f"phase {phase}: {hospitals - len(silent)} of {hospitals}"
+                ) as caught:
+                    federation.sum(data)
+                assert caught.value.asked - caught.value.answered == set(silent)
+                continue
+            total = federation.sum(data)
+            assert total.sum.included == (everyone - set(silent) if phase == "ShareInput" else everyone)
+            assert total.sum.vector.tolist() == exact(data, total.sum.included)
+            assert [(name, party) for name, party, _ in total.incidents] == [(phase, party) for party in silent]
+
+
+def test_every_pair_of_subsets_may_drop_out_phase_after_phase() -> None:
+    federation = ready(Shamir(), 4)
+    data = drawn(federation.states, seed=4)
+    for first in subsets(federation.states):
+        for second in subsets(set(federation.states) - set(first)):
+            federation.faults = [Fault("drop", "ShareInput", party) for party in first]
+            federation.faults += [Fault("lose", "SumShares", party) for party in second]
+            if len(first) > 1 or 4 - len(first) - len(second) < 3:
+                with pytest.raises(TooFewParties, match="ShareInput" if len(first) > 1 else "SumShares"):
+                    federation.sum(data)
+                continue
+            total = federation.sum(data)
+            assert total.sum.included == set(federation.states) - set(first)
+            assert total.sum.vector.tolist() == exact(data, total.sum.included)
+
+
+@pytest.mark.parametrize("phase", ["ShareInput", "SumShares"])
+def test_late_replies_join_no_later_phase_or_round(phase: str) -> None:
+    federation = ready(Shamir())
+    federation.faults = [Fault("delay", phase, party, round=number) for number in (1, 2) for party in (2, 5)]
+    for number in range(1, 5):
+        data = drawn(federation.states, seed=number)
+        total = federation.sum(data)
+        late = number < 3 and phase == "ShareInput"
+        assert total.sum.included == set(data) - ({2, 5} if late else set())
+        assert total.sum.vector.tolist() == exact(data, total.sum.included)
+        if phase == "SumShares" and number in (2, 3):
+            stale = [
+                (name, party) for name, party, reason in total.incidents if "a stale or misdirected answer" in reason
+            ]
+            assert stale == [("ShareInput", 2), ("ShareInput", 5)]
+        if late:
+            unasked = [(name, party) for name, party, reason in total.incidents if "was not asked" in reason]
+            assert unasked == [("SumShares", 2), ("SumShares", 5)]
+
+
+def test_late_replies_join_no_later_epoch() -> None:
+    federation = ready(Plain())
+    federation.faults = [Fault("delay", "SendInput", 2)]
+    federation.sum(drawn(federation.states, seed=1))
+    federation.faults = ()
+    federation.enrol()
+    assert sorted(federation.coordinator.roster) == [1, 2, 3, 4, 5]
+    assert federation.sum(drawn(federation.states, seed=2)).sum.included == set(federation.states)
+
+
+@pytest.mark.parametrize(
+    ("vector", "text"),
+    [
+        ([0.5], "vector of integers"), (["a"], "vector of integers"), ([[1]], "one-dimensional"), (7, "one-dim"),
+        ([-1], r"must lie in 0..2\*\*24 - 1"), ([1 << 24], "must lie in"), ([1 << 70], "vector of integers"),
+        ([True], "vector of integers"),
+    ],
+)  # fmt: skip
+def test_inputs_that_are_no_sum_s(vector: Any, text: str) -> None:
+    with pytest.raises(DataError, match=f"party 2's input .*{text}"):
+        LocalFederation(Plain(), 3).sum({1: [1], 2: vector, 3: [1]})
+
+
+def test_the_smallest_and_the_empty() -> None:
+    federation = LocalFederation(Shamir(), 3)
+    assert federation.sum({1: [], 2: [], 3: []}).sum.vector.tolist() == []
+    for few in ({}, {1: [1]}, {1: [1], 2: [2]}):
+        with pytest.raises(ConfigurationError, match=f"cohort of {len(few)} is below the floor of 3"):
+            federation.sum(few)
+    with pytest.raises(ConfigurationError, match="hospitals is 0"):
+        LocalFederation(Shamir(), 0)
+
+
+def campaign(federation: LocalFederation, data: st.DataObject) -> None:
+    """Rounds over drawn cohorts, with a drawn schedule of faults over all of them."""
+    federation.round, federation._late, federation._previous = 0, [], {}
+    everyone, phases = sorted(federation.states), [phase.__name__ for phase in federation.protocol.phases]
+    fault = st.builds(
+        Fault, kind=st.sampled_from(KINDS), phase=st.sampled_from(phases), party=st.sampled_from(everyone),
+        round=st.integers(1, 3), bit=st.integers(0, 1 << 20),
+    )  # fmt: skip
+    federation.faults = data.draw(st.lists(fault, max_size=8), label="faults")
+    for _ in range(3):
+        cohort = data.draw(st.sets(st.sampled_from(everyone), min_size=3), label="cohort")
+        inputs = drawn(cohort, data.draw(st.integers(0, 99)), values=2)
+        try:
+            total = federation.sum(inputs)
+        except FedsecError:
+            continue
+        assert federation.protocol.floor <= len(total.sum.included)
+        assert total.sum.included <= cohort
+        assert total.sum.vector.tolist() == exact(inputs, total.sum.included)
+
+
+ANY_SCHEDULE = settings(max_examples=40, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("strategy", [Plain, Shamir])
+def test_schedules_of_faults(strategy: Any) -> None:
+    federation = ready(strategy(), 6)
+    ANY_SCHEDULE(given(st.data())(lambda data: campaign(federation, data)))()
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("hospitals", [3, 4, 5, 6, 7])
+@pytest.mark.parametrize("protocol", [Plain(), Shamir(), Shamir(value_bits=40), Paillier(key_bits=2048, policy="fast")])
+def test_long_campaign_of_schedules(protocol: Any, hospitals: int) -> None:
+    federation = ready(protocol, hospitals)
+    many = settings(ANY_SCHEDULE, max_examples=1500 if protocol.name != "paillier" else 150)
+    many(given(st.data())(lambda data: campaign(federation, data)))()

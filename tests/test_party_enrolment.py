@@ -1,0 +1,196 @@
+"""Whom a party joins, under which terms and with whom on the roster; and what its own policy forbids."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fedsec.envelope import NO_HASH, SETUP, Adopt, Adopted, Enrol, Member, roster_hash
+from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, Stale
+from fedsec.party import Policy
+from fedsec.primitives.signing import SigningKey
+from fedsec.strategies.plain import Plain, SendInput
+from fedsec.strategies.shamir import Shamir, ShareInput, SumShares
+
+
+def stranger() -> SigningKey:
+    return SigningKey.generate(os.urandom)
+
+
+def joined(server: Any, key: SigningKey, party: int, agreement: bytes = bytes(range(32))) -> Member:
+    """What `key` signs to join the server's present epoch as `party`."""
+    epoch, terms = server.coordinator.sessions.epoch, server.coordinator.terms.digest
+    return Member(key.public, agreement, key.sign(Member.statement(party, epoch, terms, agreement)))
+
+
+def test_an_enrolment_is_into_a_newer_epoch_by_the_same_server(server: Any) -> None:
+    offer = Enrol(server.key.public, server.coordinator.terms)
+    with pytest.raises(Stale, match="enrolment into epoch 1"):
+        server.ask(1, offer, server.session(stage=SETUP))
+    with pytest.raises(Stale, match="enrolment into epoch 2"):  # a new epoch under an old counter
+        server.ask(1, offer, server.session(stage=SETUP, epoch=2, counter=1))
+    other = stranger()
+    with pytest.raises(PolicyError, match="server's identity changed"):
+        server.ask(1, Enrol(other.public, offer.terms), server.session(stage=SETUP, epoch=2), key=other)
+    with pytest.raises(AuthenticationError, match="signature does not hold"):  # an offer in the server's name
+        server.ask(1, offer, server.session(stage=SETUP, epoch=2), key=other)
+
+
+def test_terms_are_those_of_the_session(dishonest: Any) -> None:
+    server = dishonest(Shamir())
+    server.coordinator.sessions.epoch = 1
+    offer = Enrol(server.key.public, replace(server.coordinator.terms, parameters='{"value_bits": 8}'))
+    with pytest.raises(AuthenticationError, match="terms offered"):
+        server.ask(1, offer, server.session(stage=SETUP))
+    honest = Enrol(server.key.public, server.coordinator.terms)
+    with pytest.raises(BadMessage, match="party 1 is not among those enrolled"):
+        server.ask(1, honest, server.session([2, 3, 4], stage=SETUP))
+
+
+@pytest.mark.parametrize("parameters", ["[1]", "{", "7", '{"value_bits": "24"}', '{"what": 1}', "[" * 100_000])
+def test_parameters_that_the_strategy_does_not_take(dishonest: Any, parameters: str) -> None:
+    server = dishonest(Shamir())
+    server.coordinator.terms = replace(server.coordinator.terms, parameters=parameters)
+    with pytest.raises((BadMessage, ConfigurationError), match=r"parameters of strategy 'shamir'|value_bits"):
+        server.enrol()
+
+
+def test_the_first_roster_of_an_epoch_stays(server: Any) -> None:
+    roster = dict(server.coordinator.roster)
+    with pytest.raises(OutOfPhase, match="has its roster already"):
+        server.adopt(1, roster)
+    del roster[5]
+    with pytest.raises(OutOfPhase, match="has its roster already"):
+        server.adopt(1, roster)
+    with pytest.raises(AuthenticationError, match="roster hash"):
+        server.ask(1, ShareInput(), server.session([1, 2, 3, 4], roster=roster_hash(roster)))
+
+
+def test_a_roster_is_adopted_as_it_is_bound_and_signed(dishonest: Any) -> None:
+    server = dishonest(Shamir())
+    roster = server.enrol()
+    with pytest.raises(AuthenticationError, match="roster is not the one that the session is bound to"):
+        server.adopt(1, roster, roster=NO_HASH)
+    with pytest.raises(Stale, match="another run"):
+        server.adopt(1, roster, run=b"another")
+    for wrong in (
+        replace(roster[2], agreement=roster[3].agreement),  # the server's own key instead of party 2's, say
+        replace(roster[2], signature=roster[3].signature),
+        joined(server, stranger(), 3),  # joined as somebody else
+        replace(joined(server, stranger(), 2), identity=roster[2].identity),
+    ):
+        with pytest.raises(AuthenticationError, match="signature does not hold"):
+            server.adopt(1, {**roster, 2: wrong})
+    with pytest.raises(BadMessage, match="party 0 on the roster"):
+        server.adopt(1, {**roster, 0: joined(server, stranger(), 0)})
+    server.coordinator.sessions.epoch += 1
+    with pytest.raises(Stale, match="epoch 2"):
+        server.adopt(1, {**roster, 2: joined(server, stranger(), 2)})
+    server.coordinator.sessions.epoch -= 1
+    assert server.adopt(1, roster) == Adopted()
+
+
+def test_a_roster_that_leaves_me_out_or_misstates_me(dishonest: Any) -> None:
+    server = dishonest(Shamir())
+    server.enrol()
+    before, old = dict(server.federation.states), None
+    roster = server.enrol()
+    after = dict(server.federation.states)
+    with pytest.raises(PolicyError, match="does not list this party as party 1"):
+        server.adopt(1, {party: roster[party] for party in (2, 3, 4)})
+    with pytest.raises(PolicyError, match="does not list this party as party 1"):
+        server.adopt(1, {**roster, 1: joined(server, stranger(), 1)})
+    # A state that rolled back answers the same enrolment twice, with two keys: the roster must hold the one it kept.
+    server.federation.states = before
+    offer = Enrol(server.key.public, server.coordinator.terms)
+    old = server.ask(1, offer, server.session(stage=SETUP)).member
+    server.federation.states = after
+    with pytest.raises(PolicyError, match="another key for this party"):
+        server.adopt(1, {**roster, 1: old})
+
+
+def test_an_identity_has_one_place_on_the_roster(dishonest: Any) -> None:
+    server = dishonest(Shamir())
+    roster, twice = server.enrol(), stranger()
+    with pytest.raises(PolicyError, match="two parties of the roster have the same identity"):
+        server.adopt(1, {**roster, 4: joined(server, twice, 4), 5: joined(server, twice, 5, bytes(32))})
+    with pytest.raises(PolicyError, match="roster of 2 is below this party's floor of 3"):
+        server.adopt(1, {1: roster[1], 2: roster[2]})
+
+
+def test_plain_runs_in_simulation_only(dishonest: Any) -> None:
+    server = dishonest(Plain(), policy=Policy(simulation=True))
+    pinned = frozenset(server.identity(party).public for party in server.inputs)
+    server.federation.policy = Policy(server=server.key.public, hospitals=pinned)
+    with pytest.raises(PolicyError, match="'plain' shows the server every input; it runs in simulation only"):
+        server.enrol()
+    server.federation.policy = Policy(simulation=True)
+    server.found()
+    assert server.ask(1, SendInput(), server.session()).vector.tolist() == server.inputs[1].tolist()
+
+
+def test_outside_simulation_nobody_is_believed_without_a_pin(dishonest: Any) -> None:
+    server = dishonest(Shamir())
+    everyone = frozenset(server.identity(party).public for party in server.inputs)
+    server.federation.policy = Policy(hospitals=everyone)
+    with pytest.raises(PolicyError, match="no server key is pinned"):
+        server.enrol()
+    server.federation.policy = Policy(server=stranger().public, hospitals=everyone)
+    with pytest.raises(PolicyError, match="server's identity is not the pinned one"):
+        server.enrol()
+    server.federation.policy = Policy(server=server.key.public)
+    roster = server.enrol()
+    with pytest.raises(PolicyError, match="no hospitals are pinned"):
+        server.adopt(1, roster)
+    server.federation.policy = Policy(server=server.key.public, hospitals=everyone - {roster[4].identity})
+    with pytest.raises(PolicyError, match=r"parties \[4\] of the roster are not pinned"):
+        server.adopt(1, roster)
+    server.federation.policy = Policy(server=server.key.public, hospitals=everyone)
+    for party in roster:
+        server.adopt(party, roster)
+    server.coordinator.roster = roster
+    assert server.ask(1, ShareInput(), server.session())
+
+
+def test_pins_hold_in_simulation_too(dishonest: Any) -> None:
+    server = dishonest(Shamir(), policy=Policy(simulation=True, server=stranger().public))
+    with pytest.raises(PolicyError, match="pinned"):
+        server.enrol()
+    server.federation.policy = Policy(simulation=True, hospitals=frozenset({server.identity(1).public}))
+    roster = server.enrol()
+    with pytest.raises(PolicyError, match=r"parties \[2, 3, 4, 5\]"):
+        server.adopt(1, roster)
+
+
+def test_a_hospital_s_own_higher_floor_wins(dishonest: Any) -> None:
+    server = dishonest(Shamir(), policy=Policy(simulation=True, floor=4))
+    with pytest.raises(PolicyError, match="floor is 3; this party's floor is 4"):
+        server.enrol()
+    server = dishonest(Shamir(floor=6), policy=Policy(simulation=True, floor=6))
+    with pytest.raises(PolicyError, match="5 parties are below this party's floor of 6"):
+        server.enrol()
+    server = dishonest(Shamir()).found()
+    server.federation.policy = Policy(simulation=True, floor=4)  # raised while the epoch runs
+    with pytest.raises(PolicyError, match="cohort of 3 is below this party's floor of 4"):
+        server.ask(1, ShareInput(), server.session([1, 2, 3]))
+    session = server.session([1, 2, 3, 4])
+    outboxes = {party: server.ask(party, ShareInput(), session).outbox for party in session.cohort}
+    with pytest.raises(PolicyError, match="3 parties"):
+        server.ask(1, SumShares({sender: outboxes[sender][1] for sender in (1, 2, 3)}), session)
+    with pytest.raises(ConfigurationError, match="floor is 2"):
+        Policy(floor=2)
+
+
+def test_a_new_epoch_needs_a_new_roster_and_new_keys(server: Any) -> None:
+    old = server.coordinator.roster
+    new = server.enrol()
+    assert all(new[party].identity == old[party].identity for party in old)
+    assert all(new[party].agreement != old[party].agreement for party in old)
+    with pytest.raises(AuthenticationError):
+        server.adopt(1, old)
+    with pytest.raises(OutOfPhase, match="no roster yet"):
+        server.ask(1, ShareInput(), server.session(roster=roster_hash(old)))
+    assert server.ask(1, Adopt(new), server.session(stage=SETUP, roster=roster_hash(new))) == Adopted()

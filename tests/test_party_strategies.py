@@ -1,0 +1,242 @@
+"""What parties of shamir and paillier refuse to a dishonest server: whatever would open more, or less, than one sum."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from fedsec.envelope import SETUP
+from fedsec.errors import (
+    AuthenticationError,
+    BadMessage,
+    ConfigurationError,
+    FedsecError,
+    OutOfPhase,
+    PolicyError,
+    TooFewParties,
+)
+from fedsec.primitives.paillier import PublicKey
+from fedsec.primitives.shamir import combine
+from fedsec.strategies.paillier import AdoptKey, Encrypt, GenerateKey, Key, Open, Paillier, Product, Witness, multiply
+from fedsec.strategies.shamir import Shamir, ShareInput, SumShares
+
+A, B = b"\xaa" * 32, b"\xbb" * 32
+"""Two models."""
+
+
+def total(server: Any, parties: Any) -> list[int]:
+    return [int(value) for value in sum(server.inputs[party] for party in parties)]
+
+
+def share(server: Any, session: Any) -> dict[int, dict[int, bytes]]:
+    """Phase 1 with all of the cohort: what each sealed to each, by receiver."""
+    outboxes = {party: server.ask(party, ShareInput(), session).outbox for party in session.cohort}
+    return {receiver: {sender: outbox[receiver] for sender, outbox in outboxes.items()} for receiver in session.cohort}
+
+
+@pytest.mark.parametrize("shown_a", [(1,), (1, 2), (4, 5), (1, 3, 5), (1, 2, 3, 4)])
+def test_shamir_two_models_never_mix(server: Any, shown_a: tuple[int, ...]) -> None:
+    session = server.session()
+    sessions = {party: replace(session, model=A if party in shown_a else B) for party in session.cohort}
+    result = server.run(server.protocol.aggregate(session.cohort, None), sessions)
+    groups = [set(shown_a), set(session.cohort) - set(shown_a)]
+    assert result.included in groups
+    assert result.vector.tolist() == total(server, result.included)
+
+
+def test_shamir_two_models_in_groups_below_the_floor_fail(dishonest: Any) -> None:
+    server = dishonest(Shamir(), hospitals=4).found()
+    session = server.session()
+    sessions = {party: replace(session, model=A if party < 3 else B) for party in session.cohort}
+    with pytest.raises(TooFewParties, match="SumShares"):
+        server.run(server.protocol.aggregate(session.cohort, None), sessions)
+
+
+@pytest.mark.parametrize("senders", [(), (1,), (1, 2), (2, 3, 4, 5), (2, 3)])
+def test_shamir_sums_hold_the_floor_and_one_s_own_share(server: Any, senders: tuple[int, ...]) -> None:
+    session = server.session()
+    inbox = share(server, session)[1]
+    with pytest.raises(PolicyError, match=f"the shares of {len(senders)} parties could be opened.*3"):
+        server.ask(1, SumShares({sender: inbox[sender] for sender in senders}), session)
+
+
+def test_shamir_shares_of_strangers_other_rounds_or_senders_do_not_count(server: Any) -> None:
+    old = share(server, server.session())
+    session = server.session([1, 2, 3, 4])
+    inbox = share(server, session)[1]
+    inbox |= {4: inbox[3], 5: old[1][5], 9: inbox[2]}  # relayed twice, of another round, of nobody
+    answer = server.ask(1, SumShares(inbox), session)
+    assert answer.included == {1, 2, 3}
+    session = server.session()
+    mixed = {**share(server, session)[1], 2: old[1][2], 3: old[3][1], 4: b""}
+    with pytest.raises(PolicyError, match="the shares of 2 parties"):
+        server.ask(1, SumShares(mixed), session)
+
+
+def test_shamir_two_quorums_open_one_sum(server: Any) -> None:
+    """All that a server can collect in one session, for every split of the answers among two sums."""
+    for first, second in [((1, 2, 3), (3, 4, 5)), ((1, 2, 3, 4), (1, 2, 3, 4, 5)), ((1, 2, 3), (1, 4, 5))]:
+        session = server.session()
+        inboxes = share(server, session)
+        shares: dict[frozenset[int], dict[int, Any]] = {}
+        for senders in (first, second):
+            for party in senders:
+                try:
+                    answer = server.ask(party, SumShares({one: inboxes[party][one] for one in senders}), session)
+                except FedsecError as error:
+                    assert isinstance(error, OutOfPhase)
+                    continue
+                shares.setdefault(answer.included, {})[party] = answer.share
+        assert shares.keys() >= {frozenset(first)}
+        needed, field = server.protocol.points_needed(session.cohort), server.protocol.field(session.cohort)
+        assert combine(shares.pop(frozenset(first)), needed, field).tolist() == total(server, first)
+        for few in shares.values():
+            with pytest.raises(BadMessage, match="3 are needed"):
+                combine(few, needed, field)
+
+
+def test_shamir_a_threshold_that_lets_two_groups_open_is_refused(dishonest: Any) -> None:
+    for threshold, text in ((2, "exceed half of the cohort of 5"), (6, "threshold is 6 and the cohort has 5")):
+        server = dishonest(Shamir(threshold=threshold)).found()
+        with pytest.raises(ConfigurationError, match=text):
+            server.ask(1, ShareInput(), server.session())
+        assert not server.contributed
+
+
+@pytest.fixture
+def encrypted(paillier: Any) -> tuple[Any, Any, dict[int, Any]]:
+    """A server, a session of all five, and their contributions in it."""
+    session = paillier.session()
+    return paillier, session, {party: paillier.ask(party, Encrypt(), session) for party in session.cohort}
+
+
+def key(server: Any) -> PublicKey:
+    held: PublicKey = server.coordinator.public.public()
+    return held
+
+
+def product(server: Any, contributions: dict[int, Any]) -> bytes:
+    slots = server.protocol.slot_bits(range(1, 6))
+    return multiply(key(server), {party: one.blob for party, one in contributions.items()}, slots)
+
+
+def test_paillier_an_honest_round_and_a_second_opening(encrypted: Any) -> None:
+    server, session, contributions = encrypted
+    told = server.ask(2, Witness(contributions), session)
+    request = Open(product(server, contributions), told.product, told.signature)
+    assert server.ask(1, request, session).plaintexts
+    for party, again in ((1, request), (2, Witness(contributions))):
+        with pytest.raises(OutOfPhase, match="this party answered"):
+            server.ask(party, again, session)
+
+
+def test_paillier_opens_only_what_the_witness_signed(encrypted: Any) -> None:
+    server, session, contributions = encrypted
+    told = server.ask(2, Witness({party: contributions[party] for party in (1, 2, 3)}), session)
+    single = contributions[4].blob
+    whole = product(server, contributions)
+    forged = Product(hashlib.sha256(single).digest(), frozenset({1, 2, 3}))
+    cases = [
+        (single, told.product, told.signature, "not the one that the witness signed"),
+        (whole, told.product, told.signature, "not the one that the witness signed"),
+        (single, forged, told.signature, "signature does not hold"),
+        (single, forged, b"", "signature: 0 bytes"),
+        (single, forged, server.key.sign(b"anything"), "signature does not hold"),
+        (single, forged, contributions[4].signature, "signature does not hold"),
+        (whole, replace(told.product, included=frozenset({1, 2, 3, 4})), told.signature, "signature does not hold"),
+    ]
+    for blob, claimed, signature, text in cases:
+        kept = dict(server.federation.states)  # a refusal ends the phase for the session: each case starts anew
+        with pytest.raises(AuthenticationError, match=text):
+            server.ask(1, Open(blob, claimed, signature), session)
+        server.federation.states = kept
+
+
+def test_paillier_opens_nothing_of_another_session_or_below_the_floor(encrypted: Any) -> None:
+    server, session, contributions = encrypted
+    told = server.ask(2, Witness(contributions), session)
+    request = Open(product(server, contributions), told.product, told.signature)
+    for other in (replace(session, model=A), server.session(), server.session(stage="evaluate")):
+        with pytest.raises(FedsecError, match=r"signature does not hold|second session"):
+            server.ask(1, request, other)
+    for included, text in (
+        (frozenset({1, 2}), "sum of 2 inputs is below the floor of 3"),
+        (frozenset(), "of 0 inputs"),
+    ):
+        with pytest.raises(PolicyError, match=text):
+            server.ask(1, replace(request, product=replace(told.product, included=included)), server.session())
+    with pytest.raises(PolicyError, match=r"parties \[5, 9\] are not in this round's cohort"):
+        beyond = replace(told.product, included=frozenset({1, 2, 3, 5, 9}))
+        server.ask(1, replace(request, product=beyond), server.session([1, 2, 3, 4]))
+
+
+def test_paillier_the_witness_checks_every_contribution(encrypted: Any) -> None:
+    server, session, contributions = encrypted
+    old_session = server.session()
+    old = {party: server.ask(party, Encrypt(), old_session) for party in session.cohort}
+    session = server.session()
+    fresh = {party: server.ask(party, Encrypt(), session) for party in session.cohort}
+    cases: list[tuple[dict[int, Any], type[FedsecError], str]] = [
+        ({**fresh, 4: fresh[3]}, AuthenticationError, "signature does not hold"),  # one input under two ids
+        ({**fresh, 3: fresh[4], 4: fresh[3]}, AuthenticationError, "signature does not hold"),
+        ({**fresh, 4: replace(fresh[4], signature=b"")}, AuthenticationError, "signature: 0 bytes"),
+        ({**fresh, 4: old[4]}, AuthenticationError, "signature does not hold"),  # of another round
+        ({**fresh, 4: replace(fresh[4], blob=old[4].blob)}, AuthenticationError, "signature does not hold"),
+        ({1: fresh[1], 2: fresh[2]}, PolicyError, "sum of 2 inputs is below the floor of 3"),
+        ({}, PolicyError, "sum of 0 inputs"),
+        ({**fresh, 9: fresh[4]}, PolicyError, r"parties \[9\] are not in this round's cohort"),
+    ]
+    for contributions, kind, text in cases:
+        kept = dict(server.federation.states)
+        with pytest.raises(kind, match=text):
+            server.ask(2, Witness(contributions), session)
+        server.federation.states = kept
+    assert server.ask(2, Witness(fresh), session).product.included == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("shown_a", [*combinations(range(1, 6), 1), (2, 3), (1, 2, 3, 4)])
+def test_paillier_two_models_are_refused_by_the_witness(paillier: Any, shown_a: tuple[int, ...]) -> None:
+    def shown() -> dict[int, Any]:
+        session = paillier.session()
+        return {party: replace(session, model=A if party in shown_a else B) for party in session.cohort}
+
+    sessions = shown()
+    contributions = {party: paillier.ask(party, Encrypt(), session) for party, session in sessions.items()}
+    with pytest.raises(AuthenticationError, match="signature does not hold"):
+        paillier.ask(2, Witness(contributions), sessions[2])
+    with pytest.raises(TooFewParties, match="phase Witness"):
+        paillier.run(paillier.protocol.aggregate(sorted(sessions), paillier.coordinator.public), shown())
+
+
+def test_paillier_each_role_answers_its_own_phase(encrypted: Any) -> None:
+    server, session, contributions = encrypted
+    with pytest.raises(PolicyError, match="party 2 is the witness, not party 1"):
+        server.ask(1, Witness(contributions), server.session())
+    told = server.ask(2, Witness(contributions), session)
+    for party in (2, 3):
+        with pytest.raises(OutOfPhase, match="does not hold the private key"):
+            server.ask(party, Open(product(server, contributions), told.product, told.signature), server.session())
+    with pytest.raises(PolicyError, match="party 1 is the key holder, not party 3"):
+        server.ask(3, GenerateKey(), server.session(stage=SETUP))
+    with pytest.raises(ConfigurationError, match="key_holder and witness are both party 1"):
+        replace(server.protocol, witness=1)
+
+
+def test_paillier_the_key_is_the_key_holder_s(paillier: Any) -> None:
+    public, random = paillier.coordinator.public, os.urandom(64)
+    for signature in (random, paillier.key.sign(b"key"), b""):
+        with pytest.raises(AuthenticationError, match="signature"):
+            paillier.ask(3, AdoptKey(public, signature), paillier.session(stage=SETUP))
+    assert key(paillier).bits == 2048
+
+
+def test_paillier_a_pinned_key_holder_is_no_other(dishonest: Any) -> None:
+    server = dishonest(Paillier(key_holder_identity="ab" * 32)).found()
+    for party, request in ((1, GenerateKey()), (3, AdoptKey(Key(b"", b""), b""))):
+        with pytest.raises(PolicyError, match="party 1 is not the key holder whose identity the terms name"):
+            server.ask(party, request, server.session(stage=SETUP))
