@@ -40,6 +40,7 @@ DOCS = ROOT / "docs"
 """
 
 _ANNOTATED = re.compile(r"~?[\w.]+\.Annotated\[(.*?), <Exposure\.\w+: '\w+'>\]")
+_MODULES = re.compile(r"~(?:\w+\.)+")
 _LISTED = re.compile(r"(\S+(?:, \S+)*)  +(\S.*)")
 
 
@@ -75,7 +76,7 @@ def without_exposures(
     app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
     """Signatures say the type of a field; what it shows on the wire is in docs/architecture.md."""
-    return signature and _ANNOTATED.sub(r"\1", signature), returns
+    return signature and _MODULES.sub("", _ANNOTATED.sub(r"\1", signature)), returns
 
 
 def setup(app: Sphinx) -> None:

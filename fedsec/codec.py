@@ -76,7 +76,7 @@ def encode(record: Record) -> bytes:
     return data
 
 
-def decode(data: bytes, expected: type[RecordT], limit: int = MAX_BYTES) -> RecordT:
+def decode(data: bytes | memoryview, expected: type[RecordT], limit: int = MAX_BYTES) -> RecordT:
     """The record of class `expected`, or of a subclass, that `data` holds.
 
     Raises BadMessage on anything else: over `limit` bytes, truncated, another version, tag, length or field type.
@@ -102,12 +102,12 @@ def pack(values: list[Any]) -> bytes:
     return packed
 
 
-def unpack(data: bytes, length: int, limit: int = MAX_BYTES) -> list[Any]:
+def unpack(data: bytes | memoryview, length: int, limit: int = MAX_BYTES) -> list[Any]:
     """A plain msgpack list of `length` items; raises BadMessage."""
     return _unpack(data, limit, length)
 
 
-def _unpack(data: bytes, limit: int, length: int) -> list[Any]:
+def _unpack(data: bytes | memoryview, limit: int, length: int) -> list[Any]:
     if len(data) > limit:
         raise BadMessage(f"{len(data)} bytes received; the cap is {limit}")
     try:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+from blake3 import blake3
+
 from fedsec import codec
 from fedsec.errors import BadMessage
 from fedsec.mean import MeanSpec
-from fedsec.primitives.signing import SigningKey, verify
+from fedsec.primitives.signing import SIGNATURE_BYTES, SigningKey, verify
 from fedsec.protocol import Exposure, Message, PartyId
 
 VERSION = 1
@@ -61,33 +64,44 @@ class Envelope:
     """A header and a message as received, not yet believed: call `check` with the sender's key."""
 
     header: Header
-    head: bytes
-    body: bytes
+    head: memoryview
+    body: memoryview
     signature: bytes
 
     def check(self, identity: bytes) -> None:
         """Raise AuthenticationError unless the owner of `identity` signed header and body."""
-        verify(identity, self.signature, _digest(self.head, self.body))
+        verify(identity, self.signature, digest(self.head, self.body))
+
+
+_FRAME = struct.Struct(">BI")  # version, length of the header; then header, signature and body
+_MAX_HEAD = 1 << 20
 
 
 def write(header: Header, body: bytes, key: SigningKey) -> bytes:
     """The bytes of a signed message; `body` is an encoded message."""
     head = codec.encode(header)
-    return codec.pack([VERSION, head, body, key.sign(_digest(head, body))])
+    return b"".join((_FRAME.pack(VERSION, len(head)), head, key.sign(digest(head, body)), body))
 
 
 def read(data: bytes) -> Envelope:
-    """Take a received envelope apart; raises BadMessage on a wrong form or version."""
-    version, head, body, signature = codec.unpack(data, 4)
+    """Take a received envelope apart, without copying its body; raises BadMessage on a wrong form or version."""
+    if len(data) < _FRAME.size + SIGNATURE_BYTES:
+        raise BadMessage(f"{len(data)} bytes are too few for a message")
+    version, length = _FRAME.unpack_from(data)
     if version != VERSION:
         raise BadMessage(f"envelope version {version!r}; this release reads version {VERSION}")
-    if not (isinstance(head, bytes) and isinstance(body, bytes) and isinstance(signature, bytes)):
-        raise BadMessage("an envelope holds three byte strings: header, body and signature")
-    return Envelope(codec.decode(head, Header, limit=1 << 20), head, body, signature)
+    if length > _MAX_HEAD:
+        raise BadMessage(f"a header of {length} bytes; the cap is {_MAX_HEAD}")
+    rest = memoryview(data)[_FRAME.size :]
+    head, signature, body = rest[:length], rest[length : length + SIGNATURE_BYTES], rest[length + SIGNATURE_BYTES :]
+    if len(signature) != SIGNATURE_BYTES:
+        raise BadMessage(f"{len(data)} bytes are too few for a header of {length} bytes and a signature")
+    return Envelope(codec.decode(head, Header), head, body, bytes(signature))
 
 
-def _digest(head: bytes, body: bytes) -> bytes:
-    return b"fedsec envelope" + hashlib.sha256(head).digest() + hashlib.sha256(body).digest()
+def digest(head: bytes | memoryview, body: bytes | memoryview) -> bytes:
+    """What a signature is on: the SHA-256 of the header, and the BLAKE3 of the body, which may be large."""
+    return b"fedsec envelope" + hashlib.sha256(head).digest() + blake3(body).digest()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedsec import codec, envelope
 from fedsec.envelope import Adopt, Header, Session
 from fedsec.errors import BadMessage
+from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import RECORDS, Message, Record
 from fedsec.strategies import paillier, plain, shamir
 
@@ -105,7 +106,7 @@ def test_sizes_are_capped_before_anything_is_read(monkeypatch: pytest.MonkeyPatc
         codec.decode(b"\x91" * 17, Message, limit=16)
     big = Header(Session(b"", 0, b"", 0, "x" * (1 << 20), (), b"", b"", b""), "", 0, 1)
     with pytest.raises(BadMessage, match=f"cap is {1 << 20}"):
-        envelope.read(codec.pack([1, codec.encode(big), b"", b""]))
+        envelope.read(envelope.write(big, b"", SigningKey(bytes(32))))
     monkeypatch.setattr(codec, "MAX_BYTES", 64)
     with pytest.raises(BadMessage, match="the cap is 64"):
         codec.encode(big)

@@ -217,5 +217,5 @@ def test_schedules_of_faults(strategy: Any) -> None:
 @pytest.mark.parametrize("protocol", [Plain(), Shamir(), Shamir(value_bits=40), Paillier(key_bits=2048, policy="fast")])
 def test_long_campaign_of_schedules(protocol: Any, hospitals: int) -> None:
     federation = ready(protocol, hospitals)
-    many = settings(ANY_SCHEDULE, max_examples=1500 if protocol.name != "paillier" else 150)
+    many = settings(ANY_SCHEDULE, max_examples=400 if protocol.name != "paillier" else 80)
     many(given(st.data())(lambda data: campaign(federation, data)))()

@@ -101,6 +101,14 @@ def test_arrays_keep_their_dtype_and_shape(dtype: Any) -> None:
     assert result.arrays["x"][0, 1] == 3
 
 
+def test_counts_in_integers_fit_a_model_that_was_averaged_to_floats() -> None:
+    updates = {party: Update({"batches": np.array(party)}, {}, 10_000) for party in (1, 2, 3)}
+    result = LocalFederation(Plain(), 3).mean(updates, {"batches": np.array(1.5)})
+    assert result.arrays["batches"].dtype == np.float64
+    assert result.arrays["batches"].shape == ()
+    assert float(result.arrays["batches"]) == pytest.approx(2, abs=1e-5)
+
+
 def test_evaluation_has_metrics_only() -> None:
     metrics: mean.Metrics = {"auc": 0.75, "hist": [1.0, 2.0, 4.0], "one": [3.0]}
     federation = LocalFederation(Shamir(value_bits=5), 3)  # so narrow that every scalar takes many limbs

@@ -1,0 +1,184 @@
+"""The arrows of docs/architecture run one way: the syntax trees are walked, and an arrow that runs back fails.
+
+simulations -> strategies -> fedsec.primitives, fedsec.protocol -> numpy.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FRAMEWORK = sorted((ROOT / "fedsec").rglob("*.py"))
+STRATEGIES = sorted((ROOT / "strategies").glob("*.py"))
+SIMULATIONS = sorted((ROOT / "simulations").rglob("*.py"))
+PRIMITIVES = [file for file in FRAMEWORK if file.parent.name == "primitives"]
+TEXTBOOK = "textbook_paillier.py"
+"""The one strategy that may import phe, once it is there."""
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def module(file: Path) -> str:
+    """The name under which a file is imported: strategies and simulations are parts of fedsec."""
+    path = file.relative_to(ROOT).with_suffix("")
+    parts = [part for part in path.parts if part != "__init__"]
+    return ".".join(parts if parts[:1] == ["fedsec"] else ["fedsec", *parts])
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Every module that a file may import, wherever the statement stands, and each name that it takes from one."""
+    package = module(file) if file.name == "__init__.py" else module(file).rpartition(".")[0]
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base]).rstrip(".")
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, *tops: str) -> bool:
+    return any(name == top or name.startswith(f"{top}.") for top in tops)
+
+
+def offenders(files: list[Path], *forbidden: str) -> list[str]:
+    return [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in files
+        for name in imports(file)
+        if within(name, *forbidden)
+    ]
+
+
+def calls(file: Path) -> Iterator[tuple[int, str]]:
+    """Every dotted name in a file that is read or called, with its line: `os.urandom`, `np.random.default_rng`."""
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Attribute | ast.Name):
+            yield node.lineno, ast.unparse(node)
+
+
+def test_the_walk_sees_what_it_should() -> None:
+    """The control: known imports are found, relative and nested ones too."""
+    assert "flwr.app" in set(imports(ROOT / "fedsec" / "flower.py"))
+    assert "phe.paillier" in set(imports(ROOT / "fedsec" / "primitives" / "interop_phe.py"))
+    assert "fedsec.protocol" in set(imports(ROOT / "strategies" / "shamir.py"))
+    assert module(ROOT / "strategies" / "shamir.py") == "fedsec.strategies.shamir"
+    assert module(ROOT / "fedsec" / "primitives" / "__init__.py") == "fedsec.primitives"
+    assert len(FRAMEWORK) > 20 and len(STRATEGIES) > 3 and len(SIMULATIONS) > 5 and len(PRIMITIVES) > 8
+
+
+def test_the_framework_knows_no_strategy_and_no_simulation() -> None:
+    """By name, at run time, the catalogue and the entry points reach them: no import statement does."""
+    assert not offenders(FRAMEWORK, "fedsec.strategies", "fedsec.simulations", "strategies", "simulations")
+    names = {file.stem for file in STRATEGIES} - {"__init__", "paillier", "shamir"}  # those two are primitives as well
+    for file in FRAMEWORK:
+        if file.name == "testing.py":
+            continue
+        texts = {
+            node.value
+            for node in ast.walk(tree(file))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not texts & names, f"{file.name} names a strategy"
+
+
+def test_strategies_know_no_simulation_and_no_other_strategy() -> None:
+    assert not offenders(STRATEGIES, "fedsec.simulations", "fedsec.strategies", "strategies", "simulations")
+
+
+@pytest.mark.parametrize("file", STRATEGIES, ids=lambda file: file.stem)
+def test_a_strategy_imports_protocol_primitives_errors_and_numpy(file: Path) -> None:
+    allowed = {"fedsec.primitives", "fedsec.protocol", "fedsec.errors", "numpy", *sys.stdlib_module_names}
+    if file.name == TEXTBOOK:
+        allowed.add("phe")
+    extra = [name for name in imports(file) if not within(name, *allowed) and name != "fedsec"]
+    assert not extra
+
+
+def test_primitives_know_nothing_of_the_framework() -> None:
+    allowed = ("fedsec.primitives", "fedsec.errors")
+    ours = {name for file in PRIMITIVES for name in imports(file) if within(name, "fedsec")}
+    assert not {name for name in ours if not within(name, *allowed)}
+
+
+def test_the_waist_stands_on_errors_and_randomness() -> None:
+    ours = {name for name in imports(ROOT / "fedsec" / "protocol.py") if within(name, "fedsec")}
+    assert all(within(name, "fedsec.errors", "fedsec.primitives.randomness") for name in ours)
+
+
+def test_party_coordinator_and_protocols_know_no_transport() -> None:
+    core = [
+        ROOT / "fedsec" / f"{name}.py" for name in ("party", "coordinator", "envelope", "codec", "mean", "encoding")
+    ]
+    assert not offenders(core, "fedsec.local", "fedsec.flower", "fedsec.metering", "socket", "http", "requests", "grpc")
+
+
+def test_flower_is_imported_in_one_file_of_the_framework() -> None:
+    assert {file.name for file in FRAMEWORK if any(within(name, "flwr", "ray") for name in imports(file))} == {
+        "flower.py"
+    }
+    assert not offenders(STRATEGIES, "flwr", "ray", "torch", "sklearn")
+
+
+def test_phe_is_imported_in_its_own_file() -> None:
+    """phe is GPLv3: where it may be imported is part of the licence note."""
+    everywhere = [*FRAMEWORK, *STRATEGIES, *SIMULATIONS]
+    found = {file.name for file in everywhere if any(within(name, "phe") for name in imports(file))}
+    assert "interop_phe.py" in found and found <= {"interop_phe.py", TEXTBOOK}
+    for file in everywhere:
+        if file.name in found:  # and only inside functions, or for type checkers
+            at_import = [node for node in tree(file).body if isinstance(node, ast.Import | ast.ImportFrom)]
+            assert not any(within(ast.unparse(node).split()[1], "phe") for node in at_import)
+
+
+def test_nothing_is_unpickled() -> None:
+    unsafe = ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve")
+    assert not offenders([*FRAMEWORK, *STRATEGIES, *SIMULATIONS], *unsafe)
+    for file in [*FRAMEWORK, *STRATEGIES, *SIMULATIONS]:
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert isinstance(node.value, ast.Constant) and node.value.value is False
+
+
+def test_keys_and_masks_never_come_from_a_generator_for_experiments() -> None:
+    """Neither numpy's nor Python's: randomness is the operating system's, passed in."""
+    for file in [*FRAMEWORK, *STRATEGIES]:
+        if file.name == "testing.py":
+            continue
+        assert not [name for name in imports(file) if within(name, "random", "numpy.random")], file
+        assert not [
+            name for _, name in calls(file) if ".random." in f"{name}." and name.startswith(("np.", "numpy."))
+        ], file
+
+
+def test_strategies_are_pure_steps() -> None:
+    """No clock, no log, no file, no environment, and no randomness but what is handed to them."""
+    assert not offenders(
+        STRATEGIES, "os", "secrets", "time", "datetime", "logging", "random", "uuid", "socket", "subprocess", "pathlib",
+        "threading", "asyncio", "multiprocessing", "tempfile", "io", "sys",
+    )  # fmt: skip
+    builtin = {"print", "open", "input", "exec", "eval", "compile", "__import__", "globals"}
+    for file in [*STRATEGIES, *PRIMITIVES]:
+        assert not {name for _, name in calls(file)} & builtin, file
+
+
+def test_primitives_take_their_randomness_as_an_argument() -> None:
+    """No hidden source: a test can fix what they draw, and a review sees where it comes from."""
+    assert not offenders(PRIMITIVES, "secrets", "random", "time", "logging", "uuid")
+    for file in PRIMITIVES:
+        assert not [name for _, name in calls(file) if name in ("os.urandom", "os.getrandom")], file
+
+
+def test_every_file_says_what_it_is() -> None:
+    for file in [*FRAMEWORK, *STRATEGIES, *SIMULATIONS]:
+        assert ast.get_docstring(tree(file)), file

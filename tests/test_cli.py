@@ -1,0 +1,145 @@
+"""`fedsec strategies`: text for people, one JSON object for programs, and an exit status that can be trusted."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import fedsec
+import fedsec.strategies
+from fedsec import catalog, cli
+from fedsec.errors import RunFailed, TooFewParties
+from fedsec.protocol import HEADINGS
+
+PLAIN = (Path(fedsec.strategies.__path__[0]) / "plain.py").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def fed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Runs the command line in this process: exit status, standard output, standard error."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fedsec", *arguments])
+        monkeypatch.setenv("COLUMNS", "200")
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        else:
+            code = 0
+        return code, *capfd.readouterr()
+
+    return call
+
+
+def test_text_tells_what_each_strategy_is(fed: Any) -> None:
+    code, out, err = fed("strategies")
+    assert (code, err) == (0, "")
+    for name in catalog.names():
+        assert name in out.splitlines()
+    assert "ShareInput > SumShares" in out and "GenerateKey > AdoptKey" in out
+    assert out.count("server learns") == len(catalog.names())
+    assert "value_bits=24, floor=3, threshold=0" in out
+
+
+def test_json_is_one_object_and_nothing_else(fed: Any) -> None:
+    code, out, err = fed("strategies", "--json")
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert document.keys() == {"strategies", "broken"} and not document["broken"]
+    by_name = {one["name"]: one for one in document["strategies"]}
+    assert sorted(by_name) == catalog.names()
+    for one in by_name.values():
+        assert {heading.lower() for heading in HEADINGS} <= one.keys()
+        assert one["phases"] and one["parameters"]["floor"] == 3
+    assert by_name["shamir"]["phases"] == ["ShareInput", "SumShares"]
+    assert by_name["paillier"]["set-up"] == ["GenerateKey", "AdoptKey"]
+
+
+def test_files_are_listed_too(fed: Any, tmp_path: Path) -> None:
+    path = tmp_path / "cli_listed.py"
+    path.write_text(PLAIN, encoding="utf-8")
+    code, out, _ = fed("strategies", str(path), "--json")
+    assert code == 0
+    assert [one["name"] for one in json.loads(out)["strategies"]] == [*catalog.names(), "cli_listed"]
+    code, out, _ = fed("strategies", str(path))
+    assert code == 0 and "cli_listed" in out
+
+
+def test_brackets_are_shown_as_they_are(fed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes from a file is text, not markup."""
+    path = tmp_path / "cli_brackets.py"
+    path.write_text(PLAIN.replace("Costs: one phase;", "Costs: one phase [bold][/x] [sic];"), encoding="utf-8")
+    code, out, err = fed("strategies", str(path))
+    assert (code, err) == (0, "") and "one phase [bold][/x] [sic];" in out
+    broken = tmp_path / "cli_raises.py"
+    broken.write_text("raise ValueError('[/x] in [it]')", encoding="utf-8")
+    code, _, err = fed("strategies", str(broken))
+    assert code == 2 and "[/x] in [it]" in err
+    monkeypatch.setenv(catalog.FILES_VARIABLE, str(broken))
+    code, out, err = fed("strategies")
+    assert (code, err) == (0, "") and "cli_raises cannot be used" in out and "[/x] in [it]" in out
+    code, out, _ = fed("strategies", "--json")
+    assert code == 0 and [one["name"] for one in json.loads(out)["broken"]] == ["cli_raises"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["strategies", "shamr"], "unknown strategy 'shamr'; did you mean 'shamir'?"),
+        (["strategies", "/no/such/file.py"], "strategy file /no/such/file.py does not exist"),
+        (["strategies", "/no/such/file.py", "--json"], "strategy file /no/such/file.py does not exist"),
+        (["strategies", "--jsn"], "--json"),
+        (["strategy"], "strategy"),
+    ],
+)
+def test_usage_that_cannot_work_ends_with_2(fed: Any, arguments: list[str], text: str) -> None:
+    code, out, err = fed(*arguments)
+    assert (code, out) == (2, "")
+    assert text in err and "Traceback" not in err
+
+
+def test_version_and_help(fed: Any) -> None:
+    assert fed("--version") == (0, f"fedsec {fedsec.__version__}\n", "")
+    for arguments in (["-h"], ["--help"], ["strategies", "-h"]):
+        code, out, err = fed(*arguments)
+        assert (code, err) == (0, "") and "strategies" in out
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (RunFailed("the run ended without [a] model"), 1, "error: the run ended without [a] model"),
+        (TooFewParties("Encrypt", 3, [1], [1, 2, 3]), 1, "phase Encrypt: 1 of 3 parties answered"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_a_failed_run_ends_with_1_and_one_line(
+    fed: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, said: str
+) -> None:
+    def fails() -> None:
+        raise error
+
+    point = SimpleNamespace(name="fail", load=lambda: fails)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == cli.GROUP else [])
+    code, out, err = fed("fail")
+    assert (code, out) == (status, "")
+    assert said in err and "Traceback" not in err
+
+
+def test_as_a_process() -> None:
+    """The whole way: a real process, its status, and its two streams apart."""
+    command = [sys.executable, "-c", "from fedsec.cli import main; main()", "strategies"]
+    good = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=False)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert sorted(one["name"] for one in json.loads(good.stdout)["strategies"]) == catalog.names()
+    bad = subprocess.run([*command, "nonesuch.py"], capture_output=True, text=True, timeout=60, check=False)
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr.startswith("error: strategy file ") and bad.stderr.count("\n") == 1

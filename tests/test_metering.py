@@ -1,0 +1,157 @@
+"""Costs are measured: bytes as tapped, CPU without training, network time by arithmetic, and CSV files whole."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections import defaultdict
+from dataclasses import astuple, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedsec.coordinator import Phase, Refusal
+from fedsec.errors import ConfigurationError
+from fedsec.local import Fault, LocalFederation
+from fedsec.metering import NETWORKS, Ledger, Network, Row, metered, network
+from fedsec.strategies.plain import Plain
+from fedsec.strategies.shamir import Shamir
+
+ROW = Row(1, "train", "ShareInput", "hospital", 3, 3, 6, 300, 600, 100, 200, 0.5, 0.25, 1.0)
+
+
+class Taps:
+    """The bytes that passed each party, phase by phase."""
+
+    def __init__(self) -> None:
+        self.down: dict[str, dict[int, int]] = defaultdict(dict)
+        self.up: dict[str, dict[int, int]] = defaultdict(dict)
+
+    def __call__(self, phase: Phase, party: int, request: bytes, answer: bytes | Refusal | None) -> None:
+        self.down[phase.name][party] = len(request)
+        if isinstance(answer, bytes):
+            self.up[phase.name][party] = len(answer)
+
+
+def data(hospitals: int = 4, values: int = 50) -> dict[int, Any]:
+    return {party: np.arange(values, dtype=np.uint64) for party in range(1, hospitals + 1)}
+
+
+@pytest.mark.parametrize("strategy", [Plain, Shamir])
+def test_bytes_are_the_encoded_lengths_that_were_tapped(strategy: Any) -> None:
+    taps = Taps()
+    federation = LocalFederation(strategy(), 4, tap=taps)
+    federation.sum(data())
+    rows = federation.ledger.rows
+    names = ["Enrol", "Adopt", *(phase.__name__ for phase in strategy.phases)]
+    assert [(row.phase, row.role) for row in rows] == [
+        (name, role) for name in names for role in ("hospital", "server")
+    ]
+    for row in rows:
+        down, up = taps.down[row.phase], taps.up[row.phase]
+        assert (row.bytes_down, row.bytes_up) == (sum(down.values()), sum(up.values()))
+        assert (row.bytes_down_max, row.bytes_up_max) == (max(down.values()), max(up.values()))
+        assert row.messages == len(down) + len(up) == 8
+        assert row.wall_seconds > 0
+    assert [(row.round, row.stage) for row in rows if row.role == "hospital"][:3] == [(0, "setup")] * 2 + [(1, "train")]
+    assert {(row.parties, row.replies) for row in rows if row.role == "hospital"} == {(4, 4)}
+
+
+def test_silent_parties_were_sent_bytes_and_sent_none() -> None:
+    taps = Taps()
+    federation = LocalFederation(Plain(), 5)
+    federation.enrol()
+    federation.faults = [Fault("drop", "SendInput", 1), Fault("lose", "SendInput", 2)]
+    federation.tap = taps
+    federation.sum(data(5))
+    row = next(row for row in federation.ledger.rows if row.phase == "SendInput")
+    assert (row.parties, row.replies, row.messages) == (5, 3, 8)
+    assert row.bytes_up == sum(taps.up["SendInput"][party] for party in (3, 4, 5))
+    assert row.bytes_down == sum(taps.down["SendInput"].values())  # the dropped request was sent
+
+
+def test_refusals_and_garbage_are_not_counted_as_replies() -> None:
+    ledger, phase = Ledger(), Phase("train", 1, "SendInput")
+    answers: list[tuple[int, Any]] = [(1, Refusal("no")), (2, b"\x81\x90\x01"), (9, b"unasked")]
+    assert metered(lambda *_: answers, ledger)(phase, {1: b"abc", 2: b"de"}) == answers
+    row = ledger.rows[0]
+    assert (row.parties, row.replies, row.bytes_down, row.bytes_up, row.cpu_seconds) == (2, 1, 5, 3, 0.0)
+
+
+def test_cpu_is_the_protocol_s_and_never_training_s() -> None:
+    def train() -> Any:
+        started = time.thread_time()
+        while time.thread_time() - started < 0.15:
+            pass
+        return np.arange(20_000, dtype=np.uint64), b""
+
+    federation = LocalFederation(Shamir(), 3)
+    federation.enrol()
+    federation._inputs = dict.fromkeys(federation.states, train)
+    federation.coordinator.aggregate([1, 2, 3], round_number=1)
+    rows = {row.phase: row for row in federation.ledger.rows if row.role == "hospital"}
+    share = rows["ShareInput"]
+    assert share.wall_seconds > 0.45
+    assert 0 < share.cpu_seconds_max <= share.cpu_seconds < 0.3
+    assert 0 < rows["SumShares"].cpu_seconds < 0.3
+
+
+@given(
+    latency=st.floats(0, 1), down=st.floats(1, 1e9), up=st.floats(1, 1e9),
+    sizes=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), max_size=6),
+)  # fmt: skip
+def test_network_time_is_arithmetic_on_the_rows(
+    latency: float, down: float, up: float, sizes: list[tuple[int, int]]
+) -> None:
+    net = Network(latency, down, up)
+    rows = [replace(ROW, bytes_down_max=received, bytes_up_max=sent) for received, sent in sizes]
+    expected = sum(2 * latency + received / down + sent / up for received, sent in sizes)
+    assert net.seconds(rows) == pytest.approx(expected)
+    assert net.seconds(rows) == net.seconds(iter(rows))
+    servers = [replace(row, role="server") for row in rows]
+    assert net.seconds([*rows, *servers]) == net.seconds(rows)
+    timed = [replace(row, wall_seconds=99.0, cpu_seconds=99.0) for row in rows]
+    assert net.seconds(timed) == net.seconds(rows)
+
+
+def test_named_networks() -> None:
+    lan = 2 * 0.0005 + 100 / 125e6 + 200 / 125e6
+    assert network("lan").seconds([ROW]) == pytest.approx(lan)
+    times = [network(name).seconds([ROW]) for name in ("lan", "hospital-wan", "mobile")]
+    assert times == sorted(times) and set(NETWORKS) == {"lan", "hospital-wan", "mobile"}
+    with pytest.raises(ConfigurationError, match="unknown network 'mobil'; did you mean 'mobile'"):
+        network("mobil")
+    for wrong in ((-1.0, 1.0, 1.0), (0.0, 0.0, 1.0), (0.0, 1.0, -1.0), (float("nan"), 1.0, 1.0)):
+        with pytest.raises(ConfigurationError, match="latency of at least 0 and bandwidths above 0"):
+            Network(*wrong)
+
+
+def test_rows_are_written_as_csv_and_announced(tmp_path: Path) -> None:
+    seen: list[Row] = []
+    ledger = Ledger(watch=seen.append)
+    for number in range(3):
+        ledger.add(replace(ROW, round=number))
+    path = tmp_path / "costs.csv"
+    ledger.write(path)
+    assert seen == ledger.rows
+    with path.open(newline="", encoding="utf-8") as file:
+        read = list(csv.reader(file))
+    assert read[0] == [field.name for field in fields(Row)]
+    assert read[1:] == [[str(value) for value in astuple(row)] for row in ledger.rows]
+    assert [file.name for file in tmp_path.iterdir()] == ["costs.csv"]
+
+
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "costs.csv"
+    Ledger([ROW]).write(path)
+    before = path.read_bytes()
+    broken: Any = [ROW, ROW, "not a row"]
+    with pytest.raises(TypeError):
+        Ledger(broken).write(path)
+    assert path.read_bytes() == before
+    Ledger([ROW, ROW]).write(path)
+    assert len(path.read_text().splitlines()) == 3
