@@ -68,27 +68,26 @@ class _Watcher:
         elif kind == "round":
             self._round(event)
         elif kind == "tested" and event["round"]:
-            self._line |= {key: value for key, value in event.items() if key not in ("event", "round")}
+            self._line |= {f"test {key}": value for key, value in event.items() if key not in ("event", "round")}
             self._bar.update(self._task, completed=event["round"])
         elif kind == "baselines":
             self._flush()
-            self._bar.update(self._task, description="baselines", state="pooled, alone, plain FedAvg")
+            self._bar.update(self._task, description="baselines", state="pooled, alone, plain FedAvg", total=None)
 
     def _round(self, event: Mapping[str, Any]) -> None:
         if event["stage"] == "train":
             self._flush()
             self._line = {"round": event["round"]}
-        for party in (incident for incident in event["incidents"] or []):
-            self._console.print(
-                f"  {party[0]}: hospital {party[1]}: {party[2]}", style="yellow", highlight=False, markup=False
-            )
+        for phase, party, reason in event["incidents"] or []:
+            text = f"  {phase}: hospital {party}: {reason}"
+            self._console.print(text, style="yellow", highlight=False, markup=False)
         if event["failure"]:
             text = f"  round {event['round']} {event['stage']} is void: {event['failure']}"
             self._console.print(text, style="red", highlight=False, markup=False)
             return
         metrics = event["metrics"] or {}
-        self._line |= {f"{event['stage']} loss": metrics.get("train_loss", metrics.get("loss"))}
         self._line |= {"hospitals": event["included"], "rows": event["weight"]}
+        self._line |= {f"{event['stage']} loss": metrics.get("train_loss", metrics.get("loss"))}
         if event["clipped"]:
             self._line["clipped coordinates"] = event["clipped"]
 

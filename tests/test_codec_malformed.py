@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedsec import codec, envelope
 from fedsec.envelope import Adopt, Header, Session
-from fedsec.errors import BadMessage
+from fedsec.errors import AuthenticationError, BadMessage
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import RECORDS, Message, Record
 from fedsec.strategies import paillier, plain, shamir
@@ -50,6 +50,24 @@ def test_random_bytes_give_bad_message(data: bytes) -> None:
             read()
         except BadMessage:
             continue
+
+
+@settings(max_examples=300)
+@given(place=st.integers(0, 10_000), change=st.integers(1, 255), cut=st.integers(0, 300), longer=st.binary(max_size=4))
+def test_a_damaged_envelope_is_refused_or_fails_its_check(place: int, change: int, cut: int, longer: bytes) -> None:
+    key = SigningKey(bytes(32))
+    session = Session(b"run", 1, b"nonce", 1, "train", (1, 2, 3), bytes(32), bytes(32), bytes(32))
+    whole = envelope.write(Header(session, "plain.SendInput", 0, 1), codec.encode(plain.SendInput()), key)
+    envelope.read(whole).check(key.public)
+    flipped = bytearray(whole)
+    flipped[place % len(whole)] ^= change
+    for damaged in (bytes(flipped), whole[:-cut] if cut else b"", whole[cut + 1 :], whole + (longer or b"\0")):
+        try:
+            received = envelope.read(damaged)
+        except BadMessage:
+            continue
+        with pytest.raises(AuthenticationError):
+            received.check(key.public)
 
 
 def packed(array: Any, **changes: Any) -> bytes:

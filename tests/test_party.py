@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,9 +55,11 @@ def test_a_foreign_or_broken_signature_is_refused(server: Any) -> None:
 
 
 def test_an_unsigned_request_is_refused(server: Any) -> None:
-    whole = server.request(1, ShareInput(), server.session())
-    with pytest.raises(AuthenticationError, match="signature: 0 bytes"):
-        server.send(1, whole[:-66] + b"\xc4\x00")
+    for signature in (bytes(64), b"\xff" * 64, os.urandom(64)):
+        unsigned = SimpleNamespace(sign=lambda message, s=signature: s)
+        with pytest.raises(AuthenticationError, match="signature does not hold"):
+            server.ask(1, ShareInput(), server.session(), key=unsigned)
+    assert not server.contributed
 
 
 @pytest.mark.parametrize(
