@@ -18,4 +18,4 @@ print("secure", mean.arrays["weights"].round(4))
 print("plain ", np.average([trained[h] for h in rows], axis=0, weights=list(rows.values())).round(4))
 for row in federation.ledger.rows:
     if row.stage == "train" and row.role == "hospital":
-        print(f"{row.phase}: {row.replies} of {row.parties} answered, {row.bytes_up} bytes up, {row.bytes_down} down")
+        print(f"{row.phase}: {row.replies} of {row.parties} answered")
