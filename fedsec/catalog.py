@@ -95,6 +95,8 @@ def _from_entry_point(point: importlib.metadata.EntryPoint) -> Strategy:
     kind = _only(loaded) if isinstance(loaded, ModuleType) else loaded
     if not (isinstance(kind, type) and issubclass(kind, SecureSum)):
         raise ConfigurationError(f"entry point {point.name!r} is {loaded!r}; a SecureSum was expected")
+    if kind.__module__.rpartition(".")[2] != point.name:
+        raise ConfigurationError(f"entry point {point.name!r} loads {kind.__module__}: it must have its module's name")
     return kind
 
 

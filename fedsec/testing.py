@@ -5,7 +5,7 @@
     class TestMine(Conformance):
         strategy = "path/to/mine.py"      # or a name of the catalogue
 
-and pytest does the rest. Where `server_sees_all` is declared (`private = False`), the wire check must catch it.
+and pytest does the rest. The wire check must catch a strategy that declares that it hides nothing (`private = False`).
 """
 
 from __future__ import annotations

@@ -33,7 +33,9 @@ class Progress:
     """Events of a run, one JSON object a line, for whoever follows the file; nothing where there is no output."""
 
     def __init__(self, output: str) -> None:
-        self.folder = Path(output) if output else None
+        self.folder = Path(output).expanduser() if output else None
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
         self._file = (self.folder / PROGRESS).open("a", buffering=1, encoding="utf-8") if self.folder else None
 
     def tell(self, event: str, **details: Any) -> None:

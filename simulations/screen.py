@@ -44,7 +44,7 @@ class _Watcher:
     def __init__(self, path: Path, bar: Progress, console: Console, rounds: int) -> None:
         self._path, self._bar, self._console, self._rounds = path, bar, console, rounds
         self._task = bar.add_task("starting Flower and Ray", total=rounds, state="")
-        self._position, self._bytes = 0, 0
+        self._position, self._bytes, self._told = 0, 0, 0
         self._line: dict[str, Any] = {}
 
     def __call__(self, status: str) -> None:
@@ -85,7 +85,7 @@ class _Watcher:
             text = f"  round {event['round']} {event['stage']} is void: {event['failure']}"
             self._console.print(text, style="red", highlight=False, markup=False)
             return
-        metrics = event["metrics"] or {}
+        self._told, metrics = self._bytes, event["metrics"] or {}
         self._line |= {"hospitals": event["included"], "rows": event["weight"]}
         self._line |= {f"{event['stage']} loss": metrics.get("train_loss", metrics.get("loss"))}
         if event["clipped"]:
@@ -99,7 +99,7 @@ class _Watcher:
                 for key, value in self._line.items()
                 if key != "round"
             )
-            text = f"  round {self._line['round']}/{self._rounds}: {told}, {size(self._bytes)}"
+            text = f"  round {self._line['round']}/{self._rounds}: {told}, {size(self._told)}"
             self._console.print(text, highlight=False, markup=False)
         self._line = {}
 

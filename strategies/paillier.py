@@ -1,16 +1,16 @@
-"""Hospitals add under one Paillier key; a witness checks what is opened, and the key holder opens nothing else.
+"""Hospitals encrypt under one Paillier key, a witness multiplies, and the key holder opens what the witness signed.
 
 Reference: P. Paillier, Eurocrypt 1999; noise by I. Damgård, M. Jurik, J. B. Nielsen, IJIS 9 (2010), section 4.2.
 Server learns: the sum, and who took part; the key holder learns the sum too.
-Trusts: that no two of server, witness and key holder collude: any such pair could read every input.
+Trusts: the witness, who sees every ciphertext and has no key, to follow the protocol and to collude with nobody.
 Tolerates: silent hospitals down to the cohort floor when inputs are sent; the witness and the key holder must answer.
-Costs: three phases; each hospital uploads about 7 bytes a value, the witness downloads everybody's upload.
+Costs: three phases; each hospital uploads about 7 bytes a value; the witness downloads all that and uploads one more.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -91,21 +91,19 @@ class Blob(Message):
 
 @dataclass(frozen=True)
 class Encrypted(Message):
-    """A hospital's packed input, and its signature on the blob for the witness."""
+    """A hospital's ciphertexts, sealed to the witness, and its signature on them.
 
-    blob: Annotated[bytes, Exposure.CIPHERTEXT]
+    Ciphertexts are malleable: whoever saw another's could make its own from it and have the key holder open a sum
+    that gives the other away. So nobody but the witness sees a single one.
+    """
+
+    sealed: Annotated[bytes, Exposure.SEALED]
     signature: Annotated[bytes, Exposure.FRESH]
-
-    def uniform(self) -> Mapping[str, tuple[Vector, int]]:
-        """The bytes of the ciphertexts; of each, the two leading ones follow n**2 and are left out."""
-        count = HEADER.unpack_from(self.blob)[5]
-        body = np.frombuffer(self.blob, np.uint8, offset=HEADER.size).reshape(count, -1)
-        return {"blob": (body[:, 2:].ravel().astype(np.uint64), 256)}
 
 
 @dataclass(frozen=True)
 class Witness(Message):
-    """Phase 2, to the witness: check these contributions, and sign their product."""
+    """Phase 2, to the witness: check these contributions, multiply them, and sign the product."""
 
     contributions: Mapping[int, Encrypted]
 
@@ -120,10 +118,17 @@ class Product(Message):
 
 @dataclass(frozen=True)
 class Witnessed(Message):
-    """The witness's word that this product may be opened."""
+    """The product, and the witness's word that it may be opened."""
 
+    blob: Annotated[bytes, Exposure.CIPHERTEXT]
     product: Product
     signature: Annotated[bytes, Exposure.FRESH]
+
+    def uniform(self) -> Mapping[str, tuple[Vector, int]]:
+        """The bytes of the ciphertexts; of each, the two leading ones follow n**2 and are left out."""
+        count = HEADER.unpack_from(self.blob)[5]
+        body = np.frombuffer(self.blob, np.uint8, offset=HEADER.size).reshape(count, -1)
+        return {"blob": (body[:, 2:].ravel().astype(np.uint64), 256)}
 
 
 @dataclass(frozen=True)
@@ -135,8 +140,8 @@ class Open(Message):
     signature: Annotated[bytes, Exposure.FRESH]
 
     def uniform(self) -> Mapping[str, tuple[Vector, int]]:
-        """As of a contribution."""
-        return Encrypted(self.blob, self.signature).uniform()
+        """As of what the witness sent."""
+        return Witnessed(self.blob, self.product, self.signature).uniform()
 
 
 @dataclass(frozen=True)
@@ -222,12 +227,13 @@ class Paillier(SecureSum[Keys, Key]):
     def aggregate(self, clients: Collection[PartyId], public: Key) -> Flow[Sum]:
         key, slots = public.public(), self.slot_bits(clients)
         encrypted = yield from ask(dict.fromkeys(clients, Encrypt()), Encrypted, self.floor)
-        included = frozenset(encrypted)
-        blob = multiply(key, {party: reply.blob for party, reply in encrypted.items()}, slots)
-        witnessed = yield from ask({self.witness: Witness(encrypted)}, Witnessed, 1)
-        product, signature = witnessed[self.witness].product, witnessed[self.witness].signature
-        opened = yield from ask({self.key_holder: Open(blob, product, signature)}, Opened, 1)
-        values = from_bytes(key, blob).values
+        witnessed = (yield from ask({self.witness: Witness(encrypted)}, Witnessed, 1))[self.witness]
+        included = witnessed.product.included
+        if not included <= set(encrypted):
+            raise BadMessage(f"the witness included parties {sorted(included - set(encrypted))}, which sent nothing")
+        values = from_bytes(key, witnessed.blob, slot_bits=slots, addends=len(included)).values
+        request = Open(witnessed.blob, witnessed.product, witnessed.signature)
+        opened = yield from ask({self.key_holder: request}, Opened, 1)
         plaintexts = _integers(opened[self.key_holder].plaintexts, self._width)
         vector, canaries = unpack(plaintexts, values, slots, key.plaintext_bits)
         check_canary(canaries, len(included))
@@ -283,18 +289,26 @@ class Paillier(SecureSum[Keys, Key]):
         policy = next(policy for policy in POLICIES if policy == self.policy)
         ciphertexts = tuple(paillier.encrypt(key, plaintexts, rng, policy))
         blob = to_bytes(key, Ciphertexts(ciphertexts, slots, x.size, addends=1))
-        return Encrypted(blob, me.sign(Blob(_digest(blob))))
+        return Encrypted(me.seal(self.witness, blob, rng), me.sign(Blob(_digest(blob))))
 
     def _witness(self, me: Me, key: PublicKey, contributions: Mapping[PartyId, Encrypted]) -> Witnessed:
         if me.id != self.witness:
             raise PolicyError(f"party {self.witness} is the witness, not party {me.id}")
-        included = frozenset(contributions)
-        _check_included(me, included)
+        if strangers := sorted(set(contributions) - me.cohort):
+            raise PolicyError(f"parties {strangers} are not in this round's cohort")
+        batches: dict[PartyId, Ciphertexts] = {}
         for sender, contribution in contributions.items():
-            me.verify(sender, Blob(_digest(contribution.blob)), contribution.signature)
-        blobs = {sender: contribution.blob for sender, contribution in contributions.items()}
-        product = Product(_digest(multiply(key, blobs, self.slot_bits(me.cohort))), included)
-        return Witnessed(product, me.sign(product))
+            try:
+                blob = me.unseal(sender, contribution.sealed)
+                me.verify(sender, Blob(_digest(blob)), contribution.signature)
+                batches[sender] = from_bytes(key, blob, slot_bits=self.slot_bits(me.cohort), addends=1)
+            except (AuthenticationError, BadMessage):
+                continue  # shown another model, or malformed: for the witness the sender dropped out
+        included = frozenset(batches)
+        _check_included(me, included)
+        blob = multiply(key, list(batches.values()))
+        product = Product(_digest(blob), included)
+        return Witnessed(blob, product, me.sign(product))
 
     def _open(self, me: Me, private: PrivateKey, blob: bytes, product: Product, signature: bytes) -> Opened:
         _check_included(me, product.included)
@@ -314,17 +328,12 @@ def _check_included(me: Me, included: frozenset[PartyId]) -> None:
         raise PolicyError(f"a sum of {len(included)} inputs is below the floor of {me.floor}")
 
 
-def multiply(key: PublicKey, blobs: Mapping[PartyId, bytes], slot_bits: int) -> bytes:
-    """The blob of the sum: the product of all contributions, each validated; raises BadMessage, naming the sender."""
-    batches: list[Ciphertexts] = []
-    for sender, blob in sorted(blobs.items()):
-        try:
-            values = batches[0].values if batches else None
-            batches.append(from_bytes(key, blob, slot_bits=slot_bits, values=values, addends=1))
-        except BadMessage as error:
-            raise BadMessage(f"party {sender}: {error}") from None
+def multiply(key: PublicKey, batches: Sequence[Ciphertexts]) -> bytes:
+    """The blob of the sum of at least one contribution; raises BadMessage where their numbers of values differ."""
+    if len({batch.values for batch in batches}) > 1:
+        raise BadMessage(f"contributions of {sorted({batch.values for batch in batches})} values cannot be summed")
     product = paillier.add(key, [batch.ciphertexts for batch in batches])
-    return to_bytes(key, Ciphertexts(tuple(product), slot_bits, batches[0].values, len(batches)))
+    return to_bytes(key, Ciphertexts(tuple(product), batches[0].slot_bits, batches[0].values, len(batches)))
 
 
 def _digest(blob: bytes) -> bytes:

@@ -2,9 +2,9 @@
 
 Reference: A. Shamir, CACM 22 (1979); sums of shares as in M. Ben-Or, S. Goldwasser, A. Wigderson, STOC 1988.
 Server learns: the sum, and who took part.
-Trusts: that at most k hospitals collude, with the server or not (k+1 is the threshold, above half of the cohort).
+Trusts: that at most k hospitals collude; if the server breaks the protocol with them, fewer than 2(k+1) - n.
 Tolerates: n-k-1 silent hospitals, and sums at least the cohort floor.
-Costs: two phases; each hospital uploads n sealed shares of its vector (4 bytes a value up to 30-bit sums, else 8).
+Costs: two phases; each hospital uploads n sealed shares (4 bytes a value up to 30-bit sums, else 8), then 8 more.
 """
 
 from __future__ import annotations

@@ -14,8 +14,10 @@ from fedsec import codec, envelope
 from fedsec.envelope import SETUP, Adopt, Enrol, Header, Member, Session
 from fedsec.local import LocalFederation
 from fedsec.party import Party, PartyState, Policy
+from fedsec.primitives.key_agreement import AgreementKey
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Flow, Message, PartyId, Replies, Requests, SecureSum, run
+from fedsec.seat import Seat
 from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.shamir import Shamir
 
@@ -47,6 +49,12 @@ class DishonestServer:
 
     def identity(self, party: PartyId) -> SigningKey:
         return SigningKey(self.state(party).identity)
+
+    def seat(self, party: PartyId, session: Session) -> Seat:
+        """What `party` itself can sign, seal and open in a session."""
+        state = self.state(party)
+        keys = SigningKey(state.identity), AgreementKey(state.agreement)
+        return Seat(party, *keys, state.roster or {}, session, floor=3)
 
     def session(self, cohort: Collection[PartyId] = (), stage: str = "train", **changes: Any) -> Session:
         """A new session of the coordinator's, as it would be but for `changes`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,18 +159,21 @@ def entry(name: str, loaded: Any) -> Any:
     return SimpleNamespace(name=name, load=load)
 
 
-def test_installed_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    import fedsec.strategies.shamir as module
-
+def test_installed_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_module = catalog.strategy(plug_in(tmp_path / "by_module.py"))
+    by_class = catalog.strategy(plug_in(tmp_path / "by_class.py"))
     points = [
-        entry("by_module", module), entry("by_class", Shamir), entry("no_class", 7), entry("plain", Shamir),
+        entry("by_module", sys.modules[by_module.__module__]), entry("by_class", by_class),
+        entry("no_class", 7), entry("plain", Shamir), entry("other_name", Shamir),
         entry("gone", ImportError("it is not here")), entry("broken", AttributeError("no such attribute")),
     ]  # fmt: skip
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == catalog.GROUP else [])
-    assert catalog.strategy("by_module") is catalog.strategy("by_class") is Shamir
+    assert catalog.strategy("by_module") is by_module
+    assert catalog.strategy("by_class") is by_class
     assert catalog.strategy("plain") is Plain  # an installed package cannot take a built-in's name
     for name, text in (
         ("no_class", "entry point 'no_class' is 7; a SecureSum was expected"),
+        ("other_name", "it must have its module's name"),
         ("gone", "'gone' cannot be .*it is not here"),
         ("broken", "entry point 'broken' cannot be loaded: AttributeError: no such attribute"),
     ):

@@ -1,4 +1,4 @@
-"""A third party's strategy, in one file of its own project: it passes `fedsec.testing`, and a dishonest one does not."""
+"""A third party's strategy, in one file of its own project, passes `fedsec.testing`; a dishonest one does not."""
 
 from __future__ import annotations
 
