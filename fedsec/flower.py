@@ -28,8 +28,17 @@ from flwr.supercore import log
 
 from fedsec import catalog, codec, keys, mean
 from fedsec.coordinator import Coordinator, Phase, Refusal, Sessions
+from fedsec.encoding import FixedPoint, prove_headroom
 from fedsec.envelope import Session
-from fedsec.errors import AuthenticationError, ConfigurationError, DataError, FedsecError, PolicyError, Stale
+from fedsec.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    DataError,
+    FedsecError,
+    PolicyError,
+    RunFailed,
+    Stale,
+)
 from fedsec.metering import Ledger, metered
 from fedsec.party import Party, PartyState, Policy
 from fedsec.primitives.signing import SigningKey
@@ -99,14 +108,15 @@ class SecureAggregation(Strategy):
         on_round: Callable[[Round], None] | None = None,
     ) -> None:
         refuse_nonlinear(inner)
-        if not phase_timeout > 0:
-            raise ConfigurationError(f"phase_timeout is {phase_timeout}; it must be above 0 seconds")
+        if not (isinstance(phase_timeout, int | float) and phase_timeout > 0):
+            raise ConfigurationError(f"phase_timeout is {phase_timeout!r}; a number of seconds above 0 was expected")
         self.inner = inner
         self.protocol = catalog.strategy(protocol)() if isinstance(protocol, str) else protocol
         weight_key = str(getattr(inner, "weighted_by_key", "num-examples"))
-        ranges = {key: (float(low), float(high)) for key, (low, high) in (metric_ranges or {}).items()}
-        low, high = metric_range
-        self.spec = mean.MeanSpec(float(clip), largest_weight, (float(low), float(high)), ranges, weight_key)
+        ranges = {key: _range(key, pair) for key, pair in (metric_ranges or {}).items()}
+        default = _range("(default)", metric_range)
+        self.spec = mean.MeanSpec(_real("clip", clip), largest_weight, default, ranges, weight_key)
+        FixedPoint(self.protocol.value_bits, self.spec.clip)
         self.phase_timeout, self.identity, self.pins = phase_timeout, identity, frozenset(pins)
         self.ledger = ledger if ledger is not None else Ledger()
         self.on_round = on_round
@@ -122,9 +132,20 @@ class SecureAggregation(Strategy):
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
     ) -> Result:
-        """Run the inner strategy with every exchange replaced by a secure aggregation."""
+        """Run the inner strategy with every exchange replaced by a secure aggregation.
+
+        Raises ConfigurationError or HeadroomError before the first round where the sampled clients cannot run the
+        protocol, and RunFailed where no round of training succeeded.
+        """
+        before = len(self.rounds)
         secure = SecureGrid(grid, self)
-        return self.inner.start(secure, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn)
+        result = self.inner.start(
+            secure, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn
+        )
+        trained = [outcome for outcome in self.rounds[before:] if outcome.stage.partition(".")[0] == "train"]
+        if trained and all(outcome.failure for outcome in trained):
+            raise RunFailed(f"no round of training succeeded; the last one: {trained[-1].failure}")
+        return result
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -162,6 +183,18 @@ class SecureAggregation(Strategy):
             self.on_round(outcome)
 
 
+def _real(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigurationError(f"{name} is {value!r}; a number was expected")
+    return float(value)
+
+
+def _range(key: str, pair: Any) -> tuple[float, float]:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise ConfigurationError(f"the range of metric {key} is {pair!r}; a lowest and a highest value were expected")
+    return _real(f"the range of metric {key}", pair[0]), _real(f"the range of metric {key}", pair[1])
+
+
 def refuse_nonlinear(inner: Strategy) -> None:
     """Raise ConfigurationError unless `inner` needs the mean of the updates only."""
     for kind in type(inner).__mro__:
@@ -171,7 +204,8 @@ def refuse_nonlinear(inner: Strategy) -> None:
         raise ConfigurationError("the inner strategy is secure already")
     if not isinstance(inner, strategy.FedAvg):
         raise ConfigurationError(
-            f"{type(inner).__name__} is not a FedAvg: only strategies that need the mean alone run over secure sums"
+            f"{type(inner).__name__} is not a FedAvg of flwr.serverapp.strategy: only strategies of the Message API "
+            "that need the mean alone run over secure sums"
         )
 
 
@@ -236,6 +270,9 @@ class SecureGrid(Grid):
             ):
                 raise ConfigurationError("the strategy sends clients different models or configurations")
         self._request = (content, message_type, min(timeout or self._owner.phase_timeout, self._owner.phase_timeout))
+        sampled = range(1, len(asked) + 1)
+        self._owner.protocol.check(sampled)
+        prove_headroom(self._owner.protocol.value_bits, len(asked), self._owner.protocol.capacity(sampled))
         self._enrol()
         wanted = {message.metadata.dst_node_id for message in asked}
         cohort = [party for party, node in self._nodes.items() if node in wanted]
@@ -265,7 +302,8 @@ class SecureGrid(Grid):
         reply = RecordDict({"metrics": MetricRecord(cast(Any, metrics))})
         if result.arrays:
             name = next(iter(content.array_records))
-            reply[name] = ArrayRecord({key: Array(np.ascontiguousarray(array)) for key, array in result.arrays.items()})
+            arrays = {key: Array(np.asarray(array, order="C")) for key, array in result.arrays.items()}
+            reply[name] = ArrayRecord(arrays)
         return reply
 
     def _enrol(self) -> None:
@@ -317,7 +355,9 @@ def content_hash(content: RecordDict) -> bytes:
         for key in sorted(record):
             value = record[key]
             if isinstance(value, Array):
-                digest.update(codec.pack([key, value.dtype, list(value.shape), value.stype]) + value.data)
+                # With the length of the data: without it, two models could be one string of bytes, cut differently.
+                digest.update(codec.pack([key, value.dtype, list(value.shape), value.stype, len(value.data)]))
+                digest.update(value.data)
             else:
                 digest.update(codec.pack([key, value if isinstance(value, str | bytes | int | float) else list(value)]))
     return digest.digest()
@@ -328,7 +368,16 @@ def to_numpy(content: RecordDict) -> dict[str, np.ndarray[Any, Any]]:
     records = list(content.array_records.values())
     if len(records) != 1:
         raise DataError(f"{len(records)} array records; exactly one was expected")
-    return {name: array.numpy() for name, array in records[0].items()}
+    return {name: _numpy(name, array) for name, array in records[0].items()}
+
+
+def _numpy(name: str, array: Array) -> np.ndarray[Any, Any]:
+    values = array.numpy()
+    if (values.dtype.name, values.shape) != (array.dtype, tuple(array.shape)):
+        raise DataError(
+            f"array {name!r} says that it has dtype {array.dtype} and shape {tuple(array.shape)}, and has not"
+        )
+    return values
 
 
 class ClientAppError(FedsecError):
@@ -364,6 +413,7 @@ def _respond(message: Message, context: Context, call_next: ClientAppCallable) -
         raise PolicyError("a message without a protocol request; this client answers secure aggregation only")
     message.content = RecordDict({name: value for name, value in message.content.items() if name != RECORD})
     party = _load_party(context)
+    context.state.pop(RECORD, None)  # it holds secret keys: the app's own code never sees them
 
     def contribute(session: Session, spec: mean.MeanSpec, bits: int) -> tuple[Vector, bytes]:
         arrays, reference, metrics, weight = _update(message, context, call_next, session, spec.weight_key)
@@ -378,9 +428,12 @@ def _respond(message: Message, context: Context, call_next: ClientAppCallable) -
 
 
 def in_simulation() -> bool:
-    """Whether this process is a Ray worker of Flower's simulation."""
+    """Whether this process is one of Ray's actors, as the clients of Flower's simulation are.
+
+    An app that uses Ray itself is a driver, not an actor.
+    """
     ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
+    return ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
 
 
 def _load_party(context: Context) -> Party:
@@ -388,7 +441,7 @@ def _load_party(context: Context) -> Party:
     server, hospitals = str(config.get("fedsec-server", "")), str(config.get("fedsec-hospitals", ""))
     policy = Policy(
         floor=int(config.get("fedsec-floor", 3)),
-        simulation=in_simulation(),
+        simulation=in_simulation() and not (server or hospitals or config.get("fedsec-identity")),
         server=keys.public_key(server) if server else None,
         hospitals=keys.read_public_keys(Path(hospitals)) if hospitals else frozenset(),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Annotated, Any
 
 import numpy as np
@@ -55,8 +56,10 @@ class MeanSpec(Message):
         ):
             object.__setattr__(self, name, value)
         FixedPoint(2, self.clip)
-        if not 1 <= self.largest_weight < 1 << 40:
-            raise ConfigurationError(f"largest_weight is {self.largest_weight}; it must lie between 1 and 2**40 - 1")
+        if type(self.largest_weight) is not int or not 1 <= self.largest_weight < 1 << 40:
+            raise ConfigurationError(
+                f"largest_weight is {self.largest_weight!r}; a whole number from 1 to 2**40 - 1 was expected"
+            )
         for key, (low, high) in {"(default)": self.metric_range, **self.ranges}.items():
             if not (math.isfinite(high - low) and low < high):
                 raise ConfigurationError(f"the range of metric {key} is {low}..{high}; it must be finite and rising")
@@ -105,6 +108,8 @@ def arrays_layout(arrays: Arrays) -> tuple[ArraySpec, ...]:
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":
             raise DataError(f"array {name!r} has dtype {array.dtype}; floating or integer numbers were expected")
+        if array.dtype.kind in "iu" and array.size and max(abs(int(array.min())), int(array.max())) > 1 << 53:
+            raise DataError(f"array {name!r} holds integers beyond 2**53, which have no exact mean in float64")
     return tuple(
         ArraySpec(name, tuple(map(int, array.shape)), array.dtype.str) for name, array in sorted(arrays.items())
     )
@@ -120,10 +125,8 @@ def encode(
     """
     model = _fitting(arrays, reference)
     weight = _checked_weight(weight, spec)
-    for key, value in metrics.items():
-        if isinstance(value, Sequence) and not value:
-            raise DataError(f"metric {key!r} is an empty list; a number or numbers were expected")
-    layout = Layout(model, {key: len(value) if isinstance(value, Sequence) else 0 for key, value in metrics.items()})
+    numbers = {key: _numbers(key, value) for key, value in metrics.items()}
+    layout = Layout(model, {key: 0 if isinstance(metrics[key], Real) else len(numbers[key]) for key in metrics})
     point = FixedPoint(bits, spec.clip)
     vector = np.empty(layout.coordinates + _scalar_limbs(layout, spec, bits), np.uint64)
     clipped = start = 0
@@ -136,9 +139,8 @@ def encode(
         start += change.size
     scalars = to_limbs(weight, bits, _limbs(_weight_bits(spec), bits))
     scalars += to_limbs(clipped, bits, _limbs(COUNT_BITS, bits))
-    for key in sorted(metrics):
-        value = metrics[key]
-        for item in value if isinstance(value, Sequence) else (value,):
+    for key in sorted(numbers):
+        for item in numbers[key]:
             scalars += to_limbs(_metric_steps(key, item, spec) * weight, bits, _limbs(_metric_bits(spec), bits))
     vector[start:] = scalars
     return vector, layout
@@ -164,7 +166,7 @@ def decode(total: Sum, layout: Layout, reference: Arrays, spec: MeanSpec, bits: 
     for name, array in sorted(reference.items()):
         part = point.decode(total.vector[start : start + array.size], len(total.included))
         mean = array + part.reshape(array.shape) * (spec.largest_weight / weight)
-        arrays[name] = (np.rint(mean) if array.dtype.kind in "iu" else mean).astype(array.dtype)
+        arrays[name] = np.asarray(np.rint(mean) if array.dtype.kind in "iu" else mean).astype(array.dtype)
         start += array.size
     metrics: dict[str, float | list[float]] = {}
     for key, length in sorted(layout.metrics.items()):
@@ -208,11 +210,24 @@ def _scalar_limbs(layout: Layout, spec: MeanSpec, bits: int) -> int:
 
 
 def _checked_weight(weight: float, spec: MeanSpec) -> int:
-    if not (1 <= weight <= spec.largest_weight and weight == int(weight)):
+    number = isinstance(weight, Real) and not isinstance(weight, bool)
+    if not (number and 1 <= weight <= spec.largest_weight and weight == int(weight)):
         raise DataError(
             f"{spec.weight_key} is {weight}; it must be a whole number from 1 to {spec.largest_weight} (largest_weight)"
         )
     return int(weight)
+
+
+def _numbers(key: str, value: object) -> list[float]:
+    """A metric's values as Python floats; raises DataError where it is not a number or a list of numbers."""
+    items = [value] if isinstance(value, Real) else list(value) if isinstance(value, list | tuple) else []
+    if not items or not all(isinstance(item, Real) for item in items):
+        told = "an empty list" if isinstance(value, list) and not value else f"a {type(value).__name__}"
+        raise DataError(f"metric {key!r} is {told}; a number or a list of numbers was expected")
+    try:
+        return [float(item) for item in items if isinstance(item, Real)]
+    except OverflowError:
+        raise DataError(f"metric {key!r} is beyond the largest floating-point number") from None
 
 
 def _metric_steps(key: str, value: float, spec: MeanSpec) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, Literal
 
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedsec import catalog
-from fedsec.encoding import prove_headroom
+from fedsec.encoding import FixedPoint, prove_headroom
 from fedsec.errors import ConfigurationError, unknown
 from fedsec.mean import MeanSpec
 from fedsec.protocol import SecureSum
@@ -96,7 +97,9 @@ class RunConfig(BaseModel):
         protocol, clients = self.protocol(), range(1, hospitals + 1)
         protocol.check(clients)
         prove_headroom(protocol.value_bits, hospitals, protocol.capacity(clients))
-        self.spec()
+        FixedPoint(protocol.value_bits, self.spec().clip)
+        with closing(protocol.setup(clients)) as flow:
+            next(flow, None)  # up to its first request a set-up only checks who is there
 
     def inner(self, hospitals: int) -> FedAvg:
         """The Flower strategy that runs over secure sums, with every hospital in every round."""

@@ -89,7 +89,9 @@ class FlowerRun:
             yield self.status
             time.sleep(0.0 if self.status.startswith("finished") else every)
         if self.status != COMPLETED:
-            raise RunFailed(f"the run {self.status}: {flower_cli.cause(self._text(), self._details)}")
+            raise RunFailed(
+                f"the run {self.status.rpartition(':')[2]}: {flower_cli.cause(self._text(), self._details)}"
+            )
 
     def wait(self) -> None:
         """Watch until the run is completed."""

@@ -131,7 +131,10 @@ def summary(console: Console, document: Mapping[str, Any], target: Path) -> None
         )  # fmt: skip
     console.print(table)
     tolerance = ", ".join(f"{count} in {phase}" for phase, count in document["tolerance"].items())
-    console.print(f"Silent hospitals tolerated a round: {tolerance} (of {setting['clients']}).", highlight=False)
+    text = (
+        f"Silent hospitals tolerated, of {setting['clients']}, where none was silent in an earlier phase: {tolerance}."
+    )
+    console.print(text, highlight=False)
     void = [outcome for outcome in document["rounds"] if outcome["failure"]]
     if void:
         console.print(f"{len(void)} aggregations failed; their causes are in result.json.", style="yellow")

@@ -24,7 +24,7 @@ from fedsec.strategies.shamir import Shamir
 MODEL: mean.Arrays = {"b": np.zeros((2, 3), np.float32), "a": np.linspace(-1, 1, 4)}
 
 
-def update(weight: float = 10, metrics: mean.Metrics | None = None, **arrays: Any) -> Update:
+def update(weight: Any = 10, metrics: mean.Metrics | None = None, **arrays: Any) -> Update:
     return Update({**MODEL, **arrays}, metrics or {}, weight)
 
 
@@ -90,12 +90,12 @@ def test_included_survivors_set_offset_and_weight() -> None:
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.float16, np.float32, np.float64])
 def test_arrays_keep_their_dtype_and_shape(dtype: Any) -> None:
     model = {"x": np.array([[100, 3]], dtype), "scalar": np.array(7, dtype), "none": np.zeros((0, 5), dtype)}
-    changed = {"x": np.array([[102, 3]], dtype), "scalar": np.array(9, dtype), "none": model["none"]}
+    changed = {"x": np.array([[104, 3]], dtype), "scalar": np.array(9, dtype), "none": model["none"]}
     updates = {party: Update(changed if party < 3 else model, {}, 5000) for party in (1, 2, 3)}
     result = LocalFederation(Plain(), 3).mean(updates, model)
     for name, array in model.items():
         assert (result.arrays[name].dtype, result.arrays[name].shape) == (array.dtype, array.shape)
-    wanted = 100 + 4 / 3
+    wanted = 100 + 8 / 3
     got = float(result.arrays["x"][0, 0])
     assert got == (round(wanted) if np.dtype(dtype).kind in "iu" else pytest.approx(wanted, abs=0.05))
     assert result.arrays["x"][0, 1] == 3
@@ -128,7 +128,8 @@ def test_metrics_on_the_edges_of_their_range_are_exact(value: float) -> None:
     assert result.metrics["m"] == pytest.approx(value, abs=1e-14)
 
 
-REFUSED = [
+ODD: list[Any] = [[], "0.5", None, [0.5, "x"], [[0.5]], {"x": 0.5}, 1j, b"1", np.ones(2)]
+REFUSED: list[tuple[Update, str]] = [
     (update(a=np.array([0, np.nan, 0, 1.0])), r"array 'a' is not finite at \(1,\) \(1 such"),
     (update(b=np.full((2, 3), np.inf, np.float32)), r"array 'b' is not finite at \(0, 0\) \(6 such"),
     (update(b=np.array([[0, 0, 0], [0, -np.inf, np.inf]], np.float32)), r"'b' is not finite at \(1, 1\) \(2 such"),
@@ -149,7 +150,9 @@ REFUSED = [
     (update(metrics={"auc": 1.01}), r"metric 'auc' is outside its declared range 0\.0\.\.1\.0"),
     (update(metrics={"auc": [0.5, -0.01]}), "metric 'auc'"),
     (update(metrics={"loss": math.inf}), r"metric 'loss' .* -1000000\.0\.\.1000000\.0"),
-    (update(metrics={"loss": []}), "metric 'loss' is an empty list"),
+    (update(metrics={"loss": -(10**400)}), "metric 'loss' is beyond"),
+    *((update(metrics={"loss": odd}), "metric 'loss'") for odd in ODD),
+    *((update(odd), "num-examples is ") for odd in (True, "3", None, [3], np.ones(1))),
 ]
 
 
@@ -164,6 +167,21 @@ def test_an_update_that_cannot_be_averaged(refused: Update, text: str) -> None:
     assert good.included == {1, 2, 3}
     with pytest.raises(TooFewParties, match=r"\(party 1: ShareInput: DataError\)$"):
         federation.mean({1: refused, 2: update(), 3: update()}, MODEL)
+
+
+def test_integers_that_float64_does_not_hold_are_refused() -> None:
+    for array in (np.array([1 << 53]), np.array([-(1 << 53)]), np.array([1 << 53], np.uint64)):
+        mean.encode({"n": array}, {"n": array}, {}, 1, MeanSpec(), 24)
+        with pytest.raises(DataError, match=r"array 'n' holds integers beyond 2\*\*53"):
+            mean.encode({"n": array}, {"n": array + np.sign(array)}, {}, 1, MeanSpec(), 24)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    metrics: Any = {"loss": np.float32(0.5), "hits": [np.int64(3), 4.0], "pair": (1, 2)}
+    plain, layout = mean.encode({}, {}, {"loss": 0.5, "hits": [3, 4], "pair": [1, 2]}, 7, MeanSpec(), 24)
+    again, same = mean.encode({}, {}, metrics, float(np.int64(7)), MeanSpec(), 24)
+    assert (again.tolist(), same) == (plain.tolist(), layout)
+    assert layout.metrics == {"loss": 0, "hits": 2, "pair": 2}
 
 
 def test_a_model_that_is_not_finite_or_too_far_is_refused() -> None:

@@ -18,6 +18,7 @@ from fedsec.coordinator import Phase, Refusal
 from fedsec.errors import ConfigurationError
 from fedsec.local import Fault, LocalFederation
 from fedsec.metering import NETWORKS, Ledger, Network, Row, metered, network
+from fedsec.party import Policy
 from fedsec.strategies.plain import Plain
 from fedsec.strategies.shamir import Shamir
 
@@ -98,6 +99,18 @@ def test_cpu_is_the_protocol_s_and_never_training_s() -> None:
     assert share.wall_seconds > 0.45
     assert 0 < share.cpu_seconds_max <= share.cpu_seconds < 0.3
     assert 0 < rows["SumShares"].cpu_seconds < 0.3
+
+
+def test_cpu_is_not_told_in_a_deployment() -> None:
+    """What a step took would tell about the data."""
+    federation = LocalFederation(Shamir(), 3)
+    federation.enrol()
+    server = federation.coordinator.sessions.identity.public
+    members = federation.coordinator.roster.values()
+    federation.policy = Policy(server=server, hospitals=frozenset(member.identity for member in members))
+    federation.sum(data(3))
+    rows = [row for row in federation.ledger.rows if row.role == "hospital" and row.stage == "train"]
+    assert len(rows) == 2 and all(row.cpu_seconds == row.cpu_seconds_max == 0 for row in rows)
 
 
 @given(

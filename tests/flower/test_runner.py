@@ -93,7 +93,7 @@ def test_a_run_completes_and_leaves_nothing(app: Path, tmp_path: Path, left_behi
 
 def test_a_failed_run_tells_its_cause(app: Path, left_behind: list[FlowerRun]) -> None:
     with (
-        pytest.raises(RunFailed, match=r"finished:failed: RuntimeError: the hospital's disk is full$"),
+        pytest.raises(RunFailed, match=r"the run failed: RuntimeError: the hospital's disk is full$"),
         flower_run(app, {"fail": True}, 3, timeout=150) as run,
     ):
         run.wait()

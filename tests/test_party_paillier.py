@@ -1,4 +1,4 @@
-"""What parties of shamir and paillier refuse to a dishonest server: whatever would open more, or less, than one sum."""
+"""What hospital, witness and key holder under paillier refuse to a dishonest server."""
 
 from __future__ import annotations
 
@@ -25,91 +25,10 @@ from fedsec.errors import (
 from fedsec.primitives.ciphertexts import Ciphertexts, from_bytes, to_bytes
 from fedsec.primitives.packing import pack
 from fedsec.primitives.paillier import PublicKey, encrypt
-from fedsec.primitives.shamir import combine
 from fedsec.strategies.paillier import AdoptKey, Encrypt, GenerateKey, Key, Open, Paillier, Product, Witness
-from fedsec.strategies.shamir import Shamir, ShareInput, SumShares
 
 A, B = b"\xaa" * 32, b"\xbb" * 32
 """Two models."""
-
-
-def total(server: Any, parties: Any) -> list[int]:
-    return [int(value) for value in sum(server.inputs[party] for party in parties)]
-
-
-def share(server: Any, session: Any) -> dict[int, dict[int, bytes]]:
-    """Phase 1 with all of the cohort: what each sealed to each, by receiver."""
-    outboxes = {party: server.ask(party, ShareInput(), session).outbox for party in session.cohort}
-    return {receiver: {sender: outbox[receiver] for sender, outbox in outboxes.items()} for receiver in session.cohort}
-
-
-@pytest.mark.parametrize("shown_a", [(1,), (1, 2), (4, 5), (1, 3, 5), (1, 2, 3, 4)])
-def test_shamir_two_models_never_mix(server: Any, shown_a: tuple[int, ...]) -> None:
-    session = server.session()
-    sessions = {party: replace(session, model=A if party in shown_a else B) for party in session.cohort}
-    result = server.run(server.protocol.aggregate(session.cohort, None), sessions)
-    groups = [set(shown_a), set(session.cohort) - set(shown_a)]
-    assert result.included in groups
-    assert result.vector.tolist() == total(server, result.included)
-
-
-def test_shamir_two_models_in_groups_below_the_floor_fail(dishonest: Any) -> None:
-    server = dishonest(Shamir(), hospitals=4).found()
-    session = server.session()
-    sessions = {party: replace(session, model=A if party < 3 else B) for party in session.cohort}
-    with pytest.raises(TooFewParties, match="SumShares"):
-        server.run(server.protocol.aggregate(session.cohort, None), sessions)
-
-
-@pytest.mark.parametrize("senders", [(), (1,), (1, 2), (2, 3, 4, 5), (2, 3)])
-def test_shamir_sums_hold_the_floor_and_one_s_own_share(server: Any, senders: tuple[int, ...]) -> None:
-    session = server.session()
-    inbox = share(server, session)[1]
-    with pytest.raises(PolicyError, match=f"the shares of {len(senders)} parties could be opened.*3"):
-        server.ask(1, SumShares({sender: inbox[sender] for sender in senders}), session)
-
-
-def test_shamir_shares_of_strangers_other_rounds_or_senders_do_not_count(server: Any) -> None:
-    old = share(server, server.session())
-    session = server.session([1, 2, 3, 4])
-    inbox = share(server, session)[1]
-    inbox |= {4: inbox[3], 5: old[1][5], 9: inbox[2]}  # relayed twice, of another round, of nobody
-    answer = server.ask(1, SumShares(inbox), session)
-    assert answer.included == {1, 2, 3}
-    session = server.session()
-    mixed = {**share(server, session)[1], 2: old[1][2], 3: old[3][1], 4: b""}
-    with pytest.raises(PolicyError, match="the shares of 2 parties"):
-        server.ask(1, SumShares(mixed), session)
-
-
-def test_shamir_two_quorums_open_one_sum(server: Any) -> None:
-    """All that a server can collect in one session, for every split of the answers among two sums."""
-    for first, second in [((1, 2, 3), (3, 4, 5)), ((1, 2, 3, 4), (1, 2, 3, 4, 5)), ((1, 2, 3), (1, 4, 5))]:
-        session = server.session()
-        inboxes = share(server, session)
-        shares: dict[frozenset[int], dict[int, Any]] = {}
-        for senders in (first, second):
-            for party in senders:
-                try:
-                    answer = server.ask(party, SumShares({one: inboxes[party][one] for one in senders}), session)
-                except FedsecError as error:
-                    assert isinstance(error, OutOfPhase)
-                    continue
-                shares.setdefault(answer.included, {})[party] = answer.share
-        assert shares.keys() >= {frozenset(first)}
-        needed, field = server.protocol.points_needed(session.cohort), server.protocol.field(session.cohort)
-        assert combine(shares.pop(frozenset(first)), needed, field).tolist() == total(server, first)
-        for few in shares.values():
-            with pytest.raises(BadMessage, match="3 are needed"):
-                combine(few, needed, field)
-
-
-def test_shamir_a_threshold_that_lets_two_groups_open_is_refused(dishonest: Any) -> None:
-    for threshold, text in ((2, "exceed half of the cohort of 5"), (6, "threshold is 6 and the cohort has 5")):
-        server = dishonest(Shamir(threshold=threshold)).found()
-        with pytest.raises(ConfigurationError, match=text):
-            server.ask(1, ShareInput(), server.session())
-        assert not server.contributed
 
 
 @pytest.fixture
@@ -234,6 +153,16 @@ def test_paillier_two_models_are_never_mixed(paillier: Any, shown_a: tuple[int, 
         return
     with pytest.raises(TooFewParties, match=r"phase (Witness|Open)"):
         paillier.run(flow, sessions)
+
+
+def test_paillier_a_witness_that_includes_who_sent_nothing(encrypted: Any) -> None:
+    server, session, contributions = encrypted
+    told = server.ask(2, Witness(contributions), session)
+    flow = server.protocol.aggregate(session.cohort, server.coordinator.public)
+    next(flow)
+    flow.send({party: contributions[party] for party in (1, 2, 4)})
+    with pytest.raises(BadMessage, match=r"the witness included parties \[3, 5\], which sent nothing"):
+        flow.send({2: told})
 
 
 def test_paillier_each_role_answers_its_own_phase(encrypted: Any) -> None:
