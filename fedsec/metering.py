@@ -24,7 +24,8 @@ class Row:
     """One phase as one role saw it. Bytes down go to the hospitals, bytes up come from them.
 
     For the role `hospital` the figures are sums over the parties, and `cpu_seconds_max` is the slowest party's;
-    for `server`, `cpu_seconds` is the server's own thread between the previous exchange and the end of this one.
+    for `server`, `cpu_seconds` is what the server's thread computed since the exchange before: it opens what that one
+    brought, and prepares this one.
     """
 
     round: int
@@ -72,20 +73,19 @@ def metered(exchange: Exchange, ledger: Ledger) -> Exchange:
 
     def measured(phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
         nonlocal since
-        started = time.monotonic()
+        started, server = time.monotonic(), time.thread_time() - since
         answers = list(exchange(phase, requests))
         wall = time.monotonic() - started
         replies = {party: answer for party, answer in answers if isinstance(answer, bytes) and party in requests}
         cpu = [_cpu(answer) for answer in replies.values()]
         down, up = [len(data) for data in requests.values()], [len(data) for data in replies.values()]
-        now = time.thread_time()
         where = (phase.round, phase.stage, phase.name)
         traffic = (len(requests) + len(answers), sum(down), sum(up), max(down, default=0), max(up, default=0))
         ledger.add(
             Row(*where, "hospital", len(requests), len(replies), *traffic, sum(cpu), max(cpu, default=0.0), wall)
         )
-        ledger.add(Row(*where, "server", 1, 1, *traffic, now - since, now - since, wall))
-        since = now
+        ledger.add(Row(*where, "server", 1, 1, *traffic, server, server, wall))
+        since = time.thread_time()
         return answers
 
     return measured
