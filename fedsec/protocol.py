@@ -104,6 +104,8 @@ class Me(ABC):
     """All parties of the set-up."""
     floor: int
     """The fewest contributors in any sum that this party helps to open."""
+    context: bytes
+    """32 bytes that name this session, no secret: a hash of run, epoch, cohort, roster, model and configuration."""
 
     @abstractmethod
     def identity(self, party: PartyId) -> bytes:
@@ -180,6 +182,13 @@ class SecureSum(ABC, Generic[StateT, Public]):
     @abstractmethod
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         """How many of the parties asked may stay silent in each phase of a round."""
+
+    def withstands(self, clients: Collection[PartyId]) -> int:
+        """How many colluding hospitals learn no more than the sum of the others' inputs, with the server's help.
+
+        The server follows the protocol, or breaks it where the strategy says that it may. 0 promises nothing.
+        """
+        return 0
 
     def setup(self, clients: Collection[PartyId]) -> Flow[Public]:
         """The server's side, once per epoch: returns what the rounds need. The default asks nothing."""

@@ -30,6 +30,7 @@ class Seat(Me):
         self._identity, self._agreement, self._session = identity, agreement, session
         self._members = dict(members)
         self.id, self.floor = party, floor
+        self.context = hashlib.sha256(b"fedsec context" + session.binding).digest()
         self.cohort, self.roster = frozenset(session.cohort), frozenset(self._members)
 
     def __repr__(self) -> str:
