@@ -77,13 +77,18 @@ def best(step: Callable[[], object], seconds: float = 1.0, least: int = 3) -> fl
     return fastest
 
 
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser of the options that every benchmark takes, for one that takes more."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--quick", action="store_true", help="small sizes, under a minute")
+    made.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
+    made.add_argument("--output", type=Path, metavar="DIR", help="write JSON, CSV and the figure")
+    return made
+
+
 def arguments(description: str, values: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options that every benchmark takes."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="small sizes, under a minute")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="write JSON, CSV and the figure")
-    return parser.parse_args(values)
+    """The options that every benchmark takes, as given."""
+    return parser(description).parse_args(values)
 
 
 def publish(report: Report, name: str, options: argparse.Namespace) -> None:

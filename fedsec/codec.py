@@ -7,7 +7,7 @@ bytes of another shape are refused before anything reads them. Equal records hav
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -119,11 +119,20 @@ def _unpack(data: bytes | memoryview, limit: int, length: int) -> list[Any]:
     return content
 
 
+_PLAIN = frozenset((int, str, bytes, float, bool, type(None)))
+"""The types that msgpack writes as they are: a container of nothing else is not walked item by item."""
+
+
 def _dump_record(record: Record) -> list[Any]:
     return [_dump(getattr(record, field.name)) for field in schema(type(record))]
 
 
 def _dump(value: Any) -> Any:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is tuple and _PLAIN.issuperset(map(type, value)):
+        return value
     if isinstance(value, np.ndarray):
         array = np.asarray(value, order="C")  # not ascontiguousarray, which makes one dimension of none
         if array.dtype.str not in _DTYPES:
@@ -137,62 +146,141 @@ def _dump(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, list | tuple):
         return [_dump(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str | bytes):
+    if isinstance(value, bool | int | float | str | bytes):
         return value
     raise TypeError(f"values of {type(value).__name__} are not sent")
 
 
 def _load_record(record: type[RecordT], values: Any) -> RecordT:
-    known = schema(record)
+    known = _fields(record)
     if not isinstance(values, list) or len(values) != len(known):
         raise BadMessage(f"{record.tag} has {len(known)} fields")
-    loaded = {
-        field.name: _load(value, field.hint, f"{record.tag}.{field.name}")
-        for field, value in zip(known, values, strict=True)
-    }
+    loaded = {name: load(value, where) for (name, where, load), value in zip(known, values, strict=True)}
     try:
         return record(**loaded)
     except ConfigurationError as error:
         raise BadMessage(f"{record.tag}: {error}") from error
 
 
-def _load(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the type that `hint` declares; `where` names the field in errors."""
+Load = Callable[[Any, str], Any]
+"""Turns what msgpack read into what a field's type declares, or raises BadMessage naming the field."""
+
+
+_LOADERS: dict[type[Record], tuple[tuple[str, str, Load], ...]] = {}
+
+
+def _fields(record: type[Record]) -> tuple[tuple[str, str, Load], ...]:
+    """Of each field its name, its name in errors, and how it is loaded: type hints are taken apart once."""
+    if record not in _LOADERS:
+        _LOADERS[record] = tuple(
+            (field.name, f"{record.tag}.{field.name}", _loader(field.hint)) for field in schema(record)
+        )
+    return _LOADERS[record]
+
+
+def _loader(hint: Any) -> Load:
+    """How values of the type that `hint` declares are loaded."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _load(value, arguments[0], where)
+        return _loader(arguments[0])
     if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _load(value, next(kind for kind in arguments if kind is not type(None)), where)
+        kinds, optional = [kind for kind in arguments if kind is not type(None)], type(None) in arguments
+        arrays = all(get_origin(kind) is np.ndarray for kind in kinds)
+        inner = _load_arrays([_dtype(kind) for kind in kinds]) if arrays else _loader(kinds[0])
+        return lambda value, where: None if optional and value is None else inner(value, where)
     if origin is np.ndarray:
-        return _load_array(value, np.dtype(get_args(arguments[1])[0]), where)
+        return _load_arrays([_dtype(hint)])
     if isinstance(hint, type) and issubclass(hint, Record):
-        return _load_record(hint, value)
-    if origin is tuple and isinstance(value, list):
-        if arguments[-1] is Ellipsis:
-            return tuple(_load(item, arguments[0], where) for item in value)
-        if len(value) == len(arguments):
-            return tuple(_load(item, kind, where) for item, kind in zip(value, arguments, strict=True))
-    elif origin is frozenset and isinstance(value, list):
-        return frozenset(_load(item, arguments[0], where) for item in value)
-    elif isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
-        return {_load(key, arguments[0], where): _load(item, arguments[1], where) for key, item in value.items()}
-    elif (hint is float and isinstance(value, float)) or (hint in (bool, int, str, bytes) and type(value) is hint):
-        return value
-    raise BadMessage(f"{where} must be {hint}, and {type(value).__name__} came")
+        return lambda value, where: _load_record(hint, value)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return _load_tuple(hint, [_loader(kind) for kind in arguments])
+    if origin in (tuple, frozenset):
+        return _load_items(hint, tuple if origin is tuple else frozenset, arguments[0])
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _load_mapping(hint, *arguments)
+    return _load_plain(hint)
 
 
-def _load_array(value: Any, dtype: np.dtype[Any], where: str) -> np.ndarray[Any, Any]:
-    match value:
-        case [str(kind), list(shape), bytes(data)] if len(shape) <= MAX_DIMENSIONS and all(
-            type(size) is int and size >= 0 for size in shape
-        ):
-            pass
-        case _:
-            raise BadMessage(f"{where} must be an array")
-    if kind != dtype.str:
-        raise BadMessage(f"{where} must be an array of {dtype.str}, and {kind} came")
+def _wrong(hint: Any, value: Any, where: str) -> BadMessage:
+    return BadMessage(f"{where} must be {hint}, and {type(value).__name__} came")
+
+
+def _load_plain(hint: Any) -> Load:
+    known = hint in _PLAIN
+
+    def load(value: Any, where: str) -> Any:
+        if known and type(value) is hint:  # not isinstance: True is no number here
+            return value
+        raise _wrong(hint, value, where)
+
+    return load
+
+
+def _load_tuple(hint: Any, loaders: list[Load]) -> Load:
+    def load(value: Any, where: str) -> Any:
+        if not isinstance(value, list) or len(value) != len(loaders):
+            raise _wrong(hint, value, where)
+        return tuple(one(item, where) for one, item in zip(loaders, value, strict=True))
+
+    return load
+
+
+def _load_items(hint: Any, make: Callable[[Any], Any], kind: Any) -> Load:
+    inner = _loader(kind)
+
+    def load(value: Any, where: str) -> Any:
+        if not isinstance(value, list):
+            raise _wrong(hint, value, where)
+        if _all(kind, value):
+            return make(value)
+        return make([inner(item, where) for item in value])
+
+    return load
+
+
+def _load_mapping(hint: Any, key: Any, kind: Any) -> Load:
+    load_key, inner = _loader(key), _loader(kind)
+
+    def load(value: Any, where: str) -> Any:
+        if not isinstance(value, dict):
+            raise _wrong(hint, value, where)
+        if _all(key, value) and _all(kind, value.values()):
+            return value
+        return {load_key(name, where): inner(item, where) for name, item in value.items()}
+
+    return load
+
+
+def _all(kind: Any, values: Collection[Any]) -> bool:
+    """Whether all of `values` are plain and of this very type: then there is nothing to load one by one."""
+    return kind in _PLAIN and (not values or set(map(type, values)) == {kind})
+
+
+def _dtype(hint: Any) -> np.dtype[Any]:
+    kind: type[np.generic] = get_args(get_args(hint)[1])[0]
+    return np.dtype(kind)
+
+
+def _load_arrays(dtypes: list[np.dtype[Any]]) -> Load:
+    """Arrays of any of these dtypes: the bytes say which."""
+    known = {dtype.str: dtype for dtype in dtypes}
+
+    def load(value: Any, where: str) -> Any:
+        match value:
+            case [str(kind), list(shape), bytes(data)] if len(shape) <= MAX_DIMENSIONS and all(
+                type(size) is int and size >= 0 for size in shape
+            ):
+                pass
+            case _:
+                raise BadMessage(f"{where} must be an array")
+        if kind not in known:
+            raise BadMessage(f"{where} must be an array of {' or '.join(known)}, and {kind} came")
+        return _load_array(known[kind], shape, data, where)
+
+    return load
+
+
+def _load_array(dtype: np.dtype[Any], shape: list[int], data: bytes, where: str) -> np.ndarray[Any, Any]:
     count = 1
     for size in shape:
         count *= size

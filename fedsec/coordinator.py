@@ -112,14 +112,14 @@ class Coordinator:
     def _found(self, asked: list[PartyId]) -> None:
         self.sessions.epoch += 1
         channel = self.channel(asked, stage=SETUP)
-        replies = channel.deliver({party: Enrol(self.sessions.identity.public, self.terms) for party in asked})
+        replies = channel.deliver(dict.fromkeys(asked, Enrol(self.sessions.identity.public, self.terms)))
         members = {party: reply.member for party, reply in replies.items() if isinstance(reply, Enrolled)}
         if len(members) < self.protocol.floor:
             raise TooFewParties("Enrol", self.protocol.floor, members, asked).because(channel.reasons())
         self.protocol.check(members)
         self.roster = members
         channel = self.channel(sorted(members), stage=SETUP)
-        adopted = channel.deliver({party: Adopt(members) for party in members})
+        adopted = channel.deliver(dict.fromkeys(members, Adopt(members)))
         stayed = {party for party, reply in adopted.items() if isinstance(reply, Adopted)}
         if len(stayed) < self.protocol.floor:
             raise TooFewParties("Adopt", self.protocol.floor, stayed, members).because(channel.reasons())

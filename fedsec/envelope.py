@@ -11,6 +11,7 @@ import hashlib
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated
 
 from blake3 import blake3
@@ -18,6 +19,7 @@ from blake3 import blake3
 from fedsec import codec
 from fedsec.errors import BadMessage
 from fedsec.mean import MeanSpec
+from fedsec.primitives import key_agreement, signing
 from fedsec.primitives.signing import SIGNATURE_BYTES, SigningKey, verify
 from fedsec.protocol import Exposure, Message, PartyId
 
@@ -40,6 +42,11 @@ class Session(Message):
     roster: Annotated[bytes, Exposure.FRESH]
     model: Annotated[bytes, Exposure.PUBLIC]
     terms: Annotated[bytes, Exposure.PUBLIC]
+
+    @functools.cached_property
+    def packed(self) -> bytes:
+        """The session as it stands inside a header: the same in all headers of a phase, and written once."""
+        return codec.value_bytes(self)
 
     @functools.cached_property
     def binding(self) -> bytes:
@@ -79,8 +86,18 @@ _MAX_HEAD = 1 << 20
 
 def write(header: Header, body: bytes, key: SigningKey) -> bytes:
     """The bytes of a signed message; `body` is an encoded message."""
-    head = codec.encode(header)
+    head = pack_header(header)
     return b"".join((_FRAME.pack(VERSION, len(head)), head, key.sign(digest(head, body)), body))
+
+
+_HEAD = codec.pack([codec.VERSION, Header.tag, [0] * len(codec.schema(Header))])[: -len(codec.schema(Header))]
+"""How every encoded header begins, up to its first field, which is the session."""
+
+
+def pack_header(header: Header) -> bytes:
+    """`codec.encode(header)`, with the session's bytes taken from the session: they grow with the cohort."""
+    rest = codec.pack([header.phase, header.sender, header.receiver, header.layout, header.cpu])
+    return b"".join((_HEAD, header.session.packed, rest[1:]))  # without the byte that says: a list of five
 
 
 def read(data: bytes) -> Envelope:
@@ -116,6 +133,12 @@ class Terms(Message):
     def digest(self) -> bytes:
         """SHA-256 of the terms: the configuration hash."""
         return hashlib.sha256(b"fedsec terms" + codec.encode(self)).digest()
+
+
+@functools.lru_cache(maxsize=16)
+def read_terms(data: bytes) -> Terms:
+    """The terms in these bytes; raises BadMessage. Public, and the same for all parties, so decoded once."""
+    return codec.decode(data, Terms)
 
 
 @dataclass(frozen=True)
@@ -167,3 +190,28 @@ def roster_hash(roster: Mapping[PartyId, Member]) -> bytes:
     """SHA-256 over party ids and keys, in order."""
     rows = [[party, member.identity, member.agreement] for party, member in sorted(roster.items())]
     return hashlib.sha256(b"fedsec roster" + codec.pack(rows)).digest()
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The members of an epoch, and the hash that sessions are bound to."""
+
+    members: Mapping[PartyId, Member]
+    hash: bytes
+
+
+@functools.lru_cache(maxsize=16)
+def read_roster(data: bytes) -> Roster:
+    """The roster in the bytes of an `Adopt`.
+
+    Raises BadMessage on a party below 1 or on keys and signatures of another size; no signature is checked here. A
+    roster is public, and the same bytes at all parties, which read it in every step: one process decodes it once.
+    """
+    members = codec.decode(data, Adopt).roster
+    for party, member in members.items():
+        if party < 1:
+            raise BadMessage(f"party {party} on the roster; parties are numbered from 1")
+        sizes = len(member.identity), len(member.agreement), len(member.signature)
+        if sizes != (signing.KEY_BYTES, key_agreement.KEY_BYTES, signing.SIGNATURE_BYTES):
+            raise BadMessage(f"party {party} on the roster: keys and signature of {sizes} bytes")
+    return Roster(MappingProxyType(dict(members)), roster_hash(members))

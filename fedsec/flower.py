@@ -7,7 +7,9 @@ framework that imports flwr.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
 import os
 import sys
 import time
@@ -39,6 +41,7 @@ from fedsec.errors import (
     RunFailed,
     Stale,
 )
+from fedsec.journal import Journal
 from fedsec.metering import Ledger, metered
 from fedsec.party import Party, PartyState, Policy
 from fedsec.primitives.signing import SigningKey
@@ -388,9 +391,10 @@ def secure_aggregation(message: Message, context: Context, call_next: ClientAppC
     """The Flower mod for clients: the app's function is called only when its contribution is asked for.
 
     What this hospital allows comes from its own node configuration (`flower-supernode --node-config`):
-    fedsec-floor, fedsec-server (the server's public key, hex), fedsec-hospitals (a file of public keys, one a line),
-    fedsec-identity (a key file), fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on
-    first use. An error tells the server its class, and its text only where that says nothing of data.
+    fedsec-floor, fedsec-threshold, fedsec-server (the server's public key, hex), fedsec-hospitals (a file of public
+    keys, one a line), fedsec-identity (a key file), fedsec-journal (the file that remembers what was answered),
+    fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on first use. An error tells the
+    server its class, and its text only where that says nothing of data.
     """
     started = time.monotonic()
     try:
@@ -440,24 +444,46 @@ def _load_party(context: Context) -> Party:
     config = context.node_config
     server, hospitals = str(config.get("fedsec-server", "")), str(config.get("fedsec-hospitals", ""))
     policy = Policy(
-        floor=int(config.get("fedsec-floor", 3)),
+        floor=_whole(config, "fedsec-floor", 3),
+        threshold=_whole(config, "fedsec-threshold", 1),
         simulation=in_simulation() and not (server or hospitals or config.get("fedsec-identity")),
         server=keys.public_key(server) if server else None,
         hospitals=keys.read_public_keys(Path(hospitals)) if hospitals else frozenset(),
     )
-    files = [text for text in str(config.get("fedsec-strategy-files", "")).split(os.pathsep) if text]
+    files = str(config.get("fedsec-strategy-files", ""))
 
     def build(name: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]:
-        return catalog.build(name, parameters, files)
+        return _built(name, json.dumps(parameters, sort_keys=True), files, os.environ.get(catalog.FILES_VARIABLE, ""))
 
+    remembers = str(config.get("fedsec-journal", ""))
+    if not remembers and not policy.simulation:
+        raise PolicyError(
+            "no journal is configured here (fedsec-journal, an absolute path): what Flower keeps of a party can be "
+            "rolled back, and it would then answer twice; only simulations do without"
+        )
+    journal = Journal(Path(remembers)) if remembers else None
     kept = context.state.config_records.get(RECORD)
     if kept is not None:
-        return Party(codec.decode(cast(bytes, kept["party"]), PartyState), policy, build, os.urandom)
+        return Party(codec.decode(cast(bytes, kept["party"]), PartyState), policy, build, os.urandom, journal)
     path = str(config.get("fedsec-identity", ""))
     identity = keys.read_identity(Path(path)) if path else None
     if identity is None and not policy.simulation:
         raise PolicyError("no identity is configured here (fedsec-identity); new ones are for simulation alone")
-    return Party.fresh(policy, build, os.urandom, identity)
+    return Party.fresh(policy, build, os.urandom, identity, journal)
+
+
+@functools.lru_cache(maxsize=64)
+def _built(name: str, parameters: str, files: str, variable: str) -> SecureSum[Any, Any]:
+    """The strategy that these words mean here. To search the catalogue takes 13 ms, for each message; this, once."""
+    return catalog.build(name, json.loads(parameters), [text for text in files.split(os.pathsep) if text])
+
+
+def _whole(config: Mapping[str, Any], key: str, default: int) -> int:
+    """A whole number of the node configuration; raises ConfigurationError, for 4.9 is not 4."""
+    value = config.get(key, default)
+    if isinstance(value, bool) or not str(value).isdecimal():
+        raise ConfigurationError(f"{key} is {value!r} in this node's configuration; a whole number was expected")
+    return int(value)
 
 
 def _update(

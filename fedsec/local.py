@@ -19,6 +19,7 @@ from fedsec import mean as means
 from fedsec.coordinator import Coordinator, Phase, Refusal, Total
 from fedsec.envelope import NO_HASH
 from fedsec.errors import ConfigurationError, DataError, FedsecError
+from fedsec.journal import Journal
 from fedsec.metering import Ledger, metered
 from fedsec.party import Party, PartyState, Policy
 from fedsec.primitives.randomness import Random
@@ -78,6 +79,7 @@ class LocalFederation:
     ledger: Ledger = field(default_factory=Ledger)
     tap: Tap | None = None
     rng: Random = os.urandom
+    journal: Journal | None = None
 
     def __post_init__(self) -> None:
         if self.hospitals < 1:
@@ -140,7 +142,7 @@ class LocalFederation:
     def ask(self, party: PartyId, request: bytes) -> bytes | Refusal:
         """One request at one party, as any transport would hand it over."""
         state = codec.decode(self.states[party], PartyState)
-        actor = Party(state, self.policy, self.build, self.rng)
+        actor = Party(state, self.policy, self.build, self.rng, self.journal)
         try:
             return actor.respond(request, lambda session, spec, bits: self._inputs[party]())
         except FedsecError as error:

@@ -1,6 +1,7 @@
-"""One party: identity, state, session, the order of phases, and what it refuses to answer.
+"""One party: identity, state, session, and what it refuses to answer.
 
-Everything that decides whether a party answers is in this file. It has no transport: bytes in, bytes out.
+Everything that decides whether a party answers is in this file, but for the order of sessions and phases, which is in
+journal.py. It has no transport: bytes in, bytes out.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedsec import codec, envelope
 from fedsec.encoding import prove_headroom
-from fedsec.envelope import Adopt, Adopted, Enrol, Enrolled, Envelope, Header, Member, Session, Terms
+from fedsec.envelope import Adopt, Adopted, Enrol, Enrolled, Envelope, Header, Member, Roster, Session, Terms
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, Stale
+from fedsec.journal import Journal, Progress
 from fedsec.mean import MeanSpec
 from fedsec.primitives.key_agreement import AgreementKey
 from fedsec.primitives.randomness import Random
@@ -29,18 +31,24 @@ Contribute = Callable[[Session, MeanSpec, int], tuple[Vector, bytes]]
 Build = Callable[[str, Mapping[str, Any]], SecureSum[Any, Any]]
 """Builds the strategy that terms name: the party's own catalogue decides which names it knows."""
 
+ADOPT_PHASE = 0
+"""Adopting the roster is the first phase of the session whose later phases are the strategy's own set-up."""
+
 
 @dataclass(frozen=True)
 class Policy:
     """What a party allows, whatever the server asks for. It is fixed where the party lives.
 
     floor           the fewest contributors in any sum it takes part in (at least 3)
+    threshold       the fewest hospitals that may be able to open an input, together and with the server's help: it
+                    refuses strategies with `withstands(cohort) + 1` below it (at least 1, which promises nothing)
     simulation      allow strategies that hide nothing, and trust identities on first use
     server          the server's pinned Ed25519 public key
     hospitals       the pinned public keys of all who may be on the roster
     """
 
     floor: int = 3
+    threshold: int = 1
     simulation: bool = False
     server: bytes | None = None
     hospitals: frozenset[bytes] = frozenset()
@@ -48,6 +56,8 @@ class Policy:
     def __post_init__(self) -> None:
         if self.floor < 3:
             raise ConfigurationError(f"floor is {self.floor}; a party never helps to open fewer than 3 inputs")
+        if self.threshold < 1:
+            raise ConfigurationError(f"threshold is {self.threshold}; it takes 1 hospital at least to open an input")
 
     def admit_server(self, identity: bytes) -> None:
         """Raise PolicyError unless `identity` may lead a run."""
@@ -76,14 +86,11 @@ class PartyState(State):
     identity: bytes
     agreement: bytes = b""
     party: int = 0
-    epoch: int = 0
     run: bytes = b""
     server: bytes = b""
     terms: bytes = b""
-    roster: Mapping[int, Member] | None = None
-    counter: int = 0
-    session: bytes = b""
-    phase: int = -1
+    roster: bytes | None = None
+    progress: Progress = field(default_factory=Progress)
     after_setup: bytes | None = None
     within: bytes | None = None
 
@@ -91,16 +98,26 @@ class PartyState(State):
 class Party:
     """One hospital's side of every protocol.
 
-    `state` is replaced at each step, and safe to keep as `codec.encode(party.state)`: nothing else is remembered.
+    `state` is replaced at each step, and safe to keep as `codec.encode(party.state)`: nothing else is remembered. Where
+    a kept state may be rolled back, `journal` sees to it that no phase is answered twice.
     """
 
-    def __init__(self, state: PartyState, policy: Policy, build: Build, rng: Random) -> None:
-        self.state, self.policy, self._build, self._rng = state, policy, build, rng
+    def __init__(
+        self, state: PartyState, policy: Policy, build: Build, rng: Random, journal: Journal | None = None
+    ) -> None:
+        self.state, self.policy, self._build, self._rng, self._journal = state, policy, build, rng, journal
 
     @classmethod
-    def fresh(cls, policy: Policy, build: Build, rng: Random, identity: SigningKey | None = None) -> Party:
+    def fresh(
+        cls,
+        policy: Policy,
+        build: Build,
+        rng: Random,
+        identity: SigningKey | None = None,
+        journal: Journal | None = None,
+    ) -> Party:
         """A party that has joined nothing yet, under a new identity or a given one."""
-        return cls(PartyState((identity or SigningKey.generate(rng)).raw), policy, build, rng)
+        return cls(PartyState((identity or SigningKey.generate(rng)).raw), policy, build, rng, journal)
 
     def respond(self, data: bytes, contribute: Contribute) -> bytes:
         """Answer one request, or raise a FedsecError that says why not.
@@ -134,19 +151,17 @@ class Party:
         received.check(offer.server)
         if self.state.server and offer.server != self.state.server:
             raise PolicyError("the server's identity changed within a run")
-        if session.epoch <= self.state.epoch or session.counter <= self.state.counter:
-            raise Stale(f"enrolment into epoch {session.epoch}; this party has been in epoch {self.state.epoch}")
         if session.terms != offer.terms.digest:
             raise AuthenticationError("the terms offered are not those that the session is bound to")
         if received.header.receiver not in session.cohort:
             raise BadMessage(f"party {received.header.receiver} is not among those enrolled")
         self._allow(offer.terms, len(session.cohort))
+        progress = self._claim(session, lambda known: known.enrol(session))
         agreement = AgreementKey.generate(self._rng)
         key = SigningKey(self.state.identity)
         self.state = PartyState(
-            identity=self.state.identity, agreement=agreement.raw, party=received.header.receiver,
-            epoch=session.epoch, run=session.run, server=offer.server, terms=codec.encode(offer.terms),
-            counter=session.counter,
+            identity=self.state.identity, agreement=agreement.raw, party=received.header.receiver, run=session.run,
+            server=offer.server, terms=codec.encode(offer.terms), progress=progress,
         )  # fmt: skip
         statement = Member.statement(self.state.party, session.epoch, offer.terms.digest, agreement.public)
         return Enrolled(Member(key.public, agreement.public, key.sign(statement)))
@@ -170,48 +185,48 @@ class Party:
         received.check(self.state.server)
         if header.receiver != self.state.party:
             raise BadMessage(f"a request for party {header.receiver}; this is party {self.state.party}")
-        if (session.run, session.epoch) != (self.state.run, self.state.epoch):
-            raise Stale(f"a request of epoch {session.epoch} or of another run; this is epoch {self.state.epoch}")
-        if session.terms != codec.decode(self.state.terms, Terms).digest:
+        epoch = self.state.progress.epoch
+        if (session.run, session.epoch) != (self.state.run, epoch):
+            raise Stale(f"a request of epoch {session.epoch} or of another run; this is epoch {epoch}")
+        if session.terms != envelope.read_terms(self.state.terms).digest:
             raise AuthenticationError("the configuration hash is not that of the terms this party agreed to")
 
     def _adopt(self, received: Envelope) -> Adopted:
-        session, roster = received.header.session, codec.decode(received.body, Adopt).roster
+        session, body = received.header.session, bytes(received.body)
         if self.state.roster is not None:
             raise OutOfPhase(f"epoch {session.epoch} has its roster already")
-        if session.roster != envelope.roster_hash(roster):
+        roster = envelope.read_roster(body)
+        if session.roster != roster.hash:
             raise AuthenticationError("the roster is not the one that the session is bound to")
-        for party, member in roster.items():
-            if party < 1:
-                raise BadMessage(f"party {party} on the roster; parties are numbered from 1")
-            member.check(party, session.epoch, session.terms)
-        mine = roster.get(self.state.party)
+        mine = roster.members.get(self.state.party)
         if mine is None or mine.identity != SigningKey(self.state.identity).public:
             raise PolicyError(f"the roster does not list this party as party {self.state.party}")
         if mine.agreement != AgreementKey(self.state.agreement).public:
             raise PolicyError("the roster lists another key for this party")
-        self.policy.admit_roster(roster)
-        self.state = replace(self.state, roster=dict(roster))
+        self.policy.admit_roster(roster.members)
+        progress = self._claim(session, lambda known: known.enter(session, ADOPT_PHASE))
+        self.state = replace(self.state, roster=body, progress=progress)
         return Adopted()
 
     def _step(self, received: Envelope, contribute: Contribute) -> tuple[Message, bytes, float]:
         header, session = received.header, received.header.session
-        terms = codec.decode(self.state.terms, Terms)
+        terms = envelope.read_terms(self.state.terms)
         protocol = _built(terms, self._build)
         request = codec.decode(received.body, Message)
-        table = protocol.setup_phases if session.stage == envelope.SETUP else protocol.phases
+        setup = session.stage == envelope.SETUP
+        table = protocol.setup_phases if setup else protocol.phases
         if type(request) not in table or request.tag != header.phase:
             raise OutOfPhase(f"{header.phase!r} is no phase of {terms.strategy} in stage {session.stage}")
+        place = table.index(type(request))
+        if not setup and place <= table.index(protocol.input_phase) and self.state.party not in session.cohort:
+            raise OutOfPhase(f"party {self.state.party} is not in this round's cohort")
+        roster = self._enter(protocol, session, ADOPT_PHASE + 1 + place if setup else place)
         me = Seat(
             self.state.party, SigningKey(self.state.identity), AgreementKey(self.state.agreement),
-            self.state.roster or {}, session, max(self.policy.floor, protocol.floor),
+            roster.members, session, max(self.policy.floor, protocol.floor),
         )  # fmt: skip
-        self._enter(session, table.index(type(request)))
         x, layout, paused = None, b"", 0.0
-        if session.stage != envelope.SETUP and type(request) is protocol.input_phase:
-            if self.state.party not in session.cohort:
-                raise OutOfPhase(f"party {self.state.party} is not in this round's cohort")
-            self._check_cohort(protocol, session)
+        if not setup and type(request) is protocol.input_phase:
             started = time.thread_time()
             x, layout = contribute(session, terms.mean, protocol.value_bits)
             paused = time.thread_time() - started
@@ -219,38 +234,49 @@ class Party:
         before = None if kept is None else codec.decode(kept, State)
         after, answer = protocol.respond(me, before, request, x, self._rng)
         saved = None if after is None else codec.encode(after)
-        if session.stage == envelope.SETUP:
-            self.state = replace(self.state, after_setup=saved)
-        else:
-            self.state = replace(self.state, within=saved)
+        self.state = replace(self.state, after_setup=saved) if setup else replace(self.state, within=saved)
         return answer, layout, paused
 
-    def _enter(self, session: Session, phase: int) -> None:
-        """Move to a later phase of this session or of a newer one; from then on this phase is answered."""
+    def _enter(self, protocol: SecureSum[Any, Any], session: Session, phase: int) -> Roster:
+        """Move to a later phase of this session or of a newer one, over a cohort that this party accepts.
+
+        From then on this phase is answered, whatever becomes of the answer.
+        """
         if self.state.roster is None:
             raise OutOfPhase("this party has no roster yet")
-        if session.roster != envelope.roster_hash(self.state.roster):
+        roster, before = envelope.read_roster(self.state.roster), self.state.progress
+        if session.roster != roster.hash:
             raise AuthenticationError("the roster hash is not that of the roster this party adopted")
-        if session.counter < self.state.counter:
-            raise Stale(f"a request of session {session.counter}; this party is at session {self.state.counter}")
-        if session.counter == self.state.counter and session.binding != self.state.session and self.state.session:
-            raise Stale(f"a second session with the counter {session.counter}")
-        if session.binding != self.state.session:
-            self.state = replace(self.state, counter=session.counter, session=session.binding, phase=-1, within=None)
-        if phase <= self.state.phase:
-            raise OutOfPhase(
-                f"phase {phase + 1} of session {session.counter}; this party answered {self.state.phase + 1}"
-            )
-        self.state = replace(self.state, phase=phase)
+        before.enter(session, phase)  # first, so that a request that is stale is refused as what it is
+        if session.binding != before.session:
+            self._check_cohort(protocol, session, roster)
+        progress = self._claim(session, lambda known: known.enter(session, phase))
+        within = self.state.within if session.binding == before.session else None
+        self.state = replace(self.state, progress=progress, within=within)
+        return roster
 
-    def _check_cohort(self, protocol: SecureSum[Any, Any], session: Session) -> None:
+    def _claim(self, session: Session, step: Callable[[Progress], Progress]) -> Progress:
+        """Where `step` leads from this party's state, once the journal allows the same from what it remembers."""
+        progress = step(self.state.progress)
+        if self._journal is not None:
+            self._journal.claim(SigningKey(self.state.identity).public, session.run, step)
+        return progress
+
+    def _check_cohort(self, protocol: SecureSum[Any, Any], session: Session, roster: Roster) -> None:
+        """Whether this party takes part with these contributors, in whichever phase it is first asked."""
         cohort = frozenset(session.cohort)
-        if len(cohort) != len(session.cohort) or not cohort <= set(self.state.roster or ()):
+        if len(cohort) != len(session.cohort) or not cohort <= roster.members.keys():
             raise PolicyError("the cohort lists a party twice or one that is not on the roster")
         if len(cohort) < self.policy.floor:
             raise PolicyError(f"a cohort of {len(cohort)} is below this party's floor of {self.policy.floor}")
         protocol.check(cohort)
         prove_headroom(protocol.value_bits, len(cohort), protocol.capacity(cohort))
+        needed = protocol.withstands(cohort) + 1
+        if needed < self.policy.threshold:
+            raise PolicyError(
+                f"{needed} of these {len(cohort)} hospitals may open an input under {protocol.name} with the server's "
+                f"help; this party's threshold is {self.policy.threshold}"
+            )
 
 
 def _built(terms: Terms, build: Build) -> SecureSum[Any, Any]:

@@ -4,7 +4,7 @@ Reference: A. Shamir, CACM 22 (1979); sums of shares as in M. Ben-Or, S. Goldwas
 Server learns: the sum, and who took part.
 Trusts: that at most k hospitals collude; if the server breaks the protocol with them, fewer than 2(k+1) - n.
 Tolerates: n-k-1 silent hospitals, and sums at least the cohort floor.
-Costs: two phases; each hospital uploads n sealed shares (4 bytes a value up to 30-bit sums, else 8), then 8 more.
+Costs: two phases; up n-k sealed shares and k-1 seeds, then a share of the sum; 4 bytes a value, or 8.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
-from fedsec.primitives import prg, shamir
-from fedsec.primitives.field import M31, M61, Field
+from fedsec.primitives import shamir
+from fedsec.primitives.field import M31, M61, Field, Values
+from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
     Exposure,
@@ -35,6 +37,8 @@ from fedsec.protocol import (
     transpose,
 )
 
+SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
+
 
 @dataclass(frozen=True)
 class ShareInput(Message):
@@ -43,49 +47,76 @@ class ShareInput(Message):
 
 @dataclass(frozen=True)
 class Shares(Message):
-    """One share for each of the cohort, sealed to its receiver."""
+    """One share for each of the others, sealed to its receiver: for k-1 of them a seed, of which the share is made."""
 
     outbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
 
 
 @dataclass(frozen=True)
 class SumShares(Message):
-    """Phase 2: add up the shares that these hospitals sealed to you."""
+    """Phase 2: add up the shares that these hospitals sealed to you, and your own."""
 
     inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
 
 
 @dataclass(frozen=True)
 class ShareOfSum(Message):
-    """One share of the sum of the inputs of `included`."""
+    """One share of the sum of the inputs of `included`, of so many `values`, in the field of 2^prime_bits - 1."""
 
-    share: Annotated[Vector, Exposure.SHARED]
+    share: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.SHARED]
+    values: Annotated[int, Exposure.PUBLIC]
     prime_bits: Annotated[int, Exposure.PUBLIC]
     included: Annotated[frozenset[int], Exposure.PUBLIC]
 
     def uniform(self) -> Mapping[str, tuple[Vector, int]]:
-        return {"share": (self.share, (1 << self.prime_bits) - 1)}
+        return {"share": (self.share.astype(np.uint64), (1 << self.prime_bits) - 1)}
 
 
 @dataclass(frozen=True, repr=False)
 class Shared(State):
-    """This party shared an input in this session: how many values it has."""
+    """This party shared an input of `values` in this session; its own share is made of `seed`."""
 
     values: int
+    seed: bytes
 
 
 @dataclass(frozen=True)
 class Shamir(SecureSum[Shared, None]):
-    """Any `threshold` hospitals reconstruct the sum; fewer learn nothing. 0 means a bare majority of the cohort."""
+    """Any `threshold` hospitals reconstruct the sum; fewer learn nothing.
+
+    threshold   k+1, how many shares open the sum; 0 means the least that `server` allows
+    server      "semi-honest": more than half of the cohort, which a server that breaks the protocol cannot get around
+                alone; "malicious": more than two thirds, which it cannot with a third of the hospitals helping it
+    """
 
     phases = (ShareInput, SumShares)
     input_phase = ShareInput
 
     threshold: int = 0
+    server: str = SEMI_HONEST
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.server not in (SEMI_HONEST, MALICIOUS):
+            raise ConfigurationError(f"server is {self.server!r}; choose from {MALICIOUS}, {SEMI_HONEST}")
+
+    def packed(self, clients: Collection[PartyId]) -> int:
+        """l: how many values one share carries."""
+        return 1
+
+    def least_threshold(self, clients: Collection[PartyId]) -> int:
+        """The fewest shares that may open a sum: of two groups that answer differently, one has k shares at most."""
+        parties, pack = len(clients), self.packed(clients)
+        helpers = 2 * (2 * parties // 3) + 1 - parties if self.server == MALICIOUS else 0  # in both groups
+        return max(-(-(parties + helpers - pack) // 2), 1) + pack
 
     def points_needed(self, clients: Collection[PartyId]) -> int:
-        """k+1: how many shares open the sum."""
-        return self.threshold or len(clients) // 2 + 1
+        """k+l: how many shares open the sum."""
+        return self.threshold or self.least_threshold(clients)
+
+    def private(self, clients: Collection[PartyId]) -> int:
+        """k: so many shares say nothing."""
+        return self.points_needed(clients) - self.packed(clients)
 
     def field(self, clients: Collection[PartyId]) -> Field:
         """The smallest of the two Mersenne fields that holds the sum."""
@@ -93,78 +124,93 @@ class Shamir(SecureSum[Shared, None]):
 
     def check(self, clients: Collection[PartyId]) -> None:
         super().check(clients)
-        needed = self.points_needed(clients)
+        needed, least = self.points_needed(clients), self.least_threshold(clients)
         if needed > len(clients):
             raise ConfigurationError(f"threshold is {needed} and the cohort has {len(clients)} clients")
-        if 2 * needed <= len(clients):
+        if needed < least:
             raise ConfigurationError(
-                f"threshold is {needed}; it must exceed half of the cohort of {len(clients)}, or two groups could open"
+                f"threshold is {needed}; a cohort of {len(clients)} needs at least {least} against a {self.server} "
+                "server, or two groups could open"
             )
 
     def capacity(self, clients: Collection[PartyId]) -> int:
         return self.field(clients).p - 1
+
+    def withstands(self, clients: Collection[PartyId]) -> int:
+        private, needed = self.private(clients), self.points_needed(clients)
+        return min(private, private + needed - len(clients)) if self.server == MALICIOUS else private
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         needed = self.points_needed(clients)
         return {ShareInput: len(clients) - max(needed, self.floor), SumShares: len(clients) - needed}
 
     def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
-        needed, field = self.points_needed(clients), self.field(clients)
+        needed, pack = self.points_needed(clients), self.packed(clients)
         shared = yield from ask(dict.fromkeys(clients, ShareInput()), Shares, max(needed, self.floor))
         inboxes = transpose({sender: reply.outbox for sender, reply in shared.items()})
         requests = {party: SumShares(inboxes.get(party, {})) for party in shared}
         summed = yield from ask(requests, ShareOfSum, needed)
         # Whoever was shown another model cannot unseal the others' shares and sums alone: only one group can be large.
-        included, _ = Counter(reply.included for reply in summed.values()).most_common(1)[0]
-        agreeing = {party: reply.share for party, reply in summed.items() if reply.included == included}
+        (included, values), _ = Counter((reply.included, reply.values) for reply in summed.values()).most_common(1)[0]
+        agreeing = {
+            party: reply.share
+            for party, reply in summed.items()
+            if (reply.included, reply.values) == (included, values)
+        }
         if len(agreeing) < needed:
             raise TooFewParties("SumShares", needed, agreeing, shared)
-        return Sum(shamir.combine(agreeing, needed, field), included)
+        total = shamir.combine(agreeing, needed, self.field(clients), values, pack)
+        return Sum(total.astype(np.uint64), included)
 
     def respond(
         self, me: Me, state: Shared | None, request: Message, x: Vector | None, rng: Random
     ) -> tuple[Shared | None, Message]:
         match request:
             case ShareInput() if x is not None:
-                return Shared(x.size), self._share(me, x, rng)
+                return self._share(me, x, rng)
             case SumShares(inbox):
                 if state is None:
                     raise OutOfPhase("SumShares before ShareInput: this party has shared nothing in this session")
-                return state, self._sum(me, state.values, inbox)
+                return None, self._sum(me, state, inbox)
             case _:
                 raise reject_unknown(request)
 
-    def _share(self, me: Me, x: Vector, rng: Random) -> Shares:
+    def _share(self, me: Me, x: Vector, rng: Random) -> tuple[Shared, Shares]:
+        """The shares of this party and of those after it are made of seeds, and need no more than the seeds sent."""
         field = self.field(me.cohort)
-        stream = prg.expand(rng(prg.SEED_BYTES))  # AES-CTR from a fresh seed: faster than the system's generator
-        shares = shamir.split(x, sorted(me.cohort), self.points_needed(me.cohort), field, stream)
-        return Shares({party: me.seal(party, _dump(share, field), rng) for party, share in shares.items()})
+        seeds = {party: rng(SEED_BYTES) for party in self._seeded(me.id, me.cohort)}
+        needed, pack = self.points_needed(me.cohort), self.packed(me.cohort)
+        shares = shamir.split(x, sorted(me.cohort), needed, field, seeds, pack)
+        own = seeds.pop(me.id)
+        outbox = {party: me.seal(party, seed, rng) for party, seed in seeds.items()}
+        outbox |= {party: me.seal(party, field.dump(share), rng) for party, share in shares.items()}
+        return Shared(x.size, own), Shares(outbox)
 
-    def _sum(self, me: Me, values: int, inbox: Mapping[PartyId, bytes]) -> ShareOfSum:
-        field = self.field(me.cohort)
-        opened: dict[PartyId, Vector] = {}
-        for sender in sorted(set(inbox) & me.cohort):
+    def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
+        """The dealer and the hospitals after it, around the circle: k in all, and each is as often among them."""
+        circle = sorted(cohort)
+        start = circle.index(dealer)
+        return [*circle[start:], *circle[:start]][: self.private(cohort)]
+
+    def _sum(self, me: Me, state: Shared, inbox: Mapping[PartyId, bytes]) -> ShareOfSum:
+        field, length = self.field(me.cohort), -(-state.values // self.packed(me.cohort))
+        shares = {me.id: shamir.expand_share(state.seed, length, field)}
+        for sender in sorted((set(inbox) & me.cohort) - {me.id}):
             try:
-                opened[sender] = _load(me.unseal(sender, inbox[sender]), values, field)
+                opened = me.unseal(sender, inbox[sender])
+                shares[sender] = self._load(opened, length, field, me.id in self._seeded(sender, me.cohort))
             except (AuthenticationError, BadMessage):
                 continue  # shown another model, or corrupted: for this party the sender dropped out
-        if me.id not in opened or len(opened) < me.floor:
+        if len(shares) < me.floor:
             raise PolicyError(
-                f"the shares of {len(opened)} parties could be opened; the floor is {me.floor} with this party's own"
+                f"the shares of {len(shares)} parties could be opened, its own among them; the floor is {me.floor}"
             )
-        return ShareOfSum(field.sum(list(opened.values())), field.bits, frozenset(opened))
+        return ShareOfSum(field.sum(list(shares.values())), state.values, field.bits, frozenset(shares))
 
-
-def _dump(share: Vector, field: Field) -> bytes:
-    return share.astype("<u4" if field.bits == 31 else "<u8").tobytes()
-
-
-def _load(data: bytes, values: int, field: Field) -> Vector:
-    """The share in `data`; raises BadMessage unless it is `values` elements of the field."""
-    width = 4 if field.bits == 31 else 8
-    if len(data) != values * width:
-        raise BadMessage(f"a share of {len(data)} bytes; {values * width} were expected")
-    share = np.frombuffer(data, f"<u{width}").astype(np.uint64)
-    if share.size and int(share.max()) >= field.p:
-        raise BadMessage("a share outside its field")
-    return share
+    def _load(self, opened: bytes, length: int, field: Field, seeded: bool) -> Values:
+        """The share that was sealed to this party; raises BadMessage unless it is `length` elements, or a seed."""
+        if not seeded:
+            return field.load(opened, length)
+        if len(opened) != SEED_BYTES:
+            raise BadMessage(f"a seed of {len(opened)} bytes; {SEED_BYTES} were expected")
+        return shamir.expand_share(opened, length, field)

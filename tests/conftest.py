@@ -36,7 +36,7 @@ class DishonestServer:
         self.federation = LocalFederation(protocol, hospitals, policy=policy or Policy(simulation=True))
         self.coordinator, self.protocol = self.federation.coordinator, protocol
         self.key = self.coordinator.sessions.identity
-        self.inputs = {party: np.array([party, 10**party], np.uint64) for party in self.federation.states}
+        self.inputs = {party: np.array([party, 10 ** (party % 8)], np.uint64) for party in self.federation.states}
         self.contributed: list[PartyId] = []
         self.federation._inputs = {party: lambda p=party: self._contribute(p) for party in self.inputs}  # type: ignore[misc]
 
@@ -54,7 +54,8 @@ class DishonestServer:
         """What `party` itself can sign, seal and open in a session."""
         state = self.state(party)
         keys = SigningKey(state.identity), AgreementKey(state.agreement)
-        return Seat(party, *keys, state.roster or {}, session, floor=3)
+        members = envelope.read_roster(state.roster).members if state.roster else {}
+        return Seat(party, *keys, members, session, floor=3)
 
     def session(self, cohort: Collection[PartyId] = (), stage: str = "train", **changes: Any) -> Session:
         """A new session of the coordinator's, as it would be but for `changes`."""
@@ -69,7 +70,7 @@ class DishonestServer:
 
     def send(self, party: PartyId, data: bytes) -> Any:
         federation = self.federation
-        actor = Party(self.state(party), federation.policy, federation.build, federation.rng)
+        actor = Party(self.state(party), federation.policy, federation.build, federation.rng, federation.journal)
         try:
             answer = actor.respond(data, lambda *_: federation._inputs[party]())
         finally:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
 from fedsec import catalog, codec, party
 from fedsec.errors import BadMessage
@@ -31,6 +32,9 @@ class Everything(Message):
     matrix: Annotated[np.ndarray[Any, np.dtype[np.float32]], Exposure.PUBLIC]
     signed: Annotated[np.ndarray[Any, np.dtype[np.int64]], Exposure.PUBLIC]
     small: Annotated[np.ndarray[Any, np.dtype[np.uint8]], Exposure.PUBLIC]
+    either: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.PUBLIC]
+    counts: Annotated[tuple[int, ...], Exposure.PUBLIC]
+    by_name: Annotated[Mapping[str, bytes], Exposure.PUBLIC]
     maybe: Annotated[bytes | None, Exposure.PUBLIC]
     names: Annotated[frozenset[str], Exposure.PUBLIC]
     pair: Annotated[tuple[int, str], Exposure.PUBLIC]

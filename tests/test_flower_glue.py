@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,13 +16,16 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedsec import codec, flower
-from fedsec.errors import ConfigurationError, PolicyError, RunFailed
+from fedsec import catalog, codec, flower, keys
+from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
 from fedsec.flower import SecureAggregation, content_hash, secure_aggregation
 from fedsec.party import PartyState
 from fedsec.primitives.signing import SigningKey
 
 App = Callable[[Message, Context], Message]
+EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "pairwise_masks.py"
+PAIRWISE, FILES = catalog.strategy(str(EXAMPLE)), {"fedsec-strategy-files": str(EXAMPLE)}
+"""A strategy that deployments may run, and how a node allows it."""
 
 
 class ProcessGrid(Grid):
@@ -29,6 +35,7 @@ class ProcessGrid(Grid):
         self.app = app
         self.contexts = {100 + n: Context(1, 100 + n, dict(node_config), RecordDict(), {}) for n in range(nodes)}
         self.reasons: list[str] = []
+        self.mod = secure_aggregation
 
     run: Any = SimpleNamespace(run_id=77)
 
@@ -49,7 +56,7 @@ class ProcessGrid(Grid):
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         replies = []
         for message in messages:
-            reply = secure_aggregation(message, self.contexts[message.metadata.dst_node_id], self.app)
+            reply = self.mod(message, self.contexts[message.metadata.dst_node_id], self.app)
             if reply.has_error():
                 self.reasons.append(str(reply.error.reason))
             replies.append(reply)
@@ -143,6 +150,86 @@ def test_a_node_with_pins_is_no_simulation(tmp_path: Any) -> None:
         with pytest.raises(Exception, match=r"parties answered"):
             start(grid, {"w": np.zeros(3)}, protocol="plain")
         assert grid.reasons and all("PolicyError" in reason for reason in grid.reasons)
+
+
+def pinned(folder: Path, **config: Any) -> tuple[ProcessGrid, Any, SigningKey]:
+    """Five nodes as a deployment sets them up, but for `config`: a grid, the server's pins, and its key."""
+    server, hospitals = SigningKey(bytes(range(32))), [keys.write_identity(folder / f"{n}.key") for n in range(5)]
+    (folder / "hospitals.txt").write_text("".join(f"{key.public.hex()}\n" for key in hospitals))
+    grid = ProcessGrid(add_one)
+    for n, context in enumerate(grid.contexts.values()):
+        context.node_config = {
+            "fedsec-server": server.public.hex(), "fedsec-hospitals": str(folder / "hospitals.txt"),
+            "fedsec-identity": str(folder / f"{n}.key"), "fedsec-journal": str(folder / f"{n}.journal"), **config,
+        }  # fmt: skip
+        context.node_config = {key: value for key, value in context.node_config.items() if value is not None}
+    return grid, keys.read_public_keys(folder / "hospitals.txt"), server
+
+
+def lead(grid: ProcessGrid, pins: Any, server: SigningKey, rounds: int = 2) -> SecureAggregation:
+    flower._SESSIONS.clear()
+    inner = FedAvg(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
+    strategy = SecureAggregation(inner, PAIRWISE(), identity=server, pins=pins)
+    strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=rounds, timeout=30)
+    return strategy
+
+
+def test_a_deployment_runs_with_pins_and_a_journal(tmp_path: Path) -> None:
+    strategy = lead(*pinned(tmp_path, **FILES))
+    assert [outcome.included for outcome in strategy.rounds] == [5, 5]
+    assert all((tmp_path / f"{n}.journal").stat().st_mode & 0o777 == 0o600 for n in range(5))
+
+
+def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
+    grid, pins, server = pinned(tmp_path, **FILES)
+    asked: list[tuple[Message, RecordDict]] = []
+    mod = flower.secure_aggregation
+
+    def watched(message: Message, context: Context, app: App) -> Message:
+        if context.node_id == 102:
+            asked.append((copy.deepcopy(message), copy.deepcopy(context.state)))
+        return mod(message, context, app)
+
+    grid.mod = watched
+    lead(grid, pins, server)
+    assert len(asked) == 4  # Enrol, Adopt and two rounds
+    for with_journal in (True, False):
+        for message, state in asked:
+            context = grid.contexts[102]
+            context.state = copy.deepcopy(state)
+            if not with_journal:  # the control
+                context.node_config["fedsec-journal"] = str(tmp_path / "another")
+            reply = mod(copy.deepcopy(message), context, add_one)
+            reason = str(reply.error.reason) if reply.has_error() else ""
+            assert bool(re.match("Stale|OutOfPhase", reason)) is with_journal, reason
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"fedsec-journal": None}, "PolicyError: no journal is configured here .fedsec-journal, an absolute path"),
+        ({"fedsec-journal": "here.journal"}, "ConfigurationError: the journal here.journal must be an absolute path"),
+        ({"fedsec-journal": "/nowhere/journal"}, "ConfigurationError: the journal /nowhere/journal cannot be used: No"),
+        ({"fedsec-identity": None}, "PolicyError: no identity is configured here"),
+        ({"fedsec-threshold": 6}, "PolicyError: \\d of these 5 hospitals may open an input .* threshold is 6"),
+        ({"fedsec-threshold": 0}, "ConfigurationError: threshold is 0"),
+        ({"fedsec-threshold": "two"}, "ConfigurationError: fedsec-threshold is 'two' in this node's configuration"),
+        ({"fedsec-floor": 4.9}, "ConfigurationError: fedsec-floor is 4.9 in this node's configuration"),
+        ({"fedsec-floor": True}, "ConfigurationError: fedsec-floor is True"),
+    ],
+)
+def test_what_a_node_s_configuration_lacks_is_named(tmp_path: Path, config: dict[str, Any], text: str) -> None:
+    grid, pins, server = pinned(tmp_path, **FILES, **config)
+    with pytest.raises(FedsecError, match=text):
+        lead(grid, pins, server)
+    assert len(grid.reasons) >= 5 and all(re.match(text, reason) for reason in grid.reasons)
+
+
+def test_a_simulation_may_keep_a_journal(tmp_path: Path) -> None:
+    grid = ProcessGrid(add_one, **{"fedsec-journal": str(tmp_path / "journal")})
+    strategy, _ = start(grid, {"w": np.zeros(3)}, protocol="plain")
+    assert [outcome.included for outcome in strategy.rounds] == [5, 5, 5]
+    assert (tmp_path / "journal").stat().st_size
 
 
 def _keys(folder: Any, key: SigningKey) -> Any:

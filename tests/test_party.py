@@ -99,6 +99,30 @@ def test_a_session_that_is_not_what_was_agreed(
     assert not server.contributed
 
 
+@pytest.mark.parametrize(
+    ("cohort", "text"),
+    [
+        ((1, 2), "cohort of 2 is below this party's floor of 3"),
+        ((1, 2, 3, 9), "cohort lists a party twice or one that is not on the roster"),
+        ((1, 2, 3, 3), "cohort lists a party twice"),
+    ],
+)
+def test_a_cohort_is_checked_in_whichever_phase_comes_first(server: Any, cohort: tuple[int, ...], text: str) -> None:
+    """Not where the input is asked for alone: phases before it may give away keys, and phases after it shares."""
+    for stage, request in (("train", ShareInput()), ("train", SumShares({})), ("evaluate", SumShares({}))):
+        before = dict(server.federation.states)
+        with pytest.raises(PolicyError, match=text):
+            server.ask(1, request, server.session(cohort=cohort, stage=stage))
+        assert server.federation.states == before  # nothing was entered, so nothing is burnt
+
+
+def test_only_phases_after_the_input_reach_parties_outside_the_cohort(server: Any) -> None:
+    with pytest.raises(OutOfPhase, match="SumShares before ShareInput"):  # the strategy's own answer
+        server.ask(5, SumShares({}), server.session([1, 2, 3, 4]))
+    with pytest.raises(OutOfPhase, match="party 5 is not in this round's cohort"):
+        server.ask(5, ShareInput(), server.session([1, 2, 3, 4]))
+
+
 def test_counters_only_rise(server: Any) -> None:
     old, session = server.session(), server.session()
     server.ask(1, ShareInput(), session)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from fedsec.envelope import NO_HASH, SETUP, Adopt, Adopted, Enrol, Member, roste
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, Stale
 from fedsec.party import Policy
 from fedsec.primitives.signing import SigningKey
+from fedsec.protocol import PartyId
 from fedsec.strategies.plain import Plain, SendInput
 from fedsec.strategies.shamir import Shamir, ShareInput, SumShares
 
@@ -76,14 +78,13 @@ def test_a_roster_is_adopted_as_it_is_bound_and_signed(dishonest: Any) -> None:
         server.adopt(1, roster, roster=NO_HASH)
     with pytest.raises(Stale, match="another run"):
         server.adopt(1, roster, run=b"another")
-    for wrong in (
-        replace(roster[2], agreement=roster[3].agreement),  # the server's own key instead of party 2's, say
-        replace(roster[2], signature=roster[3].signature),
-        joined(server, stranger(), 3),  # joined as somebody else
-        replace(joined(server, stranger(), 2), identity=roster[2].identity),
+    for damaged in (
+        replace(roster[2], signature=b""),
+        replace(roster[2], agreement=bytes(33)),
+        replace(roster[2], identity=b"x"),
     ):
-        with pytest.raises(AuthenticationError, match="signature does not hold"):
-            server.adopt(1, {**roster, 2: wrong})
+        with pytest.raises(BadMessage, match="party 2 on the roster: keys and signature of"):
+            server.adopt(1, {**roster, 2: damaged})
     with pytest.raises(BadMessage, match="party 0 on the roster"):
         server.adopt(1, {**roster, 0: joined(server, stranger(), 0)})
     server.coordinator.sessions.epoch += 1
@@ -91,6 +92,42 @@ def test_a_roster_is_adopted_as_it_is_bound_and_signed(dishonest: Any) -> None:
         server.adopt(1, {**roster, 2: joined(server, stranger(), 2)})
     server.coordinator.sessions.epoch -= 1
     assert server.adopt(1, roster) == Adopted()
+
+
+FORGERIES: list[Callable[[Any, Any], Member]] = [
+    lambda server, roster: replace(roster[2], agreement=roster[3].agreement),  # the server's own key, say
+    lambda server, roster: replace(roster[2], signature=roster[3].signature),
+    lambda server, roster: joined(server, stranger(), 3),  # joined as somebody else
+    lambda server, roster: replace(joined(server, stranger(), 2), identity=roster[2].identity),
+]
+
+
+@pytest.mark.parametrize("forge", FORGERIES)
+def test_a_forged_member_has_no_influence(dishonest: Any, forge: Callable[[Any, Any], Member]) -> None:
+    """It is adopted unread, and refused by whatever uses it, each time; the others are not concerned."""
+    server = dishonest(Shamir())
+    roster = server.enrol()
+    changed = {**roster, 2: forge(server, roster)}
+    for party in (1, 3):
+        server.adopt(party, changed)
+    server.coordinator.roster = changed
+    session = server.session()
+    seat = server.seat(1, session)
+    statement = server.coordinator.terms
+    signature = server.identity(2).sign(b"")
+    for use in (
+        lambda: seat.identity(2), lambda: seat.seal(2, b"", os.urandom), lambda: seat.unseal(2, bytes(64)),
+        lambda: seat.pairwise_key(2, "mask"), lambda: seat.verify(2, statement, signature),
+    ) * 2:  # fmt: skip
+        with pytest.raises(AuthenticationError, match="party 2 of the roster did not join this epoch itself"):
+            use()
+    for party in (1, 3):
+        with pytest.raises(AuthenticationError, match=r"party 2 of the roster.*signature does not hold"):
+            server.ask(party, ShareInput(), session)
+    other = server.seat(3, session)
+    assert other.unseal(1, seat.seal(3, b"secret", os.urandom)) == b"secret"
+    without = server.session([1, 3, 4])
+    assert sorted(server.ask(1, ShareInput(), without).outbox) == [1, 3, 4]
 
 
 def test_a_roster_that_leaves_me_out_or_misstates_me(dishonest: Any) -> None:
@@ -184,12 +221,40 @@ def test_a_hospital_s_own_higher_floor_wins(dishonest: Any) -> None:
         Policy(floor=2)
 
 
+@dataclass(frozen=True)
+class Withstands(Plain):
+    """Plain, which claims that nobody but two thirds of the cohort open an input."""
+
+    name = "withstands"
+
+    def withstands(self, clients: Collection[PartyId]) -> int:
+        return 2 * len(clients) // 3 - 1
+
+
+def test_a_hospital_s_threshold_is_held_against_each_cohort(dishonest: Any) -> None:
+    server = dishonest(Withstands(), 6, policy=Policy(simulation=True, threshold=3)).found()
+    with pytest.raises(
+        PolicyError,
+        match="2 of these 4 hospitals may open an input under withstands with the server's help; this party's "
+        "threshold is 3",
+    ):
+        server.ask(1, SendInput(), server.session([1, 2, 3, 4]))
+    assert not server.contributed
+    assert server.ask(1, SendInput(), server.session([1, 2, 3, 4, 5])).vector.tolist() == server.inputs[1].tolist()
+    promises_nothing = dishonest(Plain(), policy=Policy(simulation=True, threshold=2)).found()
+    with pytest.raises(PolicyError, match="1 of these 5 hospitals may open an input under plain"):
+        promises_nothing.ask(1, SendInput(), promises_nothing.session())
+    for threshold in (0, -1):
+        with pytest.raises(ConfigurationError, match=f"threshold is {threshold}"):
+            Policy(threshold=threshold)
+
+
 def test_a_new_epoch_needs_a_new_roster_and_new_keys(server: Any) -> None:
     old = server.coordinator.roster
     new = server.enrol()
     assert all(new[party].identity == old[party].identity for party in old)
     assert all(new[party].agreement != old[party].agreement for party in old)
-    with pytest.raises(AuthenticationError):
+    with pytest.raises(PolicyError, match="another key for this party"):
         server.adopt(1, old)
     with pytest.raises(OutOfPhase, match="no roster yet"):
         server.ask(1, ShareInput(), server.session(roster=roster_hash(old)))

@@ -30,7 +30,10 @@ def total(server: Any, parties: Any) -> list[int]:
 def share(server: Any, session: Any) -> dict[int, dict[int, bytes]]:
     """Phase 1 with all of the cohort: what each sealed to each, by receiver."""
     outboxes = {party: server.ask(party, ShareInput(), session).outbox for party in session.cohort}
-    return {receiver: {sender: outbox[receiver] for sender, outbox in outboxes.items()} for receiver in session.cohort}
+    return {
+        receiver: {sender: outbox[receiver] for sender, outbox in outboxes.items() if receiver != sender}
+        for receiver in session.cohort
+    }
 
 
 @pytest.mark.parametrize("shown_a", [(1,), (1, 2), (4, 5), (1, 3, 5), (1, 2, 3, 4)])
@@ -59,11 +62,11 @@ def test_shamir_of_two_models_only_a_majority_opens(dishonest: Any, hospitals: i
     assert result.vector.tolist() == total(server, result.included)
 
 
-@pytest.mark.parametrize("senders", [(), (1,), (1, 2), (2, 3, 4, 5), (2, 3)])
-def test_shamir_sums_hold_the_floor_and_one_s_own_share(server: Any, senders: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("senders", [(), (2,), (5,)])
+def test_shamir_sums_hold_the_floor(server: Any, senders: tuple[int, ...]) -> None:
     session = server.session()
     inbox = share(server, session)[1]
-    with pytest.raises(PolicyError, match=f"the shares of {len(senders)} parties could be opened.*3"):
+    with pytest.raises(PolicyError, match=f"the shares of {len(senders) + 1} parties could be opened.*3"):
         server.ask(1, SumShares({sender: inbox[sender] for sender in senders}), session)
 
 
@@ -90,21 +93,26 @@ def test_shamir_two_quorums_open_one_sum(server: Any) -> None:
         for senders in (first, second):
             for party in senders:
                 try:
-                    answer = server.ask(party, SumShares({one: inboxes[party][one] for one in senders}), session)
+                    answer = server.ask(
+                        party, SumShares({one: inboxes[party][one] for one in set(senders) - {party}}), session
+                    )
                 except FedsecError as error:
                     assert isinstance(error, OutOfPhase)
                     continue
                 shares.setdefault(answer.included, {})[party] = answer.share
         assert shares.keys() >= {frozenset(first)}
         needed, field = server.protocol.points_needed(session.cohort), server.protocol.field(session.cohort)
-        assert combine(shares.pop(frozenset(first)), needed, field).tolist() == total(server, first)
+        assert combine(shares.pop(frozenset(first)), needed, field, 2).tolist() == total(server, first)
         for few in shares.values():
             with pytest.raises(BadMessage, match="3 are needed"):
-                combine(few, needed, field)
+                combine(few, needed, field, 2)
 
 
 def test_shamir_a_threshold_that_lets_two_groups_open_is_refused(dishonest: Any) -> None:
-    for threshold, text in ((2, "exceed half of the cohort of 5"), (6, "threshold is 6 and the cohort has 5")):
+    for threshold, text in (
+        (2, "threshold is 2; a cohort of 5 needs at least 3 against a semi-honest server"),
+        (6, "threshold is 6 and the cohort has 5"),
+    ):
         server = dishonest(Shamir(threshold=threshold)).found()
         with pytest.raises(ConfigurationError, match=text):
             server.ask(1, ShareInput(), server.session())

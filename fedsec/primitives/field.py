@@ -1,6 +1,6 @@
-"""Arithmetic in the Mersenne fields of 2^31 - 1 and 2^61 - 1 on arrays, values in uint64.
+"""Arithmetic in the Mersenne fields of 2^31 - 1 and 2^61 - 1 on arrays: values in uint32 and uint64.
 
-The kernels are compiled (`mersenne`); `horner_plain` and the tests compute the same on Python integers.
+The kernels are compiled (`mersenne`); `product_plain` and the tests compute the same on Python integers.
 """
 
 from __future__ import annotations
@@ -11,27 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.primitives.mersenne import (
-    Values,
-    horner31,
-    horner61,
-    mask,
-    multiply31,
-    multiply61,
-    weigh31,
-    weigh61,
-)
+from fedsec.primitives import mersenne
+from fedsec.primitives.mersenne import Values
 from fedsec.primitives.randomness import Random, randbytes
 
-BLOCK = 1 << 15  # values whose temporaries stay in a core's second-level cache
+BLOCK = 1 << 14  # values that are drawn, and worked on, at once: a few such rows stay in the second-level cache
 
 
 @dataclass(frozen=True)
 class Field:
-    """The integers modulo p = 2^bits - 1, bits 31 or 61; arrays hold values in [0, p) as uint64.
+    """The integers modulo p = 2^bits - 1, bits 31 or 61; arrays hold values in [0, p) as `word`.
 
     Methods take any shape where they name none, return new arrays, and trust their arguments to be below p: `check`
-    is what received values go through. Raises ConfigurationError for other bits.
+    and `load` are what received values go through. Raises ConfigurationError for other bits.
     """
 
     bits: int
@@ -45,45 +37,67 @@ class Field:
         """The modulus."""
         return (1 << self.bits) - 1
 
+    @property
+    def word(self) -> np.dtype[np.uint32] | np.dtype[np.uint64]:
+        """What holds an element: little-endian uint32 for 31 bits, uint64 for 61."""
+        return np.dtype("<u4") if self.bits == 31 else np.dtype("<u8")
+
     def check(self, values: Values, name: str) -> None:
-        """Raise BadMessage, naming `name`, unless `values` is a uint64 array of field elements."""
-        if not isinstance(values, np.ndarray) or values.dtype != np.uint64:
-            raise BadMessage(f"{name}: field elements are expected as an array of uint64")
+        """Raise BadMessage, naming `name`, unless `values` is an array of field elements."""
+        if not isinstance(values, np.ndarray) or values.dtype != self.word:
+            raise BadMessage(f"{name}: field elements are expected as an array of {self.word.name}")
         if values.size and int(values.max()) >= self.p:
             raise BadMessage(f"{name}: a value is not below the modulus 2^{self.bits} - 1")
+
+    def load(self, data: bytes, count: int, name: str = "field elements") -> Values:
+        """Return the `count` values, read-only, in `data`: little-endian, 4 bytes each, or 8 for 61 bits.
+
+        Raises BadMessage, naming `name`, for another length and for a value not below p.
+        """
+        if len(data) != count * self.word.itemsize:
+            raise BadMessage(f"{name}: {len(data)} bytes came and {count * self.word.itemsize} are expected")
+        values: Values = np.frombuffer(data, self.word)
+        self.check(values, name)
+        return values
+
+    def dump(self, values: Values) -> bytes:
+        """Return `values` as `load` reads them."""
+        return values.astype(self.word, copy=False).tobytes()
 
     def random(self, shape: int | tuple[int, ...], rng: Random) -> Values:
         """Return uniform values: 4 bytes of `rng` each (8 for 61 bits), masked to `bits`, drawn again where they are p.
 
-        The chance of a second draw is 2^-bits a value, so exactness costs nothing.
+        The chance of a second draw is 2^-bits a value, so exactness costs nothing. Values are drawn in blocks of
+        BLOCK, each made whole before the next one is drawn: a stream gives the same values to who asks block by block.
         """
-        values = np.empty(shape, dtype=np.uint64)
+        values: Values = np.empty(shape, dtype=self.word)
         self.fill(values.reshape(-1), rng)
         return values
 
     def fill(self, out: Values, rng: Random) -> None:
         """Set `out`, one contiguous dimension, to what `random` returns."""
-        word = np.dtype("<u4" if self.bits == 31 else "<u8")
-        drawn = np.frombuffer(randbytes(out.size * word.itemsize, rng), dtype=word)
-        if mask(drawn, np.uint64(self.p), out):
-            bad = np.flatnonzero(out == self.p)
-            out[bad] = self.random(bad.size, rng)
+        for start in range(0, out.size, BLOCK):
+            part = out[start : start + BLOCK]
+            drawn: Values = np.frombuffer(randbytes(part.nbytes, rng), dtype=self.word)
+            if mersenne.mask(drawn, np.uint64(self.p), part):
+                bad = np.flatnonzero(part == self.p)
+                part[bad] = self.random(bad.size, rng)
 
     def add(self, a: Values, b: Values) -> Values:
         """Return a + b mod p."""
         total = a + b
         # Where total < p, the difference wraps to a larger value.
-        reduced: Values = np.minimum(total, total - np.uint64(self.p))
+        reduced: Values = np.minimum(total, total - self.word.type(self.p))
         return reduced
 
     def sub(self, a: Values, b: Values) -> Values:
         """Return a - b mod p."""
         difference = a - b
-        reduced: Values = np.minimum(difference, difference + np.uint64(self.p))
+        reduced: Values = np.minimum(difference, difference + self.word.type(self.p))
         return reduced
 
     def sum(self, arrays: Iterable[Values]) -> Values:
-        """Return the sum mod p of one or more arrays of equal shape, reduced only when 64 bits could run over.
+        """Return the sum mod p of one or more arrays of equal shape, each read once.
 
         Raises ConfigurationError for none, and BadMessage where shapes differ.
         """
@@ -93,24 +107,20 @@ class Field:
         if any(row.shape != rows[0].shape for row in rows):
             raise BadMessage(f"field sum: shapes differ: {sorted({row.shape for row in rows})}")
         flat = [np.ascontiguousarray(row).reshape(-1) for row in rows]
-        out = np.empty(flat[0].size, dtype=np.uint64)
-        room = (1 << (64 - self.bits)) - 1  # so many elements, added to one, stay below 2^64
+        out: Values = np.empty(flat[0].size, dtype=self.word)
         for start in range(0, out.size, BLOCK):
-            part = out[start : start + BLOCK]
-            part[:] = flat[0][start : start + BLOCK]
-            for i, row in enumerate(flat[1:], 1):
-                np.add(part, row[start : start + BLOCK], out=part)
-                if i % room == 0:
-                    np.remainder(part, np.uint64(self.p), out=part)
-            np.remainder(part, np.uint64(self.p), out=part)
+            part = slice(start, start + BLOCK)
+            total = np.zeros(out[part].size, dtype=np.uint64)
+            for row in flat:
+                mersenne.accumulate(row[part], np.uint64(self.p), total)
+            mersenne.reduce(total, np.uint64(self.p), out[part])
         return out.reshape(rows[0].shape)
 
     def mul(self, a: Values, b: Values | int) -> Values:
         """Return the elementwise product mod p; shapes broadcast, and an integer is taken mod p."""
-        other = np.asarray(b % self.p, dtype=np.uint64) if isinstance(b, int) else b
-        x, y = np.broadcast_arrays(a, other)
-        out = np.empty(x.size, dtype=np.uint64)
-        (multiply31 if self.bits == 31 else multiply61)(np.ravel(x), np.ravel(y), out)
+        x, y = np.broadcast_arrays(a, np.asarray(b % self.p, dtype=self.word) if isinstance(b, int) else b)
+        out: Values = np.empty(x.size, dtype=self.word)
+        mersenne.multiply(x.flatten(), y.flatten(), np.uint64(self.p), out)
         return out.reshape(x.shape)
 
     def inverse(self, a: int) -> int:
@@ -119,27 +129,23 @@ class Field:
             raise ConfigurationError("field: zero has no inverse")
         return pow(a, -1, self.p)
 
-    def horner(self, rows: Values, x: int) -> Values:
-        """Return sum_i rows[i] x^i mod p for rows of shape (t >= 1, d): the polynomials' values at x in [0, p)."""
-        out = np.empty(rows.shape[1], dtype=np.uint64)
-        (horner31 if self.bits == 31 else horner61)(rows, np.uint64(x % self.p), out)
+    def product(self, weights: Values, rows: Values) -> Values:
+        """Return the matrix product mod p of weights, shape (r, m), and rows, shape (m, d): shape (r, d)."""
+        out: Values = np.empty((weights.shape[0], rows.shape[1]), dtype=self.word)
+        self.product_into(weights, rows, out, 0)
         return out
 
-    def dot(self, weights: Sequence[int], rows: Sequence[Values]) -> Values:
-        """Return sum_i weights[i] rows[i] mod p, for as many one-dimensional rows of equal length as weights."""
-        out = np.zeros(rows[0].size, dtype=np.uint64)
-        kernel = weigh31 if self.bits == 31 else weigh61
-        for start in range(0, out.size, BLOCK):
-            for weight, row in zip(weights, rows, strict=True):
-                part = slice(start, start + BLOCK)
-                kernel(np.uint64(weight % self.p), row[part], out[part])
-        return out
+    def product_into(self, weights: Values, rows: Values, out: Values, at: int) -> None:
+        """Set the columns of `out` from `at` on, as many as `rows` has, to weights times rows; `out` is contiguous."""
+        kernel = mersenne.product31 if self.bits == 31 else mersenne.product61
+        kernel(np.array(weights), np.ascontiguousarray(rows), out, at)
 
 
 M31, M61 = Field(31), Field(61)
 FIELDS = {31: M31, 61: M61}
 
 
-def horner_plain(rows: Sequence[Sequence[int]], x: int, p: int) -> list[int]:
-    """Return what `Field.horner` does, on Python integers: the reference."""
-    return [sum(value * pow(x, i, p) for i, value in enumerate(column)) % p for column in zip(*rows, strict=True)]
+def product_plain(weights: Sequence[Sequence[int]], rows: Sequence[Sequence[int]], p: int) -> list[list[int]]:
+    """Return what `Field.product` does, on Python integers: the reference."""
+    columns = list(zip(*rows, strict=True))
+    return [[sum(w * x for w, x in zip(row, column, strict=True)) % p for column in columns] for row in weights]

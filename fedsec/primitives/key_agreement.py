@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -36,7 +37,12 @@ class AgreementKey:
     @property
     def public(self) -> bytes:
         """The 32-byte public key."""
-        return X25519PrivateKey.from_private_bytes(self.raw).public_key().public_bytes_raw()
+        return self.private.public_key().public_bytes_raw()
+
+    @functools.cached_property
+    def private(self) -> X25519PrivateKey:
+        """The key as pyca has it; loading it costs as much as using it once."""
+        return X25519PrivateKey.from_private_bytes(self.raw)
 
     def __repr__(self) -> str:
         return f"AgreementKey(<redacted>, public={self.public.hex()})"
@@ -51,7 +57,7 @@ def shared_secret(mine: AgreementKey, theirs: bytes) -> bytes:
     if len(theirs) != KEY_BYTES:
         raise BadMessage(f"public agreement key: {len(theirs)} bytes came and {KEY_BYTES} are expected")
     try:
-        secret = X25519PrivateKey.from_private_bytes(mine.raw).exchange(X25519PublicKey.from_public_bytes(theirs))
+        secret = mine.private.exchange(X25519PublicKey.from_public_bytes(theirs))
     except ValueError as error:
         raise BadMessage(f"public agreement key {theirs.hex()}: a point of low order, which agrees on zero") from error
     if not any(secret):
@@ -75,6 +81,10 @@ def agree(mine: AgreementKey, theirs: bytes, info: bytes, salt: bytes = b"", len
     The two public keys, in order, end HKDF's info: X25519 alone takes several encodings for one point (RFC 7748,
     section 6.1), so a relay could change a key unnoticed. Raises as `shared_secret` and `hkdf` do.
     """
-    secret = shared_secret(mine, theirs)
-    first, second = sorted((mine.public, theirs))
+    return derive(shared_secret(mine, theirs), mine.public, theirs, info, salt, length)
+
+
+def derive(secret: bytes, mine: bytes, theirs: bytes, info: bytes, salt: bytes = b"", length: int = 32) -> bytes:
+    """`agree` from the shared secret of two public keys: who derives several keys computes the secret once."""
+    first, second = sorted((mine, theirs))
     return hkdf(secret, info + first + second, salt, length)

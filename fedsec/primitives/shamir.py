@@ -1,121 +1,294 @@
-"""Shamir's secret sharing (CACM 22(11), 1979) of vectors: every value by its own random polynomial over a Field.
+"""Secret sharing of vectors over a Field: Shamir (CACM 22(11), 1979) and its packed form (Franklin & Yung, STOC 1992).
 
-`split_plain` and `combine_plain` compute the same on Python integers, from the same randomness.
+Secrets are a polynomial's values at 0, -1, ..., -(pack - 1), shares its values at points from 1 on, `threshold` of
+which open it; threshold - pack of them say nothing about the secrets. As many shares are chosen at random, by a seed
+each, rather than coefficients: the dealer sends 32 bytes for such a share and computes the others by interpolation.
+The `_plain` functions compute the same on Python integers, from the same seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.primitives.field import BLOCK, Field, horner_plain
-from fedsec.primitives.mersenne import Values, horner31, horner61
+from fedsec.primitives import mersenne, prg
+from fedsec.primitives.field import BLOCK, M61, Field, product_plain
+from fedsec.primitives.mersenne import Values
 from fedsec.primitives.randomness import Random
 
+SECRET_BYTES = 32
+LIMB_BITS = 52
+LIMBS = -(-8 * SECRET_BYTES // LIMB_BITS)
+SHARE_BYTES = 8 * LIMBS
+"""The length of a share of one secret of 32 bytes."""
 
-def split(secret: Values, points: Sequence[int], threshold: int, field: Field, rng: Random) -> dict[int, Values]:
-    """Return one share for each of `points`: any `threshold` of them give `secret`, fewer say nothing about it.
 
-    `secret` has shape (d,), uint64, values in [0, p); so has each share, a row of one array.
-    `points` are distinct, in [1, p). `rng` is asked for (threshold - 1) d field elements.
-    Raises ConfigurationError for a point that is 0, twice there or not below p, for a threshold outside
-    2 to len(points), and for a secret that is no such array.
+def expand_share(seed: bytes, count: int, field: Field) -> Values:
+    """Return the share, shape (count,), that a seed of 32 bytes stands for: uniform values of its stream."""
+    return field.random(count, prg.expand(seed))
+
+
+def split(
+    secret: NDArray[np.unsignedinteger],
+    points: Sequence[int],
+    threshold: int,
+    field: Field,
+    seeds: Mapping[int, bytes],
+    pack: int = 1,
+) -> dict[int, Values]:
+    """Return the shares, each of shape (ceil(d / pack),), of the points that have no seed; `expand_share` gives theirs.
+
+    `secret` has shape (d,), unsigned integers in [0, p); it is cut into `pack` rows, the last padded with zeros.
+    `points` are distinct, in [1, p - pack]; threshold - pack of them have seeds. For given secrets, shares at
+    threshold - pack points and polynomials of degree < threshold correspond one to one, so uniform shares make a
+    uniform polynomial through the secrets: what random coefficients make in Shamir's paper.
+    Raises ConfigurationError for other points, seeds or secrets, a pack below 1, or a threshold that is not above
+    `pack` and at most len(points).
     """
-    _check_split(points, threshold, field)
-    if secret.dtype != np.uint64 or secret.ndim != 1 or (secret.size and int(secret.max()) >= field.p):
-        raise ConfigurationError(f"secret: one dimension of uint64 below 2^{field.bits} - 1 is expected")
+    _check_split(points, threshold, field, seeds, threshold - pack, pack)
+    if secret.dtype.kind != "u" or secret.ndim != 1 or (secret.size and int(secret.max()) >= field.p):
+        raise ConfigurationError(f"secret: one dimension of unsigned integers below 2^{field.bits} - 1 is expected")
+    count = _columns(secret.size, pack)
+    rest = [point for point in points if point not in seeds]
+    weights = interpolation((*_secret_points(pack), *seeds), tuple(rest), field)
     # One allocation gets huge pages where many smaller ones would cost a page fault every 4 KiB.
-    shares = dict(zip(points, np.empty((len(points), secret.size), dtype=np.uint64), strict=True))
-    evaluate = horner31 if field.bits == 31 else horner61
-    block = _block(threshold)
-    memory = np.empty(threshold * min(block, secret.size), dtype=np.uint64)
-    for start in range(0, secret.size, block):
-        part = secret[start : start + block]
-        # Shamir's q(x) = a_0 + a_1 x + ... + a_{k-1} x^{k-1}: a_0 is the secret, the others are uniform.
-        memory[: part.size] = part
-        field.fill(memory[part.size : threshold * part.size], rng)
-        rows = memory[: threshold * part.size].reshape(threshold, part.size)
-        for point, share in shares.items():
-            evaluate(rows, np.uint64(point), share[start : start + block])
-    return shares
+    out: Values = np.empty((len(rest), count), dtype=field.word)
+    streams = [prg.expand(seed) for seed in seeds.values()]
+    for start, rows in _blocks(threshold, count, field):
+        for i in range(pack):
+            part = secret[i * count + start : min((i + 1) * count, i * count + start + rows.shape[1])]
+            rows[i, : part.size], rows[i, part.size :] = part, 0
+        for row, stream in zip(rows[pack:], streams, strict=True):
+            field.fill(row, stream)
+        field.product_into(weights, rows, out, start)
+    return dict(zip(rest, out, strict=True))
 
 
-def combine(shares: Mapping[int, Values], threshold: int, field: Field) -> Values:
-    """Return the secret, shape (d,), from `threshold` or more shares, by Lagrange's formula at 0.
+def mask(
+    points: Sequence[int], threshold: int, count: int, field: Field, seeds: Mapping[int, bytes], pack: int = 1
+) -> tuple[Values, dict[int, Values]]:
+    """Return a uniform mask, shape (count,), and its shares at the points that have no seed: LightSecAgg's encoding.
+
+    Reference: So et al., LightSecAgg, MLSys 2022, section 4.1. `threshold` points have seeds, so the polynomials are
+    uniform of degree < threshold and the mask is what they hold at the secret points. Any threshold - pack shares and
+    the mask's `pack` rows are values at `threshold` points: a bijection of the polynomial, hence jointly uniform.
+    Arguments, shapes and errors are otherwise those of `split`; raises ConfigurationError for a negative count too.
+    """
+    _check_split(points, threshold, field, seeds, threshold, pack)
+    if count < 0:
+        raise ConfigurationError(f"mask: {count} values were asked for; at least 0 are needed")
+    rest = [point for point in points if point not in seeds]
+    weights = interpolation(tuple(seeds), (*_secret_points(pack), *rest), field)
+    out: Values = np.empty((pack + len(rest), _columns(count, pack)), dtype=field.word)
+    streams = [prg.expand(seed) for seed in seeds.values()]
+    for start, rows in _blocks(threshold, out.shape[1], field):
+        for row, stream in zip(rows, streams, strict=True):
+            field.fill(row, stream)
+        field.product_into(weights, rows, out, start)
+    return out[:pack].reshape(-1)[:count], dict(zip(rest, out[pack:], strict=True))
+
+
+def combine(shares: Mapping[int, Values], threshold: int, field: Field, count: int, pack: int = 1) -> Values:
+    """Return the secret, shape (count,), from `threshold` or more shares of shape (ceil(count / pack),).
 
     The `threshold` smallest points give the secret; every further share must lie on the same polynomials.
-    Raises BadMessage where fewer shares came, lengths differ, a point is not in [1, p), a value is not below p, or a
-    further share lies elsewhere; ConfigurationError for a threshold below 2.
+    Raises BadMessage where fewer shares came, a shape is another, a point is not in [1, p - pack], a value is not
+    below p, or a further share lies elsewhere; ConfigurationError for a pack below 1 or a threshold not above it.
     """
-    points = _check_combine(shares, threshold, field)
+    points = _check_combine(shares, threshold, field, count, pack)
     base, further = points[:threshold], points[threshold:]
-    rows = [shares[point] for point in base]
-    for point in further:
-        if not np.array_equal(field.dot(lagrange(base, point, field), rows), shares[point]):
-            raise BadMessage(f"share of point {point}: it does not lie on the polynomial of points {base}")
-    return field.dot(lagrange(base, 0, field), rows)
+    weights = interpolation(tuple(base), (*_secret_points(pack), *further), field)
+    out: Values = np.empty((pack, _columns(count, pack)), dtype=field.word)
+    for start, rows in _blocks(threshold, out.shape[1], field):
+        part = slice(start, start + rows.shape[1])
+        for row, point in zip(rows, base, strict=True):
+            row[:] = shares[point][part]
+        values = field.product(weights, rows)
+        for point, expected in zip(further, values[pack:], strict=True):
+            if not np.array_equal(expected, shares[point][part]):
+                raise BadMessage(f"share of point {point}: it does not lie on the polynomial of points {base}")
+        out[:, part] = values[:pack]
+    return out.reshape(-1)[:count]
 
 
-def lagrange(points: Sequence[int], at: int, field: Field) -> list[int]:
-    """Return Lagrange's weights: sum_i weights[i] q(points[i]) = q(at) mod p for every q of degree < len(points)."""
+def split_secrets(secrets: Sequence[bytes], points: Sequence[int], threshold: int, rng: Random) -> dict[int, bytes]:
+    """Return for each point its shares, 40 bytes each, of secrets of 32 bytes: five limbs of 52 bits, in M61.
+
+    Raises ConfigurationError for a secret of another length, and as `split` does.
+    """
+    _check_points(points, threshold, M61, 1)
+    if any(len(secret) != SECRET_BYTES for secret in secrets):
+        raise ConfigurationError(f"secrets: {sorted({len(s) for s in secrets})} bytes; each has {SECRET_BYTES}")
+    limbs = [_limbs(secret) for secret in secrets]
+    rows: Values = np.empty((threshold, LIMBS * len(secrets)), dtype=M61.word)
+    rows[0] = np.array(limbs, dtype=M61.word).reshape(-1)
+    M61.fill(rows[1:].reshape(-1), rng)
+    sources, rest = (0, *points[: threshold - 1]), points[threshold - 1 :]
+    values = [*rows[1:], *M61.product(interpolation(sources, tuple(rest), M61), rows)]
+    return {point: M61.dump(value) for point, value in zip(points, values, strict=True)}
+
+
+def combine_secrets(shares: Mapping[int, bytes], threshold: int, count: int) -> list[bytes]:
+    """Return the `count` secrets of 32 bytes from what `split_secrets` gave to `threshold` or more points.
+
+    Raises BadMessage as `combine` does, for shares of another length, and where what comes out is not 32 bytes.
+    """
+    values = {point: M61.load(share, LIMBS * count, f"share of point {point}") for point, share in shares.items()}
+    opened = combine(values, threshold, M61, LIMBS * count).tolist()
+    return [_join(opened[LIMBS * i : LIMBS * (i + 1)]) for i in range(count)]
+
+
+def split_secret(secret: bytes, points: Sequence[int], threshold: int, rng: Random) -> dict[int, bytes]:
+    """Return what `split_secrets` does for one secret."""
+    return split_secrets([secret], points, threshold, rng)
+
+
+def combine_secret(shares: Mapping[int, bytes], threshold: int) -> bytes:
+    """Return what `combine_secrets` does for one secret."""
+    return combine_secrets(shares, threshold, 1)[0]
+
+
+@lru_cache(maxsize=32)
+def interpolation(sources: tuple[int, ...], targets: tuple[int, ...], field: Field) -> Values:
+    """Return Lagrange's weights, shape (r, m), read-only: weights times values at m sources gives those at r targets.
+
+    Points are taken mod p; the values are those of polynomials of degree < m.
+    Raises ConfigurationError where two sources are equal mod p.
+    """
+    x, t = (np.array([point % field.p for point in points], dtype=np.uint64) for points in (sources, targets))
+    if len(np.unique(x)) != len(x):
+        raise ConfigurationError(f"interpolation: a source is there twice: {sorted(sources)}")
+    weights: Values = np.empty((t.size, x.size), dtype=field.word)
+    mersenne.interpolate(x, t, np.uint64(field.p), weights)
+    weights.flags.writeable = False
+    return weights
+
+
+def interpolation_plain(sources: Sequence[int], targets: Sequence[int], field: Field) -> list[list[int]]:
+    """Return what `interpolation` does, by Lagrange's formula on Python integers: the reference."""
     weights = []
-    for i, own in enumerate(points):
-        over, under = 1, 1
-        for other in (*points[:i], *points[i + 1 :]):
-            over = over * (at - other) % field.p
-            under = under * (own - other) % field.p
-        weights.append(over * field.inverse(under) % field.p)
+    for target in targets:
+        row = []
+        for i, own in enumerate(sources):
+            over, under = 1, 1
+            for other in (*sources[:i], *sources[i + 1 :]):
+                over = over * (target - other) % field.p
+                under = under * (own - other) % field.p
+            row.append(over * field.inverse(under) % field.p)
+        weights.append(row)
     return weights
 
 
 def split_plain(
-    secret: Sequence[int], points: Sequence[int], threshold: int, field: Field, rng: Random
+    secret: Sequence[int],
+    points: Sequence[int],
+    threshold: int,
+    field: Field,
+    seeds: Mapping[int, bytes],
+    pack: int = 1,
 ) -> dict[int, list[int]]:
-    """Return what `split` does from the same `rng`, on Python integers: the reference."""
-    _check_split(points, threshold, field)
-    shares: dict[int, list[int]] = {point: [] for point in points}
-    block = _block(threshold)
-    for start in range(0, len(secret), block):
-        part = [int(value) for value in secret[start : start + block]]
-        rows = [part, *field.random((threshold - 1, len(part)), rng).tolist()]
-        for point, share in shares.items():
-            share.extend(horner_plain(rows, point, field.p))
-    return shares
+    """Return what `split` does from the same seeds, on Python integers: the reference."""
+    _check_split(points, threshold, field, seeds, threshold - pack, pack)
+    count = _columns(len(secret), pack)
+    padded = [*secret, *[0] * (pack * count - len(secret))]
+    rows = [padded[i * count : (i + 1) * count] for i in range(pack)]
+    rows += [expand_share(seed, count, field).tolist() for seed in seeds.values()]
+    rest = [point for point in points if point not in seeds]
+    weights = interpolation_plain((*_secret_points(pack), *seeds), rest, field)
+    return dict(zip(rest, product_plain(weights, rows, field.p), strict=True))
 
 
-def combine_plain(shares: Mapping[int, Sequence[int]], threshold: int, field: Field) -> list[int]:
+def mask_plain(
+    points: Sequence[int], threshold: int, count: int, field: Field, seeds: Mapping[int, bytes], pack: int = 1
+) -> tuple[list[int], dict[int, list[int]]]:
+    """Return what `mask` does from the same seeds, on Python integers: the reference."""
+    _check_split(points, threshold, field, seeds, threshold, pack)
+    rest = [point for point in points if point not in seeds]
+    rows = [expand_share(seed, _columns(count, pack), field).tolist() for seed in seeds.values()]
+    weights = interpolation_plain(tuple(seeds), (*_secret_points(pack), *rest), field)
+    values = product_plain(weights, rows, field.p)
+    return [value for row in values[:pack] for value in row][:count], dict(zip(rest, values[pack:], strict=True))
+
+
+def combine_plain(
+    shares: Mapping[int, Sequence[int]], threshold: int, field: Field, count: int, pack: int = 1
+) -> list[int]:
     """Return what `combine` does, on Python integers, from the `threshold` smallest points: the reference."""
     points = sorted(shares)[:threshold]
-    weights = lagrange(points, 0, field)
-    columns = zip(*(shares[point] for point in points), strict=True)
-    return [sum(w * int(v) for w, v in zip(weights, column, strict=True)) % field.p for column in columns]
+    weights = interpolation_plain(points, _secret_points(pack), field)
+    values = product_plain(weights, [[int(value) for value in shares[point]] for point in points], field.p)
+    return [value for row in values for value in row][:count]
 
 
-def _block(threshold: int) -> int:
-    return max(1 << 10, 2 * BLOCK // threshold)
+def _secret_points(pack: int) -> tuple[int, ...]:
+    return tuple(range(0, -pack, -1))
 
 
-def _check_split(points: Sequence[int], threshold: int, field: Field) -> None:
+def _columns(count: int, pack: int) -> int:
+    return -(-count // pack)
+
+
+def _blocks(height: int, count: int, field: Field) -> Iterable[tuple[int, Values]]:
+    """Yield the first column and the memory, shape (height, columns), of one block after another: `fill`'s blocks."""
+    memory: Values = np.empty(height * min(BLOCK, count), dtype=field.word)
+    for start in range(0, count, BLOCK):
+        width = min(BLOCK, count - start)
+        yield start, memory[: height * width].reshape(height, width)
+
+
+def _limbs(secret: bytes) -> list[int]:
+    number = int.from_bytes(secret, "little")
+    return [number >> LIMB_BITS * i & (1 << LIMB_BITS) - 1 for i in range(LIMBS)]
+
+
+def _join(limbs: Sequence[int]) -> bytes:
+    number = sum(limb << LIMB_BITS * i for i, limb in enumerate(limbs))
+    if any(limb >> LIMB_BITS for limb in limbs) or number >> 8 * SECRET_BYTES:
+        raise BadMessage(f"secret: what the shares open is not {SECRET_BYTES} bytes")
+    return number.to_bytes(SECRET_BYTES, "little")
+
+
+def _check_points(points: Sequence[int], threshold: int, field: Field, pack: int) -> None:
     if len(set(points)) != len(points):
         raise ConfigurationError(f"points: one is there twice: {sorted(points)}")
-    if any(not 0 < point < field.p for point in points):
-        raise ConfigurationError(f"points: {sorted(points)}; each must be at least 1 and below 2^{field.bits} - 1")
-    if not 2 <= threshold <= len(points):
-        raise ConfigurationError(f"threshold: {threshold}; at least 2 and at most {len(points)} shares are needed")
+    if pack < 1:
+        raise ConfigurationError(f"pack: {pack}; at least 1 secret is shared by a polynomial")
+    if any(not 1 <= point <= field.p - pack for point in points):
+        raise ConfigurationError(
+            f"points: {sorted(points)}; each must be at least 1 and at most 2^{field.bits} - 1 - {pack}"
+        )
+    if not pack < threshold <= len(points):
+        raise ConfigurationError(
+            f"threshold: {threshold}; at least {pack + 1} and at most {len(points)} shares are needed"
+        )
 
 
-def _check_combine(shares: Mapping[int, Values], threshold: int, field: Field) -> list[int]:
-    if threshold < 2:
-        raise ConfigurationError(f"threshold: {threshold}; at least 2 is needed")
+def _check_split(
+    points: Sequence[int], threshold: int, field: Field, seeds: Mapping[int, bytes], seeded: int, pack: int
+) -> None:
+    _check_points(points, threshold, field, pack)
+    if len(seeds) != seeded or not seeds.keys() <= set(points):
+        raise ConfigurationError(f"seeds: for points {sorted(seeds)}; {seeded} of {sorted(points)} are expected")
+
+
+def _check_combine(shares: Mapping[int, Values], threshold: int, field: Field, count: int, pack: int) -> list[int]:
+    if pack < 1:
+        raise ConfigurationError(f"pack: {pack}; at least 1 secret is shared by a polynomial")
+    if threshold <= pack:
+        raise ConfigurationError(f"threshold: {threshold}; at least {pack + 1} is needed")
     if len(shares) < threshold:
         raise BadMessage(f"shares: {len(shares)} came and {threshold} are needed")
     points = sorted(shares)
     for point in points:
-        if not 0 < point < field.p:
-            raise BadMessage(f"share of point {point}: points are at least 1 and below 2^{field.bits} - 1")
+        if not 1 <= point <= field.p - pack:
+            raise BadMessage(f"share of point {point}: points are at least 1 and at most 2^{field.bits} - 1 - {pack}")
         field.check(shares[point], f"share of point {point}")
-        if shares[point].ndim != 1 or shares[point].size != shares[points[0]].size:
-            raise BadMessage(f"share of point {point}: shape {shares[point].shape} differs from the others'")
+        if shares[point].shape != (_columns(count, pack),):
+            raise BadMessage(
+                f"share of point {point}: shape {shares[point].shape}; ({_columns(count, pack)},) is expected"
+            )
     return points

@@ -1,0 +1,164 @@
+"""Every hospital masks its input for a few aggregators among the hospitals, who hold seeds and return sums of masks.
+
+Reference: H. Corrigan-Gibbs, D. Boneh, Prio, NSDI 2017: sums of additive shares, all but one of them a seed.
+Server learns: the sum, and who took part.
+Trusts: that of the s aggregators one at least does not help the server; the server chooses them by numbering hospitals.
+Tolerates: any silent hospital that is no aggregator, down to the cohort floor; no silent aggregator.
+Costs: two phases; one vector and s sealed seeds up; each aggregator one vector more; s masks, and n at an aggregator.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, PolicyError, TooFewParties
+from fedsec.primitives.prg import SEED_BYTES, masks_into
+from fedsec.primitives.randomness import Random
+from fedsec.primitives.ring import R32, R64, Ring
+from fedsec.protocol import (
+    Exposure,
+    Flow,
+    Me,
+    Message,
+    PartyId,
+    SecureSum,
+    State,
+    Sum,
+    Vector,
+    ask,
+    reject_unknown,
+    transpose,
+)
+
+LENGTH_BYTES = 8
+MAX_VALUES = 1 << 28
+"""The longest sum of masks that an aggregator computes: no message could carry a longer one."""
+
+
+@dataclass(frozen=True)
+class MaskInput(Message):
+    """Phase 1: send your input under a mask for each aggregator."""
+
+
+@dataclass(frozen=True)
+class MaskedInput(Message):
+    """The input plus the masks, and each mask's seed, with its length, sealed to its aggregator."""
+
+    vector: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.MASKED]
+    seeds: Annotated[Mapping[int, bytes], Exposure.SEALED]
+
+    def uniform(self) -> Mapping[str, tuple[Vector, int]]:
+        return {"vector": (self.vector.astype(np.uint64), 1 << (8 * self.vector.itemsize))}
+
+
+@dataclass(frozen=True)
+class SumMasks(Message):
+    """Phase 2, to the aggregators: add up the masks whose seeds these hospitals sealed to you."""
+
+    inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
+
+
+@dataclass(frozen=True)
+class MaskSum(Message):
+    """The sum of the masks of `included`."""
+
+    vector: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.SHARED]
+    included: Annotated[frozenset[int], Exposure.PUBLIC]
+
+    def uniform(self) -> Mapping[str, tuple[Vector, int]]:
+        return {"vector": (self.vector.astype(np.uint64), 1 << (8 * self.vector.itemsize))}
+
+
+@dataclass(frozen=True)
+class Additive(SecureSum[State, None]):
+    """`aggregators` hospitals, or as many as there are, remove the masks; each alone sees masks only."""
+
+    phases = (MaskInput, SumMasks)
+    input_phase = MaskInput
+
+    aggregators: int = 3
+
+    def chosen(self, clients: Collection[PartyId]) -> list[PartyId]:
+        """The aggregators: the first hospitals of the cohort."""
+        return sorted(clients)[: self.aggregators]
+
+    def ring(self, clients: Collection[PartyId]) -> Ring:
+        """The smaller of the two rings that holds the sum."""
+        return R32 if len(clients) * ((1 << self.value_bits) - 1) < 1 << 32 else R64
+
+    def check(self, clients: Collection[PartyId]) -> None:
+        super().check(clients)
+        if self.aggregators < 2:
+            raise ConfigurationError(
+                f"aggregators is {self.aggregators}; one alone could open every input with the server"
+            )
+
+    def capacity(self, clients: Collection[PartyId]) -> int:
+        return (1 << 32) - 1 if self.ring(clients) is R32 else (1 << 63) - 1  # sums are read as signed 64-bit integers
+
+    def withstands(self, clients: Collection[PartyId]) -> int:
+        return len(self.chosen(clients)) - 1
+
+    def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
+        return {MaskInput: len(clients) - self.floor, SumMasks: 0}
+
+    def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
+        chosen, ring = self.chosen(clients), self.ring(clients)
+        masked = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, self.floor)
+        inboxes = transpose({sender: reply.seeds for sender, reply in masked.items()})
+        requests = {party: SumMasks(inboxes.get(party, {})) for party in chosen}
+        sums = yield from ask(requests, MaskSum, len(chosen))
+        # Whoever was shown another model sealed its seeds to nobody of the rest, and counts as silent for all of them.
+        included, votes = Counter(reply.included for reply in sums.values()).most_common(1)[0]
+        if votes < len(chosen):
+            agreed = [party for party, reply in sums.items() if reply.included == included]
+            raise TooFewParties("SumMasks", len(chosen), agreed, chosen)
+        total = ring.sum(masked[party].vector for party in sorted(included & masked.keys()))
+        for party, reply in sums.items():
+            ring.check(reply.vector, total.size, f"sum of masks of party {party}")
+            np.subtract(total, reply.vector, out=total)
+        return Sum(ring.lift(total), included)
+
+    def respond(
+        self, me: Me, state: State | None, request: Message, x: Vector | None, rng: Random
+    ) -> tuple[State | None, Message]:
+        match request:
+            case MaskInput() if x is not None:
+                return state, self._mask(me, x, rng)
+            case SumMasks(inbox):
+                return state, self._sum(me, inbox)
+            case _:
+                raise reject_unknown(request)
+
+    def _mask(self, me: Me, x: Vector, rng: Random) -> MaskedInput:
+        seeds = {party: rng(SEED_BYTES) for party in self.chosen(me.cohort)}
+        masked = self.ring(me.cohort).words(x)
+        masks_into(masked, added=list(seeds.values()), subtracted=[])
+        length = x.size.to_bytes(LENGTH_BYTES, "little")
+        return MaskedInput(masked, {party: me.seal(party, seed + length, rng) for party, seed in seeds.items()})
+
+    def _sum(self, me: Me, inbox: Mapping[PartyId, bytes]) -> MaskSum:
+        if me.id not in self.chosen(me.cohort):
+            raise PolicyError(f"party {me.id} is no aggregator of this cohort: those are {self.chosen(me.cohort)}")
+        seeds: dict[PartyId, bytes] = {}
+        for sender in sorted(set(inbox) & me.cohort):
+            try:
+                opened = me.unseal(sender, inbox[sender])
+            except AuthenticationError:
+                continue  # shown another model, or corrupted: for this party the sender dropped out
+            if len(opened) == SEED_BYTES + LENGTH_BYTES:
+                seeds[sender] = opened
+        if len(seeds) < me.floor:
+            raise PolicyError(f"the seeds of {len(seeds)} parties could be opened; the floor is {me.floor}")
+        lengths = {int.from_bytes(opened[SEED_BYTES:], "little") for opened in seeds.values()}
+        if len(lengths) > 1 or max(lengths) > MAX_VALUES:
+            raise BadMessage(f"masks of {sorted(lengths)} values; one length of at most {MAX_VALUES} was expected")
+        total = np.zeros(lengths.pop(), self.ring(me.cohort).dtype)
+        masks_into(total, added=[opened[:SEED_BYTES] for opened in seeds.values()], subtracted=[])
+        return MaskSum(total, frozenset(seeds))

@@ -1,0 +1,224 @@
+"""Inputs under one-time masks, each mask shared in coded pieces, so that the masks' sum is opened in one piece.
+
+Reference: J. So et al., LightSecAgg: a lightweight and versatile design for secure aggregation, MLSys 2022.
+Server learns: the sum, and who took part.
+Trusts: that at most T hospitals collude; if the server breaks the protocol with them, at most U+T - n.
+Tolerates: n-U silent hospitals, and sums at least the cohort floor.
+Costs: two phases; up one vector, n-U coded pieces of 1/(U-T) of it, U-1 seeds, and a piece; 4 bytes a value, or 8.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
+from fedsec.primitives import shamir
+from fedsec.primitives.field import M31, M61, Field, Values
+from fedsec.primitives.prg import SEED_BYTES
+from fedsec.primitives.randomness import Random
+from fedsec.protocol import (
+    Exposure,
+    Flow,
+    Me,
+    Message,
+    PartyId,
+    SecureSum,
+    State,
+    Sum,
+    Vector,
+    ask,
+    reject_unknown,
+    transpose,
+)
+
+SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
+
+
+@dataclass(frozen=True)
+class MaskInput(Message):
+    """Steps 1 and 2: draw a mask, share coded pieces of it, and send your input under it."""
+
+
+@dataclass(frozen=True)
+class MaskedInput(Message):
+    """x + z, and a coded piece of z for each of the others, sealed to it: for U-1 of them a seed of the piece."""
+
+    vector: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.MASKED]
+    prime_bits: Annotated[int, Exposure.PUBLIC]
+    outbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
+
+    def uniform(self) -> Mapping[str, tuple[Vector, int]]:
+        return {"vector": (self.vector.astype(np.uint64), (1 << self.prime_bits) - 1)}
+
+
+@dataclass(frozen=True)
+class SumPieces(Message):
+    """Step 3: add up the coded pieces that these hospitals sealed to you, and your own."""
+
+    inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
+
+
+@dataclass(frozen=True)
+class PieceOfSum(Message):
+    """A coded piece of the sum of the masks of `included`."""
+
+    piece: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.SHARED]
+    prime_bits: Annotated[int, Exposure.PUBLIC]
+    included: Annotated[frozenset[int], Exposure.PUBLIC]
+
+    def uniform(self) -> Mapping[str, tuple[Vector, int]]:
+        return {"piece": (self.piece.astype(np.uint64), (1 << self.prime_bits) - 1)}
+
+
+@dataclass(frozen=True, repr=False)
+class Masked(State):
+    """This party sent an input of `values` in this session; its own coded piece is made of `seed`."""
+
+    values: int
+    seed: bytes
+
+
+@dataclass(frozen=True)
+class LightSecAgg(SecureSum[Masked, None]):
+    """Any `threshold` hospitals open the sum of the masks; any `privacy` of them learn nothing of one.
+
+    threshold   U; 0 means two thirds of the cohort, three quarters against a malicious server
+    privacy     T; 0 means half of the cohort, or what withstands a third of it against a malicious server
+    server      "semi-honest", or "malicious": a third of the hospitals may then help a server that breaks the protocol
+    """
+
+    phases = (MaskInput, SumPieces)
+    input_phase = MaskInput
+
+    threshold: int = 0
+    privacy: int = 0
+    server: str = SEMI_HONEST
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.server not in (SEMI_HONEST, MALICIOUS):
+            raise ConfigurationError(f"server is {self.server!r}; choose from {MALICIOUS}, {SEMI_HONEST}")
+
+    def points_needed(self, clients: Collection[PartyId]) -> int:
+        """U: how many coded pieces open the sum of the masks."""
+        return self.threshold or len(clients) - len(clients) // (4 if self.server == MALICIOUS else 3)
+
+    def least_of_both(self, clients: Collection[PartyId]) -> int:
+        """U+T, at least: of two groups that answer differently, one then has T pieces at most."""
+        return len(clients) + (len(clients) // 3 if self.server == MALICIOUS else 0)
+
+    def private(self, clients: Collection[PartyId]) -> int:
+        """T: so many coded pieces say nothing."""
+        return self.privacy or max(len(clients) // 2, self.least_of_both(clients) - self.points_needed(clients))
+
+    def field(self, clients: Collection[PartyId]) -> Field:
+        """The smallest of the two Mersenne fields that holds the sum."""
+        return M31 if len(clients) * ((1 << self.value_bits) - 1) < M31.p else M61
+
+    def check(self, clients: Collection[PartyId]) -> None:
+        super().check(clients)
+        needed, private, parties = self.points_needed(clients), self.private(clients), len(clients)
+        if needed > parties:
+            raise ConfigurationError(f"threshold is {needed} and the cohort has {parties} clients")
+        if not 1 <= private < needed:
+            raise ConfigurationError(
+                f"privacy is {private}; it must lie between 1 and {needed - 1}, below the threshold"
+            )
+        least = self.least_of_both(clients)
+        if needed + private < least:
+            raise ConfigurationError(
+                f"threshold is {needed} and privacy {private}; together they must reach {least} with a cohort of "
+                f"{parties} against a {self.server} server, or two groups could open"
+            )
+
+    def capacity(self, clients: Collection[PartyId]) -> int:
+        return self.field(clients).p - 1
+
+    def withstands(self, clients: Collection[PartyId]) -> int:
+        private, needed = self.private(clients), self.points_needed(clients)
+        return min(private, private + needed - len(clients)) if self.server == MALICIOUS else private
+
+    def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
+        needed = self.points_needed(clients)
+        return {MaskInput: len(clients) - max(needed, self.floor), SumPieces: len(clients) - needed}
+
+    def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
+        needed, field = self.points_needed(clients), self.field(clients)
+        masked = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, max(needed, self.floor))
+        inboxes = transpose({sender: reply.outbox for sender, reply in masked.items()})
+        requests = {party: SumPieces(inboxes.get(party, {})) for party in masked}
+        pieces = yield from ask(requests, PieceOfSum, needed)
+        # Whoever was shown another model cannot unseal the others' pieces: only one group can be large.
+        included, _ = Counter(reply.included for reply in pieces.values()).most_common(1)[0]
+        agreeing = {party: reply.piece for party, reply in pieces.items() if reply.included == included}
+        if len(agreeing) < needed or not included <= masked.keys():
+            raise TooFewParties("SumPieces", needed, agreeing, masked)
+        total = self._sum_masked({party: masked[party] for party in sorted(included)}, field)
+        mask = shamir.combine(agreeing, needed, field, total.size, needed - self.private(clients))
+        return Sum(field.sub(total, mask).astype(np.uint64), included)
+
+    def _sum_masked(self, masked: Mapping[PartyId, MaskedInput], field: Field) -> Values:
+        for party, reply in masked.items():
+            field.check(reply.vector, f"masked input of party {party}")
+        return field.sum([reply.vector for reply in masked.values()])
+
+    def respond(
+        self, me: Me, state: Masked | None, request: Message, x: Vector | None, rng: Random
+    ) -> tuple[Masked | None, Message]:
+        match request:
+            case MaskInput() if x is not None:
+                return self._mask(me, x, rng)
+            case SumPieces(inbox):
+                if state is None:
+                    raise OutOfPhase("SumPieces before MaskInput: this party has masked nothing in this session")
+                return None, self._sum(me, state, inbox)
+            case _:
+                raise reject_unknown(request)
+
+    def _mask(self, me: Me, x: Vector, rng: Random) -> tuple[Masked, MaskedInput]:
+        """Any U coded pieces give the mask, so U of them are drawn, as seeds, and the mask and the rest follow."""
+        field, needed = self.field(me.cohort), self.points_needed(me.cohort)
+        seeds = {party: rng(SEED_BYTES) for party in self._seeded(me.id, me.cohort)}
+        pack = needed - self.private(me.cohort)
+        mask, pieces = shamir.mask(sorted(me.cohort), needed, x.size, field, seeds, pack)
+        own = seeds.pop(me.id)
+        outbox = {party: me.seal(party, seed, rng) for party, seed in seeds.items()}
+        outbox |= {party: me.seal(party, field.dump(piece), rng) for party, piece in pieces.items()}
+        return Masked(x.size, own), MaskedInput(field.add(x.astype(field.word), mask), field.bits, outbox)
+
+    def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
+        """The dealer and the hospitals after it, around the circle: U in all."""
+        circle = sorted(cohort)
+        start = circle.index(dealer)
+        return [*circle[start:], *circle[:start]][: self.points_needed(cohort)]
+
+    def _sum(self, me: Me, state: Masked, inbox: Mapping[PartyId, bytes]) -> PieceOfSum:
+        field = self.field(me.cohort)
+        length = -(-state.values // (self.points_needed(me.cohort) - self.private(me.cohort)))
+        pieces = {me.id: shamir.expand_share(state.seed, length, field)}
+        for sender in sorted((set(inbox) & me.cohort) - {me.id}):
+            try:
+                opened = me.unseal(sender, inbox[sender])
+                pieces[sender] = _load(opened, length, field, me.id in self._seeded(sender, me.cohort))
+            except (AuthenticationError, BadMessage):
+                continue  # shown another model, or corrupted: for this party the sender dropped out
+        if len(pieces) < me.floor:
+            raise PolicyError(
+                f"the pieces of {len(pieces)} parties could be opened, its own among them; the floor is {me.floor}"
+            )
+        return PieceOfSum(field.sum(list(pieces.values())), field.bits, frozenset(pieces))
+
+
+def _load(opened: bytes, length: int, field: Field, seeded: bool) -> Values:
+    """The piece that was sealed to this party; raises BadMessage unless it is `length` elements, or a seed."""
+    if not seeded:
+        return field.load(opened, length)
+    if len(opened) != SEED_BYTES:
+        raise BadMessage(f"a seed of {len(opened)} bytes; {SEED_BYTES} were expected")
+    return shamir.expand_share(opened, length, field)

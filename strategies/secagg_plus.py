@@ -1,0 +1,118 @@
+"""SecAgg on a random sparse graph: each hospital shares masks and secrets with some neighbours only.
+
+Reference: J. H. Bell et al., Secure single-server aggregation with (poly)logarithmic overhead, CCS 2020, algorithm 2.
+Server learns: the sum, and who took part.
+Trusts: the server to follow the protocol above 100 hospitals; up to 100 as secagg; a stated fraction may collude.
+Tolerates: a stated fraction of silent hospitals; as secagg up to 100.
+Costs: four phases; one vector and k small shares up; k+1 masks; k grows with the logarithm of the cohort.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from fedsec.errors import ConfigurationError
+from fedsec.primitives.graph import Neighbours, harary, neighbours, permuted
+from fedsec.protocol import PartyId
+from fedsec.strategies.secagg import MALICIOUS, SEMI_HONEST, MaskKey, SecAgg
+
+COMPLETE = 100
+"""Up to so many hospitals, all are neighbours: a sparse graph would save nothing."""
+
+
+@dataclass(frozen=True)
+class SecAggPlus(SecAgg):
+    """SecAgg among neighbours. Above 100 hospitals the number of neighbours and t follow from the two fractions.
+
+    corruption  the largest fraction of the cohort that colludes (above 100 hospitals)
+    dropout     the largest fraction that falls silent in a round (above 100 hospitals)
+    server      "semi-honest"; or "malicious" for up to 100 hospitals, where the graph is complete and the protocol
+                secagg's: above, Bell et al. need another way to draw the graph against a malicious server
+    threshold   t, up to 100 hospitals; 0 means the least that `server` allows
+    """
+
+    server: str = SEMI_HONEST
+    corruption: float = 0.1
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("corruption", "dropout"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ConfigurationError(f"{name} is {value!r}; a fraction from 0 to below 1 was expected")
+        if self.corruption + self.dropout >= 1:
+            raise ConfigurationError(
+                f"corruption and dropout are {self.corruption} and {self.dropout}; together they must stay below 1"
+            )
+
+    def sparse(self, clients: Collection[PartyId]) -> Neighbours | None:
+        """k and t of the graph; None where it is complete."""
+        if len(clients) <= COMPLETE:
+            return None
+        found = neighbours(len(clients), float(self.corruption), float(self.dropout))
+        if found is None:
+            raise ConfigurationError(
+                f"no sparse graph on {len(clients)} clients withstands corruption {self.corruption} with dropout "
+                f"{self.dropout}; lower one of them, or use the complete graph of secagg"
+            )
+        return found
+
+    def check(self, clients: Collection[PartyId]) -> None:
+        graph = self.sparse(clients)
+        if graph is None:
+            super().check(clients)
+            return
+        if self.server == MALICIOUS:
+            raise ConfigurationError(
+                f"server is {MALICIOUS!r} and the cohort has {len(clients)} clients; secagg_plus withstands a "
+                f"malicious server with at most {COMPLETE}, secagg with any number"
+            )
+        if self.threshold:
+            raise ConfigurationError(
+                f"threshold is {self.threshold}; above {COMPLETE} clients it follows from corruption and dropout: "
+                "leave it 0"
+            )
+        if len(clients) < self.floor:
+            raise ConfigurationError(f"a cohort of {len(clients)} is below the floor of {self.floor} contributors")
+
+    def shares_needed(self, clients: Collection[PartyId]) -> int:
+        graph = self.sparse(clients)
+        return super().shares_needed(clients) if graph is None else graph.threshold
+
+    def degree(self, clients: Collection[PartyId]) -> int:
+        graph = self.sparse(clients)
+        return super().degree(clients) if graph is None else graph.degree
+
+    def neighbourhoods(
+        self, clients: Collection[PartyId], keys: Mapping[PartyId, MaskKey]
+    ) -> dict[PartyId, frozenset[PartyId]]:
+        """Each advertiser's neighbours that advertised too, and itself.
+
+        The graph is drawn over the whole cohort, so that the silent count as dropouts, in an order that follows from
+        the advertised keys: the server, who follows the protocol here, has no choice in it.
+        """
+        graph = self.sparse(clients)
+        if graph is None:
+            return super().neighbourhoods(clients, keys)
+        drawn = hashlib.sha256(b"fedsec secagg_plus graph")
+        for party, key in sorted(keys.items()):
+            drawn.update(party.to_bytes(8, "big") + key.public)
+        joined = harary(permuted(clients, drawn.digest()), graph.degree)
+        return {party: (joined[party] | {party}) & keys.keys() for party in keys}
+
+    def least_survivors(self, clients: Collection[PartyId]) -> int:
+        if self.sparse(clients) is None:
+            return super().least_survivors(clients)
+        return max(len(clients) - math.floor(self.dropout * len(clients)), self.floor)
+
+    def least_openers(self, clients: Collection[PartyId]) -> int:
+        return super().least_openers(clients) if self.sparse(clients) is None else self.least_survivors(clients)
+
+    def withstands(self, clients: Collection[PartyId]) -> int:
+        if self.sparse(clients) is None:
+            return super().withstands(clients)
+        return math.floor(self.corruption * len(clients))
