@@ -6,18 +6,20 @@ import os
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedsec.errors import (
     AuthenticationError,
+    BadMessage,
     ConfigurationError,
     FedsecError,
     OutOfPhase,
     PolicyError,
     TooFewParties,
 )
+from fedsec.primitives.field import M61
 from fedsec.primitives.key_agreement import AgreementKey
-from fedsec.primitives.shamir import combine_secret
 from fedsec.strategies.secagg import (
     AdvertiseKeys,
     ConsistencyCheck,
@@ -41,6 +43,7 @@ class Round:
         self.server, self.session = server, session or server.session()
         self.parties = list(parties or self.session.cohort)
         self.keys: dict[int, MaskKey] = {}
+        self.shared: dict[int, Any] = {}
         self.outboxes: dict[int, Any] = {}
         self.masked: dict[int, Any] = {}
         self.signatures: dict[int, bytes] = {}
@@ -53,7 +56,8 @@ class Round:
         return self
 
     def share(self) -> Round:
-        self.outboxes = {party: self.ask(party, ShareKeys(self.keys)).outbox for party in self.parties}
+        self.shared = {party: self.ask(party, ShareKeys(self.keys)) for party in self.parties}
+        self.outboxes = {party: reply.outbox for party, reply in self.shared.items()}
         return self
 
     def inbox(self, party: int) -> dict[int, bytes]:
@@ -261,9 +265,29 @@ def test_what_a_server_collects_with_two_quorums_opens_no_hospital_alone(malicio
         assert not seeds or not keys
 
 
-def test_recovered_secrets_are_checked_against_what_was_advertised(malicious: Any) -> None:
-    """The honest server's end: shares that a hospital made up are noticed, and no wrong sum comes out."""
-    lead = Round(malicious).advertise().share().mask(5).sign()
-    given = {party: lead.unmask(party) for party in (1, 2, 3, 4)}
-    secret = combine_secret({party: reply.keys[5] for party, reply in given.items()}, 4)
-    assert AgreementKey(secret).public == lead.keys[5].public
+def unmasked(lead: Round, openers: Any) -> Any:
+    """The honest server's end of a round that was led so far, with the answers of `openers`."""
+    protocol, cohort = lead.server.protocol, lead.session.cohort
+    opened = {party: lead.unmask(party) for party in openers}
+    return lambda: protocol._unmask(cohort, lead.masked, lead.shared, lead.keys, opened), opened
+
+
+@pytest.mark.parametrize("openers", [(1, 2, 3), (1, 2, 3, 4)])
+def test_false_shares_are_noticed_and_void_the_round(semi_honest: Any, openers: tuple[int, ...]) -> None:
+    """With as many answers as are needed, and with more: no false share gives a wrong sum."""
+    lead = Round(semi_honest).advertise().share().mask(5)
+    finish, opened = unmasked(lead, openers)
+    assert finish().tolist() == sum(semi_honest.inputs[party] for party in (1, 2, 3, 4)).tolist()
+    honest = opened[2]
+    for kind in ("seeds", "keys"):
+        for owner, share in getattr(honest, kind).items():
+            false = M61.dump((M61.load(share, 5) + np.uint64(1)) % np.uint64(M61.p))
+            opened[2] = replace(honest, **{kind: {**getattr(honest, kind), owner: false}})
+            with pytest.raises(
+                BadMessage, match=f"party {owner}'s (seed|key) do not give|does not lie|is not 32 bytes"
+            ):
+                finish()
+    opened[2] = replace(honest, seeds={party: honest.seeds[party] for party in (1, 2, 3)})
+    if len(openers) == 3:
+        with pytest.raises(TooFewParties, match="phase Unmask: 2 of 3 parties answered and 3 are needed"):
+            finish()
