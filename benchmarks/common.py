@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import importlib.metadata
 import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Report:
 
     title: str
     rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was left out, and why."""
 
     def add(self, row: Row) -> None:
         """Keep a row."""
@@ -55,6 +61,7 @@ class Report:
             "machine": {"system": platform.platform(), "cpu": _cpu(), "cpus": os.cpu_count(), "load": os.getloadavg()},
             "versions": {name: importlib.metadata.version(name) for name in names} | {"python": sys.version.split()[0]},
             "rows": [asdict(row) for row in self.rows],
+            "notes": self.notes,
         }
 
 
@@ -77,6 +84,15 @@ def best(step: Callable[[], object], seconds: float = 1.0, least: int = 3) -> fl
     return fastest
 
 
+def interleaved(steps: Mapping[str, Callable[[], object]], seconds: float, turns: int) -> dict[str, float]:
+    """The best seconds of each step, taken in turns of `seconds` each: a burst of load meets them all."""
+    fastest = dict.fromkeys(steps, float("inf"))
+    for _ in range(turns):
+        for name, step in steps.items():
+            fastest[name] = min(fastest[name], best(step, seconds, least=1))
+    return fastest
+
+
 def parser(description: str) -> argparse.ArgumentParser:
     """A parser of the options that every benchmark takes, for one that takes more."""
     made = argparse.ArgumentParser(description=description)
@@ -91,10 +107,10 @@ def arguments(description: str, values: Sequence[str] | None = None) -> argparse
     return parser(description).parse_args(values)
 
 
-def publish(report: Report, name: str, options: argparse.Namespace) -> None:
-    """Print the rows and write the files asked for."""
+def publish(report: Report, name: str, options: argparse.Namespace, draw: Callable[[], Figure] | None = None) -> None:
+    """Print the rows and write the files asked for, with the figure that `draw` returns instead of bars of ratios."""
     if options.output is not None:
-        _write(report, name, options.output)
+        _write(report, name, options.output, draw or functools.partial(_bars, report))
     if options.json:
         sys.stdout.write(json.dumps(report.document()) + "\n")
         return
@@ -105,10 +121,13 @@ def publish(report: Report, name: str, options: argparse.Namespace) -> None:
         setting = ", ".join(f"{key} {value}" for key, value in row.setting.items())
         ratio = "" if row.ratio is None else f"{row.ratio:.4g}"
         table.add_row(row.subject, row.operation, setting, f"{row.per_second:.4g}", row.over, ratio, row.note)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    for note in report.notes:
+        console.print(note)
 
 
-def _write(report: Report, name: str, folder: Path) -> None:
+def _write(report: Report, name: str, folder: Path, draw: Callable[[], Figure]) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -121,6 +140,15 @@ def _write(report: Report, name: str, folder: Path) -> None:
         writer = csv.DictWriter(file, list(document["rows"][0]))
         writer.writeheader()
         writer.writerows(document["rows"])
+    figure = draw()
+    for kind in ("svg", "png"):
+        figure.savefig(folder / f"{name}.{kind}", dpi=150)
+    pyplot.close(figure)
+
+
+def _bars(report: Report) -> Figure:
+    from matplotlib import pyplot
+
     compared = [row for row in report.rows if row.ratio is not None][::-1]
     figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.32 * len(compared)), layout="constrained")
     labels = [f"{row.subject}: {row.operation} / {row.over}" for row in compared]
@@ -131,6 +159,4 @@ def _write(report: Report, name: str, folder: Path) -> None:
     axes.set_xlabel("times as fast as the peer, in the same run (log scale)")
     axes.set_title(report.title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
-    for kind in ("svg", "png"):
-        figure.savefig(folder / f"{name}.{kind}", dpi=150)
-    pyplot.close(figure)
+    return figure

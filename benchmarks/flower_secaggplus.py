@@ -31,6 +31,7 @@ from fedsec.simulations.runner import flower_run, make_app
 
 FEDAVG, FLOWER = "fedavg", "flower"  # as flower_secaggplus_app calls them
 TITLES = {FEDAVG: "FedAvg on Flower", FLOWER: "Flower's SecAgg+"}
+VALUES = 1_000_000
 TARGET = 0.6  # of the seconds that Flower's SecAgg+ takes for a round
 
 
@@ -121,7 +122,7 @@ def flower(report: Report, found: Mapping[str, Any], setting: Mapping[str, int])
         took = f"{median[name]:.2f} s ({min(seconds[name]):.2f}..{max(seconds[name]):.2f})"
         note = (
             f"{took}, {max(one['exchanges'][1:])} exchanges, {statistics.median(one['traffic'][1:]) / 1e6:.1f} MB, "
-            f"CPU {client:.2f} s clients + {server:.2f} s server"
+            f"CPU {client:.2f} s clients + {server:.2f} s server, model off by {max(one['error']):.1e} at most"
         )
         if one["ledger"]:
             note += f", protocol {statistics.median(one['ledger'][1:]) / 1e6:.1f} MB"
@@ -132,7 +133,8 @@ def flower(report: Report, found: Mapping[str, Any], setting: Mapping[str, int])
                 report.add(Row(title, "round", dict(setting), per_second, TITLES[peer], ratio, took))
         if name not in TITLES:
             part = median[name] / median[FLOWER]
-            verdict = "met" if part <= TARGET else "missed"
+            # In smaller rounds both wait for the grid, which looks for replies every 0.1 s, more than they compute.
+            verdict = f"with {VALUES} values" if setting["values"] < VALUES else "met" if part <= TARGET else "missed"
             decisions.append(f"{title} / Flower's SecAgg+: {part:.2f} of its seconds (target {TARGET}: {verdict})")
     return decisions
 
@@ -163,10 +165,10 @@ def main() -> None:
         catalog.strategy(name)  # a wrong name ends the run here, not after Flower's start
     report, decisions = Report("fedsec: masked sums beside Flower's SecAgg+"), []
     turns = 2 if options.quick else 5
-    masks(report, 1_000_000, turns)
+    masks(report, VALUES, turns)
     seeds(report, 51, 100, turns)
     if not options.mask:
-        clients, threshold, values = (10, 7, 100_000 if options.quick else 1_000_000)
+        clients, threshold, values = (10, 7, 100_000 if options.quick else VALUES)
         rounds = options.rounds or (2 if options.quick else 9)
         found = rounds_on_flower(strategies, values, clients, threshold, rounds)
         decisions = flower(report, found, {"hospitals": clients, "values": values})

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives import shamir
-from fedsec.primitives.field import M31, M61, Field, Values
+from fedsec.primitives.field import M31, M61, Field
+from fedsec.primitives.mersenne import Values
 from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
@@ -113,7 +114,7 @@ class LightSecAgg(SecureSum[Masked, None]):
         """U+T, at least: of two groups that answer differently, one then has T pieces at most."""
         return len(clients) + (len(clients) // 3 if self.server == MALICIOUS else 0)
 
-    def private(self, clients: Collection[PartyId]) -> int:
+    def colluding(self, clients: Collection[PartyId]) -> int:
         """T: so many coded pieces say nothing."""
         return self.privacy or max(len(clients) // 2, self.least_of_both(clients) - self.points_needed(clients))
 
@@ -123,7 +124,7 @@ class LightSecAgg(SecureSum[Masked, None]):
 
     def check(self, clients: Collection[PartyId]) -> None:
         super().check(clients)
-        needed, private, parties = self.points_needed(clients), self.private(clients), len(clients)
+        needed, private, parties = self.points_needed(clients), self.colluding(clients), len(clients)
         if needed > parties:
             raise ConfigurationError(f"threshold is {needed} and the cohort has {parties} clients")
         if not 1 <= private < needed:
@@ -141,7 +142,7 @@ class LightSecAgg(SecureSum[Masked, None]):
         return self.field(clients).p - 1
 
     def withstands(self, clients: Collection[PartyId]) -> int:
-        private, needed = self.private(clients), self.points_needed(clients)
+        private, needed = self.colluding(clients), self.points_needed(clients)
         return min(private, private + needed - len(clients)) if self.server == MALICIOUS else private
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
@@ -160,7 +161,7 @@ class LightSecAgg(SecureSum[Masked, None]):
         if len(agreeing) < needed or not included <= masked.keys():
             raise TooFewParties("SumPieces", needed, agreeing, masked)
         total = self._sum_masked({party: masked[party] for party in sorted(included)}, field)
-        mask = shamir.combine(agreeing, needed, field, total.size, needed - self.private(clients))
+        mask = shamir.combine(agreeing, needed, field, total.size, needed - self.colluding(clients))
         return Sum(field.sub(total, mask).astype(np.uint64), included)
 
     def _sum_masked(self, masked: Mapping[PartyId, MaskedInput], field: Field) -> Values:
@@ -185,12 +186,13 @@ class LightSecAgg(SecureSum[Masked, None]):
         """Any U coded pieces give the mask, so U of them are drawn, as seeds, and the mask and the rest follow."""
         field, needed = self.field(me.cohort), self.points_needed(me.cohort)
         seeds = {party: rng(SEED_BYTES) for party in self._seeded(me.id, me.cohort)}
-        pack = needed - self.private(me.cohort)
+        pack = needed - self.colluding(me.cohort)
         mask, pieces = shamir.mask(sorted(me.cohort), needed, x.size, field, seeds, pack)
         own = seeds.pop(me.id)
         outbox = {party: me.seal(party, seed, rng) for party, seed in seeds.items()}
         outbox |= {party: me.seal(party, field.dump(piece), rng) for party, piece in pieces.items()}
-        return Masked(x.size, own), MaskedInput(field.add(x.astype(field.word), mask), field.bits, outbox)
+        values: Values = x.astype(field.word)
+        return Masked(x.size, own), MaskedInput(field.add(values, mask), field.bits, outbox)
 
     def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
         """The dealer and the hospitals after it, around the circle: U in all."""
@@ -200,7 +202,7 @@ class LightSecAgg(SecureSum[Masked, None]):
 
     def _sum(self, me: Me, state: Masked, inbox: Mapping[PartyId, bytes]) -> PieceOfSum:
         field = self.field(me.cohort)
-        length = -(-state.values // (self.points_needed(me.cohort) - self.private(me.cohort)))
+        length = -(-state.values // (self.points_needed(me.cohort) - self.colluding(me.cohort)))
         pieces = {me.id: shamir.expand_share(state.seed, length, field)}
         for sender in sorted((set(inbox) & me.cohort) - {me.id}):
             try:

@@ -222,14 +222,10 @@ class SecAgg(SecureSum[Progress, None]):
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         parties, needed = len(clients), self.shares_needed(clients)
         silent = parties - self.least_survivors(clients)
-        signing = {ConsistencyCheck: parties - needed} if self.server == MALICIOUS else {}
-        return {
-            AdvertiseKeys: silent,
-            ShareKeys: silent,
-            MaskInput: silent,
-            **signing,
-            Unmask: parties - self.least_openers(clients),
-        }
+        tolerated: dict[type[Message], int] = dict.fromkeys((AdvertiseKeys, ShareKeys, MaskInput), silent)
+        if self.server == MALICIOUS:
+            tolerated[ConsistencyCheck] = parties - needed
+        return {**tolerated, Unmask: parties - self.least_openers(clients)}
 
     # The server
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives import shamir
-from fedsec.primitives.field import M31, M61, Field, Values
+from fedsec.primitives.field import M31, M61, Field
+from fedsec.primitives.mersenne import Values
 from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
@@ -114,7 +115,7 @@ class Shamir(SecureSum[Shared, None]):
         """k+l: how many shares open the sum."""
         return self.threshold or self.least_threshold(clients)
 
-    def private(self, clients: Collection[PartyId]) -> int:
+    def colluding(self, clients: Collection[PartyId]) -> int:
         """k: so many shares say nothing."""
         return self.points_needed(clients) - self.packed(clients)
 
@@ -137,7 +138,7 @@ class Shamir(SecureSum[Shared, None]):
         return self.field(clients).p - 1
 
     def withstands(self, clients: Collection[PartyId]) -> int:
-        private, needed = self.private(clients), self.points_needed(clients)
+        private, needed = self.colluding(clients), self.points_needed(clients)
         return min(private, private + needed - len(clients)) if self.server == MALICIOUS else private
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
@@ -190,7 +191,7 @@ class Shamir(SecureSum[Shared, None]):
         """The dealer and the hospitals after it, around the circle: k in all, and each is as often among them."""
         circle = sorted(cohort)
         start = circle.index(dealer)
-        return [*circle[start:], *circle[:start]][: self.private(cohort)]
+        return [*circle[start:], *circle[:start]][: self.colluding(cohort)]
 
     def _sum(self, me: Me, state: Shared, inbox: Mapping[PartyId, bytes]) -> ShareOfSum:
         field, length = self.field(me.cohort), -(-state.values // self.packed(me.cohort))

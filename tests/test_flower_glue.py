@@ -321,3 +321,17 @@ def test_a_message_without_a_request_never_reaches_the_app() -> None:
 def test_options_that_cannot_work_are_named(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         SecureAggregation(FedAvg(), **options)
+
+
+def test_the_catalogue_is_searched_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+    whole = catalog.build
+
+    def build(name: str, *arguments: Any) -> Any:
+        searched.append(name)
+        return whole(name, *arguments)
+
+    flower._built.cache_clear()
+    monkeypatch.setattr(catalog, "build", build)
+    start(ProcessGrid(add_one), {"w": np.zeros(3)}, protocol="plain")
+    assert searched == ["plain"]

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.primitives.mersenne import Values, jit
+from fedsec.primitives.mersenne import jit
+
+Values = NDArray[np.uint64]
 
 MAXIMUM_SLOT_BITS = 63
 

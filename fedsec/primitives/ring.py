@@ -32,7 +32,8 @@ class Ring:
 
     def words(self, vector: NDArray[np.uint64]) -> Words:
         """A copy of `vector`, uint64[d], modulo 2^bits."""
-        return vector.astype(self.dtype)
+        copy: Words = vector.astype(self.dtype)
+        return copy
 
     def check(self, words: Words, values: int, name: str) -> None:
         """Raise BadMessage, naming `name`, unless `words` is `values` words of this ring in one dimension."""

@@ -1,0 +1,97 @@
+"""Each check that a dishonest server meets is taken out of a copy of the code, and the tests must notice.
+
+A long run, so it is a campaign: `nox -s campaign`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SECAGG, PARTY = "tests/test_party_secagg.py", "tests/test_party.py"
+ALL, FEW = "tests/test_dishonest_server.py", "tests/test_party_additive.py"
+SHAMIR, SEAT = "tests/test_party_shamir.py", "tests/test_seat.py"
+
+# file, what is taken out, what stands there instead, and the tests that must fail
+CHECKS = [
+    ("strategies/secagg.py", "if not others <= me.cohort:", "if False:", SECAGG),
+    ("strategies/secagg.py", "if me.id not in keys or keys[me.id].public != own.public:", "if False:", SECAGG),
+    ("strategies/secagg.py", "if len(others) > self.degree(me.cohort):", "if False:", "tests/test_secagg_plus.py"),
+    ("strategies/secagg.py", "if len(publics) + 1 < least:", "if False:", SECAGG),
+    ("strategies/secagg.py", "if len({own.public, *publics.values()}) <= len(publics):", "if False:", SECAGG),
+    ("strategies/secagg.py", "        return False\n    return True", "        return True\n    return True", SECAGG),
+    ("strategies/secagg.py", "if len(shares) < least:", "if False:", SECAGG),
+    ("strategies/secagg.py", "        if strangers:", "        if False:", SECAGG),
+    ("strategies/secagg.py", "if me.id not in survivors or len(survivors) < least:", "if False:", SECAGG),
+    ("strategies/secagg.py", "if state.signed != survivors:", "if False:", SECAGG),
+    ("strategies/secagg.py", "if len(signers) < needed:", "if False:", SECAGG),
+    ("strategies/secagg.py", "me.verify(signer, Survivors(survivors), signatures[signer])", "pass", SECAGG),
+    ("strategies/secagg.py", " for party, share in shares.items() if party not in survivors}",
+     " for party, share in shares.items()}", SECAGG),
+    ("strategies/secagg.py", "!= shared[party].commitment:", "!= shared[party].commitment and False:", SECAGG),
+    ("strategies/secagg.py", "if key.public != keys[silent].public:", "if False:", SECAGG),
+    ("strategies/secagg.py", "if self.server == MALICIOUS and 3 * needed <= 2 * parties:", "if False:", SECAGG),
+    ("strategies/secagg.py", "if 2 * needed <= parties:", "if False:", SECAGG),
+    ("strategies/additive.py", "if len(seeds) < me.floor:", "if False:", FEW),
+    ("strategies/additive.py", "if me.id not in self.chosen(me.cohort):", "if False:", FEW),
+    ("strategies/additive.py", "if len(lengths) > 1 or max(lengths) > MAX_VALUES:", "if False:", FEW),
+    ("strategies/additive.py", "if votes < len(chosen):", "if False:", FEW),
+    ("strategies/shamir.py", "if len(shares) < me.floor:", "if False:", SHAMIR),
+    ("strategies/shamir.py", "if needed < least:", "if False:", ALL),
+    ("strategies/shamir.py", "if (reply.included, reply.values) == (included, values)", "", SHAMIR),
+    ("strategies/lightsecagg.py", "if len(pieces) < me.floor:", "if False:", FEW),
+    ("strategies/lightsecagg.py", "if needed + private < least:", "if False:", ALL),
+    ("fedsec/journal.py", "if known and phase <= self.phase:", "if False:", SECAGG),
+    ("fedsec/journal.py", "if session.counter < self.counter:", "if False:", PARTY),
+    ("fedsec/journal.py", "if session.counter == self.counter and not known:", "if False:", PARTY),
+    ("fedsec/seat.py", '[self._session.binding, sender, statement.tag, body]', '[sender, statement.tag, body]', SECAGG),
+    ("fedsec/seat.py", 'sha256(b"fedsec context" + session.binding)', 'sha256(b"fedsec context")', SEAT),
+    ("fedsec/envelope.py", "verify(identity, self.signature, digest(self.head, self.body))", "pass", ALL),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code and its tests, apart from the checkout; they pass there as they stand."""
+    place = tmp_path_factory.mktemp("copy")
+    for name in ("fedsec", "strategies", "simulations", "tests", "docs/examples"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, place / name)
+    tests = sorted({test for *_, test in CHECKS})
+    result = run(place, *tests)
+    assert result.returncode == 0, result.stdout[-4000:]
+    return place
+
+
+def run(place: Path, *tests: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    environment = os.environ | {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(
+    ("file", "check", "instead", "test"), CHECKS, ids=[f"{file}: {check.strip()[:60]}" for file, check, *_ in CHECKS]
+)
+def test_without_a_check_the_tests_fail(copy: Path, file: str, check: str, instead: str, test: str) -> None:
+    path = copy / file
+    before = path.read_text(encoding="utf-8")
+    assert before.count(check) == 1, f"{file} has {before.count(check)} of {check!r}"
+    path.write_text(before.replace(check, instead), encoding="utf-8")
+    try:
+        result = run(copy, test)
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert result.returncode == 1, f"nothing failed without {check!r}:\n{result.stdout[-2000:]}"
+
+
+def test_every_check_is_where_the_campaign_looks_for_it() -> None:
+    for file, check, *_ in CHECKS:
+        assert (ROOT / file).read_text(encoding="utf-8").count(check) == 1, f"{file}: {check}"
