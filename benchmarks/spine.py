@@ -102,17 +102,17 @@ def overhead(name: str, values: int) -> tuple[float, float]:
     return best(sign_and_check) + best(meter), whole
 
 
-def rounds_on_flower(strategies: list[str], values: int, rounds: int) -> dict[str, Any]:
+def rounds_on_flower(strategies: list[str], values: int, rounds: int, hospitals: int = HOSPITALS) -> dict[str, Any]:
     """Whole rounds under `flwr run`: plain FedAvg and each strategy in one run."""
     with tempfile.TemporaryDirectory() as place:
         output = Path(place) / "found.json"
         config = {
-            "strategies": ",".join(strategies), "values": values, "rounds": rounds, "hospitals": HOSPITALS,
+            "strategies": ",".join(strategies), "values": values, "rounds": rounds, "hospitals": hospitals,
             "output": str(output),
         }  # fmt: skip
         app = make_app(Path(place) / "app", "flower_app:server", "flower_app:client", config)
         shutil.copy(Path(__file__).with_name("flower_app.py"), app)
-        with flower_run(app, config, HOSPITALS, timeout=3000) as live:
+        with flower_run(app, config, hospitals, timeout=3000) as live:
             live.wait()
         found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
     for name, one in found.items():
