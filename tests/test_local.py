@@ -14,8 +14,13 @@ from hypothesis import strategies as st
 from fedsec.errors import ConfigurationError, DataError, FedsecError, TooFewParties
 from fedsec.local import Fault, Kind, LocalFederation
 from fedsec.protocol import SecureSum
+from fedsec.strategies.additive import Additive
+from fedsec.strategies.lightsecagg import LightSecAgg
+from fedsec.strategies.packed_shamir import PackedShamir
 from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.plain import Plain
+from fedsec.strategies.secagg import SecAgg
+from fedsec.strategies.secagg_plus import SecAggPlus
 from fedsec.strategies.shamir import Shamir
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -212,10 +217,18 @@ def test_schedules_of_faults(strategy: Any) -> None:
     ANY_SCHEDULE(given(st.data())(lambda data: campaign(federation, data)))()
 
 
+LONG = [
+    Plain(), Additive(), Shamir(), Shamir(value_bits=40), Shamir(server="malicious"), PackedShamir(), LightSecAgg(),
+    LightSecAgg(server="malicious"), SecAgg(), SecAgg(server="semi-honest"), SecAggPlus(),
+    Paillier(key_bits=2048, policy="fast"),
+]  # fmt: skip
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("hospitals", [3, 4, 5, 6, 7])
-@pytest.mark.parametrize("protocol", [Plain(), Shamir(), Shamir(value_bits=40), Paillier(key_bits=2048, policy="fast")])
+@pytest.mark.parametrize("protocol", LONG, ids=lambda one: f"{one.name}-{getattr(one, 'server', '')}-{one.value_bits}")
 def test_long_campaign_of_schedules(protocol: Any, hospitals: int) -> None:
+    """More than 10,000 schedules over all strategies, of three rounds each."""
     federation = ready(protocol, hospitals)
-    many = settings(ANY_SCHEDULE, max_examples=400 if protocol.name != "paillier" else 80)
+    many = settings(ANY_SCHEDULE, max_examples=200 if protocol.name != "paillier" else 60)
     many(given(st.data())(lambda data: campaign(federation, data)))()

@@ -20,6 +20,7 @@ from fedsec.errors import (
 )
 from fedsec.primitives.field import M61
 from fedsec.primitives.key_agreement import AgreementKey
+from fedsec.strategies import secagg
 from fedsec.strategies.secagg import (
     AdvertiseKeys,
     ConsistencyCheck,
@@ -263,6 +264,17 @@ def test_what_a_server_collects_with_two_quorums_opens_no_hospital_alone(malicio
             seeds.update({party: answer.seeds[5]} if 5 in answer.seeds else {})
             keys.update({party: answer.keys[5]} if 5 in answer.keys else {})
         assert not seeds or not keys
+
+
+def test_masks_are_of_one_pair_and_one_context(semi_honest: Any) -> None:
+    """The same keys give another mask wherever anything about the session differs: the model, say."""
+    session = semi_honest.session()
+    contexts = [semi_honest.seat(1, replace(session, model=model)).context for model in (A, B)]
+    one, two, three = (AgreementKey(os.urandom(32)) for _ in range(3))
+    masks = [secagg._shared_mask(one, other.public, context) for other in (two, three) for context in contexts]
+    masks += [secagg._own_mask(bytes(32), context) for context in contexts]
+    assert len(set(masks)) == 6
+    assert secagg._shared_mask(two, one.public, contexts[0]) == masks[0]
 
 
 def unmasked(lead: Round, openers: Any) -> Any:

@@ -32,6 +32,7 @@ def test_every_field_of_a_session_is_bound(server: Any) -> None:
 def test_nothing_holds_in_another_session(server: Any, other: dict[str, Any]) -> None:
     session = server.session()
     here, there = server.seat(1, session), server.seat(2, replace(session, **other))
+    assert here.context != there.context and len(here.context) == 32
     statement = Blob(bytes(32))
     with pytest.raises(AuthenticationError):
         there.verify(1, statement, here.sign(statement))

@@ -1,0 +1,79 @@
+"""Benchmarks start and say what they measured, in the promised form. No times are asserted."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedsec import catalog
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+RUN = [file for file in sorted(BENCHMARKS.glob("*.py")) if '"__main__"' in file.read_text(encoding="utf-8")]
+
+
+@pytest.fixture
+def sharing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The benchmark as a module, with tiny sizes and no peer."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    module = importlib.import_module("sharing")
+    for name, value in {"VALUES": 1000, "QUICK_COHORTS": (3,), "QUICK_SIZES": (50, 100), "PROBE": 10}.items():
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(module, "PEERS", {"nobody": lambda x: importlib.import_module("nobody_has_this")})
+    yield module
+    for name in {"sharing", "common"} - before:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("file", RUN, ids=lambda file: file.stem)
+def test_every_benchmark_starts(file: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(file), "--help"], capture_output=True, text=True, timeout=100, check=True
+    )
+    for option in ("--quick", "--json", "--output"):
+        assert option in done.stdout
+
+
+def test_the_json_is_one_object_with_every_row(sharing: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    sharing.main(["--quick", "--json", "--strategies", "secagg,plain,paillier"])
+    document = json.loads(capsys.readouterr().out)
+    assert document.keys() == {"title", "machine", "versions", "rows", "notes"}
+    rows = document["rows"]
+    for row in rows:
+        assert row.keys() == {"subject", "operation", "setting", "per_second", "over", "ratio", "note"}
+        assert row["per_second"] > 0 and (row["ratio"] is None) == (row["over"] == "")
+    assert sum("limit" in row["note"] for row in rows) == 7
+    rounds = [row for row in rows if "hospitals" in row["setting"]]
+    assert [(row["subject"], row["operation"], row["setting"]["values"], row["over"]) for row in rounds] == [
+        (name, f"{role} CPU", values, over)
+        for name, over in (("plain", ""), ("secagg", "plain"))
+        for values in (50, 100)
+        for role in ("hospital", "server")
+    ]
+    assert len(document["notes"]) == 2 and "nobody" in document["notes"][0] and "paillier" in document["notes"][1]
+
+
+@pytest.mark.parametrize("name", ["additive", "secagg", "shamir"])
+def test_a_round_over_the_budget_is_measured_for_one_client(sharing: Any, name: str) -> None:
+    protocol = catalog.strategy(name)()
+    ((_, whole),) = sharing.federated(protocol, 4, [100], 1e12, 1e6, 0.0)
+    ((_, alone),) = sharing.federated(protocol, 4, [100], 1.0, 1e6, 0.0)
+    assert whole.server > 0 and not whole.note and whole.phases == len(protocol.phases)
+    assert alone.server is None and "one client" in alone.note and "budget" in alone.note
+    assert 400 < alone.up <= whole.up  # later phases send more, never less
+    assert alone.cpu > 0 and alone.phases == protocol.phases.index(protocol.input_phase) + 1
+
+
+def test_the_figure_is_written(sharing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    sharing.main(["--quick", "--strategies", "plain,shamir", "--memory", "1e-9", "--output", str(tmp_path)])
+    assert {file.name for file in tmp_path.iterdir()} == {f"sharing.{kind}" for kind in ("json", "csv", "svg", "png")}
+    assert "one client" in (tmp_path / "sharing.csv").read_text(encoding="utf-8")
+    assert "Shamir 2-of-3" in capsys.readouterr().out
