@@ -124,7 +124,7 @@ def publish(report: Report, name: str, options: argparse.Namespace, draw: Callab
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     for note in report.notes:
-        console.print(note)
+        console.print(note, markup=False)
 
 
 def _write(report: Report, name: str, folder: Path, draw: Callable[[], Figure]) -> None:

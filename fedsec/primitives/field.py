@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import mersenne
-from fedsec.primitives.mersenne import Values
+from fedsec.primitives.mersenne import Values as Values  # exported: what fields hold
 from fedsec.primitives.randomness import Random, randbytes
 
-BLOCK = 1 << 14  # values that are drawn, and worked on, at once: a few such rows stay in the second-level cache
+BLOCK = 1 << 15  # values that are drawn, and worked on, at once: a few such rows stay in the second-level cache
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Field:
         return (1 << self.bits) - 1
 
     @property
-    def word(self) -> np.dtype[np.uint32] | np.dtype[np.uint64]:
+    def word(self) -> np.dtype[Any]:
         """What holds an element: little-endian uint32 for 31 bits, uint64 for 61."""
         return np.dtype("<u4") if self.bits == 31 else np.dtype("<u8")
 
@@ -106,7 +107,7 @@ class Field:
             raise ConfigurationError("field sum: it needs at least one array")
         if any(row.shape != rows[0].shape for row in rows):
             raise BadMessage(f"field sum: shapes differ: {sorted({row.shape for row in rows})}")
-        flat = [np.ascontiguousarray(row).reshape(-1) for row in rows]
+        flat = [row.reshape(-1) for row in rows]
         out: Values = np.empty(flat[0].size, dtype=self.word)
         for start in range(0, out.size, BLOCK):
             part = slice(start, start + BLOCK)
@@ -138,7 +139,7 @@ class Field:
     def product_into(self, weights: Values, rows: Values, out: Values, at: int) -> None:
         """Set the columns of `out` from `at` on, as many as `rows` has, to weights times rows; `out` is contiguous."""
         kernel = mersenne.product31 if self.bits == 31 else mersenne.product61
-        kernel(np.array(weights), np.ascontiguousarray(rows), out, at)
+        kernel(weights.copy(), rows, out, at)  # a copy is writable: one type less to compile for
 
 
 M31, M61 = Field(31), Field(61)

@@ -1,7 +1,8 @@
 """Compiled kernels for the Mersenne fields of 2^31 - 1 and 2^61 - 1, without the interpreter's lock.
 
 In these fields 2^bits = 1, so a product is reduced by adding its high bits to its low ones. Elements are uint32 in the
-smaller field and uint64 in the larger one.
+smaller field and uint64 in the larger one. Kernels that call each other stay in this one file: numba's cache compiles
+again where a kernel's own file has changed, not where another's has.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ P31, P61 = np.uint64((1 << 31) - 1), np.uint64((1 << 61) - 1)
 _1, _3, _29, _30, _31, _32, _61 = (np.uint64(shift) for shift in (1, 3, 29, 30, 31, 32, 61))
 _LOW29, _LOW30, _LOW32 = (np.uint64((1 << bits) - 1) for bits in (29, 30, 32))
 _TILE = 1 << 10  # columns of a product worked on at once: four rows and a running sum stay in the first-level cache
-_HALF = _TILE // 2
 
 
 @jit
@@ -137,60 +137,150 @@ def interpolate(sources: NDArray[np.uint64], targets: NDArray[np.uint64], p: np.
 
 
 @jit
-def product31(weights: NDArray[np.uint32], rows: NDArray[np.uint32], out: NDArray[np.uint32], at: int) -> None:
-    """Set columns of `out`, shape (r, d), from `at` on to weights (r, m) times rows (m, n) modulo 2^31 - 1.
+def product31(weights: Values, rows: Values, out: Values, at: int) -> None:
+    """Set columns of `out`, shape (r, d), from `at` on to weights (r, m) times rows (m, n) modulo 2^31 - 1, m < 2^30.
 
-    Two neighbouring values are one 64-bit word: vector multiplication reads the low half as it is, and the high half
-    after a shift. Four products of values below 2^31 - 1 are below 2^64 together, so every fourth one is folded.
+    Two neighbouring values are one 64-bit word: vector multiplication reads its low half as it is, its high half after
+    a shift.
     """
     r, m = weights.shape
-    fours = (m + 3) // 4
-    padded = np.zeros((r, 4 * fours), np.uint32)
+    padded = np.zeros((r, m + 3), np.uint32)
     padded[:, :m] = weights
-    tile, result, total = np.zeros(4 * fours * _TILE, np.uint32), np.empty(_TILE, np.uint32), np.empty(_TILE, np.uint64)
-    for start in range(0, rows.shape[1], _TILE):
-        width = min(_TILE, rows.shape[1] - start)
+    size = min(_TILE, (rows.shape[1] | 7) + 1)  # even, and never 0
+    half = size // 2
+    tile, result = np.zeros((m + 3) * size, np.uint32), np.empty(size, np.uint32)
+    words, total = tile.view(np.uint64), np.empty(size, np.uint64)
+    for start in range(0, rows.shape[1], size):
+        width = min(size, rows.shape[1] - start)
         for i in range(m):
-            tile[i * _TILE : i * _TILE + width] = rows[i, start : start + width]
+            copy(rows[i, start : start + width], tile[i * size : i * size + width])
         for i in range(r):
-            total[:] = 0
-            for k in range(fours):
-                four = slice(4 * k, 4 * k + 4)
-                add_four31(padded[i, four], tile.view(np.uint64)[four.start * _HALF : four.stop * _HALF], total)
-            finish31(total, result.view(np.uint64))
-            out[i, at + start : at + start + width] = result[:width]
+            clear(total)
+            for k in range(0, m, 4):
+                if m - k > 2:
+                    add_four31(padded[i, k : k + 4], words[k * half : (k + 4) * half], total)
+                else:
+                    add_two31(padded[i, k : k + 2], words[k * half : (k + 2) * half], total)
+            join31(total, result.view(np.uint64))
+            reduce31(result[:width], out[i, at + start : at + start + width])
+
+
+@jit
+def product61(weights: Values, rows: Values, out: Values, at: int) -> None:
+    """Set columns of `out`, shape (r, d), from `at` on to weights (r, m) times rows (m, n) modulo 2^61 - 1."""
+    r, m = weights.shape
+    padded = np.zeros((r, m + 3), np.uint64)
+    padded[:, :m] = weights
+    size = min(_TILE, (rows.shape[1] | 7) + 1)  # even, and never 0
+    words, total = np.zeros((m + 3) * size, np.uint64), np.empty(size, np.uint64)
+    for start in range(0, rows.shape[1], size):
+        width = min(size, rows.shape[1] - start)
+        for i in range(m):
+            halve61(rows[i, start : start + width], words[i * size : i * size + width])
+        for i in range(r):
+            clear(total)
+            for k in range(0, m, 4):
+                if m - k > 2:
+                    add_four61(padded[i, k : k + 4], words[k * size : (k + 4) * size], total)
+                else:
+                    add_two61(padded[i, k : k + 2], words[k * size : (k + 2) * size], total)
+            reduce(total[:width], P61, out[i, at + start : at + start + width])
+
+
+@jit
+def copy(row: Values, out: Values) -> None:
+    for i in range(out.size):
+        out[i] = row[i]
+
+
+@jit
+def clear(total: NDArray[np.uint64]) -> None:
+    for i in range(total.size):
+        total[i] = np.uint64(0)
 
 
 @jit
 def add_four31(weights: NDArray[np.uint32], words: NDArray[np.uint64], total: NDArray[np.uint64]) -> None:
+    """Add four weighted rows to a total, low halves first: four products of values below p are below 2^64 together."""
     w0, w1, w2, w3 = np.uint64(weights[0]), np.uint64(weights[1]), np.uint64(weights[2]), np.uint64(weights[3])
-    a, b, c, d = words[:_HALF], words[_HALF : 2 * _HALF], words[2 * _HALF : 3 * _HALF], words[3 * _HALF :]
-    low, high = total[:_HALF], total[_HALF:]
-    for j in range(_HALF):
+    n = total.size // 2
+    a, b, c, d = words[:n], words[n : 2 * n], words[2 * n : 3 * n], words[3 * n :]
+    low, high = total[:n], total[n:]
+    for j in range(n):
         low[j] += fold31(w0 * (a[j] & _LOW32) + w1 * (b[j] & _LOW32) + w2 * (c[j] & _LOW32) + w3 * (d[j] & _LOW32))
         high[j] += fold31(w0 * (a[j] >> _32) + w1 * (b[j] >> _32) + w2 * (c[j] >> _32) + w3 * (d[j] >> _32))
 
 
 @jit
-def finish31(total: NDArray[np.uint64], words: NDArray[np.uint64]) -> None:
-    low, high = total[:_HALF], total[_HALF:]
-    for j in range(_HALF):
-        a, b = fold31(fold31(low[j])), fold31(fold31(high[j]))
-        words[j] = min(a, a - P31) | min(b, b - P31) << _32
+def add_two31(weights: NDArray[np.uint32], words: NDArray[np.uint64], total: NDArray[np.uint64]) -> None:
+    w0, w1 = np.uint64(weights[0]), np.uint64(weights[1])
+    n = total.size // 2
+    a, b = words[:n], words[n:]
+    low, high = total[:n], total[n:]
+    for j in range(n):
+        low[j] += fold31(w0 * (a[j] & _LOW32) + w1 * (b[j] & _LOW32))
+        high[j] += fold31(w0 * (a[j] >> _32) + w1 * (b[j] >> _32))
 
 
 @jit
-def product61(weights: NDArray[np.uint64], rows: NDArray[np.uint64], out: NDArray[np.uint64], at: int) -> None:
-    """Set columns of `out`, shape (r, d), from `at` on to weights (r, m) times rows (m, n) modulo 2^61 - 1."""
-    r, m = weights.shape
-    for start in range(0, rows.shape[1], _TILE):
-        width = min(_TILE, rows.shape[1] - start)
-        for i in range(r):
-            total = np.zeros(width, np.uint64)
-            for k in range(m):
-                row = rows[k, start : start + width]
-                w = weights[i, k]
-                for j in range(width):
-                    total[j] = fold61(total[j] + mul61(w, row[j]))
-            for j in range(width):
-                out[i, at + start + j] = min(total[j], total[j] - P61)
+def join31(total: NDArray[np.uint64], words: NDArray[np.uint64]) -> None:
+    """Set words to the totals, below 2^32 and congruent, as the rows' values lie in theirs."""
+    n = words.size
+    low, high = total[:n], total[n:]
+    for j in range(n):
+        words[j] = fold31(fold31(low[j])) | fold31(fold31(high[j])) << _32
+
+
+@jit
+def reduce31(values: NDArray[np.uint32], out: Values) -> None:
+    """Set out to values mod p, for values below 2p: in 32 bits, where a vector holds twice as many."""
+    for i in range(out.size):
+        out[i] = min(values[i], np.uint32(values[i] - np.uint32(P31)))
+
+
+@jit
+def halve61(row: Values, words: NDArray[np.uint64]) -> None:
+    """Set words to v0 + 2^32 v1 for the row's values v0 + 2^31 v1, v0 < 2^31 and v1 < 2^30: halves to multiply."""
+    for i in range(words.size):
+        words[i] = (row[i] << _1) - (row[i] & P31)
+
+
+@jit
+def join61(total: np.uint64, high: np.uint64, low: np.uint64, crossed: np.uint64) -> np.uint64:
+    """Return total + sum of w v, below 2^61 + 8 and congruent, over at most four w = w0 + 2^31 w1 and v.
+
+    `high` sums w1 v1, below 2^62; `low` sums w0 v0, below 2^64; `crossed` sums (w0 + w1)(v0 + v1) modulo 2^64. What
+    Karatsuba (1962) takes from it, the sum of w0 v1 + w1 v0, is below 2^64 again, so wrapping does no harm.
+    """
+    middle = crossed - high - low
+    return fold61(total + high + high + fold61(low) + (middle >> _30) + ((middle & _LOW30) << _31))
+
+
+@jit
+def add_four61(weights: NDArray[np.uint64], words: NDArray[np.uint64], total: NDArray[np.uint64]) -> None:
+    """Add four weighted rows to a total below 2^61 + 8, which stays so. Masks tell the compiler: 32 bits will do."""
+    w0, w1, w2, w3 = weights[0] & P31, weights[1] & P31, weights[2] & P31, weights[3] & P31
+    u0, u1, u2, u3 = weights[0] >> _31 & P31, weights[1] >> _31 & P31, weights[2] >> _31 & P31, weights[3] >> _31 & P31
+    s0, s1, s2, s3 = w0 + u0 & _LOW32, w1 + u1 & _LOW32, w2 + u2 & _LOW32, w3 + u3 & _LOW32
+    n = total.size
+    a, b, c, d = words[:n], words[n : 2 * n], words[2 * n : 3 * n], words[3 * n :]
+    for j in range(n):
+        a1, b1, c1, d1 = a[j] >> _32, b[j] >> _32, c[j] >> _32, d[j] >> _32
+        high = u0 * a1 + u1 * b1 + u2 * c1 + u3 * d1
+        low = w0 * (a[j] & _LOW32) + w1 * (b[j] & _LOW32) + w2 * (c[j] & _LOW32) + w3 * (d[j] & _LOW32)
+        crossed = s0 * (a[j] + a1 & _LOW32) + s1 * (b[j] + b1 & _LOW32)
+        crossed += s2 * (c[j] + c1 & _LOW32) + s3 * (d[j] + d1 & _LOW32)
+        total[j] = join61(total[j], high, low, crossed)
+
+
+@jit
+def add_two61(weights: NDArray[np.uint64], words: NDArray[np.uint64], total: NDArray[np.uint64]) -> None:
+    w0, w1 = weights[0] & P31, weights[1] & P31
+    u0, u1 = weights[0] >> _31 & P31, weights[1] >> _31 & P31
+    s0, s1 = w0 + u0 & _LOW32, w1 + u1 & _LOW32
+    n = total.size
+    a, b = words[:n], words[n:]
+    for j in range(n):
+        a1, b1 = a[j] >> _32, b[j] >> _32
+        crossed = s0 * (a[j] + a1 & _LOW32) + s1 * (b[j] + b1 & _LOW32)
+        total[j] = join61(total[j], u0 * a1 + u1 * b1, w0 * (a[j] & _LOW32) + w1 * (b[j] & _LOW32), crossed)

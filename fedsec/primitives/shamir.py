@@ -9,14 +9,14 @@ The `_plain` functions compute the same on Python integers, from the same seeds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.primitives import mersenne, prg
+from fedsec.primitives import prg
 from fedsec.primitives.field import BLOCK, M61, Field, product_plain
+from fedsec.primitives.lagrange import interpolation, interpolation_plain
 from fedsec.primitives.mersenne import Values
 from fedsec.primitives.randomness import Random
 
@@ -150,37 +150,6 @@ def split_secret(secret: bytes, points: Sequence[int], threshold: int, rng: Rand
 def combine_secret(shares: Mapping[int, bytes], threshold: int) -> bytes:
     """Return what `combine_secrets` does for one secret."""
     return combine_secrets(shares, threshold, 1)[0]
-
-
-@lru_cache(maxsize=32)
-def interpolation(sources: tuple[int, ...], targets: tuple[int, ...], field: Field) -> Values:
-    """Return Lagrange's weights, shape (r, m), read-only: weights times values at m sources gives those at r targets.
-
-    Points are taken mod p; the values are those of polynomials of degree < m.
-    Raises ConfigurationError where two sources are equal mod p.
-    """
-    x, t = (np.array([point % field.p for point in points], dtype=np.uint64) for points in (sources, targets))
-    if len(np.unique(x)) != len(x):
-        raise ConfigurationError(f"interpolation: a source is there twice: {sorted(sources)}")
-    weights: Values = np.empty((t.size, x.size), dtype=field.word)
-    mersenne.interpolate(x, t, np.uint64(field.p), weights)
-    weights.flags.writeable = False
-    return weights
-
-
-def interpolation_plain(sources: Sequence[int], targets: Sequence[int], field: Field) -> list[list[int]]:
-    """Return what `interpolation` does, by Lagrange's formula on Python integers: the reference."""
-    weights = []
-    for target in targets:
-        row = []
-        for i, own in enumerate(sources):
-            over, under = 1, 1
-            for other in (*sources[:i], *sources[i + 1 :]):
-                over = over * (target - other) % field.p
-                under = under * (own - other) % field.p
-            row.append(over * field.inverse(under) % field.p)
-        weights.append(row)
-    return weights
 
 
 def split_plain(

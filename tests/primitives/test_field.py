@@ -105,7 +105,7 @@ def test_product_over_tiles(field, height, width):
     rows = field.random((height, width), os.urandom)
     rows[:, ::2] = field.p - 1
     got = field.product(weights, rows)
-    assert got.tolist() == (product_plain(weights.tolist(), rows.tolist(), field.p) if width else [[], [], []])
+    assert got.tolist() == product_plain(weights.tolist(), rows.tolist(), field.p)
     assert not got[1].any()
 
 
@@ -147,13 +147,11 @@ def test_random_masks_and_draws_p_again(field):
 
 @BOTH
 def test_random_draws_block_by_block_and_again_within_a_block(field):
-    size = field.word.itemsize
     first = np.zeros(BLOCK, field.word)
     first[3] = field.p
     draws = [first.tobytes(), np.array([9], field.word).tobytes(), np.array([1, 2], field.word).tobytes()]
     values = field.random(BLOCK + 2, source(*draws))
     assert (values[3], values[BLOCK:].tolist(), values[:BLOCK].sum()) == (9, [1, 2], 9)
-    assert len(draws[1]) == size
 
 
 @BOTH

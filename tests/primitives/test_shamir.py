@@ -295,11 +295,11 @@ def test_split_and_mask_refuse_seeds(field):
     secret, points = array([1], field), [1, 2, 3, 4]
     for seeds in (new_seeds([]), new_seeds([1]), new_seeds([1, 2, 3]), new_seeds([1, 5])):
         for function, given_secret in ((split, secret), (split_plain, [1])):
-            with pytest.raises(ConfigurationError, match="seeds: for points .* 2 of"):
+            with pytest.raises(ConfigurationError, match=r"seeds: for points .* 2 of"):
                 function(given_secret, points, 3, field, seeds)
     for seeds in (new_seeds([1, 2]), new_seeds([1, 2, 3, 4]), new_seeds([1, 2, 5])):
         for function in (mask, mask_plain):
-            with pytest.raises(ConfigurationError, match="seeds: for points .* 3 of"):
+            with pytest.raises(ConfigurationError, match=r"seeds: for points .* 3 of"):
                 function(points, 3, 1, field, seeds)
     with pytest.raises(ConfigurationError, match="31 bytes"):
         split(secret, points, 2, field, {1: bytes(31)})
@@ -365,7 +365,7 @@ def test_shares_of_a_secret_are_those_of_its_limbs():
     shares = split_secret(secret, [4, 7, 9, 11], 3, lambda count: drawn[:count])
     number = int.from_bytes(secret, "little")
     rows = [[number >> 52 * i & (1 << 52) - 1 for i in range(5)]]
-    rows += [M61.random(10, lambda count: drawn[:count]).reshape(2, 5).tolist()[i] for i in range(2)]
+    rows += M61.random((2, 5), lambda count: drawn[:count]).tolist()
     for point, share in shares.items():
         (weights,) = interpolation_plain([0, 4, 7], [point], M61)
         limbs = [sum(w * row[i] for w, row in zip(weights, rows, strict=True)) % M61.p for i in range(5)]
