@@ -195,10 +195,7 @@ class LightSecAgg(SecureSum[Masked, None]):
         return Masked(x.size, own), MaskedInput(field.add(values, mask), field.bits, outbox)
 
     def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
-        """The dealer and the hospitals after it, around the circle: U in all."""
-        circle = sorted(cohort)
-        start = circle.index(dealer)
-        return [*circle[start:], *circle[:start]][: self.points_needed(cohort)]
+        return shamir.seeded_points(dealer, cohort, self.points_needed(cohort))
 
     def _sum(self, me: Me, state: Masked, inbox: Mapping[PartyId, bytes]) -> PieceOfSum:
         field = self.field(me.cohort)
@@ -207,7 +204,7 @@ class LightSecAgg(SecureSum[Masked, None]):
         for sender in sorted((set(inbox) & me.cohort) - {me.id}):
             try:
                 opened = me.unseal(sender, inbox[sender])
-                pieces[sender] = _load(opened, length, field, me.id in self._seeded(sender, me.cohort))
+                pieces[sender] = shamir.load_share(opened, length, field, me.id in self._seeded(sender, me.cohort))
             except (AuthenticationError, BadMessage):
                 continue  # shown another model, or corrupted: for this party the sender dropped out
         if len(pieces) < me.floor:
@@ -215,12 +212,3 @@ class LightSecAgg(SecureSum[Masked, None]):
                 f"the pieces of {len(pieces)} parties could be opened, its own among them; the floor is {me.floor}"
             )
         return PieceOfSum(field.sum(list(pieces.values())), field.bits, frozenset(pieces))
-
-
-def _load(opened: bytes, length: int, field: Field, seeded: bool) -> Values:
-    """The piece that was sealed to this party; raises BadMessage unless it is `length` elements, or a seed."""
-    if not seeded:
-        return field.load(opened, length)
-    if len(opened) != SEED_BYTES:
-        raise BadMessage(f"a seed of {len(opened)} bytes; {SEED_BYTES} were expected")
-    return shamir.expand_share(opened, length, field)

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives import shamir
 from fedsec.primitives.field import M31, M61, Field
-from fedsec.primitives.mersenne import Values
 from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
@@ -177,7 +176,7 @@ class Shamir(SecureSum[Shared, None]):
                 raise reject_unknown(request)
 
     def _share(self, me: Me, x: Vector, rng: Random) -> tuple[Shared, Shares]:
-        """The shares of this party and of those after it are made of seeds, and need no more than the seeds sent."""
+        """Of the shares that are seeds, this party keeps its own and sends the others."""
         field = self.field(me.cohort)
         seeds = {party: rng(SEED_BYTES) for party in self._seeded(me.id, me.cohort)}
         needed, pack = self.points_needed(me.cohort), self.packed(me.cohort)
@@ -188,10 +187,7 @@ class Shamir(SecureSum[Shared, None]):
         return Shared(x.size, own), Shares(outbox)
 
     def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
-        """The dealer and the hospitals after it, around the circle: k in all, and each is as often among them."""
-        circle = sorted(cohort)
-        start = circle.index(dealer)
-        return [*circle[start:], *circle[:start]][: self.colluding(cohort)]
+        return shamir.seeded_points(dealer, cohort, self.colluding(cohort))
 
     def _sum(self, me: Me, state: Shared, inbox: Mapping[PartyId, bytes]) -> ShareOfSum:
         field, length = self.field(me.cohort), -(-state.values // self.packed(me.cohort))
@@ -199,7 +195,7 @@ class Shamir(SecureSum[Shared, None]):
         for sender in sorted((set(inbox) & me.cohort) - {me.id}):
             try:
                 opened = me.unseal(sender, inbox[sender])
-                shares[sender] = self._load(opened, length, field, me.id in self._seeded(sender, me.cohort))
+                shares[sender] = shamir.load_share(opened, length, field, me.id in self._seeded(sender, me.cohort))
             except (AuthenticationError, BadMessage):
                 continue  # shown another model, or corrupted: for this party the sender dropped out
         if len(shares) < me.floor:
@@ -207,11 +203,3 @@ class Shamir(SecureSum[Shared, None]):
                 f"the shares of {len(shares)} parties could be opened, its own among them; the floor is {me.floor}"
             )
         return ShareOfSum(field.sum(list(shares.values())), state.values, field.bits, frozenset(shares))
-
-    def _load(self, opened: bytes, length: int, field: Field, seeded: bool) -> Values:
-        """The share that was sealed to this party; raises BadMessage unless it is `length` elements, or a seed."""
-        if not seeded:
-            return field.load(opened, length)
-        if len(opened) != SEED_BYTES:
-            raise BadMessage(f"a seed of {len(opened)} bytes; {SEED_BYTES} were expected")
-        return shamir.expand_share(opened, length, field)

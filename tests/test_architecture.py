@@ -99,7 +99,14 @@ def test_strategies_know_no_simulation() -> None:
 
 @pytest.mark.parametrize("file", STRATEGIES, ids=lambda file: file.stem)
 def test_a_strategy_imports_protocol_primitives_errors_and_numpy(file: Path) -> None:
-    allowed = {"fedsec.primitives", "fedsec.protocol", "fedsec.strategies", "fedsec.errors", "numpy", *sys.stdlib_module_names}
+    allowed = {
+        "fedsec.primitives",
+        "fedsec.protocol",
+        "fedsec.strategies",
+        "fedsec.errors",
+        "numpy",
+        *sys.stdlib_module_names,
+    }
     if file.name == TEXTBOOK:
         allowed.add("phe")
     extra = [name for name in imports(file) if not within(name, *allowed) and name != "fedsec"]

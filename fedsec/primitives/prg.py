@@ -22,7 +22,7 @@ SEED_BYTES = 32
 CHUNK_BYTES = 1 << 17  # zeros, keystream and the vector's slice stay in a core's second-level cache
 
 Vector = NDArray[np.uint64] | NDArray[np.uint32]
-_ZEROS = bytes(CHUNK_BYTES)
+_ZEROS = memoryview(bytes(1 << 18))
 
 
 def keystream_u64(seed: bytes, count: int) -> NDArray[np.uint64]:
@@ -64,7 +64,7 @@ def masks_into(vector: Vector, added: Sequence[bytes], subtracted: Sequence[byte
     words = np.frombuffer(buffer, dtype=vector.dtype, count=CHUNK_BYTES // vector.itemsize)
     for part in _chunks(vector, words.size):
         for combine, stream in streams:
-            stream.update_into(memoryview(_ZEROS)[: part.nbytes], buffer)
+            stream.update_into(_ZEROS[: part.nbytes], buffer)
             combine(part, words[: part.size], out=part)
 
 
@@ -76,7 +76,7 @@ def expand(seed: bytes) -> Random:
     stream = _open(seed)
 
     def draw(count: int) -> bytes:
-        return stream.update(bytes(count))
+        return stream.update(_ZEROS[:count] if count <= _ZEROS.nbytes else bytes(count))
 
     return draw
 

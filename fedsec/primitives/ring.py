@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class Ring:
             raise ConfigurationError(f"ring: {self.bits} bits; the rings have 32 or 64")
 
     @property
-    def dtype(self) -> np.dtype[np.uint32] | np.dtype[np.uint64]:
+    def dtype(self) -> np.dtype[Any]:
         """Of one word, little-endian."""
         return np.dtype("<u4") if self.bits == 32 else np.dtype("<u8")
 

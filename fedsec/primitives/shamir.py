@@ -8,7 +8,7 @@ The `_plain` functions compute the same on Python integers, from the same seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,28 @@ SHARE_BYTES = 8 * LIMBS
 def expand_share(seed: bytes, count: int, field: Field) -> Values:
     """Return the share, shape (count,), that a seed of 32 bytes stands for: uniform values of its stream."""
     return field.random(count, prg.expand(seed))
+
+
+def load_share(data: bytes, count: int, field: Field, seeded: bool) -> Values:
+    """Return the share, shape (count,), that a dealer sent: as `Field.dump` writes it, or its seed if it is `seeded`.
+
+    Raises BadMessage for other lengths, and for values not below p.
+    """
+    if not seeded:
+        return field.load(data, count, "share")
+    if len(data) != prg.SEED_BYTES:
+        raise BadMessage(f"seed of a share: {len(data)} bytes came and {prg.SEED_BYTES} are expected")
+    return expand_share(data, count, field)
+
+
+def seeded_points(dealer: int, points: Collection[int], count: int) -> list[int]:
+    """Return the points whose shares are seeds: the dealer's own and the next ones around the circle, `count` in all.
+
+    Everybody can tell them, and with each point as dealer every point is equally often among them.
+    """
+    circle = sorted(points)
+    start = circle.index(dealer)
+    return [*circle[start:], *circle[:start]][:count]
 
 
 def split(

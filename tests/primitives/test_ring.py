@@ -46,5 +46,5 @@ def test_what_is_no_vector_of_the_ring() -> None:
         R32.sum([])
     three = np.zeros(3, np.uint32)
     for other in (np.zeros(2, np.uint32), np.zeros(3, np.uint64), np.zeros((3, 1), np.uint32)):
-        with pytest.raises(BadMessage, match="vector 2 of 2: shape .* 3 words of 32 bits were expected"):
+        with pytest.raises(BadMessage, match=r"vector 2 of 2: shape .* 3 words of 32 bits were expected"):
             R32.sum([three, other])
