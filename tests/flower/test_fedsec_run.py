@@ -142,7 +142,7 @@ def test_the_declared_configuration_is_that_of_the_command() -> None:
         (("--clip", "nan"), "clip"),
         (("--largest-weight", "10"), "largest-weight is 10"),
         (("-p", "threshold=9"), "threshold is 9 and the cohort has 5 clients"),
-        (("-p", "threshold=2"), "must exceed half of the cohort of 5"),
+        (("-p", "threshold=2"), "a cohort of 5 needs at least 3"),
         (("-p", "treshold=3"), "did you mean 'threshold'?"),
         (("-p", "threshold"), "NAME=VALUE was expected"),
         (("-p", "value_bits=59"), "bits"),
