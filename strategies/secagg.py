@@ -22,7 +22,7 @@ from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, O
 from fedsec.primitives.key_agreement import AgreementKey, agree, hkdf
 from fedsec.primitives.prg import masks_into
 from fedsec.primitives.randomness import Random
-from fedsec.primitives.ring import R32, R64, Ring, Words
+from fedsec.primitives.ring import R32, R64, Ring
 from fedsec.primitives.shamir import SHARE_BYTES, combine_secret, split_secrets
 from fedsec.protocol import (
     Exposure,
@@ -40,8 +40,6 @@ from fedsec.protocol import (
 )
 
 SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
-STREAMS = 256
-"""So many masks are added at a time: their ciphers' states stay in a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -280,7 +278,7 @@ class SecAgg(SecureSum[Progress, None]):
                     undo = subtracted if party > silent else added
                     undo.append(_shared_mask(key, keys[party].public, reply.context))
         total = ring.sum(reply.vector for reply in masked.values())
-        _apply(total, added, subtracted)
+        masks_into(total, added, subtracted)
         return ring.lift(total)
 
     # A party
@@ -348,7 +346,7 @@ class SecAgg(SecureSum[Progress, None]):
         own, partners = AgreementKey(state.key), shares.keys() - {me.id}
         seeds = {other: _shared_mask(own, state.keys[other], me.context) for other in partners}
         masked = self.ring(me.cohort).words(x)
-        _apply(
+        masks_into(
             masked,
             added=[_own_mask(state.seed, me.context), *(seeds[other] for other in partners if other < me.id)],
             subtracted=[seeds[other] for other in partners if other > me.id],
@@ -425,11 +423,6 @@ def _shared_mask(mine: AgreementKey, theirs: bytes, context: bytes) -> bytes:
 def _own_mask(seed: bytes, context: bytes) -> bytes:
     """The seed of a hospital's own mask, from b."""
     return hkdf(seed, b"fedsec secagg mask of one", salt=context)
-
-
-def _apply(vector: Words, added: list[bytes], subtracted: list[bytes]) -> None:
-    for start in range(0, max(len(added), len(subtracted)), STREAMS):
-        masks_into(vector, added[start : start + STREAMS], subtracted[start : start + STREAMS])
 
 
 def _recover(shares: Mapping[PartyId, bytes], needed: int, opened: Iterable[PartyId]) -> bytes:

@@ -7,8 +7,7 @@ A seed serves one stream: it is derived per session, pair and purpose, never reu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
@@ -22,10 +21,11 @@ from fedsec.primitives.randomness import Random
 
 SEED_BYTES = 32
 CHUNK_BYTES = 1 << 16  # zeros, keystreams and the vector's slice stay in a core's second-level cache
-FUSED = 4  # streams whose words are added up in one pass over the vector's slice
+FUSED = 4  # streams that are added up in one pass over the vector's slice
 STREAMS = 256  # ciphers open at once: their states stay in the cache too
 
 Vector = NDArray[np.uint64] | NDArray[np.uint32]
+Combine = Callable[[Vector, Vector, Vector, Vector, Vector], None]
 _ZEROS = memoryview(bytes(1 << 18))
 
 
@@ -60,44 +60,35 @@ def mask_into(seed: bytes, vector: Vector, subtract: bool) -> None:
 
 
 def masks_into(vector: Vector, added: Sequence[bytes], subtracted: Sequence[bytes]) -> None:
-    """Add and subtract the streams of many seeds as `mask_into` does, reading `vector` from memory once."""
-    _check_vector(vector)
-    _mask(vector, vector, added, subtracted)
-
-
-def masked(source: NDArray[np.uint64], dtype: np.dtype[Any], added: Sequence[bytes], subtracted: Sequence[bytes]) -> Any:
-    """Return `source`, uint64[d], as a new vector of `dtype` (uint32 or uint64, modulo its range) under these streams."""
-    out = np.empty(source.shape, dtype)
-    _check_vector(out)
-    _mask(source, out, added, subtracted)
-    return out
-
-
-def _mask(source: Vector, out: Vector, added: Sequence[bytes], subtracted: Sequence[bytes]) -> None:
+    """Add and subtract the streams of many seeds as `mask_into` does, a slice of `vector` at a time."""
+    if vector.dtype not in (np.dtype("<u8"), np.dtype("<u4")) or vector.ndim != 1 or not vector.flags.c_contiguous:
+        raise ConfigurationError("masked vector: it must be one contiguous dimension of uint64 or uint32")
     fused = min(FUSED, max(len(added), len(subtracted), 1))
     chunk = CHUNK_BYTES if fused > 2 else 2 * CHUNK_BYTES
     buffers = [bytearray(chunk + 15) for _ in range(fused)]  # update_into asks for one block of slack
-    words = [np.frombuffer(buffer, dtype=out.dtype, count=chunk // out.itemsize) for buffer in buffers]
-    zeros = np.frombuffer(_ZEROS, dtype=out.dtype)
-    for batch in range(0, max(len(added), len(subtracted), 1), STREAMS):
+    for batch in range(0, max(len(added), len(subtracted)), STREAMS):
         plus = [_open(seed) for seed in added[batch : batch + STREAMS]]
         minus = [_open(seed) for seed in subtracted[batch : batch + STREAMS]]
-        for start in range(0, out.size, words[0].size):
-            part = out[start : start + words[0].size]
-            blank, size = _ZEROS[: part.nbytes], part.size
-            if batch == 0 and source is not out:
-                np.copyto(part, source[start : start + size], casting="unsafe")
-            for streams, one, four in ((plus, np.add, add_four), (minus, np.subtract, subtract_four)):
-                for first in range(0, len(streams), FUSED):
-                    drawn = streams[first : first + FUSED]
-                    for stream, buffer in zip(drawn, buffers, strict=False):
-                        stream.update_into(blank, buffer)
-                    if len(drawn) > 2:
-                        last = words[3] if len(drawn) == FUSED else zeros
-                        four(part, words[0][:size], words[1][:size], words[2][:size], last[:size])
-                    else:
-                        for row in words[: len(drawn)]:
-                            one(part, row[:size], out=part)
+        for start in range(0, vector.size, chunk // vector.itemsize):
+            part = vector[start : start + chunk // vector.itemsize]
+            _combine(part, plus, buffers, np.add, add_four)
+            _combine(part, minus, buffers, np.subtract, subtract_four)
+
+
+def _combine(
+    part: Vector, streams: Sequence[CipherContext], buffers: Sequence[bytearray], one: np.ufunc, four: Combine
+) -> None:
+    """Put the next words of all streams into `part`, FUSED at a time and the rest one by one."""
+    words: list[Vector] = [np.frombuffer(buffer, part.dtype, part.size) for buffer in buffers]
+    for first in range(0, len(streams), FUSED):
+        drawn = streams[first : first + FUSED]
+        for stream, buffer in zip(drawn, buffers, strict=False):
+            stream.update_into(_ZEROS[: part.nbytes], buffer)
+        if len(drawn) == FUSED:
+            four(part, *words)
+        else:
+            for row in words[: len(drawn)]:
+                one(part, row, out=part)
 
 
 @jit
@@ -123,11 +114,6 @@ def expand(seed: bytes) -> Random:
         return stream.update(_ZEROS[:count] if count <= _ZEROS.nbytes else bytes(count))
 
     return draw
-
-
-def _check_vector(vector: Vector) -> None:
-    if vector.dtype not in (np.dtype("<u8"), np.dtype("<u4")) or vector.ndim != 1 or not vector.flags.c_contiguous:
-        raise ConfigurationError("masked vector: it must be one contiguous dimension of uint64 or uint32")
 
 
 def _open(seed: bytes) -> CipherContext:
