@@ -7,7 +7,8 @@ A seed serves one stream: it is derived per session, pair and purpose, never reu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
@@ -22,10 +23,11 @@ from fedsec.primitives.randomness import Random
 SEED_BYTES = 32
 CHUNK_BYTES = 1 << 16  # zeros, keystreams and the vector's slice stay in a core's second-level cache
 FUSED = 4  # streams that are added up in one pass over the vector's slice
+MANY = 16  # streams from which on that pays
 STREAMS = 256  # ciphers open at once: their states stay in the cache too
 
 Vector = NDArray[np.uint64] | NDArray[np.uint32]
-Combine = Callable[[Vector, Vector, Vector, Vector, Vector], None]
+Words = NDArray[Any]
 _ZEROS = memoryview(bytes(1 << 18))
 
 
@@ -63,42 +65,51 @@ def masks_into(vector: Vector, added: Sequence[bytes], subtracted: Sequence[byte
     """Add and subtract the streams of many seeds as `mask_into` does, a slice of `vector` at a time."""
     if vector.dtype not in (np.dtype("<u8"), np.dtype("<u4")) or vector.ndim != 1 or not vector.flags.c_contiguous:
         raise ConfigurationError("masked vector: it must be one contiguous dimension of uint64 or uint32")
-    fused = min(FUSED, max(len(added), len(subtracted), 1))
-    chunk = CHUNK_BYTES if fused > 2 else 2 * CHUNK_BYTES
-    buffers = [bytearray(chunk + 15) for _ in range(fused)]  # update_into asks for one block of slack
     for batch in range(0, max(len(added), len(subtracted)), STREAMS):
         plus = [_open(seed) for seed in added[batch : batch + STREAMS]]
         minus = [_open(seed) for seed in subtracted[batch : batch + STREAMS]]
-        for start in range(0, vector.size, chunk // vector.itemsize):
-            part = vector[start : start + chunk // vector.itemsize]
-            _combine(part, plus, buffers, np.add, add_four)
-            _combine(part, minus, buffers, np.subtract, subtract_four)
+        (_few if len(plus) + len(minus) < MANY else _many)(vector, plus, minus)
 
 
-def _combine(
-    part: Vector, streams: Sequence[CipherContext], buffers: Sequence[bytearray], one: np.ufunc, four: Combine
-) -> None:
-    """Put the next words of all streams into `part`, FUSED at a time and the rest one by one."""
-    words: list[Vector] = [np.frombuffer(buffer, part.dtype, part.size) for buffer in buffers]
-    for first in range(0, len(streams), FUSED):
-        drawn = streams[first : first + FUSED]
-        for stream, buffer in zip(drawn, buffers, strict=False):
+def _few(vector: Vector, plus: Sequence[CipherContext], minus: Sequence[CipherContext]) -> None:
+    """One stream at a time into each slice: what costs is the keystream, and every step around it."""
+    streams = [(np.add, stream) for stream in plus] + [(np.subtract, stream) for stream in minus]
+    buffer = bytearray(2 * CHUNK_BYTES + 15)  # update_into asks for one block of slack
+    words = np.frombuffer(buffer, vector.dtype, 2 * CHUNK_BYTES // vector.itemsize)
+    for start in range(0, vector.size, words.size):
+        part = vector[start : start + words.size]
+        for combine, stream in streams:
             stream.update_into(_ZEROS[: part.nbytes], buffer)
-        if len(drawn) == FUSED:
-            four(part, *words)
-        else:
-            for row in words[: len(drawn)]:
-                one(part, row, out=part)
+            combine(part, words[: part.size], out=part)
+
+
+def _many(vector: Vector, plus: Sequence[CipherContext], minus: Sequence[CipherContext]) -> None:
+    """Four streams at a time into each slice, which is then read and written once for four."""
+    buffers = [bytearray(CHUNK_BYTES + 15) for _ in range(FUSED)]
+    words = [np.frombuffer(buffer, vector.dtype, CHUNK_BYTES // vector.itemsize) for buffer in buffers]
+    for start in range(0, vector.size, words[0].size):
+        part = vector[start : start + words[0].size]
+        rows = [row[: part.size] for row in words]
+        for streams, one, four in ((plus, np.add, add_four), (minus, np.subtract, subtract_four)):
+            for first in range(0, len(streams), FUSED):
+                drawn = streams[first : first + FUSED]
+                for stream, buffer in zip(drawn, buffers, strict=False):
+                    stream.update_into(_ZEROS[: part.nbytes], buffer)
+                if len(drawn) == FUSED:
+                    four(part, *rows)
+                else:
+                    for row in rows[: len(drawn)]:
+                        one(part, row, out=part)
 
 
 @jit
-def add_four(part: Vector, a: Vector, b: Vector, c: Vector, d: Vector) -> None:
+def add_four(part: Words, a: Words, b: Words, c: Words, d: Words) -> None:
     for i in range(part.size):
         part[i] += a[i] + b[i] + c[i] + d[i]
 
 
 @jit
-def subtract_four(part: Vector, a: Vector, b: Vector, c: Vector, d: Vector) -> None:
+def subtract_four(part: Words, a: Words, b: Words, c: Words, d: Words) -> None:
     for i in range(part.size):
         part[i] -= a[i] + b[i] + c[i] + d[i]
 

@@ -83,3 +83,16 @@ def test_refused_inputs():
     for vector in (np.zeros(4, np.int64), np.zeros((2, 2), np.uint64), np.zeros(8, np.uint64)[::2], np.zeros(4, ">u8")):
         with pytest.raises(ConfigurationError, match="contiguous"):
             mask_into(SEED, vector, subtract=False)
+
+
+@pytest.mark.parametrize("dtype", ["<u4", "<u8"])
+@pytest.mark.parametrize(("added", "subtracted"), [(0, 0), (1, 0), (3, 5), (16, 0), (0, 17), (9, 10), (300, 3)])
+def test_many_streams_are_one_after_another(dtype: str, added: int, subtracted: int) -> None:
+    """However streams are grouped, and wherever slices end."""
+    seeds = [number.to_bytes(32, "big") for number in range(added + subtracted)]
+    values = 40_001 if added + subtracted < 100 else 101
+    together, apart = np.arange(values).astype(dtype), np.arange(values).astype(dtype)
+    masks_into(together, seeds[:added], seeds[added:])
+    for place, seed in enumerate(seeds):
+        mask_into(seed, apart, subtract=place >= added)
+    assert np.array_equal(together, apart)
