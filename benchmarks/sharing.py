@@ -469,7 +469,7 @@ def draw(measured: list[tuple[Kernel, float]], cells: Cells) -> Figure:
     _lines(up, cells, values, "up", "bytes up", _bytes)
     handles, labels = cpu.get_legend_handles_labels()
     above.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    below.suptitle("Kernels on one core, 1,000,000 values; a black line is the limit", x=0.01, ha="left")
+    below.suptitle(f"Kernels on one core, {VALUES:,} values; a black line is the limit", x=0.01, ha="left")
     _limits(below.subplots(), measured)
     return figure
 

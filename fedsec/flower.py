@@ -391,10 +391,10 @@ def secure_aggregation(message: Message, context: Context, call_next: ClientAppC
     """The Flower mod for clients: the app's function is called only when its contribution is asked for.
 
     What this hospital allows comes from its own node configuration (`flower-supernode --node-config`):
-    fedsec-floor, fedsec-threshold, fedsec-server (the server's public key, hex), fedsec-hospitals (a file of public
-    keys, one a line), fedsec-identity (a key file), fedsec-journal (the file that remembers what was answered),
-    fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on first use. An error tells the
-    server its class, and its text only where that says nothing of data.
+    fedsec-floor, fedsec-threshold, fedsec-trusts-server, fedsec-server (the server's public key, hex),
+    fedsec-hospitals (a file of public keys, one a line), fedsec-identity (a key file), fedsec-journal (the file that
+    remembers what was answered), fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on
+    first use. An error tells the server its class, and its text only where that says nothing of data.
     """
     started = time.monotonic()
     try:
@@ -440,12 +440,20 @@ def in_simulation() -> bool:
     return ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
 
 
+def _yes(config: Mapping[str, Any], key: str) -> bool | None:
+    value = config.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise ConfigurationError(f"{key} is {value!r} in this node's configuration; true or false was expected")
+    return value
+
+
 def _load_party(context: Context) -> Party:
     config = context.node_config
     server, hospitals = str(config.get("fedsec-server", "")), str(config.get("fedsec-hospitals", ""))
     policy = Policy(
         floor=_whole(config, "fedsec-floor", 3),
         threshold=_whole(config, "fedsec-threshold", 1),
+        trusts_server=_yes(config, "fedsec-trusts-server"),
         simulation=in_simulation() and not (server or hospitals or config.get("fedsec-identity")),
         server=keys.public_key(server) if server else None,
         hospitals=keys.read_public_keys(Path(hospitals)) if hospitals else frozenset(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,7 +41,9 @@ class Policy:
 
     floor           the fewest contributors in any sum it takes part in (at least 3)
     threshold       the fewest hospitals that may be able to open an input, together and with the server's help: it
-                    refuses strategies with `withstands(cohort) + 1` below it (at least 1, which promises nothing)
+                    refuses strategies with `withstands(cohort) + 1` below it (at least 1)
+    trusts_server   believe that the server follows the protocol, and so take strategies that promise nothing if it does
+                    not; None means in simulation only
     simulation      allow strategies that hide nothing, and trust identities on first use
     server          the server's pinned Ed25519 public key
     hospitals       the pinned public keys of all who may be on the roster
@@ -50,6 +52,7 @@ class Policy:
     floor: int = 3
     threshold: int = 1
     simulation: bool = False
+    trusts_server: bool | None = None
     server: bytes | None = None
     hospitals: frozenset[bytes] = frozenset()
 
@@ -58,6 +61,25 @@ class Policy:
             raise ConfigurationError(f"floor is {self.floor}; a party never helps to open fewer than 3 inputs")
         if self.threshold < 1:
             raise ConfigurationError(f"threshold is {self.threshold}; it takes 1 hospital at least to open an input")
+
+    def admit_collusion(self, protocol: SecureSum[Any, Any], cohort: Collection[PartyId], floor: int) -> None:
+        """Raise PolicyError where too few of this cohort could open an input under `protocol`.
+
+        A server that breaks the protocol chooses whose sum is opened, so `floor` - 1 helpers always single one out.
+        """
+        trusted = self.simulation if self.trusts_server is None else self.trusts_server
+        promised = protocol.withstands(cohort) if trusted else min(protocol.withstands(cohort, True), floor - 2)
+        if promised < 0:
+            raise PolicyError(
+                f"strategy {protocol.name} promises nothing for a cohort of {len(cohort)} if the server breaks the "
+                "protocol, and this party does not trust it to follow it"
+            )
+        if promised + 1 < self.threshold:
+            doubt = "" if trusted else f" if it breaks the protocol, with a floor of {floor}"
+            raise PolicyError(
+                f"{promised + 1} of these {len(cohort)} hospitals may open an input under {protocol.name} with the "
+                f"server's help{doubt}; this party's threshold is {self.threshold}"
+            )
 
     def admit_server(self, identity: bytes) -> None:
         """Raise PolicyError unless `identity` may lead a run."""
@@ -271,12 +293,8 @@ class Party:
             raise PolicyError(f"a cohort of {len(cohort)} is below this party's floor of {self.policy.floor}")
         protocol.check(cohort)
         prove_headroom(protocol.value_bits, len(cohort), protocol.capacity(cohort))
-        needed = protocol.withstands(cohort) + 1
-        if needed < self.policy.threshold:
-            raise PolicyError(
-                f"{needed} of these {len(cohort)} hospitals may open an input under {protocol.name} with the server's "
-                f"help; this party's threshold is {self.policy.threshold}"
-            )
+        floor = max(self.policy.floor, protocol.floor)
+        self.policy.admit_collusion(protocol, cohort, floor)
 
 
 def _built(terms: Terms, build: Build) -> SecureSum[Any, Any]:

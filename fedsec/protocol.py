@@ -183,12 +183,13 @@ class SecureSum(ABC, Generic[StateT, Public]):
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         """How many of the parties asked may stay silent in each phase of a round."""
 
-    def withstands(self, clients: Collection[PartyId]) -> int:
-        """How many colluding hospitals learn no more than the sum of the others' inputs, with the server's help.
+    def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
+        """How many colluding hospitals, with the server's help, learn no more than one sum of the others' inputs.
 
-        The server follows the protocol, or breaks it where the strategy says that it may. 0 promises nothing.
+        The server follows the protocol, or, if `malicious`, breaks it as it likes: it then chooses of whom the sum is,
+        above the floor. -1 where the server learns more even alone; the default promises nothing.
         """
-        return 0
+        return -1 if malicious else 0
 
     def setup(self, clients: Collection[PartyId]) -> Flow[Public]:
         """The server's side, once per epoch: returns what the rounds need. The default asks nothing."""

@@ -102,24 +102,32 @@ class Additive(SecureSum[State, None]):
     def capacity(self, clients: Collection[PartyId]) -> int:
         return (1 << 32) - 1 if self.ring(clients) is R32 else (1 << 63) - 1  # sums are read as signed 64-bit integers
 
-    def withstands(self, clients: Collection[PartyId]) -> int:
-        return len(self.chosen(clients)) - 1
+    def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
+        return len(self.chosen(clients)) - 1  # each aggregator adds up one set of at least the floor, whoever asks
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         return {MaskInput: len(clients) - self.floor, SumMasks: 0}
 
     def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
         chosen, ring = self.chosen(clients), self.ring(clients)
-        masked = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, self.floor)
+        sent = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, self.floor)
+        words = {party: reply for party, reply in sent.items() if reply.vector.dtype == ring.dtype}
+        shapes = Counter(reply.vector.shape for reply in words.values())
+        shape = max(shapes, key=lambda one: (shapes[one], one), default=None)
+        masked = {
+            party: reply for party, reply in words.items() if reply.vector.shape == shape
+        }  # the others are silent
+        if len(masked) < self.floor:
+            raise TooFewParties("MaskInput", self.floor, masked, clients)
         inboxes = transpose({sender: reply.seeds for sender, reply in masked.items()})
         requests = {party: SumMasks(inboxes.get(party, {})) for party in chosen}
         sums = yield from ask(requests, MaskSum, len(chosen))
         # Whoever was shown another model sealed its seeds to nobody of the rest, and counts as silent for all of them.
         included, votes = Counter(reply.included for reply in sums.values()).most_common(1)[0]
-        if votes < len(chosen):
+        if votes < len(chosen) or not included <= masked.keys():
             agreed = [party for party, reply in sums.items() if reply.included == included]
             raise TooFewParties("SumMasks", len(chosen), agreed, chosen)
-        total = ring.sum(masked[party].vector for party in sorted(included & masked.keys()))
+        total = ring.sum(masked[party].vector for party in sorted(included))
         for party, reply in sums.items():
             ring.check(reply.vector, total.size, f"sum of masks of party {party}")
             np.subtract(total, reply.vector, out=total)
@@ -154,11 +162,13 @@ class Additive(SecureSum[State, None]):
                 continue  # shown another model, or corrupted: for this party the sender dropped out
             if len(opened) == SEED_BYTES + LENGTH_BYTES:
                 seeds[sender] = opened
+        lengths = Counter(opened[SEED_BYTES:] for opened in seeds.values())
+        common = max(lengths, key=lambda length: (lengths[length], length), default=b"")
+        seeds = {sender: opened for sender, opened in seeds.items() if opened[SEED_BYTES:] == common}
+        if int.from_bytes(common, "little") > MAX_VALUES:
+            raise BadMessage(f"masks of {int.from_bytes(common, 'little')} values; at most {MAX_VALUES} were expected")
         if len(seeds) < me.floor:
             raise PolicyError(f"the seeds of {len(seeds)} parties could be opened; the floor is {me.floor}")
-        lengths = {int.from_bytes(opened[SEED_BYTES:], "little") for opened in seeds.values()}
-        if len(lengths) > 1 or max(lengths) > MAX_VALUES:
-            raise BadMessage(f"masks of {sorted(lengths)} values; one length of at most {MAX_VALUES} was expected")
-        total = np.zeros(lengths.pop(), self.ring(me.cohort).dtype)
+        total = np.zeros(int.from_bytes(common, "little"), self.ring(me.cohort).dtype)
         masks_into(total, added=[opened[:SEED_BYTES] for opened in seeds.values()], subtracted=[])
         return MaskSum(total, frozenset(seeds))

@@ -2,7 +2,7 @@
 
 Reference: J. So et al., LightSecAgg: a lightweight and versatile design for secure aggregation, MLSys 2022.
 Server learns: the sum, and who took part.
-Trusts: that at most T hospitals collude; if the server breaks the protocol with them, at most U+T - n.
+Trusts: that at most T hospitals collude; if the server breaks the protocol with them, at most 2T+1 - n.
 Tolerates: n-U silent hospitals, and sums at least the cohort floor.
 Costs: two phases; up one vector, n-U coded pieces of 1/(U-T) of it, U-1 seeds, and a piece; 4 bytes a value, or 8.
 """
@@ -89,8 +89,8 @@ class Masked(State):
 class LightSecAgg(SecureSum[Masked, None]):
     """Any `threshold` hospitals open the sum of the masks; any `privacy` of them learn nothing of one.
 
-    threshold   U; 0 means two thirds of the cohort, three quarters against a malicious server
-    privacy     T; 0 means half of the cohort, or what withstands a third of it against a malicious server
+    threshold   U; 0 means T and half of the hospitals that it leaves; the rest may be silent
+    privacy     T; 0 means half of the cohort, or two thirds against a malicious server
     server      "semi-honest", or "malicious": a third of the hospitals may then help a server that breaks the protocol
     """
 
@@ -106,17 +106,18 @@ class LightSecAgg(SecureSum[Masked, None]):
         if self.server not in (SEMI_HONEST, MALICIOUS):
             raise ConfigurationError(f"server is {self.server!r}; choose from {MALICIOUS}, {SEMI_HONEST}")
 
-    def points_needed(self, clients: Collection[PartyId]) -> int:
-        """U: how many coded pieces open the sum of the masks."""
-        return self.threshold or len(clients) - len(clients) // (4 if self.server == MALICIOUS else 3)
-
-    def least_of_both(self, clients: Collection[PartyId]) -> int:
-        """U+T, at least: of two groups that answer differently, one then has T pieces at most."""
-        return len(clients) + (len(clients) // 3 if self.server == MALICIOUS else 0)
+    def least_private(self, clients: Collection[PartyId]) -> int:
+        """The fewest coded pieces that must say nothing for this cohort against this server."""
+        return shamir.least_privacy(len(clients), self.server == MALICIOUS)
 
     def colluding(self, clients: Collection[PartyId]) -> int:
         """T: so many coded pieces say nothing."""
-        return self.privacy or max(len(clients) // 2, self.least_of_both(clients) - self.points_needed(clients))
+        return self.privacy or self.least_private(clients)
+
+    def points_needed(self, clients: Collection[PartyId]) -> int:
+        """U: how many coded pieces open the sum of the masks."""
+        private = self.colluding(clients)
+        return self.threshold or private + max((len(clients) - private) // 2, 1)
 
     def field(self, clients: Collection[PartyId]) -> Field:
         """The smallest of the two Mersenne fields that holds the sum."""
@@ -131,19 +132,18 @@ class LightSecAgg(SecureSum[Masked, None]):
             raise ConfigurationError(
                 f"privacy is {private}; it must lie between 1 and {needed - 1}, below the threshold"
             )
-        least = self.least_of_both(clients)
-        if needed + private < least:
+        if private < self.least_private(clients):
             raise ConfigurationError(
-                f"threshold is {needed} and privacy {private}; together they must reach {least} with a cohort of "
-                f"{parties} against a {self.server} server, or two groups could open"
+                f"privacy is {private}; a cohort of {parties} needs at least {self.least_private(clients)} against a "
+                f"{self.server} server, or two groups could open"
             )
 
     def capacity(self, clients: Collection[PartyId]) -> int:
         return self.field(clients).p - 1
 
-    def withstands(self, clients: Collection[PartyId]) -> int:
-        private, needed = self.colluding(clients), self.points_needed(clients)
-        return min(private, private + needed - len(clients)) if self.server == MALICIOUS else private
+    def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
+        private = self.colluding(clients)
+        return min(private, max(2 * private + 1 - len(clients), -1)) if malicious else private
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         needed = self.points_needed(clients)
@@ -151,7 +151,12 @@ class LightSecAgg(SecureSum[Masked, None]):
 
     def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
         needed, field = self.points_needed(clients), self.field(clients)
-        masked = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, max(needed, self.floor))
+        least = max(needed, self.floor)
+        sent = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, least)
+        size, _ = Counter(reply.vector.size for reply in sent.values()).most_common(1)[0]
+        masked = {party: reply for party, reply in sent.items() if _holds(reply, size, field)}  # the others are silent
+        if len(masked) < least:
+            raise TooFewParties("MaskInput", least, masked, clients)
         inboxes = transpose({sender: reply.outbox for sender, reply in masked.items()})
         requests = {party: SumPieces(inboxes.get(party, {})) for party in masked}
         pieces = yield from ask(requests, PieceOfSum, needed)
@@ -160,14 +165,9 @@ class LightSecAgg(SecureSum[Masked, None]):
         agreeing = {party: reply.piece for party, reply in pieces.items() if reply.included == included}
         if len(agreeing) < needed or not included <= masked.keys():
             raise TooFewParties("SumPieces", needed, agreeing, masked)
-        total = self._sum_masked({party: masked[party] for party in sorted(included)}, field)
+        total = field.sum([masked[party].vector for party in sorted(included)])
         mask = shamir.combine(agreeing, needed, field, total.size, needed - self.colluding(clients))
         return Sum(field.sub(total, mask).astype(np.uint64), included)
-
-    def _sum_masked(self, masked: Mapping[PartyId, MaskedInput], field: Field) -> Values:
-        for party, reply in masked.items():
-            field.check(reply.vector, f"masked input of party {party}")
-        return field.sum([reply.vector for reply in masked.values()])
 
     def respond(
         self, me: Me, state: Masked | None, request: Message, x: Vector | None, rng: Random
@@ -189,8 +189,8 @@ class LightSecAgg(SecureSum[Masked, None]):
         pack = needed - self.colluding(me.cohort)
         mask, pieces = shamir.mask(sorted(me.cohort), needed, x.size, field, seeds, pack)
         own = seeds.pop(me.id)
-        outbox = {party: me.seal(party, seed, rng) for party, seed in seeds.items()}
-        outbox |= {party: me.seal(party, field.dump(piece), rng) for party, piece in pieces.items()}
+        payloads = seeds | {party: field.dump(piece) for party, piece in pieces.items()}
+        outbox = {party: me.seal(party, shamir.dump_share(payload, x.size), rng) for party, payload in payloads.items()}
         values: Values = x.astype(field.word)
         return Masked(x.size, own), MaskedInput(field.add(values, mask), field.bits, outbox)
 
@@ -199,12 +199,13 @@ class LightSecAgg(SecureSum[Masked, None]):
 
     def _sum(self, me: Me, state: Masked, inbox: Mapping[PartyId, bytes]) -> PieceOfSum:
         field = self.field(me.cohort)
-        length = -(-state.values // (self.points_needed(me.cohort) - self.colluding(me.cohort)))
-        pieces = {me.id: shamir.expand_share(state.seed, length, field)}
+        pack = self.points_needed(me.cohort) - self.colluding(me.cohort)
+        pieces = {me.id: shamir.expand_share(state.seed, -(-state.values // pack), field)}
         for sender in sorted((set(inbox) & me.cohort) - {me.id}):
             try:
                 opened = me.unseal(sender, inbox[sender])
-                pieces[sender] = shamir.load_share(opened, length, field, me.id in self._seeded(sender, me.cohort))
+                seeded = me.id in self._seeded(sender, me.cohort)
+                pieces[sender] = shamir.load_share(opened, state.values, pack, field, seeded)
             except (AuthenticationError, BadMessage):
                 continue  # shown another model, or corrupted: for this party the sender dropped out
         if len(pieces) < me.floor:
@@ -212,3 +213,12 @@ class LightSecAgg(SecureSum[Masked, None]):
                 f"the pieces of {len(pieces)} parties could be opened, its own among them; the floor is {me.floor}"
             )
         return PieceOfSum(field.sum(list(pieces.values())), field.bits, frozenset(pieces))
+
+
+def _holds(reply: MaskedInput, size: int, field: Field) -> bool:
+    """Whether a masked input is `size` elements of the field, as those of the others are."""
+    try:
+        field.check(reply.vector, "masked input")
+    except BadMessage:
+        return False
+    return reply.vector.shape == (size,)

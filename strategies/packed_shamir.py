@@ -2,7 +2,7 @@
 
 Reference: M. Franklin, M. Yung, STOC 1992; sums of shares as in M. Ben-Or, S. Goldwasser, A. Wigderson, STOC 1988.
 Server learns: the sum, and who took part.
-Trusts: that at most k hospitals collude; if the server breaks the protocol with them, at most 2k+l - n.
+Trusts: that at most k hospitals collude; if the server breaks the protocol with them, at most 2k+1 - n.
 Tolerates: n-k-l silent hospitals, and sums at least the cohort floor.
 Costs: two phases; up n-k sealed shares of 1/l of the values and k-1 seeds, then 1/l of the values; 4 bytes each, or 8.
 """
@@ -21,21 +21,21 @@ from fedsec.strategies.shamir import Shamir
 class PackedShamir(Shamir):
     """Shamir's protocol with polynomials that carry `pack` values each.
 
-    pack        l, values a share carries; 0 means a third of the cohort
+    pack        l, values a share carries; 0 means half of those hospitals that k leaves, and the rest may be silent
     threshold   k+l, how many shares open the sum; 0 means the least that `server` allows
-    server      as in shamir: of two groups that answer differently, one has k shares at most
+    server      as in shamir: k is at least half of the cohort, or two thirds against a malicious server
     """
 
     pack: int = 0
 
     def packed(self, clients: Collection[PartyId]) -> int:
-        return self.pack or max(len(clients) // 3, 1)
+        return self.pack or max((len(clients) - self.least_private(clients)) // 2, 1)
 
     def check(self, clients: Collection[PartyId]) -> None:
         pack, needed = self.packed(clients), self.points_needed(clients)
         if not 1 <= pack < len(clients):
             raise ConfigurationError(f"pack is {pack}; it must lie between 1 and {len(clients) - 1} for this cohort")
-        if self.threshold and needed <= pack:
+        if needed <= pack:
             raise ConfigurationError(
                 f"threshold is {needed}; it must exceed pack, which is {pack}, by the k that collude"
             )

@@ -212,6 +212,9 @@ class Paillier(SecureSum[Keys, Key]):
     def capacity(self, clients: Collection[PartyId]) -> int:
         return (1 << self.slot_bits(clients)) - 1
 
+    def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
+        return 0  # the server alone; with the witness, it opens any input
+
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         return {Encrypt: len(clients) - self.floor, Witness: 0, Open: 0}
 

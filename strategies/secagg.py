@@ -213,9 +213,11 @@ class SecAgg(SecureSum[Progress, None]):
     def capacity(self, clients: Collection[PartyId]) -> int:
         return (1 << 32) - 1 if self.ring(clients) is R32 else (1 << 63) - 1  # sums are read as signed 64-bit integers
 
-    def withstands(self, clients: Collection[PartyId]) -> int:
+    def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
         needed = self.shares_needed(clients)
-        return 2 * needed - len(clients) - 1 if self.server == MALICIOUS else needed - 1
+        if malicious:
+            return 2 * needed - len(clients) - 1 if self.server == MALICIOUS else -1
+        return needed - 1
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         parties, needed = len(clients), self.shares_needed(clients)
@@ -235,7 +237,7 @@ class SecAgg(SecureSum[Progress, None]):
         shared = yield from ask(requests, Shares, least)
         inboxes = transpose({sender: reply.outbox for sender, reply in shared.items()})
         masked = yield from ask({party: MaskInput(inboxes.get(party, {})) for party in shared}, MaskedInput, least)
-        survivors = agreeing(masked, near)
+        survivors = agreeing(masked, near, self.ring(clients))
         if len(survivors) < least:
             raise TooFewParties("MaskInput", least, survivors, shared)
         told = {party: near[party] & survivors for party in survivors}
@@ -317,7 +319,11 @@ class SecAgg(SecureSum[Progress, None]):
             raise PolicyError("the keys do not contain the one that this party advertised")
         if len(others) > self.degree(me.cohort):
             raise PolicyError(f"{len(others)} neighbours; {self.degree(me.cohort)} are the most for this cohort")
-        publics = {other: keys[other].public for other in sorted(others) if _signed(me, other, keys[other])}
+        publics = {
+            other: key.public
+            for other, key in sorted(keys.items())
+            if other in others and _signed(me, other, OwnMaskKey(key.public), key.signature)
+        }
         if len(publics) + 1 < least:
             raise PolicyError(f"keys of {len(publics) + 1} parties, this one among them; {least} are the fewest")
         if len({own.public, *publics.values()}) <= len(publics):
@@ -340,18 +346,22 @@ class SecAgg(SecureSum[Progress, None]):
                 continue  # shown another model, or corrupted: for this party the other dropped out
             if len(share) == 2 * SHARE_BYTES:
                 shares[other] = share
+        own, seeds = AgreementKey(state.key), {}
+        for other in sorted(shares.keys() - {me.id}):
+            try:
+                seeds[other] = _shared_mask(own, state.keys[other], me.context)
+            except BadMessage:
+                del shares[other]  # its key is no key: neither is it one for anybody else
         least = max(self.shares_needed(me.cohort), me.floor)
         if len(shares) < least:
             raise PolicyError(f"the shares of {len(shares)} parties could be opened; {least} are the fewest")
-        own, partners = AgreementKey(state.key), shares.keys() - {me.id}
-        seeds = {other: _shared_mask(own, state.keys[other], me.context) for other in partners}
         masked = self.ring(me.cohort).words(x)
         masks_into(
             masked,
-            added=[_own_mask(state.seed, me.context), *(seeds[other] for other in partners if other < me.id)],
-            subtracted=[seeds[other] for other in partners if other > me.id],
+            added=[_own_mask(state.seed, me.context), *(seed for other, seed in seeds.items() if other < me.id)],
+            subtracted=[seed for other, seed in seeds.items() if other > me.id],
         )
-        return replace(state, shares=shares, masked=True), MaskedInput(masked, frozenset(partners), me.context)
+        return replace(state, shares=shares, masked=True), MaskedInput(masked, frozenset(seeds), me.context)
 
     def _check_survivors(self, me: Me, state: Progress, survivors: frozenset[int]) -> None:
         if not state.masked or state.shares is None:
@@ -369,11 +379,11 @@ class SecAgg(SecureSum[Progress, None]):
         if state.signed != survivors:
             raise PolicyError("the survivors are not those that this party signed")
         needed = self.shares_needed(me.cohort)
-        signers = survivors & signatures.keys()
-        if len(signers) < needed:
-            raise PolicyError(f"{len(signers)} survivors signed who survived; {needed} signatures are needed")
-        for signer in sorted(signers):
-            me.verify(signer, Survivors(survivors), signatures[signer])
+        signed = [
+            one for one in survivors & signatures.keys() if _signed(me, one, Survivors(survivors), signatures[one])
+        ]
+        if len(signed) < needed:
+            raise PolicyError(f"{len(signed)} survivors signed who survived; {needed} signatures are needed")
 
     def _open(self, state: Progress, survivors: frozenset[int]) -> Unmasking:
         """Round 4: who fell silent is what this party works out itself, so of nobody are both shares given."""
@@ -384,32 +394,37 @@ class SecAgg(SecureSum[Progress, None]):
         )
 
 
-def agreeing(masked: Mapping[PartyId, MaskedInput], near: Mapping[PartyId, frozenset[PartyId]]) -> frozenset[PartyId]:
-    """The senders whose masks cancel or can be undone: of one context, each masked with each of its neighbours there.
+def agreeing(
+    masked: Mapping[PartyId, MaskedInput], near: Mapping[PartyId, frozenset[PartyId]], ring: Ring
+) -> frozenset[PartyId]:
+    """The senders whose masks cancel or can be undone: of one context and length, each masked with all its neighbours.
 
-    Whoever could not open a neighbour's shares masked without it, while the neighbour may have masked with it: of such
-    pairs, the party with the most of them counts as silent, until none is left.
+    Whoever could not open a neighbour's shares masked without it, while the neighbour may have masked with it. Of such
+    pairs the neighbour, whose shares they are, counts twice, and the party with the highest count counts as silent,
+    until no such pair is left. So do those who name partners that they do not have.
     """
-    contexts = Counter(reply.context for reply in masked.values())
-    common = max(contexts, key=lambda context: (contexts[context], context), default=b"")
-    kept = {party for party, reply in masked.items() if reply.context == common}
+    words = {party: reply for party, reply in masked.items() if reply.vector.dtype == ring.dtype}
+    kinds = Counter((reply.context, reply.vector.shape) for reply in words.values())
+    common = max(kinds, key=lambda kind: (kinds[kind], kind), default=None)
+    kept = {
+        party
+        for party, reply in words.items()
+        if (reply.context, reply.vector.shape) == common and reply.partners <= near[party] - {party}
+    }
     while True:
-        broken = Counter(
-            party
-            for one in kept
-            for other in (near[one] & kept) - {one}
-            if other not in masked[one].partners
-            for party in (one, other)
-        )
+        broken: Counter[PartyId] = Counter()
+        for one in kept:
+            for other in (near[one] & kept) - {one} - masked[one].partners:
+                broken.update({one: 1, other: 2})
         if not broken:
             return frozenset(kept)
         kept.remove(max(broken, key=lambda party: (broken[party], party)))
 
 
-def _signed(me: Me, owner: PartyId, key: MaskKey) -> bool:
-    """Whether `owner` advertised this key in this session; if not, it was shown another model, or is no neighbour."""
+def _signed(me: Me, signer: PartyId, statement: Message, signature: bytes) -> bool:
+    """Whether a party signed this in this session; who did not, or was shown another model, counts as silent."""
     try:
-        me.verify(owner, OwnMaskKey(key.public), key.signature)
+        me.verify(signer, statement, signature)
     except AuthenticationError:
         return False
     return True

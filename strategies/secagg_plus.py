@@ -10,12 +10,11 @@ Costs: four phases; one vector and k small shares up; k+1 masks; k grows with th
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from fedsec.errors import ConfigurationError
-from fedsec.primitives.graph import Neighbours, harary, neighbours, permuted
+from fedsec.primitives.graph import Neighbours, harary, neighbours, part, permuted
 from fedsec.protocol import PartyId
 from fedsec.strategies.secagg import MALICIOUS, SEMI_HONEST, MaskKey, SecAgg
 
@@ -107,12 +106,12 @@ class SecAggPlus(SecAgg):
     def least_survivors(self, clients: Collection[PartyId]) -> int:
         if self.sparse(clients) is None:
             return super().least_survivors(clients)
-        return max(len(clients) - math.floor(self.dropout * len(clients)), self.floor)
+        return max(len(clients) - part(self.dropout, len(clients)), self.floor)
 
     def least_openers(self, clients: Collection[PartyId]) -> int:
         return super().least_openers(clients) if self.sparse(clients) is None else self.least_survivors(clients)
 
-    def withstands(self, clients: Collection[PartyId]) -> int:
+    def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
         if self.sparse(clients) is None:
-            return super().withstands(clients)
-        return math.floor(self.corruption * len(clients))
+            return super().withstands(clients, malicious)
+        return -1 if malicious else part(self.corruption, len(clients))

@@ -86,7 +86,7 @@ class Shamir(SecureSum[Shared, None]):
 
     threshold   k+1, how many shares open the sum; 0 means the least that `server` allows
     server      "semi-honest": more than half of the cohort, which a server that breaks the protocol cannot get around
-                alone; "malicious": more than two thirds, which it cannot with a third of the hospitals helping it
+                alone; "malicious": more than two thirds, which it cannot even if a third of the hospitals help it
     """
 
     phases = (ShareInput, SumShares)
@@ -104,15 +104,13 @@ class Shamir(SecureSum[Shared, None]):
         """l: how many values one share carries."""
         return 1
 
-    def least_threshold(self, clients: Collection[PartyId]) -> int:
-        """The fewest shares that may open a sum: of two groups that answer differently, one has k shares at most."""
-        parties, pack = len(clients), self.packed(clients)
-        helpers = 2 * (2 * parties // 3) + 1 - parties if self.server == MALICIOUS else 0  # in both groups
-        return max(-(-(parties + helpers - pack) // 2), 1) + pack
+    def least_private(self, clients: Collection[PartyId]) -> int:
+        """The fewest shares that must say nothing for this cohort against this server."""
+        return shamir.least_privacy(len(clients), self.server == MALICIOUS)
 
     def points_needed(self, clients: Collection[PartyId]) -> int:
         """k+l: how many shares open the sum."""
-        return self.threshold or self.least_threshold(clients)
+        return self.threshold or self.least_private(clients) + self.packed(clients)
 
     def colluding(self, clients: Collection[PartyId]) -> int:
         """k: so many shares say nothing."""
@@ -124,7 +122,7 @@ class Shamir(SecureSum[Shared, None]):
 
     def check(self, clients: Collection[PartyId]) -> None:
         super().check(clients)
-        needed, least = self.points_needed(clients), self.least_threshold(clients)
+        needed, least = self.points_needed(clients), self.least_private(clients) + self.packed(clients)
         if needed > len(clients):
             raise ConfigurationError(f"threshold is {needed} and the cohort has {len(clients)} clients")
         if needed < least:
@@ -136,9 +134,9 @@ class Shamir(SecureSum[Shared, None]):
     def capacity(self, clients: Collection[PartyId]) -> int:
         return self.field(clients).p - 1
 
-    def withstands(self, clients: Collection[PartyId]) -> int:
-        private, needed = self.colluding(clients), self.points_needed(clients)
-        return min(private, private + needed - len(clients)) if self.server == MALICIOUS else private
+    def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
+        private = self.colluding(clients)
+        return min(private, max(2 * private + 1 - len(clients), -1)) if malicious else private
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         needed = self.points_needed(clients)
@@ -182,20 +180,21 @@ class Shamir(SecureSum[Shared, None]):
         needed, pack = self.points_needed(me.cohort), self.packed(me.cohort)
         shares = shamir.split(x, sorted(me.cohort), needed, field, seeds, pack)
         own = seeds.pop(me.id)
-        outbox = {party: me.seal(party, seed, rng) for party, seed in seeds.items()}
-        outbox |= {party: me.seal(party, field.dump(share), rng) for party, share in shares.items()}
-        return Shared(x.size, own), Shares(outbox)
+        payloads = seeds | {party: field.dump(share) for party, share in shares.items()}
+        sealed = {party: me.seal(party, shamir.dump_share(payload, x.size), rng) for party, payload in payloads.items()}
+        return Shared(x.size, own), Shares(sealed)
 
     def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
         return shamir.seeded_points(dealer, cohort, self.colluding(cohort))
 
     def _sum(self, me: Me, state: Shared, inbox: Mapping[PartyId, bytes]) -> ShareOfSum:
-        field, length = self.field(me.cohort), -(-state.values // self.packed(me.cohort))
-        shares = {me.id: shamir.expand_share(state.seed, length, field)}
+        field, pack = self.field(me.cohort), self.packed(me.cohort)
+        shares = {me.id: shamir.expand_share(state.seed, -(-state.values // pack), field)}
         for sender in sorted((set(inbox) & me.cohort) - {me.id}):
             try:
                 opened = me.unseal(sender, inbox[sender])
-                shares[sender] = shamir.load_share(opened, length, field, me.id in self._seeded(sender, me.cohort))
+                seeded = me.id in self._seeded(sender, me.cohort)
+                shares[sender] = shamir.load_share(opened, state.values, pack, field, seeded)
             except (AuthenticationError, BadMessage):
                 continue  # shown another model, or corrupted: for this party the sender dropped out
         if len(shares) < me.floor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedsec.errors import BadMessage, OutOfPhase, PolicyError, TooFewParties
@@ -72,13 +75,21 @@ def test_only_aggregators_sum_masks(server: Any) -> None:
         server.ask(4, additive.SumMasks({}), session)
 
 
-def test_masks_of_different_lengths_are_refused(server: Any) -> None:
+def test_masks_of_other_lengths_do_not_count(server: Any) -> None:
     session = server.session()
     masked = mask(server, session, additive.MaskInput())
     seat = server.seat(2, session)
     sealed = seat.seal(1, bytes(32) + (1 << 40).to_bytes(8, "little"), server.federation.rng)
-    with pytest.raises(BadMessage, match=r"masks of \[2, 1099511627776\] values; one length"):
-        server.ask(1, additive.SumMasks({**inbox(masked, 1), 2: sealed}), session)
+    answer = server.ask(1, additive.SumMasks({**inbox(masked, 1), 2: sealed}), session)
+    assert answer.included == {1, 3, 4, 5} and answer.vector.size == 2
+    session = server.session()
+    masked = mask(server, session, additive.MaskInput())
+    long = {
+        party: server.seat(party, session).seal(1, bytes(32) + (1 << 40).to_bytes(8, "little"), os.urandom)
+        for party in session.cohort
+    }
+    with pytest.raises(BadMessage, match="masks of 1099511627776 values; at most 268435456"):
+        server.ask(1, additive.SumMasks(long), session)
 
 
 def test_pieces_of_few_are_not_summed(dishonest: Any) -> None:
@@ -97,3 +108,25 @@ def test_pieces_of_few_are_not_summed(dishonest: Any) -> None:
         server.ask(1, SumPieces(mixed), session)
     with pytest.raises(OutOfPhase):
         server.ask(1, SumPieces({sender: masked[sender].outbox[1] for sender in (2, 3, 4)}), session)
+
+
+def test_masked_inputs_unlike_the_others_count_as_silence(dishonest: Any) -> None:
+    """Of another length, of another word, or outside of the field: nothing is left of them in the sum."""
+    for protocol, request in ((Additive(), additive.MaskInput()), (LightSecAgg(), lightsecagg.MaskInput())):
+        server = dishonest(protocol).found()
+        for vector in (np.zeros(3, np.uint32), np.zeros(2, np.uint64), np.zeros((1, 2), np.uint32), None):
+            session = server.session()
+            flow = protocol.aggregate(session.cohort, None)
+            next(flow)
+            masked = mask(server, session, request)
+            if vector is None:
+                vector = np.full(2, 0xFFFFFFFF if protocol.name == "additive" else (1 << 31) - 1, np.uint32)
+            masked[4] = replace(masked[4], vector=vector)
+            requests = flow.send(masked)
+            answers = {party: server.ask(party, one, session) for party, one in requests.items()}
+            with pytest.raises(StopIteration) as stop:
+                flow.send(answers)
+            if protocol.name == "additive" and vector.shape == (2,) and vector.dtype == np.uint32:
+                continue  # any words are a masked input there
+            assert stop.value.value.included == {1, 2, 3, 5}
+            assert stop.value.value.vector.tolist() == sum(server.inputs[party] for party in (1, 2, 3, 5)).tolist()

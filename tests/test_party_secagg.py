@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from fedsec.errors import (
-    AuthenticationError,
     BadMessage,
     ConfigurationError,
     FedsecError,
@@ -20,6 +19,7 @@ from fedsec.errors import (
 )
 from fedsec.primitives.field import M61
 from fedsec.primitives.key_agreement import AgreementKey
+from fedsec.primitives.ring import R32
 from fedsec.strategies import secagg
 from fedsec.strategies.secagg import (
     AdvertiseKeys,
@@ -221,7 +221,7 @@ def test_two_quorums_are_seen_through(malicious: Any) -> None:
         lead.signatures[party] = lead.ask(party, ConsistencyCheck(one)).signature
     for party in (4, 5):
         lead.signatures[party] = lead.ask(party, ConsistencyCheck(other)).signature
-    with pytest.raises(AuthenticationError):
+    with pytest.raises(PolicyError, match="3 survivors signed who survived; 4 signatures are needed"):
         lead.unmask(1, one)  # 4 signed another list
     with pytest.raises(PolicyError, match="the survivors are not those that this party signed"):
         lead.unmask(2, other)
@@ -244,9 +244,12 @@ def test_signatures_are_of_this_session_and_of_their_signers(malicious: Any) -> 
         lambda lead: {**lead.signatures, 3: malicious.seat(4, lead.session).sign(Survivors(everyone))},
     ):
         lead = Round(malicious).advertise().share().mask().sign()
-        lead.signatures = forge(lead)
-        with pytest.raises(AuthenticationError):
+        forged = forge(lead)
+        lead.signatures = {party: forged[party] for party in (1, 2, 3, 4)}
+        with pytest.raises(PolicyError, match="3 survivors signed who survived; 4 signatures are needed"):
             lead.unmask(1)
+        lead.signatures = forged  # four others did sign
+        assert lead.unmask(2).seeds.keys() == everyone
 
 
 def test_what_a_server_collects_with_two_quorums_opens_no_hospital_alone(malicious: Any) -> None:
@@ -264,6 +267,52 @@ def test_what_a_server_collects_with_two_quorums_opens_no_hospital_alone(malicio
             seeds.update({party: answer.seeds[5]} if 5 in answer.seeds else {})
             keys.update({party: answer.keys[5]} if 5 in answer.keys else {})
         assert not seeds or not keys
+
+
+def replies(lead: Round, party: int, **changes: Any) -> dict[int, Any]:
+    """What the server got in round 2, with one party's reply changed."""
+    return {**lead.masked, party: replace(lead.masked[party], **changes)}
+
+
+def test_whoever_sends_garbage_to_one_is_the_one_left_out(semi_honest: Any) -> None:
+    """Hospital 2 seals garbage to hospital 5 alone: 5 masks without it, and a sum of both would be wrong."""
+    for liar, victim in ((2, 5), (5, 2)):
+        lead = Round(semi_honest).advertise().share()
+        lead.outboxes[liar] = {**lead.outboxes[liar], victim: bytes(200)}
+        lead.mask()
+        assert liar not in lead.masked[victim].partners and victim in lead.masked[liar].partners
+        near = dict.fromkeys(lead.masked, frozenset(lead.masked))
+        survivors = secagg.agreeing(lead.masked, near, R32)
+        assert survivors == {1, 2, 3, 4, 5} - {liar}
+        lead.masked = {party: lead.masked[party] for party in survivors}
+        finish, _ = unmasked(lead, sorted(survivors))
+        assert finish().tolist() == sum(semi_honest.inputs[party] for party in survivors).tolist()
+
+
+def test_replies_that_no_honest_hospital_sends_count_as_silence(semi_honest: Any) -> None:
+    lead = Round(semi_honest).advertise().share().mask()
+    near = dict.fromkeys(lead.masked, frozenset(lead.masked))
+    words = lead.masked[3].vector
+    for changes in (
+        {"partners": frozenset({1, 2, 4, 5, 77})}, {"partners": frozenset({1, 2, 3, 4, 5})},
+        {"partners": frozenset()}, {"context": bytes(32)}, {"vector": words[:1]},
+        {"vector": words.astype(np.uint64)}, {"vector": words.reshape(1, -1)},
+    ):  # fmt: skip
+        assert secagg.agreeing(replies(lead, 3, **changes), near, R32) == {1, 2, 4, 5}
+    assert secagg.agreeing(lead.masked, near, R32) == {1, 2, 3, 4, 5}
+    assert secagg.agreeing({}, near, R32) == frozenset()
+
+
+def test_keys_that_are_none_leave_their_owner_out(semi_honest: Any) -> None:
+    """A point of low order, or three bytes, duly signed."""
+    for public in (bytes(32), b"key"):
+        lead = Round(semi_honest).advertise()
+        signature = semi_honest.seat(4, lead.session).sign(OwnMaskKey(public))
+        keys = {**lead.keys, 4: MaskKey(public, signature)}
+        for party in (1, 2, 3, 5):
+            lead.outboxes[party] = lead.ask(party, ShareKeys(keys)).outbox
+        lead.outboxes[4] = lead.ask(4, ShareKeys(lead.keys)).outbox
+        assert lead.ask(1, MaskInput(lead.inbox(1))).partners == {2, 3, 5}
 
 
 def test_masks_are_of_one_pair_and_one_context(semi_honest: Any) -> None:

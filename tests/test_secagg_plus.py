@@ -92,3 +92,15 @@ def test_what_no_sparse_graph_gives(parameters: dict[str, Any], text: str) -> No
 def test_fractions_that_are_none(parameters: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         SecAggPlus(**parameters)
+
+
+def test_one_share_never_opens_a_secret() -> None:
+    for corruption, dropout in ((0, 0), (0.0, 0.2), (0.005, 0.1)):
+        protocol = SecAggPlus(corruption=corruption, dropout=dropout)
+        protocol.check(range(101))
+        assert protocol.shares_needed(range(101)) >= 2
+
+
+def test_fractions_count_as_they_are_written() -> None:
+    assert SecAggPlus(corruption=0.29).withstands(range(200)) == 58
+    assert SecAggPlus(dropout=0.58).least_survivors(range(200)) == 200 - 116

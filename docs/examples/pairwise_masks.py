@@ -56,6 +56,9 @@ class PairwiseMasks(SecureSum[State, None]):
     def capacity(self, clients: Collection[PartyId]) -> int:
         return (1 << 63) - 1  # the ring is Z_2^64, and the decoder reads sums as signed 64-bit integers
 
+    def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
+        return len(clients) - 2
+
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         return {SendMasked: 0}
 

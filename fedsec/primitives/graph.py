@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from fedsec.errors import ConfigurationError
 from fedsec.primitives import prg
@@ -28,6 +29,11 @@ class Neighbours:
 
     degree: int
     threshold: int
+
+
+def part(fraction: float, nodes: int) -> int:
+    """Return how many nodes a fraction is, at most: of the number as written, so that 0.29 of 200 is 58."""
+    return math.floor(Fraction(str(fraction)) * nodes)
 
 
 def permuted(nodes: Collection[int], seed: bytes) -> list[int]:
@@ -63,7 +69,7 @@ def neighbours(nodes: int, corruption: float, dropout: float) -> Neighbours | No
     no honest node has X >= t, and the honest survivors are connected, but with probability 2^-40; and no node has
     Y < t, but with probability 2^-30. None where no graph with k < nodes - 1 is good.
     """
-    corrupt, silent = math.floor(corruption * nodes), math.floor(dropout * nodes)
+    corrupt, silent = part(corruption, nodes), part(dropout, nodes)
     for degree in range(2, nodes - 1, 2):
         threshold = _least_threshold(nodes, corrupt, degree)
         if threshold is None or _unconnected(nodes, corrupt + silent, degree) > -SECURITY_BITS - 1:
@@ -81,7 +87,7 @@ def neighbours(nodes: int, corruption: float, dropout: float) -> Neighbours | No
 
 def _least_threshold(nodes: int, corrupt: int, degree: int) -> int | None:
     """The least t such that some honest node has t corrupt neighbours with probability at most 2^-(sigma + 1)."""
-    low, high = 1, degree + 1
+    low, high = 2, degree + 1  # one share alone would be the secret
     while low < high:
         middle = (low + high) // 2
         if _log2_tail(nodes - 1, corrupt, degree, middle) + math.log2(nodes) <= -SECURITY_BITS - 1:

@@ -22,6 +22,7 @@ from fedsec.primitives.randomness import Random
 
 SECRET_BYTES = 32
 LIMB_BITS = 52
+COUNT_BYTES = 8
 LIMBS = -(-8 * SECRET_BYTES // LIMB_BITS)
 SHARE_BYTES = 8 * LIMBS
 """The length of a share of one secret of 32 bytes."""
@@ -32,16 +33,35 @@ def expand_share(seed: bytes, count: int, field: Field) -> Values:
     return field.random(count, prg.expand(seed))
 
 
-def load_share(data: bytes, count: int, field: Field, seeded: bool) -> Values:
-    """Return the share, shape (count,), that a dealer sent: as `Field.dump` writes it, or its seed if it is `seeded`.
+def dump_share(payload: bytes, values: int) -> bytes:
+    """Return what a dealer seals: how many values it shares, and a share as `Field.dump` writes it, or its seed."""
+    return values.to_bytes(COUNT_BYTES, "little") + payload
 
-    Raises BadMessage for other lengths, and for values not below p.
+
+def load_share(data: bytes, values: int, pack: int, field: Field, seeded: bool) -> Values:
+    """Return the share, shape (ceil(values / pack),), in what `dump_share` made, from its seed where it is `seeded`.
+
+    Raises BadMessage for shares of another number of values, of other lengths, or with values not below p.
     """
+    dealt, payload = int.from_bytes(data[:COUNT_BYTES], "little"), data[COUNT_BYTES:]
+    if len(data) < COUNT_BYTES or dealt != values:
+        raise BadMessage(f"share of {dealt} values; {values} are expected")
     if not seeded:
-        return field.load(data, count, "share")
-    if len(data) != prg.SEED_BYTES:
-        raise BadMessage(f"seed of a share: {len(data)} bytes came and {prg.SEED_BYTES} are expected")
-    return expand_share(data, count, field)
+        return field.load(payload, _columns(values, pack), "share")
+    if len(payload) != prg.SEED_BYTES:
+        raise BadMessage(f"seed of a share: {len(payload)} bytes came and {prg.SEED_BYTES} are expected")
+    return expand_share(payload, _columns(values, pack), field)
+
+
+def least_privacy(parties: int, malicious: bool) -> int:
+    """Return how many shares must say nothing, at least, so that a server that breaks the protocol opens one sum only.
+
+    It can divide `parties` answers into groups, each with shares of a sum of its own, and its helpers answer in all of
+    them. Of two groups one has at most k shares where 2 (k + 1) > parties + helpers: that one says nothing, packed or
+    not. No helper is counted, or, if `malicious`, as many as Shamir's threshold of two thirds of parties withstands.
+    """
+    helpers = 2 * (2 * parties // 3) + 1 - parties if malicious else 0
+    return max(-(-(parties + helpers - 1) // 2), 1)
 
 
 def seeded_points(dealer: int, points: Collection[int], count: int) -> list[int]:

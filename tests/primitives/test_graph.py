@@ -72,7 +72,7 @@ def test_the_neighbours_found_are_good_and_the_fewest(nodes: int, corruption: fl
 
 def good(nodes: int, corruption: float, degree: int, threshold: int) -> bool:
     """Bell et al., definition 3.1 with union bounds, on exact fractions."""
-    corrupt, silent = math.floor(corruption * nodes), math.floor(nodes / 3)
+    corrupt, silent = graph.part(corruption, nodes), graph.part(1 / 3, nodes)
     alive, gone = nodes - silent, corrupt + silent
     apart = Fraction(nodes * math.comb(gone, degree // 2), math.comb(nodes, degree // 2))
     revealed = nodes * exact_tail(nodes - 1, corrupt, degree, threshold)
