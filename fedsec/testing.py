@@ -5,12 +5,14 @@
     class TestMine(Conformance):
         strategy = "path/to/mine.py"      # or a name of the catalogue
 
-and pytest does the rest. The wire check must catch a strategy that declares that it hides nothing (`private = False`).
+and pytest does the rest, with default parameters unless `parameters` says otherwise. The wire check must catch a
+strategy that declares that it hides nothing (`private = False`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,13 +70,14 @@ class Conformance:
     """Inherit in a class whose name starts with Test, and set `strategy`."""
 
     strategy: ClassVar[str]
+    parameters: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     hospitals: ClassVar[int] = 6
 
     @pytest.fixture(scope="class")
     @classmethod
     def protocol(cls) -> SecureSum[Any, Any]:
-        """The strategy with its default parameters."""
-        return catalog.strategy(cls.strategy)()
+        """The strategy, with its default parameters but for those that the class names."""
+        return catalog.strategy(cls.strategy)(**cls.parameters)
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -17,7 +17,7 @@ from flwr.serverapp.strategy import FedAvg
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedsec import catalog, codec, flower, keys
-from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
+from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed, Stale
 from fedsec.flower import SecureAggregation, content_hash, secure_aggregation
 from fedsec.party import PartyState
 from fedsec.primitives.signing import SigningKey
@@ -223,6 +223,55 @@ def test_what_a_node_s_configuration_lacks_is_named(tmp_path: Path, config: dict
     with pytest.raises(FedsecError, match=text):
         lead(grid, pins, server)
     assert len(grid.reasons) >= 5 and all(re.match(text, reason) for reason in grid.reasons)
+
+
+def another_model(message: Message) -> Message:
+    """The same protocol request beside a model that its session is not bound to."""
+    content = RecordDict(dict(message.content.items()))
+    if "arrays" in content:
+        content["arrays"] = ArrayRecord(
+            {name: Array(one.numpy() + 1) for name, one in message.content["arrays"].items()}
+        )
+    return Message(content, dst_node_id=message.metadata.dst_node_id, message_type=message.metadata.message_type)
+
+
+def another_stage(message: Message) -> Message:
+    """The same request, and the model, in a message that asks for an evaluation."""
+    return Message(message.content, dst_node_id=message.metadata.dst_node_id, message_type="evaluate")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (another_model, "AuthenticationError: the model received is not the one that the session is bound to"),
+        (another_stage, "AuthenticationError: stage train in a message of type evaluate"),
+    ],
+)
+def test_an_app_is_not_called_for_another_model_or_stage(change: Callable[[Message], Message], text: str) -> None:
+    called: list[int] = []
+
+    def counting(message: Message, context: Context) -> Message:
+        called.append(context.node_id)
+        return add_one(message, context)
+
+    grid = ProcessGrid(counting)
+    grid.mod = lambda message, context, app: secure_aggregation(change(message), context, app)
+    with pytest.raises(RunFailed, match="no round of training succeeded"):
+        start(grid, {"w": np.zeros(3)}, rounds=1, protocol="plain")
+    assert grid.reasons == [text] * 5 and not called
+
+
+def test_a_phase_that_is_over_is_not_answered() -> None:
+    """A reply after the timeout would bring back a state from before it."""
+
+    def late(message: Message, context: Context, app: App) -> Message:
+        message.metadata.ttl = 1e-9
+        return secure_aggregation(message, context, app)
+
+    grid = ProcessGrid(add_one)
+    grid.mod = late
+    with pytest.raises(Stale, match="the phase closed after 0 s, before this party had finished"):
+        start(grid, {"w": np.zeros(3)}, rounds=1, protocol="plain")
 
 
 def test_a_simulation_may_keep_a_journal(tmp_path: Path) -> None:
