@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SECAGG, PARTY = "tests/test_party_secagg.py", "tests/test_party.py"
 ALL, FEW = "tests/test_dishonest_server.py", "tests/test_party_additive.py"
-SHAMIR, SEAT = "tests/test_party_shamir.py", "tests/test_seat.py"
+SHAMIR, SEAT, GLUE = "tests/test_party_shamir.py", "tests/test_seat.py", "tests/test_flower_glue.py"
 
 # file, what is taken out, what stands there instead, and the tests that must fail
 CHECKS = [
@@ -60,9 +60,9 @@ CHECKS = [
     ("fedsec/journal.py", "if session.counter == self.counter and not known:", "if False:", PARTY),
     ("fedsec/seat.py", '[self._session.binding, sender, statement.tag, body]', '[sender, statement.tag, body]', SECAGG),
     ("fedsec/seat.py", 'sha256(b"fedsec context" + session.binding)', 'sha256(b"fedsec context")', SEAT),
-    ("fedsec/flower.py", "if session.model != content_hash(content):", "if False:", "tests/test_flower_glue.py"),
-    ("fedsec/flower.py", "if session.stage != message.metadata.message_type:", "if False:", "tests/test_flower_glue.py"),
-    ("fedsec/flower.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", "tests/test_flower_glue.py"),
+    ("fedsec/flower.py", "if session.model != content_hash(content):", "if False:", GLUE),
+    ("fedsec/flower.py", "if session.stage != message.metadata.message_type:", "if False:", GLUE),
+    ("fedsec/flower.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
     ("fedsec/envelope.py", "verify(identity, self.signature, digest(self.head, self.body))", "pass", ALL),
 ]  # fmt: skip
 
