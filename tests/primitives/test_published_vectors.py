@@ -4,22 +4,21 @@ own collection of them, through the functions that protocols call."""
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-import cryptography_vectors
 import numpy as np
 import pytest
+from cryptography_vectors import open_vector_file
 
 from fedsec.primitives.key_agreement import AgreementKey, hkdf, shared_secret
-from fedsec.primitives.prg import expand, keystream_u64, mask_into
-
-FOLDER = Path(cryptography_vectors.__file__).parent
+from fedsec.primitives.prg import MANY, expand, keystream_plain, keystream_u64, masks_into
 
 
 def vectors(name: str) -> list[dict[str, str]]:
     """The vectors of a file of `NAME = hexadecimal` lines, one after each COUNT."""
     found: list[dict[str, str]] = []
-    for line in (FOLDER / name).read_text(encoding="utf-8").splitlines():
+    with open_vector_file(name, "r") as file:
+        lines = file.read().splitlines()
+    for line in lines:
         match = re.fullmatch(r"(\w+)\s*=\s*(\S*)", line.strip())
         if match and match[1].upper() == "COUNT":
             found.append({})
@@ -41,13 +40,24 @@ def test_there_are_vectors() -> None:
 def test_aes_128_ctr(vector: dict[str, str]) -> None:
     key, counter, plain, cipher = (bytes.fromhex(vector[name]) for name in ("KEY", "IV", "PLAINTEXT", "CIPHERTEXT"))
     stream = bytes(one ^ other for one, other in zip(plain, cipher, strict=True))
-    seed, whole = key + counter, stream[: len(stream) // 8 * 8]
-    words = np.frombuffer(whole, "<u8")
+    seed, words = key + counter, np.frombuffer(stream[: len(stream) // 8 * 8], "<u8")
     assert np.array_equal(keystream_u64(seed, words.size), words)
+    assert keystream_plain(seed, words.size) == words.tolist()
     assert expand(seed)(len(stream)) == stream
-    masked = np.zeros(words.size, np.uint64)
-    mask_into(seed, masked, subtract=True)
-    assert np.array_equal(masked, np.uint64(0) - words)
+
+
+@pytest.mark.parametrize("dtype", ["<u8", "<u4"])  # of 4 bytes, words reach the end of the longest vector
+@pytest.mark.parametrize("times", [1, MANY + 1])  # few streams and many take different ways
+@pytest.mark.parametrize("vector", AES, ids=lambda vector: vector["IV"])
+def test_masks_of_aes_128_ctr(vector: dict[str, str], times: int, dtype: str) -> None:
+    key, counter, plain, cipher = (bytes.fromhex(vector[name]) for name in ("KEY", "IV", "PLAINTEXT", "CIPHERTEXT"))
+    size = len(plain) // np.dtype(dtype).itemsize
+    before, ciphered = (np.frombuffer(text, dtype, size) for text in (plain, cipher))
+    added, subtracted = np.zeros(size, dtype), np.zeros(size, dtype)
+    masks_into(added, [key + counter] * times, [])
+    masks_into(subtracted, [], [key + counter] * times)
+    assert np.array_equal(added, (before ^ ciphered) * added.dtype.type(times))
+    assert not np.any(added + subtracted)
 
 
 @pytest.mark.parametrize("vector", X25519, ids=lambda vector: vector["INPUT_SCALAR"][:8])
