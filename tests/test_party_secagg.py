@@ -352,3 +352,11 @@ def test_false_shares_are_noticed_and_void_the_round(semi_honest: Any, openers: 
     if len(openers) == 3:
         with pytest.raises(TooFewParties, match="phase Unmask: 2 of 3 parties answered and 3 are needed"):
             finish()
+
+
+def test_only_survivors_sign_who_survived(malicious: Any) -> None:
+    lead = Round(malicious).advertise().share().mask(5).sign()
+    signatures = {party: lead.signatures[party] for party in (1, 2, 3)}
+    lead.signatures = {**signatures, 5: malicious.seat(5, lead.session).sign(Survivors(frozenset({1, 2, 3, 4})))}
+    with pytest.raises(PolicyError, match="3 survivors signed who survived; 4 signatures are needed"):
+        lead.unmask(1)
