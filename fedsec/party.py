@@ -71,8 +71,8 @@ class Policy:
         promised = protocol.withstands(cohort) if trusted else min(protocol.withstands(cohort, True), floor - 2)
         if promised < 0:
             raise PolicyError(
-                f"strategy {protocol.name} promises nothing for a cohort of {len(cohort)} if the server breaks the "
-                "protocol, and this party does not trust it to follow it"
+                f"strategy {protocol.name} with these parameters promises nothing for a cohort of {len(cohort)} if the "
+                "server breaks the protocol, and this party does not trust it to follow it"
             )
         if promised + 1 < self.threshold:
             doubt = "" if trusted else f" if it breaks the protocol, with a floor of {floor}"

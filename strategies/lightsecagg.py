@@ -2,21 +2,23 @@
 
 Reference: J. So et al., LightSecAgg: a lightweight and versatile design for secure aggregation, MLSys 2022.
 Server learns: the sum, and who took part.
-Trusts: that at most T hospitals collude; if the server breaks the protocol with them, at most 2T+1 - n.
+Trusts: that at most T hospitals collude, with a server that follows the protocol; if it breaks it, see `server`.
 Tolerates: n-U silent hospitals, and sums at least the cohort floor.
-Costs: two phases; up one vector, n-U coded pieces of 1/(U-T) of it, U-1 seeds, and a piece; 4 bytes a value, or 8.
+Costs: two phases, or three; up one vector, n-U pieces of 1/(U-T) of it, U-1 seeds, and a piece; 4 bytes each, or 8.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedsec import consistency
+from fedsec.consistency import ConsistencyCheck, quorum
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives import shamir
 from fedsec.primitives.field import M31, M61, Field
@@ -60,9 +62,13 @@ class MaskedInput(Message):
 
 @dataclass(frozen=True)
 class SumPieces(Message):
-    """Step 3: add up the coded pieces that these hospitals sealed to you, and your own."""
+    """Step 3: add up the coded pieces that these hospitals sealed to you, and your own.
+
+    Before it stands, where the server may break the protocol, the consistency check, whose signatures it brings.
+    """
 
     inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
+    signatures: Annotated[Mapping[int, bytes], Exposure.FRESH] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,11 @@ class PieceOfSum(Message):
 
 @dataclass(frozen=True, repr=False)
 class Masked(State):
-    """This party sent an input of `values` in this session; its own coded piece is made of `seed`."""
+    """This party sent an input of `values` in this session; its own piece is made of `seed`; whose sum it signed."""
 
     values: int
     seed: bytes
+    signed: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,11 +97,12 @@ class LightSecAgg(SecureSum[Masked, None]):
     """Any `threshold` hospitals open the sum of the masks; any `privacy` of them learn nothing of one.
 
     threshold   U; 0 means T and half of the hospitals that it leaves; the rest may be silent
-    privacy     T; 0 means half of the cohort, or two thirds against a malicious server
-    server      "semi-honest", or "malicious": a third of the hospitals may then help a server that breaks the protocol
+    privacy     T; 0 means half of the cohort
+    server      "semi-honest" trusts it to follow the protocol; "malicious" has the hospitals sign of whom the sum is,
+                in a phase of its own, and needs U above two thirds of the cohort
     """
 
-    phases = (MaskInput, SumPieces)
+    phases = (MaskInput, ConsistencyCheck, SumPieces)
     input_phase = MaskInput
 
     threshold: int = 0
@@ -106,18 +114,15 @@ class LightSecAgg(SecureSum[Masked, None]):
         if self.server not in (SEMI_HONEST, MALICIOUS):
             raise ConfigurationError(f"server is {self.server!r}; choose from {MALICIOUS}, {SEMI_HONEST}")
 
-    def least_private(self, clients: Collection[PartyId]) -> int:
-        """The fewest coded pieces that must say nothing for this cohort against this server."""
-        return shamir.least_privacy(len(clients), self.server == MALICIOUS)
-
     def colluding(self, clients: Collection[PartyId]) -> int:
         """T: so many coded pieces say nothing."""
-        return self.privacy or self.least_private(clients)
+        return self.privacy or max(len(clients) // 2, 1)
 
     def points_needed(self, clients: Collection[PartyId]) -> int:
-        """U: how many coded pieces open the sum of the masks."""
+        """U: how many coded pieces open the sum of the masks, and how many signatures it takes to send one."""
         private = self.colluding(clients)
-        return self.threshold or private + max((len(clients) - private) // 2, 1)
+        least = private + max((len(clients) - private) // 2, 1)
+        return self.threshold or (max(least, quorum(len(clients))) if self.server == MALICIOUS else least)
 
     def field(self, clients: Collection[PartyId]) -> Field:
         """The smallest of the two Mersenne fields that holds the sum."""
@@ -132,22 +137,29 @@ class LightSecAgg(SecureSum[Masked, None]):
             raise ConfigurationError(
                 f"privacy is {private}; it must lie between 1 and {needed - 1}, below the threshold"
             )
-        if private < self.least_private(clients):
+        if private < parties // 2:
+            raise ConfigurationError(f"privacy is {private}; a cohort of {parties} needs at least {parties // 2}")
+        if self.server == MALICIOUS and needed < quorum(parties):
             raise ConfigurationError(
-                f"privacy is {private}; a cohort of {parties} needs at least {self.least_private(clients)} against a "
-                f"{self.server} server, or two groups could open"
+                f"threshold is {needed}; a cohort of {parties} needs at least {quorum(parties)} against a malicious "
+                "server"
             )
 
     def capacity(self, clients: Collection[PartyId]) -> int:
         return self.field(clients).p - 1
 
     def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
-        private = self.colluding(clients)
-        return min(private, max(2 * private + 1 - len(clients), -1)) if malicious else private
+        private, needed = self.colluding(clients), self.points_needed(clients)
+        if malicious:
+            return min(private, 2 * needed - len(clients) - 1) if self.server == MALICIOUS else -1
+        return private
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
-        needed = self.points_needed(clients)
-        return {MaskInput: len(clients) - max(needed, self.floor), SumPieces: len(clients) - needed}
+        parties, needed = len(clients), self.points_needed(clients)
+        tolerated: dict[type[Message], int] = {MaskInput: parties - max(needed, self.floor)}
+        if self.server == MALICIOUS:
+            tolerated[ConsistencyCheck] = parties - needed
+        return {**tolerated, SumPieces: parties - needed}
 
     def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
         needed, field = self.points_needed(clients), self.field(clients)
@@ -158,7 +170,11 @@ class LightSecAgg(SecureSum[Masked, None]):
         if len(masked) < least:
             raise TooFewParties("MaskInput", least, masked, clients)
         inboxes = transpose({sender: reply.outbox for sender, reply in masked.items()})
-        requests = {party: SumPieces(inboxes.get(party, {})) for party in masked}
+        asked, signatures = list(masked), dict[PartyId, bytes]()
+        if self.server == MALICIOUS:
+            signatures = yield from consistency.collect(dict.fromkeys(masked, frozenset(masked)), needed)
+            asked = list(signatures)
+        requests = {party: SumPieces(inboxes.get(party, {}), signatures) for party in asked}
         pieces = yield from ask(requests, PieceOfSum, needed)
         # Whoever was shown another model cannot unseal the others' pieces: only one group can be large.
         included, _ = Counter(reply.included for reply in pieces.values()).most_common(1)[0]
@@ -175,10 +191,17 @@ class LightSecAgg(SecureSum[Masked, None]):
         match request:
             case MaskInput() if x is not None:
                 return self._mask(me, x, rng)
-            case SumPieces(inbox):
-                if state is None:
-                    raise OutOfPhase("SumPieces before MaskInput: this party has masked nothing in this session")
-                return None, self._sum(me, state, inbox)
+            case ConsistencyCheck(survivors) if self.server == MALICIOUS:
+                state = _begun(state)
+                consistency.admit(me, survivors, max(self.points_needed(me.cohort), me.floor))
+                return replace(state, signed=survivors), consistency.sign(me, survivors)
+            case SumPieces(inbox, signatures):
+                state = _begun(state)
+                reply = self._sum(me, state, inbox)
+                if self.server == MALICIOUS:
+                    needed = self.points_needed(me.cohort)
+                    consistency.check(me, state.signed, reply.included, signatures, needed)
+                return None, reply
             case _:
                 raise reject_unknown(request)
 
@@ -213,6 +236,12 @@ class LightSecAgg(SecureSum[Masked, None]):
                 f"the pieces of {len(pieces)} parties could be opened, its own among them; the floor is {me.floor}"
             )
         return PieceOfSum(field.sum(list(pieces.values())), field.bits, frozenset(pieces))
+
+
+def _begun(state: Masked | None) -> Masked:
+    if state is None:
+        raise OutOfPhase("this party has masked nothing in this session")
+    return state
 
 
 def _holds(reply: MaskedInput, size: int, field: Field) -> bool:

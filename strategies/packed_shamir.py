@@ -2,9 +2,9 @@
 
 Reference: M. Franklin, M. Yung, STOC 1992; sums of shares as in M. Ben-Or, S. Goldwasser, A. Wigderson, STOC 1988.
 Server learns: the sum, and who took part.
-Trusts: that at most k hospitals collude; if the server breaks the protocol with them, at most 2k+1 - n.
+Trusts: that at most k hospitals collude, with a server that follows the protocol; if it breaks it, see `server`.
 Tolerates: n-k-l silent hospitals, and sums at least the cohort floor.
-Costs: two phases; up n-k sealed shares of 1/l of the values and k-1 seeds, then 1/l of the values; 4 bytes each, or 8.
+Costs: two phases, or three; up n-k sealed shares of 1/l of the values and k-1 seeds, then one; 4 bytes each, or 8.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class PackedShamir(Shamir):
 
     pack        l, values a share carries; 0 means half of those hospitals that k leaves, and the rest may be silent
     threshold   k+l, how many shares open the sum; 0 means the least that `server` allows
-    server      as in shamir: k is at least half of the cohort, or two thirds against a malicious server
+    server      as in shamir; k is at least half of the cohort, and k+l two thirds against a malicious server
     """
 
     pack: int = 0
 
     def packed(self, clients: Collection[PartyId]) -> int:
-        return self.pack or max((len(clients) - self.least_private(clients)) // 2, 1)
+        return self.pack or max((len(clients) - len(clients) // 2) // 2, 1)
 
     def check(self, clients: Collection[PartyId]) -> None:
         pack, needed = self.packed(clients), self.points_needed(clients)

@@ -18,6 +18,8 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
+from fedsec import consistency
+from fedsec.consistency import ConsistencyCheck, quorum
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives.key_agreement import AgreementKey, agree, hkdf
 from fedsec.primitives.prg import masks_into
@@ -97,27 +99,6 @@ class MaskedInput(Message):
 
 
 @dataclass(frozen=True)
-class ConsistencyCheck(Message):
-    """Round 3, where the server may break the protocol: sign who sent masked inputs."""
-
-    survivors: Annotated[frozenset[int], Exposure.PUBLIC]
-
-
-@dataclass(frozen=True)
-class Consistent(Message):
-    """A hospital's signature on the survivors that it was told."""
-
-    signature: Annotated[bytes, Exposure.FRESH]
-
-
-@dataclass(frozen=True)
-class Survivors(Message):
-    """What is signed in round 3."""
-
-    parties: Annotated[frozenset[int], Exposure.PUBLIC]
-
-
-@dataclass(frozen=True)
 class Unmask(Message):
     """Round 4: open the masks that did not cancel, given who sent masked inputs and who signed that."""
 
@@ -172,7 +153,7 @@ class SecAgg(SecureSum[Progress, None]):
 
     def shares_needed(self, clients: Collection[PartyId]) -> int:
         """t: how many shares recover a secret."""
-        least = 2 * len(clients) // 3 + 1 if self.server == MALICIOUS else len(clients) // 2 + 1
+        least = quorum(len(clients)) if self.server == MALICIOUS else len(clients) // 2 + 1
         return self.threshold or least
 
     def degree(self, clients: Collection[PartyId]) -> int:
@@ -243,9 +224,7 @@ class SecAgg(SecureSum[Progress, None]):
         told = {party: near[party] & survivors for party in survivors}
         signatures: dict[PartyId, bytes] = {}
         if self.server == MALICIOUS:
-            checks = {party: ConsistencyCheck(told[party]) for party in survivors}
-            consistent = yield from ask(checks, Consistent, needed)
-            signatures = {party: reply.signature for party, reply in consistent.items()}
+            signatures = yield from consistency.collect(told, needed)
         asked = sorted(signatures or survivors)
         requests_to_open = {party: Unmask(told[party], signatures) for party in asked}
         opened = yield from ask(requests_to_open, Unmasking, self.least_openers(clients))
@@ -300,11 +279,11 @@ class SecAgg(SecureSum[Progress, None]):
                 return self._mask(me, state, inbox, x)
             case ConsistencyCheck(survivors):
                 self._check_survivors(me, state, survivors)
-                return replace(state, signed=survivors), Consistent(me.sign(Survivors(survivors)))
+                return replace(state, signed=survivors), consistency.sign(me, survivors)
             case Unmask(survivors, signatures):
                 self._check_survivors(me, state, survivors)
                 if self.server == MALICIOUS:
-                    self._check_signatures(me, state, survivors, signatures)
+                    consistency.check(me, state.signed, survivors, signatures, self.shares_needed(me.cohort))
                 return None, self._open(state, survivors)
             case _:
                 raise reject_unknown(request)
@@ -322,7 +301,7 @@ class SecAgg(SecureSum[Progress, None]):
         publics = {
             other: key.public
             for other, key in sorted(keys.items())
-            if other in others and _signed(me, other, OwnMaskKey(key.public), key.signature)
+            if other in others and consistency.holds(me, other, OwnMaskKey(key.public), key.signature)
         }
         if len(publics) + 1 < least:
             raise PolicyError(f"keys of {len(publics) + 1} parties, this one among them; {least} are the fewest")
@@ -370,20 +349,7 @@ class SecAgg(SecureSum[Progress, None]):
         if strangers:
             raise PolicyError(f"parties {sorted(strangers)} are listed as survivors and shared no keys with this party")
         least = max(self.shares_needed(me.cohort), me.floor)
-        if me.id not in survivors or len(survivors) < least:
-            raise PolicyError(f"{len(survivors)} survivors; {least} with this party are the fewest")
-
-    def _check_signatures(
-        self, me: Me, state: Progress, survivors: frozenset[int], signatures: Mapping[int, bytes]
-    ) -> None:
-        if state.signed != survivors:
-            raise PolicyError("the survivors are not those that this party signed")
-        needed = self.shares_needed(me.cohort)
-        signed = [
-            one for one in survivors & signatures.keys() if _signed(me, one, Survivors(survivors), signatures[one])
-        ]
-        if len(signed) < needed:
-            raise PolicyError(f"{len(signed)} survivors signed who survived; {needed} signatures are needed")
+        consistency.admit(me, survivors, least)
 
     def _open(self, state: Progress, survivors: frozenset[int]) -> Unmasking:
         """Round 4: who fell silent is what this party works out itself, so of nobody are both shares given."""
@@ -419,15 +385,6 @@ def agreeing(
         if not broken:
             return frozenset(kept)
         kept.remove(max(broken, key=lambda party: (broken[party], party)))
-
-
-def _signed(me: Me, signer: PartyId, statement: Message, signature: bytes) -> bool:
-    """Whether a party signed this in this session; who did not, or was shown another model, counts as silent."""
-    try:
-        me.verify(signer, statement, signature)
-    except AuthenticationError:
-        return False
-    return True
 
 
 def _shared_mask(mine: AgreementKey, theirs: bytes, context: bytes) -> bytes:

@@ -2,21 +2,23 @@
 
 Reference: A. Shamir, CACM 22 (1979); sums of shares as in M. Ben-Or, S. Goldwasser, A. Wigderson, STOC 1988.
 Server learns: the sum, and who took part.
-Trusts: that at most k hospitals collude; if the server breaks the protocol with them, fewer than 2(k+1) - n.
+Trusts: that at most k hospitals collude, with a server that follows the protocol; if it breaks it, see `server`.
 Tolerates: n-k-1 silent hospitals, and sums at least the cohort floor.
-Costs: two phases; up n-k sealed shares and k-1 seeds, then a share of the sum; 4 bytes a value, or 8.
+Costs: two phases, or three; up n-k sealed shares and k-1 seeds, then a share of the sum; 4 bytes a value, or 8.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedsec import consistency
+from fedsec.consistency import ConsistencyCheck, quorum
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives import shamir
 from fedsec.primitives.field import M31, M61, Field
@@ -54,9 +56,13 @@ class Shares(Message):
 
 @dataclass(frozen=True)
 class SumShares(Message):
-    """Phase 2: add up the shares that these hospitals sealed to you, and your own."""
+    """Phase 2: add up the shares that these hospitals sealed to you, and your own.
+
+    Before it stands, where the server may break the protocol, the consistency check, whose signatures it brings.
+    """
 
     inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
+    signatures: Annotated[Mapping[int, bytes], Exposure.FRESH] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,11 @@ class ShareOfSum(Message):
 
 @dataclass(frozen=True, repr=False)
 class Shared(State):
-    """This party shared an input of `values` in this session; its own share is made of `seed`."""
+    """This party shared an input of `values` in this session; its own share is made of `seed`; whose sum it signed."""
 
     values: int
     seed: bytes
+    signed: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +92,11 @@ class Shamir(SecureSum[Shared, None]):
     """Any `threshold` hospitals reconstruct the sum; fewer learn nothing.
 
     threshold   k+1, how many shares open the sum; 0 means the least that `server` allows
-    server      "semi-honest": more than half of the cohort, which a server that breaks the protocol cannot get around
-                alone; "malicious": more than two thirds, which it cannot even if a third of the hospitals help it
+    server      "semi-honest" trusts it to follow the protocol, and needs more than half of the cohort; "malicious" has
+                the hospitals sign of whom the sum is, in a phase of its own, and needs more than two thirds
     """
 
-    phases = (ShareInput, SumShares)
+    phases = (ShareInput, ConsistencyCheck, SumShares)
     input_phase = ShareInput
 
     threshold: int = 0
@@ -104,13 +111,14 @@ class Shamir(SecureSum[Shared, None]):
         """l: how many values one share carries."""
         return 1
 
-    def least_private(self, clients: Collection[PartyId]) -> int:
-        """The fewest shares that must say nothing for this cohort against this server."""
-        return shamir.least_privacy(len(clients), self.server == MALICIOUS)
+    def least_points(self, clients: Collection[PartyId]) -> int:
+        """The fewest shares that may open the sum: any half of the cohort learns nothing, and enough sign for it."""
+        least = max(len(clients) // 2, 1) + self.packed(clients)
+        return max(least, quorum(len(clients))) if self.server == MALICIOUS else least
 
     def points_needed(self, clients: Collection[PartyId]) -> int:
-        """k+l: how many shares open the sum."""
-        return self.threshold or self.least_private(clients) + self.packed(clients)
+        """k+l: how many shares open the sum, and how many signatures it takes to send one."""
+        return self.threshold or self.least_points(clients)
 
     def colluding(self, clients: Collection[PartyId]) -> int:
         """k: so many shares say nothing."""
@@ -122,31 +130,40 @@ class Shamir(SecureSum[Shared, None]):
 
     def check(self, clients: Collection[PartyId]) -> None:
         super().check(clients)
-        needed, least = self.points_needed(clients), self.least_private(clients) + self.packed(clients)
+        needed, least = self.points_needed(clients), self.least_points(clients)
         if needed > len(clients):
             raise ConfigurationError(f"threshold is {needed} and the cohort has {len(clients)} clients")
         if needed < least:
             raise ConfigurationError(
                 f"threshold is {needed}; a cohort of {len(clients)} needs at least {least} against a {self.server} "
-                "server, or two groups could open"
+                "server"
             )
 
     def capacity(self, clients: Collection[PartyId]) -> int:
         return self.field(clients).p - 1
 
     def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
-        private = self.colluding(clients)
-        return min(private, max(2 * private + 1 - len(clients), -1)) if malicious else private
+        private, needed = self.colluding(clients), self.points_needed(clients)
+        if malicious:
+            return min(private, 2 * needed - len(clients) - 1) if self.server == MALICIOUS else -1
+        return private
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
-        needed = self.points_needed(clients)
-        return {ShareInput: len(clients) - max(needed, self.floor), SumShares: len(clients) - needed}
+        parties, needed = len(clients), self.points_needed(clients)
+        tolerated: dict[type[Message], int] = {ShareInput: parties - max(needed, self.floor)}
+        if self.server == MALICIOUS:
+            tolerated[ConsistencyCheck] = parties - needed
+        return {**tolerated, SumShares: parties - needed}
 
     def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
         needed, pack = self.points_needed(clients), self.packed(clients)
         shared = yield from ask(dict.fromkeys(clients, ShareInput()), Shares, max(needed, self.floor))
         inboxes = transpose({sender: reply.outbox for sender, reply in shared.items()})
-        requests = {party: SumShares(inboxes.get(party, {})) for party in shared}
+        asked, signatures = list(shared), dict[PartyId, bytes]()
+        if self.server == MALICIOUS:
+            signatures = yield from consistency.collect(dict.fromkeys(shared, frozenset(shared)), needed)
+            asked = list(signatures)
+        requests = {party: SumShares(inboxes.get(party, {}), signatures) for party in asked}
         summed = yield from ask(requests, ShareOfSum, needed)
         # Whoever was shown another model cannot unseal the others' shares and sums alone: only one group can be large.
         (included, values), _ = Counter((reply.included, reply.values) for reply in summed.values()).most_common(1)[0]
@@ -166,10 +183,17 @@ class Shamir(SecureSum[Shared, None]):
         match request:
             case ShareInput() if x is not None:
                 return self._share(me, x, rng)
-            case SumShares(inbox):
-                if state is None:
-                    raise OutOfPhase("SumShares before ShareInput: this party has shared nothing in this session")
-                return None, self._sum(me, state, inbox)
+            case ConsistencyCheck(survivors) if self.server == MALICIOUS:
+                state = _begun(state)
+                consistency.admit(me, survivors, max(self.points_needed(me.cohort), me.floor))
+                return replace(state, signed=survivors), consistency.sign(me, survivors)
+            case SumShares(inbox, signatures):
+                state = _begun(state)
+                reply = self._sum(me, state, inbox)
+                if self.server == MALICIOUS:
+                    needed = self.points_needed(me.cohort)
+                    consistency.check(me, state.signed, reply.included, signatures, needed)
+                return None, reply
             case _:
                 raise reject_unknown(request)
 
@@ -202,3 +226,9 @@ class Shamir(SecureSum[Shared, None]):
                 f"the shares of {len(shares)} parties could be opened, its own among them; the floor is {me.floor}"
             )
         return ShareOfSum(field.sum(list(shares.values())), state.values, field.bits, frozenset(shares))
+
+
+def _begun(state: Shared | None) -> Shared:
+    if state is None:
+        raise OutOfPhase("this party has shared nothing in this session")
+    return state

@@ -102,6 +102,7 @@ def test_a_strategy_imports_protocol_primitives_errors_and_numpy(file: Path) -> 
     allowed = {
         "fedsec.primitives",
         "fedsec.protocol",
+        "fedsec.consistency",
         "fedsec.strategies",
         "fedsec.errors",
         "numpy",

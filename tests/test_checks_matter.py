@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SECAGG, PARTY = "tests/test_party_secagg.py", "tests/test_party.py"
 ALL, FEW = "tests/test_dishonest_server.py", "tests/test_party_additive.py"
+SIGNED = "tests/test_party_consistency.py"
 SHAMIR, SEAT, GLUE = "tests/test_party_shamir.py", "tests/test_seat.py", "tests/test_flower_glue.py"
 
 # file, what is taken out, what stands there instead, and the tests that must fail
@@ -25,18 +26,23 @@ CHECKS = [
     ("strategies/secagg.py", "if len(others) > self.degree(me.cohort):", "if False:", "tests/test_secagg_plus.py"),
     ("strategies/secagg.py", "if len(publics) + 1 < least:", "if False:", SECAGG),
     ("strategies/secagg.py", "if len({own.public, *publics.values()}) <= len(publics):", "if False:", SECAGG),
-    ("strategies/secagg.py", "        return False\n    return True", "        return True\n    return True", SECAGG),
+    ("fedsec/consistency.py", "        return False\n    return True", "        return True\n    return True", SECAGG),
     ("strategies/secagg.py", "if len(shares) < least:", "if False:", SECAGG),
     ("strategies/secagg.py", "        if strangers:", "        if False:", SECAGG),
-    ("strategies/secagg.py", "if me.id not in survivors or len(survivors) < least:", "if False:", SECAGG),
-    ("strategies/secagg.py", "if state.signed != survivors:", "if False:", SECAGG),
-    ("strategies/secagg.py", "if len(signed) < needed:", "if False:", SECAGG),
-    ("strategies/secagg.py", "if _signed(me, one, Survivors(survivors), signatures[one])", "", SECAGG),
+    ("fedsec/consistency.py", "if me.id not in survivors or", "if", SECAGG),
+    ("fedsec/consistency.py", "if me.id not in survivors or", "if", SIGNED),
+    ("fedsec/consistency.py", "or len(survivors & me.cohort) < least:", ":", SECAGG),
+    ("fedsec/consistency.py", "len(survivors & me.cohort)", "len(survivors)", SIGNED),
+    ("fedsec/consistency.py", "if signed != survivors:", "if False:", SECAGG),
+    ("fedsec/consistency.py", "if signed != survivors:", "if False:", SIGNED),
+    ("fedsec/consistency.py", "if len(agreed) < needed:", "if False:", SECAGG),
+    ("fedsec/consistency.py", "if len(agreed) < needed:", "if False:", SIGNED),
+    ("fedsec/consistency.py", "if holds(me, one, statement, signatures[one])", "", SECAGG),
     ("strategies/secagg.py", "        if not broken:", "        if True:", SECAGG),
     ("strategies/secagg.py", "== common and reply.partners <= near[party] - {party}", "== common", SECAGG),
     ("strategies/secagg.py", "if (reply.context, reply.vector.shape) == common and", "if", SECAGG),
     ("strategies/secagg.py", "if reply.vector.dtype == ring.dtype", "", SECAGG),
-    ("strategies/secagg.py", "for one in survivors & signatures.keys()", "for one in signatures.keys()", SECAGG),
+    ("fedsec/consistency.py", "for one in survivors & signatures.keys()", "for one in signatures.keys()", SECAGG),
     ("fedsec/party.py", "if promised < 0:", "if False:", "tests/test_party_enrolment.py"),
     ("fedsec/party.py", ", floor - 2)", ", 99)", "tests/test_party_enrolment.py"),
     ("strategies/secagg.py", " for party, share in shares.items() if party not in survivors}",
@@ -53,7 +59,12 @@ CHECKS = [
     ("strategies/shamir.py", "if needed < least:", "if False:", ALL),
     ("strategies/shamir.py", "if (reply.included, reply.values) == (included, values)", "", SHAMIR),
     ("strategies/lightsecagg.py", "if len(pieces) < me.floor:", "if False:", FEW),
-    ("strategies/lightsecagg.py", "if private < self.least_private(clients):", "if False:", ALL),
+    ("strategies/lightsecagg.py", "if private < parties // 2:", "if False:", ALL),
+    ("strategies/lightsecagg.py", "if self.server == MALICIOUS and needed < quorum(parties):", "if False:", ALL),
+    ("strategies/lightsecagg.py", "                if self.server == MALICIOUS:", "                if False:", SIGNED),
+    ("strategies/lightsecagg.py", "consistency.admit(me, survivors,", "(lambda *_: 0)(me, survivors,", SIGNED),
+    ("strategies/shamir.py", "                if self.server == MALICIOUS:", "                if False:", SIGNED),
+    ("strategies/shamir.py", "consistency.admit(me, survivors,", "(lambda *_: 0)(me, survivors,", SIGNED),
     ("strategies/lightsecagg.py", "if _holds(reply, size, field)", "", FEW),
     ("fedsec/journal.py", "if known and phase <= self.phase:", "if False:", SECAGG),
     ("fedsec/journal.py", "if session.counter < self.counter:", "if False:", PARTY),

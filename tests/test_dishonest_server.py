@@ -114,10 +114,10 @@ def test_replies_that_come_late_are_never_merged(protocol: Any) -> None:
         (PackedShamir(threshold=2, pack=1), "threshold is 2; a cohort of 5 needs at least 3"),
         (PackedShamir(threshold=2, pack=2), "threshold is 2; it must exceed pack, which is 2"),
         (PackedShamir(threshold=3, pack=2), "threshold is 3; a cohort of 5 needs at least 4"),
-        (PackedShamir(threshold=4, pack=2, server="malicious"), "threshold is 4; a cohort of 5 needs at least 5"),
+        (PackedShamir(threshold=3, pack=1, server="malicious"), "threshold is 3; a cohort of 5 needs at least 4"),
         (PackedShamir(pack=5), "pack is 5; it must lie between 1 and 4"),
-        (LightSecAgg(threshold=3, privacy=1), "privacy is 1; a cohort of 5 needs at least 2 against a semi-honest"),
-        (LightSecAgg(threshold=5, privacy=2, server="malicious"), "privacy is 2; a cohort of 5 needs at least 3"),
+        (LightSecAgg(threshold=3, privacy=1), "privacy is 1; a cohort of 5 needs at least 2"),
+        (LightSecAgg(threshold=3, privacy=2, server="malicious"), "threshold is 3; a cohort of 5 needs at least 4"),
         (LightSecAgg(threshold=4, privacy=4), "privacy is 4; it must lie between 1 and 3"),
         (LightSecAgg(threshold=6), "threshold is 6 and the cohort has 5"),
         (Additive(aggregators=1), "aggregators is 1"),
@@ -135,36 +135,33 @@ def test_parameters_that_let_few_open_are_refused_by_hospitals(dishonest: Any, p
     assert not server.contributed
 
 
-SHARING = [protocol for protocol in PROTOCOLS if hasattr(protocol, "least_private")]
+SHARING = [protocol for protocol in PROTOCOLS if hasattr(protocol, "points_needed")]
 
 
 @pytest.mark.parametrize("protocol", SHARING, ids=label)
-def test_of_two_groups_that_answer_differently_one_learns_nothing(protocol: Any) -> None:
-    """All splits of a cohort, with as many helpers in both groups as are promised to be withstood.
-
-    Shares of a sum at g points tell g - k equations about its values where g is above k, and nothing up to k: of two
-    groups at most one may be above.
-    """
+def test_of_two_lists_one_is_signed_by_too_few(protocol: Any) -> None:
+    """All splits of a cohort, with as many helpers signing both lists as are promised to be withstood."""
     for hospitals in range(3, 40):
         cohort = range(1, hospitals + 1)
         protocol.check(cohort)
         private, needed = protocol.colluding(cohort), protocol.points_needed(cohort)
+        assert private == protocol.withstands(cohort) >= hospitals // 2 and private < needed <= hospitals
         helpers = protocol.withstands(cohort, malicious=True)
-        assert helpers >= 0 and private < needed <= hospitals
-        if protocol.server == "malicious":
-            assert helpers >= (hospitals - 1) // 3
+        if protocol.server == "semi-honest":
+            assert helpers == -1
+            continue
+        assert private >= helpers >= (hospitals - 1) // 3
         for honest in range(hospitals - helpers + 1):
-            one, other = honest + helpers, hospitals - helpers - honest + helpers
-            assert min(one, other) <= private
+            assert min(honest + helpers, hospitals - honest) < needed
 
 
 def test_a_hospital_that_does_not_trust_the_server_is_not_talked_into_trusting_it(dishonest: Any) -> None:
     """The server offers terms in which it is trusted, and would then show two lists of survivors."""
-    for protocol in (SecAgg(server="semi-honest"), SecAggPlus()):
+    for protocol in (SecAgg(server="semi-honest"), SecAggPlus(), Shamir(), PackedShamir(), LightSecAgg()):
         server = dishonest(protocol, 5, policy=Policy(simulation=True, trusts_server=False)).found()
         with pytest.raises(PolicyError, match="promises nothing for a cohort of 5 if the server breaks the protocol"):
             server.ask(1, protocol.phases[0](), server.session())
-    for protocol in (SecAgg(), Shamir(), PackedShamir(), LightSecAgg(), Additive()):
+    for protocol in [*(kind(server="malicious") for kind in (SecAgg, Shamir, PackedShamir, LightSecAgg)), Additive()]:
         server = dishonest(protocol, 5, policy=Policy(simulation=True, trusts_server=False)).found()
         server.ask(1, protocol.phases[0](), server.session())
 

@@ -76,10 +76,14 @@ def strike(federation: LocalFederation, kind: Kind, phase: str, party: int, aske
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("strategy", "phase"), [(kind, phase) for kind in (Plain, Shamir) for phase in kind.phases])
+@pytest.mark.parametrize(
+    ("strategy", "phase"),
+    [(strategy, phase) for strategy in (Plain(), Shamir(), Shamir(server="malicious", threshold=4))
+     for phase in strategy.tolerance(range(1, 6))],
+)  # fmt: skip
 def test_each_fault_in_each_phase(strategy: Any, phase: Any, kind: Kind) -> None:
     for party in (1, 3):
-        strike(ready(strategy()), kind, phase.__name__, party, asked=5)
+        strike(ready(strategy), kind, phase.__name__, party, asked=5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -42,13 +42,13 @@ def data(hospitals: int = 4, values: int = 50) -> dict[int, Any]:
     return {party: np.arange(values, dtype=np.uint64) for party in range(1, hospitals + 1)}
 
 
-@pytest.mark.parametrize("strategy", [Plain, Shamir])
+@pytest.mark.parametrize("strategy", [Plain(), Shamir(), Shamir(server="malicious")])
 def test_bytes_are_the_encoded_lengths_that_were_tapped(strategy: Any) -> None:
     taps = Taps()
-    federation = LocalFederation(strategy(), 4, tap=taps)
+    federation = LocalFederation(strategy, 4, tap=taps)
     federation.sum(data())
     rows = federation.ledger.rows
-    names = ["Enrol", "Adopt", *(phase.__name__ for phase in strategy.phases)]
+    names = ["Enrol", "Adopt", *(phase.__name__ for phase in strategy.tolerance(data()))]
     assert [(row.phase, row.role) for row in rows] == [
         (name, role) for name in names for role in ("hospital", "server")
     ]
@@ -103,14 +103,14 @@ def test_cpu_is_the_protocol_s_and_never_training_s() -> None:
 
 def test_cpu_is_not_told_in_a_deployment() -> None:
     """What a step took would tell about the data."""
-    federation = LocalFederation(Shamir(), 3)
+    federation = LocalFederation(Shamir(server="malicious"), 3)
     federation.enrol()
     server = federation.coordinator.sessions.identity.public
     members = federation.coordinator.roster.values()
     federation.policy = Policy(server=server, hospitals=frozenset(member.identity for member in members))
     federation.sum(data(3))
     rows = [row for row in federation.ledger.rows if row.role == "hospital" and row.stage == "train"]
-    assert len(rows) == 2 and all(row.cpu_seconds == row.cpu_seconds_max == 0 for row in rows)
+    assert len(rows) == 3 and all(row.cpu_seconds == row.cpu_seconds_max == 0 for row in rows)
 
 
 @given(

@@ -170,7 +170,7 @@ def test_plain_runs_in_simulation_only(dishonest: Any) -> None:
 
 
 def test_outside_simulation_nobody_is_believed_without_a_pin(dishonest: Any) -> None:
-    server = dishonest(Shamir())
+    server = dishonest(Shamir(server="malicious"))
     everyone = frozenset(server.identity(party).public for party in server.inputs)
     server.federation.policy = Policy(hospitals=everyone)
     with pytest.raises(PolicyError, match="no server key is pinned"):
@@ -251,7 +251,10 @@ def test_a_hospital_s_threshold_is_held_against_each_cohort(dishonest: Any) -> N
     server = dishonest(Withstands(floor=4), 7, policy=cautious).found()
     assert server.ask(1, SendInput(), server.session()).vector.tolist() == server.inputs[1].tolist()
     server = dishonest(Plain(), policy=Policy(simulation=True, trusts_server=False)).found()
-    with pytest.raises(PolicyError, match="plain promises nothing for a cohort of 5 if the server breaks the protocol"):
+    with pytest.raises(
+        PolicyError,
+        match="plain with these parameters promises nothing for a cohort of 5 if the server breaks the protocol",
+    ):
         server.ask(1, SendInput(), server.session())
     for threshold in (0, -1):
         with pytest.raises(ConfigurationError, match=f"threshold is {threshold}"):

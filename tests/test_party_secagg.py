@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedsec.consistency import ConsistencyCheck, Survivors
 from fedsec.errors import (
     BadMessage,
     ConfigurationError,
@@ -23,13 +24,11 @@ from fedsec.primitives.ring import R32
 from fedsec.strategies import secagg
 from fedsec.strategies.secagg import (
     AdvertiseKeys,
-    ConsistencyCheck,
     MaskInput,
     MaskKey,
     OwnMaskKey,
     SecAgg,
     ShareKeys,
-    Survivors,
     Unmask,
 )
 
@@ -203,7 +202,9 @@ def test_survivors_are_at_least_t_with_oneself(malicious: Any, survivors: tuple[
         lambda lead: lead.ask(1, ConsistencyCheck(frozenset(survivors))),
         lambda lead: lead.ask(1, Unmask(frozenset(survivors), {})),
     ):
-        with pytest.raises(PolicyError, match=f"{len(survivors)} survivors; 4 with this party are the fewest"):
+        with pytest.raises(
+            PolicyError, match=f"{len(survivors)} survivors; 4 of this cohort, with this party, are the fewest"
+        ):
             ask(Round(malicious).advertise().share().mask())
 
 

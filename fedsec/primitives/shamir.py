@@ -53,17 +53,6 @@ def load_share(data: bytes, values: int, pack: int, field: Field, seeded: bool) 
     return expand_share(payload, _columns(values, pack), field)
 
 
-def least_privacy(parties: int, malicious: bool) -> int:
-    """Return how many shares must say nothing, at least, so that a server that breaks the protocol opens one sum only.
-
-    It can divide `parties` answers into groups, each with shares of a sum of its own, and its helpers answer in all of
-    them. Of two groups one has at most k shares where 2 (k + 1) > parties + helpers: that one says nothing, packed or
-    not. No helper is counted, or, if `malicious`, as many as Shamir's threshold of two thirds of parties withstands.
-    """
-    helpers = 2 * (2 * parties // 3) + 1 - parties if malicious else 0
-    return max(-(-(parties + helpers - 1) // 2), 1)
-
-
 def seeded_points(dealer: int, points: Collection[int], count: int) -> list[int]:
     """Return the points whose shares are seeds: the dealer's own and the next ones around the circle, `count` in all.
 

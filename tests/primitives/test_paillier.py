@@ -196,7 +196,7 @@ def test_noise_can_be_made_before_and_tables_are_bounded():
 
 @pytest.mark.parametrize("place", [0, 63, 64, 129])
 @pytest.mark.parametrize(
-    "bad", [0, -1, N, SQUARE, SQUARE + 1, KEY.p, KEY.q * 5], ids="0 -1 n n^2 n^2+1 p 5q".split()
+    "bad", [0, -1, N, SQUARE, SQUARE + 1, KEY.p, KEY.q * 5], ids=["0", "-1", "n", "n^2", "n^2+1", "p", "5q"]
 )
 def test_invalid_ciphertexts_are_named(place, bad):
     ciphertexts = [(N + 1) * (i + 1) % SQUARE for i in range(130)]

@@ -1,0 +1,83 @@
+"""The consistency check: hospitals sign of whom the sum will be, and open nothing for a list that too few signed.
+
+Reference: K. Bonawitz et al., CCS 2017, figure 4, round 3. A hospital signs one list in a session. Of two lists with t
+signatures each, 2t - n hospitals signed both; where fewer help a server that breaks the protocol, one list is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fedsec.errors import AuthenticationError, PolicyError
+from fedsec.protocol import Exposure, Flow, Me, Message, PartyId, ask
+
+
+@dataclass(frozen=True)
+class ConsistencyCheck(Message):
+    """Where the server may break the protocol: sign who sent an input."""
+
+    survivors: Annotated[frozenset[int], Exposure.PUBLIC]
+
+
+@dataclass(frozen=True)
+class Consistent(Message):
+    """A hospital's signature on the survivors that it was told."""
+
+    signature: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class Survivors(Message):
+    """What is signed."""
+
+    parties: Annotated[frozenset[int], Exposure.PUBLIC]
+
+
+def quorum(parties: int) -> int:
+    """How many signatures are needed, at least: more than two thirds, so that a third of the hospitals may help."""
+    return 2 * parties // 3 + 1
+
+
+def collect(told: Mapping[PartyId, frozenset[PartyId]], at_least: int) -> Flow[dict[PartyId, bytes]]:
+    """The server's side: tell each party its survivors, and return the signatures; raises as `ask` does."""
+    requests = {party: ConsistencyCheck(survivors) for party, survivors in told.items()}
+    replies = yield from ask(requests, Consistent, at_least)
+    return {party: reply.signature for party, reply in replies.items()}
+
+
+def admit(me: Me, survivors: frozenset[PartyId], least: int) -> None:
+    """Raise PolicyError unless this party is among the survivors, and `least` of its cohort are."""
+    if me.id not in survivors or len(survivors & me.cohort) < least:
+        raise PolicyError(f"{len(survivors)} survivors; {least} of this cohort, with this party, are the fewest")
+
+
+def sign(me: Me, survivors: frozenset[PartyId]) -> Consistent:
+    """A party's answer, once it has admitted the survivors; it keeps them, and signs no others in this session."""
+    return Consistent(me.sign(Survivors(survivors)))
+
+
+def check(
+    me: Me,
+    signed: frozenset[PartyId] | None,
+    survivors: frozenset[PartyId],
+    signatures: Mapping[PartyId, bytes],
+    needed: int,
+) -> None:
+    """Raise PolicyError unless the survivors are those that this party signed, and `needed` of them signed the same."""
+    if signed != survivors:
+        raise PolicyError("the survivors are not those that this party signed")
+    statement = Survivors(survivors)
+    agreed = [one for one in survivors & signatures.keys() if holds(me, one, statement, signatures[one])]
+    if len(agreed) < needed:
+        raise PolicyError(f"{len(agreed)} survivors signed who survived; {needed} signatures are needed")
+
+
+def holds(me: Me, signer: PartyId, statement: Message, signature: bytes) -> bool:
+    """Whether a party signed this in this session; who did not, or was shown another model, counts as silent."""
+    try:
+        me.verify(signer, statement, signature)
+    except AuthenticationError:
+        return False
+    return True
