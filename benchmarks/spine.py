@@ -131,7 +131,8 @@ def flower(report: Report, found: Mapping[str, Any], values: int) -> None:
         if name == "fedavg":
             report.add(Row("FedAvg on Flower", "round", setting, 1 / seconds, note=note))
             continue
-        note += f" for {len(catalog.strategy(name)().tolerance(range(1, HOSPITALS + 1)))} phases, {one['bytes'] / 1e6:.1f} MB"
+        phases = len(catalog.strategy(name)().tolerance(range(1, HOSPITALS + 1)))
+        note += f" for {phases} phases, {one['bytes'] / 1e6:.1f} MB"
         report.add(Row(f"{name} on Flower", "round", setting, 1 / seconds, "FedAvg on Flower", fedavg / seconds, note))
         added, local = overhead(name, values)
         share = f"{added / seconds:.2%} of the round on Flower, {added / local:.1%} of one in process ({local:.2f} s)"
