@@ -22,7 +22,7 @@ from fedsec import catalog, envelope, mean
 from fedsec.coordinator import Phase, Refusal
 from fedsec.encoding import FixedPoint
 from fedsec.local import LocalFederation
-from fedsec.metering import Ledger, metered
+from fedsec.metering import Ledger, Meter
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId, Sum
 from fedsec.simulations.runner import flower_run, make_app
@@ -97,7 +97,7 @@ def overhead(name: str, values: int) -> tuple[float, float]:
 
     def meter() -> None:
         for phase, requests, answers in exchanged:
-            metered(lambda phase, requests, answers=answers: list(answers.items()), Ledger())(phase, requests)
+            Meter(lambda phase, requests, answers=answers: list(answers.items()), Ledger())(phase, requests)
 
     return best(sign_and_check) + best(meter), whole
 

@@ -42,7 +42,7 @@ from fedsec.errors import (
     Stale,
 )
 from fedsec.journal import Journal
-from fedsec.metering import Ledger, metered
+from fedsec.metering import Ledger, Meter
 from fedsec.party import Party, PartyState, Policy
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId, SecureSum, Vector
@@ -230,8 +230,9 @@ class SecureGrid(Grid):
         self._nodes: dict[PartyId, int] = {}
         self._known: frozenset[int] = frozenset()
         self._request: tuple[RecordDict, str, float] = (RecordDict(), "train", owner.phase_timeout)
+        self._meter = Meter(self._exchange, owner.ledger)
         self._coordinator = Coordinator(
-            owner.protocol, metered(self._exchange, owner.ledger), mean=owner.spec, run_id=grid.run.run_id,
+            owner.protocol, self._meter, mean=owner.spec, run_id=grid.run.run_id,
             sessions=_sessions(grid.run.run_id, owner.identity), pins=owner.pins,
         )  # fmt: skip
 
@@ -283,7 +284,8 @@ class SecureGrid(Grid):
         number = cast(int, config.get("server-round", 0))
         outcome = Round(number, message_type, len(asked))
         try:
-            total = self._coordinator.aggregate(cohort, stage=message_type, round_number=number, model=model)
+            with self._meter.session():
+                total = self._coordinator.aggregate(cohort, stage=message_type, round_number=number, model=model)
             if total.layout is None:
                 raise DataError("no contributor said what its coordinates are")
             reference = to_numpy(content) if total.layout.arrays else {}
@@ -316,7 +318,8 @@ class SecureGrid(Grid):
             return
         self._known, self._nodes = present, dict(enumerate(sorted(present), start=1))
         log(INFO, "secure aggregation: setting up %s with %d nodes", self._owner.protocol.name, len(present))
-        self._coordinator.enrol(list(self._nodes))
+        with self._meter.session():
+            self._coordinator.enrol(list(self._nodes))
         self._nodes = {party: node for party, node in self._nodes.items() if party in self._coordinator.roster}
 
     def _exchange(self, phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:

@@ -20,7 +20,7 @@ from fedsec.coordinator import Coordinator, Phase, Refusal, Total
 from fedsec.envelope import NO_HASH
 from fedsec.errors import ConfigurationError, DataError, FedsecError
 from fedsec.journal import Journal
-from fedsec.metering import Ledger, metered
+from fedsec.metering import Ledger, Meter
 from fedsec.party import Party, PartyState, Policy
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import PartyId, SecureSum, Vector
@@ -86,7 +86,8 @@ class LocalFederation:
             raise ConfigurationError(f"hospitals is {self.hospitals}; it must be at least 1")
         parties = range(1, self.hospitals + 1)
         self.states = {party: self._fresh() for party in parties}
-        self.coordinator = Coordinator(self.protocol, metered(self.exchange, self.ledger), mean=self.spec, rng=self.rng)
+        self.meter = Meter(self.exchange, self.ledger)
+        self.coordinator = Coordinator(self.protocol, self.meter, mean=self.spec, rng=self.rng)
         self.round = 0
         self._inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]] = {}
         self._late: list[tuple[PartyId, bytes | Refusal]] = []
@@ -103,16 +104,17 @@ class LocalFederation:
 
     def enrol(self) -> None:
         """Found an epoch with all hospitals."""
-        self.coordinator.enrol(sorted(self.states))
+        with self.meter.session():
+            self.coordinator.enrol(sorted(self.states))
 
     def sum(self, inputs: Mapping[PartyId, ArrayLike]) -> Total:
         """The sum of non-negative integer vectors below 2**value_bits, one for each contributor."""
         vectors = {party: self._checked(party, vector) for party, vector in inputs.items()}
-        return self._aggregate({party: _giving(vector) for party, vector in vectors.items()}, "train")
+        return self.aggregate({party: _giving(vector) for party, vector in vectors.items()})
 
     def mean(self, updates: Mapping[PartyId, Update], reference: means.Arrays, stage: str = "train") -> means.Mean:
         """The weighted mean of updates to the model `reference` (empty for evaluation)."""
-        total = self._aggregate({party: self._encoder(update, reference) for party, update in updates.items()}, stage)
+        total = self.aggregate({party: self._encoder(update, reference) for party, update in updates.items()}, stage)
         if total.layout is None:
             raise DataError("no contributor said what its coordinates are")
         return means.decode(total.sum, total.layout, reference, self.spec, self.protocol.value_bits)
@@ -125,11 +127,13 @@ class LocalFederation:
 
         return contribute
 
-    def _aggregate(self, inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]], stage: str) -> Total:
+    def aggregate(self, inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]], stage: str = "train") -> Total:
+        """The sum of what these functions give: each a contributor's vector and its encoded layout."""
         if not self.coordinator.roster:
             self.enrol()
         self.round, self._inputs = self.round + 1, inputs
-        return self.coordinator.aggregate(sorted(inputs), stage=stage, round_number=self.round, model=NO_HASH)
+        with self.meter.session():
+            return self.coordinator.aggregate(sorted(inputs), stage=stage, round_number=self.round, model=NO_HASH)
 
     def _checked(self, party: PartyId, vector: ArrayLike) -> Vector:
         array = np.asarray(vector)

@@ -1,6 +1,6 @@
 """What a protocol costs, measured: bytes as encoded, CPU seconds at the parties and at the server, wall seconds.
 
-`metered(exchange, ledger)` is wrapped around a transport; protocols know nothing of it. Network time is a pure
+`Meter(exchange, ledger)` is wrapped around a transport; protocols know nothing of it. Network time is a pure
 function of the rows and of a named profile.
 """
 
@@ -9,9 +9,11 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from fedsec import envelope
 from fedsec.coordinator import Exchange, Phase, Refusal
@@ -24,8 +26,7 @@ class Row:
     """One phase as one role saw it. Bytes down go to the hospitals, bytes up come from them.
 
     For the role `hospital` the figures are sums over the parties, and `cpu_seconds_max` is the slowest party's;
-    for `server`, `cpu_seconds` is what the server's thread computed since the exchange before: it opens what that one
-    brought, and prepares this one.
+    for `server`, `cpu_seconds` is what the server's thread computed after the phase: see Meter.
     """
 
     round: int
@@ -67,28 +68,51 @@ class Ledger:
         partial.replace(path)
 
 
-def metered(exchange: Exchange, ledger: Ledger) -> Exchange:
-    """`exchange`, with two rows added to `ledger` for each phase: one for the hospitals, one for the server."""
-    since = time.thread_time()
+class Meter:
+    """An exchange that adds two rows to `ledger` for each phase: one for the hospitals, and one for the server.
 
-    def measured(phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
-        nonlocal since
-        started, server = time.monotonic(), time.thread_time() - since
-        answers = list(exchange(phase, requests))
+    The server's CPU of a phase is what its thread computed from the phase's end to the next one's begin or to the end
+    of the session: it opens what the phase brought, and prepares the next. The first phase's has its own preparation.
+    """
+
+    def __init__(self, exchange: Exchange, ledger: Ledger) -> None:
+        self._exchange, self.ledger = exchange, ledger
+        self._since, self._spent = time.thread_time(), 0.0
+        self._open: tuple[tuple[Any, ...], float] | None = None
+
+    def __call__(self, phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
+        self._settle()
+        started = time.monotonic()
+        answers = list(self._exchange(phase, requests))
         wall = time.monotonic() - started
         replies = {party: answer for party, answer in answers if isinstance(answer, bytes) and party in requests}
         cpu = [_cpu(answer) for answer in replies.values()]
         down, up = [len(data) for data in requests.values()], [len(data) for data in replies.values()]
         where = (phase.round, phase.stage, phase.name)
         traffic = (len(requests) + len(answers), sum(down), sum(up), max(down, default=0), max(up, default=0))
-        ledger.add(
+        self.ledger.add(
             Row(*where, "hospital", len(requests), len(replies), *traffic, sum(cpu), max(cpu, default=0.0), wall)
         )
-        ledger.add(Row(*where, "server", 1, 1, *traffic, server, server, wall))
-        since = time.thread_time()
+        self._open, self._since = ((*where, "server", 1, 1, *traffic), wall), time.thread_time()
         return answers
 
-    return measured
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Around all that the server does for one sum or one set-up."""
+        self._open, self._spent, self._since = None, 0.0, time.thread_time()
+        try:
+            yield
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        """The server is done with the phase before."""
+        self._spent += time.thread_time() - self._since
+        if self._open is not None:
+            row, wall = self._open
+            self._open = None
+            self.ledger.add(Row(*row, self._spent, self._spent, wall))
+            self._spent = 0.0
 
 
 def _cpu(answer: bytes) -> float:

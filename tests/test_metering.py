@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fedsec.coordinator import Phase, Refusal
 from fedsec.errors import ConfigurationError
 from fedsec.local import Fault, LocalFederation
-from fedsec.metering import NETWORKS, Ledger, Network, Row, metered, network
+from fedsec.metering import NETWORKS, Ledger, Meter, Network, Row, network
 from fedsec.party import Policy
 from fedsec.strategies.plain import Plain
 from fedsec.strategies.shamir import Shamir
@@ -78,7 +78,7 @@ def test_silent_parties_were_sent_bytes_and_sent_none() -> None:
 def test_refusals_and_garbage_are_not_counted_as_replies() -> None:
     ledger, phase = Ledger(), Phase("train", 1, "SendInput")
     answers: list[tuple[int, Any]] = [(1, Refusal("no")), (2, b"\x81\x90\x01"), (9, b"unasked")]
-    assert metered(lambda *_: answers, ledger)(phase, {1: b"abc", 2: b"de"}) == answers
+    assert Meter(lambda *_: answers, ledger)(phase, {1: b"abc", 2: b"de"}) == answers
     row = ledger.rows[0]
     assert (row.parties, row.replies, row.bytes_down, row.bytes_up, row.cpu_seconds) == (2, 1, 5, 3, 0.0)
 
