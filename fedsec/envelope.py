@@ -82,6 +82,8 @@ class Envelope:
 
 _FRAME = struct.Struct(">BI")  # version, length of the header; then header, signature and body
 _MAX_HEAD = 1 << 20
+OVERHEAD = _FRAME.size + SIGNATURE_BYTES
+"""Bytes of a message beside its header and its body."""
 
 
 def write(header: Header, body: bytes, key: SigningKey) -> bytes:

@@ -11,9 +11,8 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 from fedsec import envelope
 from fedsec.coordinator import Exchange, Phase, Refusal
@@ -78,7 +77,7 @@ class Meter:
     def __init__(self, exchange: Exchange, ledger: Ledger) -> None:
         self._exchange, self.ledger = exchange, ledger
         self._since, self._spent = time.thread_time(), 0.0
-        self._open: tuple[tuple[Any, ...], float] | None = None
+        self._open: Row | None = None
 
     def __call__(self, phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
         self._settle()
@@ -90,10 +89,9 @@ class Meter:
         down, up = [len(data) for data in requests.values()], [len(data) for data in replies.values()]
         where = (phase.round, phase.stage, phase.name)
         traffic = (len(requests) + len(answers), sum(down), sum(up), max(down, default=0), max(up, default=0))
-        self.ledger.add(
-            Row(*where, "hospital", len(requests), len(replies), *traffic, sum(cpu), max(cpu, default=0.0), wall)
-        )
-        self._open, self._since = ((*where, "server", 1, 1, *traffic), wall), time.thread_time()
+        row = Row(*where, "hospital", len(requests), len(replies), *traffic, sum(cpu), max(cpu, default=0.0), wall)
+        self.ledger.add(row)
+        self._open, self._since = replace(row, role="server", parties=1, replies=1), time.thread_time()
         return answers
 
     @contextmanager
@@ -109,10 +107,8 @@ class Meter:
         """The server is done with the phase before."""
         self._spent += time.thread_time() - self._since
         if self._open is not None:
-            row, wall = self._open
-            self._open = None
-            self.ledger.add(Row(*row, self._spent, self._spent, wall))
-            self._spent = 0.0
+            self.ledger.add(replace(self._open, cpu_seconds=self._spent, cpu_seconds_max=self._spent))
+            self._open, self._spent = None, 0.0
 
 
 def _cpu(answer: bytes) -> float:

@@ -191,6 +191,14 @@ class SecureSum(ABC, Generic[StateT, Public]):
         """
         return -1 if malicious else 0
 
+    def columns(self, clients: Collection[PartyId], values: int) -> int:
+        """How many numbers a message carries for so many values: fewer where several are packed. For planning."""
+        return values
+
+    def peers(self, clients: Collection[PartyId]) -> int:
+        """With how many others each of these contributors has to do, at most. For planning."""
+        return len(clients) - 1
+
     def setup(self, clients: Collection[PartyId]) -> Flow[Public]:
         """The server's side, once per epoch: returns what the rounds need. The default asks nothing."""
         return _nothing()

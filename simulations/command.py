@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,7 +19,7 @@ from fedsec import catalog
 from fedsec.cli import Json, print_json
 from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.simulations import datasets, results, screen
-from fedsec.simulations.config import AGGREGATORS, RunConfig
+from fedsec.simulations.config import AGGREGATORS, RunConfig, parameter_of
 from fedsec.simulations.models import MODELS
 from fedsec.simulations.partitions import PARTITIONINGS
 from fedsec.simulations.partitions import partition as divide
@@ -80,7 +80,7 @@ def run(
     `fedsec run --strategy ./my_strategy.py --output results/mine --json`
     """
     config = RunConfig.read({
-        "strategy": _allow(strategy), "parameters": json.dumps(dict(_parameter(text) for text in parameter or [])),
+        "strategy": allow(strategy), "parameters": json.dumps(dict(parameter_of(text) for text in parameter or [])),
         "dataset": dataset, "model": model, "partition": partition, "rounds": rounds, "seed": seed,
         "aggregator": aggregator, "epochs": epochs, "batch-size": batch_size, "learning-rate": learning_rate,
         "proximal": proximal, "clip": clip, "largest-weight": largest_weight, "phase-timeout": phase_timeout,
@@ -112,7 +112,7 @@ def check(config: RunConfig, clients: int) -> None:
         raise ConfigurationError(f"a hospital has {largest} rows; largest-weight is {config.largest_weight}")
 
 
-def _allow(strategy: str) -> str:
+def allow(strategy: str) -> str:
     """The name of a strategy; a file is allowed on this machine, here and in the processes that we start."""
     catalog.strategy(strategy)
     if not strategy.endswith(".py"):
@@ -121,16 +121,6 @@ def _allow(strategy: str) -> str:
     allowed = [str(path), os.environ.get(catalog.FILES_VARIABLE, "")]
     os.environ[catalog.FILES_VARIABLE] = os.pathsep.join(filter(None, allowed))
     return path.stem
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise ConfigurationError(f"parameter {text!r}: NAME=VALUE was expected")
-    try:
-        return name.replace("-", "_"), json.loads(value)
-    except ValueError:
-        return name.replace("-", "_"), value
 
 
 def _target(output: Path | None, strategy: str, dataset: str, force: bool) -> Path:

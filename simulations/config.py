@@ -109,3 +109,14 @@ class RunConfig(BaseModel):
         if self.aggregator == "fedprox":
             everyone["proximal_mu"] = self.proximal
         return AGGREGATORS[self.aggregator](**everyone)
+
+
+def parameter_of(text: str) -> tuple[str, Any]:
+    """A parameter as the command line gives it, NAME=VALUE: the value is JSON, or else text."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ConfigurationError(f"parameter {text!r}: NAME=VALUE was expected")
+    try:
+        return name.replace("-", "_"), json.loads(value)
+    except ValueError:
+        return name.replace("-", "_"), value

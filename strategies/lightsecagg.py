@@ -154,6 +154,9 @@ class LightSecAgg(SecureSum[Masked, None]):
             return min(private, 2 * needed - len(clients) - 1) if self.server == MALICIOUS else -1
         return private
 
+    def columns(self, clients: Collection[PartyId], values: int) -> int:
+        return -(-values // (self.points_needed(clients) - self.colluding(clients)))
+
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         parties, needed = len(clients), self.points_needed(clients)
         tolerated: dict[type[Message], int] = {MaskInput: parties - max(needed, self.floor)}

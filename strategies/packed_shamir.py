@@ -31,6 +31,9 @@ class PackedShamir(Shamir):
     def packed(self, clients: Collection[PartyId]) -> int:
         return self.pack or max((len(clients) - len(clients) // 2) // 2, 1)
 
+    def columns(self, clients: Collection[PartyId], values: int) -> int:
+        return -(-values // self.packed(clients))
+
     def check(self, clients: Collection[PartyId]) -> None:
         pack, needed = self.packed(clients), self.points_needed(clients)
         if not 1 <= pack < len(clients):

@@ -19,7 +19,7 @@ import numpy as np
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError
 from fedsec.primitives import paillier
 from fedsec.primitives.ciphertexts import HEADER, Ciphertexts, from_bytes, to_bytes
-from fedsec.primitives.packing import MAXIMUM_SLOT_BITS, check_canary, pack, unpack
+from fedsec.primitives.packing import MAXIMUM_SLOT_BITS, check_canary, pack, plaintext_count, unpack
 from fedsec.primitives.paillier import POLICIES, PrivateKey, PublicKey
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
@@ -214,6 +214,9 @@ class Paillier(SecureSum[Keys, Key]):
 
     def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
         return 0  # the server alone; with the witness, it opens any input
+
+    def columns(self, clients: Collection[PartyId], values: int) -> int:
+        return plaintext_count(values, self.slot_bits(clients), self.key_bits - 1)
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         return {Encrypt: len(clients) - self.floor, Witness: 0, Open: 0}

@@ -160,6 +160,9 @@ class SecAgg(SecureSum[Progress, None]):
         """How many neighbours each hospital has, at most: all the others."""
         return len(clients) - 1
 
+    def peers(self, clients: Collection[PartyId]) -> int:
+        return self.degree(clients)
+
     def neighbourhoods(
         self, clients: Collection[PartyId], keys: Mapping[PartyId, MaskKey]
     ) -> dict[PartyId, frozenset[PartyId]]:

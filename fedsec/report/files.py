@@ -1,0 +1,52 @@
+"""Files of a report: each is written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from fedsec.errors import ConfigurationError
+from fedsec.report import units
+
+HERE = Path(__file__).parent
+
+
+def environment() -> Environment:
+    """The templates, in which every value is escaped and none may be missing."""
+    found = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    named = (units.seconds, units.size, units.speed, units.times, units.count, units.small, units.percent, units.plural)
+    found.filters |= {function.__name__: function for function in named}
+    found.globals |= {"css": _asset("page.css"), "js": _asset("page.js")}
+    return found
+
+
+def _asset(name: str) -> Markup:
+    return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704 - our own file
+
+
+def write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files within a folder, by relative name; raises ConfigurationError where one cannot be."""
+    out = []
+    for name, data in contents.items():
+        path = folder / name
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise ConfigurationError(f"report {path} cannot be written: {error.strerror or error}") from error
+        out.append(path)
+    return out

@@ -1,0 +1,141 @@
+"""The page of a comparison: one HTML file that needs nothing else, its figures and its table as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from fedsec import __version__
+from fedsec.report import analysis, drawings, figures, files, sections, shapes, tables
+from fedsec.report.analysis import Setting
+from fedsec.report.document import Cell, Comparison
+
+PAGE, CELLS, FIGURES = "report.html", "cells.csv", "figures"
+LABELS = {
+    "hospitals": "Hospitals", "parameters": "Parameters", "bits": "Bits of a value", "key_bits": "Bits of a key",
+    "dropout": "Hospitals silent",
+}  # fmt: skip
+
+
+def render(comparison: Comparison) -> str:
+    """The page, as HTML."""
+    return _render(comparison, drawings.draw(comparison))
+
+
+def write(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write report.html, cells.csv and the figures into a folder; raises ConfigurationError where that fails."""
+    drawn = drawings.draw(comparison)
+    contents = {
+        f"{FIGURES}/{one.name}.{kind}": figures.save(one.figure, kind) for one in drawn for kind in ("svg", "png")
+    }
+    contents |= {CELLS: table(comparison), PAGE: _render(comparison, drawn).encode()}
+    return files.write(folder, contents)
+
+
+def _render(comparison: Comparison, drawn: Sequence[drawings.Drawn]) -> str:
+    setting, families = analysis.opening(comparison), sections.families(comparison)
+    name, network = sections.network(comparison)
+    cells = analysis.cells_of(comparison, setting)
+    shown = {one.name: one.shown(sections.looks(comparison)) for one in drawn}
+    places = analysis.ranking(comparison, cells, network)
+    return files.environment().get_template("page.html.j2").render(
+        version=__version__, kind="comparison", title=comparison.title, lead=sections.lead(comparison),
+        looks=sections.looks(comparison), order=list(families), families=families, strategies=families,
+        labels=LABELS, choices=analysis.choices(comparison), opening=setting and setting._asdict(),
+        networks=comparison.networks, network_name=name, trusts=analysis.TRUSTS,
+        network_words={key: sections.network_words(one) for key, one in comparison.networks.items()},
+        setting_words=setting.words() if setting else "", family_names=analysis.FAMILIES,
+        answer=sections.answer(places, cells, setting, sections.network_said(comparison)),
+        bars=[sections.bars(place.cell) for place in places],
+        growth={
+            "figures": [one for key, one in shown.items() if key.startswith("cost-")],
+            "missing": drawings.missing(comparison),
+        },
+        hollow=drawings.hollow(comparison), plane=drawings.plane(comparison, cells, shown.get("networks")),
+        accuracy={**drawings.exactness(comparison), "figure": shown.get("accuracy")},
+        quality=comparison.quality, trust=sections.trust(comparison, cells), verdict=shapes.verdict(comparison),
+        scatter=[one for key, one in shown.items() if key.startswith("work-")],
+        statuses=tables.statuses(comparison), status_names=sorted({cell.status for cell in comparison.cells}),
+        columns=tables.COLUMNS, rows=[tables.row(cell, network) for cell in comparison.cells],
+        method=tables.method(comparison, cells), data=data(comparison, setting, name),
+    )  # fmt: skip
+
+
+def data(comparison: Comparison, setting: Setting | None, network: str) -> Markup:
+    """What page.js computes with, as JSON that cannot end its element."""
+    document = {
+        "opening": setting and setting._asdict(),
+        "network": network,
+        "networks": {name: one.model_dump() for name, one in comparison.networks.items()},
+        "strategies": sections.families(comparison),
+        "cells": [_short(cell) for cell in comparison.cells],
+    }
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - nothing in it is markup any more
+
+
+def _short(cell: Cell) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": cell.strategy, "hospitals": cell.hospitals, "parameters": cell.parameters, "bits": cell.bits,
+        "key_bits": cell.key_bits, "dropout": cell.dropout, "status": cell.status, "note": cell.note,
+    }  # fmt: skip
+    if cell.withstands is not None:
+        found["withstands"] = [cell.withstands.server_follows, cell.withstands.server_breaks]
+    found["tolerance"] = dict(cell.tolerance)
+    if cell.status in analysis.WHOLE and cell.round is not None:
+        hospital, server = cell.round.hospital_cpu_most, cell.round.server_cpu
+        found["hospital"] = [_float(value) for value in (hospital.median, hospital.low, hospital.high)]
+        found["server"] = [_float(value) for value in (server.median, server.low, server.high)]
+        found["up_most"] = _float(cell.round.up_most)
+        found["phases"] = [
+            [phase.name, *map(_float, (phase.hospital_cpu_most, phase.down_most, phase.up_most))]
+            for phase in cell.phases
+            if phase.stage == "train"
+        ]
+    return found
+
+
+def _float(value: float) -> float:
+    """Nine digits are more than was measured; whole numbers are shorter without a point."""
+    if not math.isfinite(value):
+        return 0
+    return int(value) if value == int(value) else float(f"{value:.9g}")
+
+
+def table(comparison: Comparison) -> bytes:
+    """Every cell as a line of CSV, in SI units and full digits."""
+    networks = list(comparison.networks)
+    lines = [_line(comparison, cell, networks) for cell in comparison.cells]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(lines[0]) if lines else ["strategy"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return file.getvalue().encode()
+
+
+def _line(comparison: Comparison, cell: Cell, networks: Sequence[str]) -> Mapping[str, Any]:
+    plain = (
+        "strategy", "hospitals", "parameters", "bits", "key_bits", "dropout", "silent", "status", "note",
+        "measured_parameters", "repetitions", "memory_hospital", "memory_server", "exact", "error", "error_bound",
+    )  # fmt: skip
+    line: dict[str, Any] = {name: getattr(cell, name) for name in plain}
+    line["family"] = analysis.family(comparison, cell.strategy)
+    for promise in ("server_follows", "server_breaks"):
+        line[f"withstands_{promise}"] = getattr(cell.withstands, promise, None)
+    line["tolerance"] = " ".join(f"{phase}:{count}" for phase, count in cell.tolerance.items())
+    for part, total in (("setup", cell.setup), ("round", cell.round)):
+        for spread in ("hospital_cpu", "hospital_cpu_most", "server_cpu", "wall"):
+            for which in ("median", "low", "high"):
+                line[f"{part}_{spread}_{which}"] = getattr(getattr(total, spread, None), which, None)
+        for figure in ("up", "up_most", "down", "down_most", "phases", "messages"):
+            line[f"{part}_{figure}"] = getattr(total, figure, None)
+    return line | {f"seconds_{name}": cell.seconds.get(name) for name in networks}

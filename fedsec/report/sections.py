@@ -1,0 +1,158 @@
+"""The parts of the page: what each shows, in words and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fedsec.report import analysis, figures, units
+from fedsec.report.analysis import Place, Setting
+from fedsec.report.document import Cell, Comparison, Network
+
+OWN = Network(latency=0.02, down=12.5e6, up=12.5e6)
+"""Where the document names no network: 100 Mbit/s and 20 ms."""
+PREFERRED = "hospital-wan"
+
+
+def families(comparison: Comparison) -> dict[str, str]:
+    """The family of every strategy, described or only measured."""
+    names = [*comparison.strategies, *(cell.strategy for cell in comparison.cells)]
+    names += [one.strategy for one in comparison.quality]
+    return {name: analysis.family(comparison, name) for name in names}
+
+
+def looks(comparison: Comparison) -> dict[str, figures.Style]:
+    """How each strategy is drawn."""
+    return figures.styles(families(comparison))
+
+
+def network(comparison: Comparison) -> tuple[str, Network]:
+    """The network that the page opens with."""
+    named = comparison.networks
+    name = PREFERRED if PREFERRED in named else next(iter(named), "")
+    return name, named[name] if name else OWN
+
+
+def network_words(one: Network) -> str:
+    """`100 Mbit/s, 20 ms`."""
+    down, up = units.speed(one.down), units.speed(one.up)
+    return f"{down if down == up else f'{down} down, {up} up'}, {units.trim(units.seconds(one.latency))}"
+
+
+def network_said(comparison: Comparison) -> str:
+    """As in a sentence."""
+    name, one = network(comparison)
+    return f"{name} ({network_words(one)})" if name else network_words(one)
+
+
+def lead(comparison: Comparison) -> str:
+    """How much was measured."""
+    counts = {
+        status: sum(cell.status == status for cell in comparison.cells) for status in ("measured", "extrapolated")
+    }
+    whole = counts["measured"] + counts["extrapolated"]
+    return (
+        f"It rests on {units.plural(len(comparison.cells), 'cell')}, each one strategy in one setting; "
+        f"{whole:,} of them {'has' if whole == 1 else 'have'} a whole round."
+    )
+
+
+# The answer
+
+
+def answer(places: Sequence[Place], cells: Sequence[Cell], setting: Setting | None, network: str) -> dict[str, Any]:
+    """The verdict, the ranked rows, and who is not in them."""
+    best, why = analysis.answer(places)
+    first = next((place for place in places if place.rank), None)
+    return {
+        "for_": f"{setting.words()}, over {network}" if setting else "Nothing was measured.",
+        "best": best, "why": why, "promise": analysis.promise(first.cell) if first else "",
+        "rows": [_ranked(place, first) for place in places],
+        "unranked": [
+            {"name": cell.strategy, "text": f"{cell.status}: {cell.note}" if cell.note else cell.status}
+            for cell in cells
+            if cell.status not in analysis.WHOLE
+        ],
+    }  # fmt: skip
+
+
+def _ranked(place: Place, first: Place | None) -> dict[str, Any]:
+    cell, total = place.cell, place.cell.round
+    assert total is not None  # noqa: S101 - only whole rounds are ranked
+    tags = ["baseline"] if place.family == "clear" else [] if place.rank else ["does not promise this"]
+    tags += ["extrapolated"] if cell.status == "extrapolated" else []
+    return {
+        "rank": place.rank or units.NONE, "name": cell.strategy, "tag": ", ".join(tags),
+        "kind": "first" if place.rank == 1 else "" if place.rank else "aside",
+        "figures": [
+            units.seconds(place.seconds), units.times(place.seconds / first.seconds) if first else units.NONE,
+            units.seconds(place.wire), units.seconds(total.hospital_cpu_most.median),
+            units.seconds(total.server_cpu.median), units.size(total.up_most),
+            str(sum(phase.stage == "train" for phase in cell.phases)),
+            *_withstood(cell),
+        ],
+    }  # fmt: skip
+
+
+def _withstood(cell: Cell | None) -> tuple[str, str]:
+    if cell is None or cell.withstands is None:
+        return units.NONE, units.NONE
+    both = (cell.withstands.server_follows, cell.withstands.server_breaks)
+    one, other = (f"{count:,}" if count >= 0 else units.NONE for count in both)
+    return one, other
+
+
+# Cost by phase
+
+
+def bars(cell: Cell) -> dict[str, Any]:
+    """The segments of a strategy's two bars."""
+    phases = [phase for phase in cell.phases if phase.stage == "train"]
+    server = cell.round.server_cpu.median if cell.round else 0.0
+    cpu = [part(phase.name, phase.hospital_cpu_most, units.seconds(phase.hospital_cpu_most)) for phase in phases]
+    cpu.append(part("server", server, units.seconds(server), server=True))
+    sizes = [
+        part(
+            phase.name,
+            phase.down_most + phase.up_most,
+            f"{units.size(phase.down_most)} down, {units.size(phase.up_most)} up",
+        )
+        for phase in phases
+    ]
+    return {"name": cell.strategy, **stacked(cpu, sizes)}
+
+
+def part(label: str, value: float, text: str, server: bool = False) -> dict[str, Any]:
+    """One segment of a bar."""
+    return {"label": label, "value": value, "text": text, "server": server}
+
+
+def stacked(cpu: Sequence[dict[str, Any]], sizes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Two bars: each segment's part of the whole, and the totals."""
+    totals = sum(one["value"] for one in cpu), sum(one["value"] for one in sizes)
+    first, second = (
+        [{**one, "grow": f"{one['value'] / total if total else 0:.4f}"} for one in parts]
+        for parts, total in ((cpu, totals[0]), (sizes, totals[1]))
+    )
+    return {
+        "cpu": first, "bytes": second, "cpu_value": totals[0], "bytes_value": totals[1],
+        "cpu_total": units.seconds(totals[0]), "bytes_total": units.size(totals[1]),
+    }  # fmt: skip
+
+
+# Trust
+
+
+def trust(comparison: Comparison, cells: Sequence[Cell]) -> list[dict[str, str]]:
+    """A card for each strategy."""
+    here = {cell.strategy: cell for cell in cells}
+    out = []
+    for name, one in comparison.strategies.items():
+        follows, breaks = _withstood(here.get(name))
+        tolerance = here[name].tolerance if name in here else {}
+        out.append({
+            "name": name, "learns": one.learns, "trusts": one.trusts, "tolerates": one.tolerates,
+            "reference": one.reference, "follows": follows, "breaks": breaks,
+            "silent": ", ".join(f"{phase}{units.SPACE}{count:,}" for phase, count in tolerance.items()) or units.NONE,
+        })  # fmt: skip
+    return out

@@ -1,0 +1,448 @@
+"""One cell of a comparison: one strategy in one setting, measured in process.
+
+What does not depend on time (bytes, exactness, memory) is found by `examine`, and CPU by `clock`, which wants the
+machine for itself. Both run whole rounds of real parties.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec import catalog, codec, envelope, mean
+from fedsec.coordinator import Phase as Exchanged
+from fedsec.coordinator import Refusal
+from fedsec.encoding import FixedPoint, prove_headroom
+from fedsec.errors import ConfigurationError
+from fedsec.local import Fault, LocalFederation
+from fedsec.metering import Row
+from fedsec.protocol import Exposure, Message, PartyId, SecureSum, Sum, Vector
+from fedsec.report.document import Phase, Spread, Total
+from fedsec.simulations.config import parameter_of
+
+KINDS = 4
+"""So many different updates are made; hospital i sends update i modulo this: a hundred hospitals fit in memory."""
+WEIGHT = 100
+NAME = "weights"
+SPEC = mean.MeanSpec()
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """What is measured: `strategy` is what `named` reads; key_bits is None where it has no keys.
+
+    dropout is the part of the hospitals that fall silent when inputs are asked for.
+    """
+
+    strategy: str
+    hospitals: int
+    parameters: int
+    bits: int = 24
+    key_bits: int | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.parameters < 1:
+            raise ConfigurationError(f"parameters is {self.parameters}; a model has 1 at least")
+        if not 0 <= self.dropout < 1:
+            raise ConfigurationError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
+
+    @property
+    def silent(self) -> int:
+        """How many hospitals fall silent."""
+        return int(self.dropout * self.hospitals + 1e-9)
+
+    @property
+    def clients(self) -> range:
+        """The cohort."""
+        return range(1, self.hospitals + 1)
+
+    def protocol(self) -> SecureSum[Any, Any]:
+        """The strategy, with these parameters; raises ConfigurationError where it has no such parameter or value."""
+        keys = {} if self.key_bits is None else {"key_bits": self.key_bits}
+        name, parameters = named(self.strategy)
+        kind = catalog.strategy(name)
+        return catalog.build(kind.__module__.rpartition(".")[2], {**parameters, "value_bits": self.bits, **keys})
+
+    def check(self) -> None:
+        """Raise ConfigurationError or HeadroomError, with the reason, where this setting cannot be run."""
+        protocol = self.protocol()
+        protocol.check(self.clients)
+        prove_headroom(self.bits, self.hospitals, protocol.capacity(self.clients))
+        tolerated = protocol.tolerance(self.clients)[protocol.input_phase]
+        if self.silent > tolerated:
+            raise ConfigurationError(
+                f"{self.silent} of {self.hospitals} hospitals silent; {protocol.name} tolerates {tolerated} in phase "
+                f"{protocol.input_phase.__name__}"
+            )
+
+
+def named(text: str) -> tuple[str, dict[str, Any]]:
+    """A strategy and its parameters as a sweep names them: shamir, shamir:server=malicious:threshold=4, mine.py."""
+    name, *rest = text.split(":")
+    return name, dict(parameter_of(item) for item in rest)
+
+
+def label(text: str) -> str:
+    """That name to show: of a file the strategy's own."""
+    name, colon, rest = text.partition(":")
+    return catalog.strategy(name)().name + colon + rest
+
+
+def takes_keys(text: str) -> bool:
+    """Whether a strategy has keys of a chosen length, and none is named."""
+    name, parameters = named(text)
+    return "key_bits" not in parameters and any(item.name == "key_bits" for item in fields(catalog.strategy(name)))
+
+
+def update(parameters: int, kind: int) -> NDArray[np.float64]:
+    """The change that a hospital of this kind made to each parameter: float64[parameters], within the clip."""
+    drawn: NDArray[np.float64] = np.random.default_rng(kind).normal(0.0, 0.1, parameters)
+    return drawn.clip(-SPEC.clip, SPEC.clip)
+
+
+@functools.lru_cache(maxsize=KINDS)
+def contribution(parameters: int, bits: int, kind: int) -> tuple[Vector, bytes]:
+    """That update as integers, and their encoded layout."""
+    reference = {NAME: np.zeros(parameters)}
+    vector, layout = mean.encode({NAME: update(parameters, kind)}, reference, {}, WEIGHT, SPEC, bits)
+    return vector, codec.encode(layout)
+
+
+class Federation(LocalFederation):
+    """A federation whose hospitals contribute `parameters` values each; some may fall silent when they are asked to."""
+
+    def __init__(self, setting: Setting, parameters: int | None = None) -> None:
+        self.setting, self.parameters = setting, parameters or setting.parameters
+        protocol = setting.protocol()
+        late = range(setting.hospitals - setting.silent + 1, setting.hospitals + 1)
+        faults = [Fault("drop", protocol.input_phase.__name__, party) for party in late]
+        super().__init__(protocol, setting.hospitals, SPEC, faults)
+
+    def inputs(self) -> dict[PartyId, Callable[[], tuple[Vector, bytes]]]:
+        """What each hospital gives when it is asked."""
+        bits = self.setting.bits
+        return {
+            party: functools.partial(contribution, self.parameters, bits, party % KINDS)
+            for party in self.setting.clients
+        }
+
+    def resize(self, parameters: int) -> None:
+        """Let the hospitals have models of another size."""
+        self.parameters = parameters
+        contribution.cache_clear()
+        gc.collect()
+
+    def once(self) -> Measured:
+        """One round: its rows, seconds and sum."""
+        first, began = len(self.ledger.rows), time.perf_counter()
+        total = self.aggregate(self.inputs())
+        return Measured(self.ledger.rows[first:], time.perf_counter() - began, total.sum)
+
+    def alone(self) -> Measured:
+        """The phases of a round as far as the input, and that of the last hospital that answers alone: no sum."""
+        first, began = len(self.ledger.rows), time.perf_counter()
+        clients, self._inputs = list(self.setting.clients), self.inputs()
+        self.round += 1
+        with self.meter.session():
+            channel = self.coordinator.channel(clients, stage="train", round_number=self.round)
+            flow = self.protocol.aggregate(clients, self.coordinator.public)
+            requests = next(flow)
+            while not isinstance(next(iter(requests.values())), self.protocol.input_phase):
+                requests = flow.send(channel.deliver(requests))
+            one = self.setting.hospitals - self.setting.silent
+            channel.deliver({one: requests[one]})
+            flow.close()
+        return Measured(self.ledger.rows[first:], time.perf_counter() - began, None)
+
+
+class Measured(NamedTuple):
+    """One round, or one set-up."""
+
+    rows: Sequence[Row]
+    wall: float
+    sum: Sum | None
+
+
+def found(setting: Setting, parameters: int | None = None) -> tuple[Federation, Measured]:
+    """A federation that is set up, and what that cost."""
+    federation = Federation(setting, parameters)
+    began = time.perf_counter()
+    federation.enrol()
+    return federation, Measured(list(federation.ledger.rows), time.perf_counter() - began, None)
+
+
+# What does not depend on time
+
+
+class Examined(NamedTuple):
+    """Bytes by phase, exactness, memory, and what the hospitals' messages are made of."""
+
+    exact: bool | None
+    error: float | None
+    bound: float | None
+    memory_hospital: int
+    memory_server: int
+    exposures: frozenset[str]
+
+
+class _Watched(Federation):
+    """Counts what is allocated: by one hospital's step, and by the server beside the hospitals' own state."""
+
+    def __init__(self, setting: Setting, parameters: int | None = None) -> None:
+        super().__init__(setting, parameters)
+        self.hospital = self.server = self.before = 0
+        self.exposures: set[str] = set()
+        self.watching = False
+
+    def watch(self, step: Callable[[], Measured]) -> Measured:
+        """One round with all allocations traced but those of the inputs."""
+        for kind in range(KINDS):
+            contribution(self.parameters, self.setting.bits, kind)
+        gc.collect()
+        self.hospital = self.server = 0
+        tracemalloc.start(1)
+        self.watching, self.before = True, tracemalloc.get_traced_memory()[0] - self._kept()
+        try:
+            measured = step()
+            self._note_server()
+        finally:
+            self.watching = False
+            tracemalloc.stop()
+        return measured
+
+    def footprint(self) -> int:
+        """The most bytes that a round takes altogether, in this process."""
+        self.watch(self.once)
+        inputs = 2 * KINDS * 8 * self.parameters  # integers, and the numbers that they are made of
+        return self.server + self._kept() + self.hospital + inputs
+
+    def _kept(self) -> int:
+        return sum(len(state) for state in self.states.values())
+
+    def _note_server(self) -> None:
+        self.server = max(self.server, tracemalloc.get_traced_memory()[1] - self._kept() - self.before)
+
+    def ask(self, party: PartyId, request: bytes) -> bytes | Refusal:
+        """One request, with what the step allocates noted; the state that it keeps is part of it."""
+        if not self.watching:
+            return super().ask(party, request)
+        tracemalloc.reset_peak()
+        held = tracemalloc.get_traced_memory()[0]
+        answer = super().ask(party, request)
+        self.hospital = max(self.hospital, tracemalloc.get_traced_memory()[1] - held + len(request))
+        if isinstance(answer, bytes):
+            self.exposures |= _exposures(codec.decode(envelope.read(answer).body, Message))
+        return answer
+
+    def exchange(self, phase: Exchanged, requests: Mapping[PartyId, bytes]) -> Any:
+        """The exchange; before and after it the server computes."""
+        if self.watching:
+            self._note_server()
+        answers = super().exchange(phase, requests)
+        if self.watching:
+            tracemalloc.reset_peak()
+        return answers
+
+
+def _exposures(message: Message) -> set[str]:
+    here: set[str] = set()
+    for field in codec.schema(type(message)):
+        if field.exposure is not None:
+            here.add(str(field.exposure))
+    return here
+
+
+def family(exposures: frozenset[str]) -> str:
+    """To which family a strategy belongs, by what its hospitals send."""
+    if Exposure.CIPHERTEXT in exposures:
+        return "he"
+    return "smpc" if exposures & {Exposure.MASKED, Exposure.SHARED} else "clear"
+
+
+def examine(setting: Setting, parameters: int | None = None, whole: bool = True) -> Examined:
+    """Run one round with `parameters` values and look at everything but time; one hospital's part where not `whole`."""
+    federation = _Watched(setting, parameters)
+    federation.enrol()
+    measured = federation.watch(federation.once if whole else federation.alone)
+    exact, error, bound = None, None, None
+    if measured.sum is not None:
+        exact, error, bound = accuracy(setting, federation.parameters, measured.sum)
+    kinds = frozenset(federation.exposures)
+    return Examined(exact, error, bound, federation.hospital, federation.server, kinds)
+
+
+def accuracy(setting: Setting, parameters: int, total: Sum) -> tuple[bool, float, float]:
+    """Whether the sum is exact; the largest error of a coordinate of the mean against plain arithmetic; its bound."""
+    addends = [party % KINDS for party in total.included]
+    times = {kind: addends.count(kind) for kind in set(addends)}
+    plain = np.zeros_like(total.vector)
+    for kind, count in times.items():
+        plain += contribution(parameters, setting.bits, kind)[0] * np.uint64(count)
+    point = FixedPoint(setting.bits, SPEC.clip)
+    decoded = point.decode(np.ascontiguousarray(total.vector[:parameters]), len(addends))
+    decoded *= SPEC.largest_weight / (WEIGHT * len(addends))
+    exact = sum(update(parameters, kind) * count for kind, count in times.items()) / len(addends)
+    bound = point.error_bound(len(addends), SPEC.largest_weight, WEIGHT * len(addends))
+    return bool(np.array_equal(plain, total.vector)), float(np.abs(decoded - exact).max()), bound
+
+
+# What does
+
+
+class Clocked(NamedTuple):
+    """CPU and wall seconds of the set-up and of a round, by phase and altogether; repeated so many times."""
+
+    setup: Total
+    round: Total
+    phases: tuple[Phase, ...]
+    repetitions: int
+
+
+def clock(
+    setting: Setting, repetitions: int, patience: float, parameters: int | None = None, whole: bool = True
+) -> Clocked:
+    """Measure a set-up and rounds: as many as asked for, or as fit in `patience` seconds, and one at least.
+
+    A round of one parameter comes before them, and one that is not counted where it takes a fifth of the patience.
+    Where not `whole`, one hospital sends its input and nothing is summed.
+    """
+    federation, setup = found(setting, 1)
+    federation.once()  # fills caches
+    federation.resize(parameters or setting.parameters)
+    began = time.perf_counter()
+    rounds: list[Measured] = []
+    step = federation.once if whole else federation.alone
+    gc.collect()
+    first = step()
+    if first.wall > patience / 5 and len(rounds) < repetitions:
+        rounds.append(first)
+    while len(rounds) < repetitions and (not rounds or time.perf_counter() - began + first.wall < patience):
+        rounds.append(step())
+    return summed(setting, setup, rounds, asked=setting.hospitals if whole else 1)
+
+
+def summed(setting: Setting, setup: Measured, rounds: Sequence[Measured], asked: int = 0) -> Clocked:
+    """What the rows of a set-up and of rounds come to; of a round, `asked` hospitals were measured (0: all)."""
+    phases = (*_phases([setup]), *_phases(rounds))
+    of_round = _total(rounds, asked or setting.hospitals)
+    return Clocked(_total([setup], setting.hospitals), of_round, phases, len(rounds))
+
+
+def _pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """The hospitals' and the server's row of each phase."""
+    hospitals = [row for row in rows if row.role == "hospital"]
+    servers = [row for row in rows if row.role == "server"]
+    return list(zip(hospitals, servers, strict=True))
+
+
+def _phases(measured: Sequence[Measured]) -> list[Phase]:
+    """Each phase's medians over the rounds."""
+    out = []
+    for turn in zip(*(_pairs(one.rows) for one in measured), strict=True):
+        row = turn[0][0]
+        out.append(
+            Phase(
+                stage="setup" if row.stage == "setup" else "train", name=row.phase, asked=row.parties,
+                replies=row.replies, messages=row.messages,
+                hospital_cpu=statistics.median(one.cpu_seconds / max(one.replies, 1) for one, _ in turn),
+                hospital_cpu_most=statistics.median(one.cpu_seconds_max for one, _ in turn),
+                server_cpu=statistics.median(other.cpu_seconds for _, other in turn),
+                up=row.bytes_up / max(row.replies, 1), up_most=row.bytes_up_max,
+                down=row.bytes_down / max(row.parties, 1), down_most=row.bytes_down_max,
+            )
+        )  # fmt: skip
+    return out
+
+
+def _total(measured: Sequence[Measured], hospitals: int) -> Total:
+    """The sum over phases, as spread over the rounds, for each of so many hospitals."""
+    pairs = [_pairs(one.rows) for one in measured]
+
+    def spread(figure: Callable[[Row, Row], float]) -> Spread:
+        return spread_of([sum(figure(*pair) for pair in one) for one in pairs])
+
+    rows = [row for row, _ in pairs[0]]
+    return Total(
+        hospital_cpu=spread(lambda row, _: row.cpu_seconds / hospitals),
+        hospital_cpu_most=spread(lambda row, _: row.cpu_seconds_max),
+        server_cpu=spread(lambda _, server: server.cpu_seconds),
+        wall=spread_of([one.wall for one in measured]),
+        up=sum(row.bytes_up for row in rows) / hospitals,
+        up_most=sum(row.bytes_up_max for row in rows),
+        down=sum(row.bytes_down for row in rows) / hospitals,
+        down_most=sum(row.bytes_down_max for row in rows),
+        phases=len(rows), messages=sum(row.messages for row in rows),
+    )  # fmt: skip
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Median, least and most."""
+    return Spread(median=statistics.median(values), low=min(values), high=max(values))
+
+
+# Before: whether a cell fits
+
+
+class Need(NamedTuple):
+    """What a whole round is expected to take: bytes of memory, and seconds."""
+
+    memory: float
+    seconds: float
+
+
+PROBE, LARGEST_PROBE, LONG = 200, 20_000, 0.1
+"""Parameters of the round from which others are foreseen: ten times as many, twice, while one takes under LONG s."""
+
+
+def foresee(setting: Setting) -> Need:
+    """What this cell would take, from rounds of 1 parameter and of some: both grow in proportion from there."""
+    small, size = _Watched(setting, 1), 1
+    small.enrol()
+    small.once()
+    first = small.once().wall, small.footprint()
+    last, following = first, min(PROBE, setting.parameters)
+    while following > size:
+        size = following
+        small.resize(size)
+        small.once()
+        last = small.once().wall, small.footprint()
+        if last[0] < LONG:
+            following = min(10 * size, LARGEST_PROBE, setting.parameters)
+    scale = (setting.parameters - 1) / (size - 1) if size > 1 else 0.0
+    seconds, memory = (before + max(after - before, 0) * scale for before, after in zip(first, last, strict=True))
+    return Need(memory, seconds)
+
+
+def scaled(small: Clocked, large: Clocked, measured: int, parameters: int) -> Clocked:
+    """What `parameters` would cost, from measurements of 1 and of `measured`: in proportion to the difference."""
+    scale = (parameters - 1) / (measured - 1)
+
+    def line(low: float, high: float) -> float:
+        return low + max(high - low, 0.0) * scale
+
+    def between(low: Any, high: Any) -> Any:
+        """Each figure of a Total or a Phase; what counts or names something stays."""
+        figures: dict[str, Any] = {}
+        for name, value in high:
+            before = getattr(low, name)
+            if isinstance(value, Spread):
+                figures[name] = Spread(**{key: line(getattr(before, key), getattr(value, key)) for key in FIGURES})
+            elif isinstance(value, float):
+                figures[name] = line(before, value)
+        return high.model_copy(update=figures)
+
+    phases = tuple(between(low, high) for low, high in zip(small.phases, large.phases, strict=True))
+    return Clocked(between(small.setup, large.setup), between(small.round, large.round), phases, large.repetitions)
+
+
+FIGURES = ("median", "low", "high")

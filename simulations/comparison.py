@@ -1,0 +1,442 @@
+"""`fedsec compare`: a sweep of cells, kept one by one as they finish, and the document that the report is made of.
+
+What does not depend on time runs as Ray tasks, side by side; what is timed runs alone afterwards.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import itertools
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fedsec import catalog
+from fedsec.errors import ConfigurationError, DataError, FedsecError
+from fedsec.local import LocalFederation, Update
+from fedsec.metering import NETWORKS, Network
+from fedsec.protocol import headings
+from fedsec.report import document
+from fedsec.simulations import baselines, cells, datasets, results
+from fedsec.simulations.cells import PROBE, Clocked, Examined, Need, Setting
+from fedsec.simulations.config import RunConfig
+from fedsec.simulations.partitions import partition
+
+GIB = 1 << 30
+SWEEP, COMPARISON, CELLS = "sweep.json", "comparison.json", "cells"
+TASK = "breast-cancer"
+Follow = Callable[[str, float, float], None]
+"""Is told what is being done, and how many of how many seconds' worth of work are done."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What to compare, and how.
+
+    memory      the most bytes that a cell may take; above, one hospital's part is measured, or nothing
+    patience    seconds that a timed cell may take, about; above, a smaller model is measured and scaled
+    networks    by name, the profiles under which end-to-end seconds are computed
+    task        whether each strategy trains a model on real data as well
+    """
+
+    strategies: tuple[str, ...]
+    hospitals: tuple[int, ...] = (3, 10)
+    parameters: tuple[int, ...] = (10_000,)
+    bits: tuple[int, ...] = (24,)
+    key_bits: tuple[int, ...] = (3072,)
+    dropouts: tuple[float, ...] = (0.0,)
+    engine: Literal["local", "flower"] = "local"
+    repetitions: int = 5
+    memory: float = 4.0 * GIB
+    patience: float = 10.0
+    networks: Mapping[str, Network] = field(default_factory=lambda: dict(NETWORKS))
+    task: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("strategies", "hospitals", "parameters", "bits", "key_bits", "dropouts"):
+            if not getattr(self, name):
+                raise ConfigurationError(f"{name}: at least one value is needed")
+        for name, least in (("hospitals", 1), ("parameters", 1), ("bits", 2), ("key_bits", 1)):
+            low = min(getattr(self, name))
+            if low < least:
+                raise ConfigurationError(f"{name} is {low}; it must be at least {least}")
+        if self.repetitions < 1:
+            raise ConfigurationError(f"repetitions is {self.repetitions}; it must be at least 1")
+        if not (self.memory > 0 and self.patience > 0):
+            raise ConfigurationError("memory and patience must be above 0")
+
+    def settings(self) -> list[Setting]:
+        """Every cell, once: key sizes make cells for strategies that have keys only."""
+        keys = {name: self.key_bits if cells.takes_keys(name) else (None,) for name in self.strategies}
+        return [
+            Setting(name, hospitals, parameters, bits, key, dropout)
+            for hospitals, parameters, bits, dropout in itertools.product(
+                self.hospitals, self.parameters, self.bits, self.dropouts
+            )
+            for name in self.strategies
+            for key in keys[name]
+        ]
+
+    def how(self) -> dict[str, Any]:
+        """What decides how a cell is measured: results of other sweeps are kept only where it is the same."""
+        return {
+            "engine": self.engine, "repetitions": self.repetitions, "memory": self.memory, "patience": self.patience,
+            "versions": results.versions(), "machine": machine(),
+        }  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    """Where this runs."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return {"system": platform.platform(), "cpu": cpu or platform.processor(), "cpus": os.cpu_count() or 1}
+
+
+class Store:
+    """The finished parts of a sweep, a file each, written whole or not at all: an interrupted sweep goes on there."""
+
+    def __init__(self, folder: Path, how: Mapping[str, Any]) -> None:
+        self.folder = folder
+        kept = folder / SWEEP
+        with writing(folder):
+            (folder / CELLS).mkdir(parents=True, exist_ok=True)
+            if kept.is_file():
+                before = json.loads(kept.read_text(encoding="utf-8"))
+                if before != json.loads(json.dumps(how)):
+                    other = sorted(key for key in how if before.get(key) != json.loads(json.dumps(how[key])))
+                    raise ConfigurationError(
+                        f"output {folder} holds a sweep with another {', '.join(other)}; choose another folder, or "
+                        "replace it with --force"
+                    )
+            else:
+                results.write(kept, json.dumps(how, indent=1).encode() + b"\n")
+
+    def _path(self, kind: str, key: Any) -> Path:
+        digest = hashlib.sha256(json.dumps([kind, key], sort_keys=True).encode()).hexdigest()[:24]
+        return self.folder / CELLS / f"{kind}-{digest}.json"
+
+    def get(self, kind: str, key: Any) -> Any:
+        """What was kept, or None."""
+        path = self._path(kind, key)
+        return json.loads(path.read_text(encoding="utf-8"))["value"] if path.is_file() else None
+
+    def put(self, kind: str, key: Any, value: Any) -> None:
+        """Keep a part."""
+        with writing(self.folder):
+            results.write(self._path(kind, key), json.dumps({"key": key, "value": value}).encode() + b"\n")
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """A disk that is full or may not be written to is said in words."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"output {folder} cannot be written: {error.strerror}; what is finished is kept, and the same command goes "
+            "on from there"
+        ) from error
+
+
+def compare(sweep: Sweep, folder: Path, follow: Follow = lambda *_: None) -> document.Comparison:
+    """Measure what is not measured yet, and write comparison.json; every finished cell is kept at once."""
+    began = time.monotonic()
+    settings = sweep.settings()
+    reasons = {setting: why for setting in settings if (why := _impossible(setting, sweep))}
+    if len(reasons) == len(settings):
+        raise ConfigurationError("no cell of this sweep can be measured: " + "; ".join(sorted(set(reasons.values()))))
+    store = Store(folder, sweep.how())
+    open_cells = [setting for setting in settings if setting not in reasons]
+    needs = _untimed(store, sweep, open_cells, follow)
+    done = [
+        _cell(store, sweep, setting, needs.get(setting), reasons.get(setting, ""))
+        for setting in _timed(settings, needs, sweep, follow)
+    ]
+    found = document.Comparison(
+        title="What secure aggregation costs",
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        engine=sweep.engine, seconds_taken=time.monotonic() - began,
+        machine={**machine(), "load": [round(load, 2) for load in os.getloadavg()]}, versions=results.versions(),
+        networks={
+            name: document.Network(latency=one.latency, down=one.down, up=one.up)
+            for name, one in sweep.networks.items()
+        },
+        strategies=_strategies(store, sweep), cells=tuple(done), quality=_quality(store, sweep),
+    )  # fmt: skip
+    with writing(folder):
+        results.write(folder / COMPARISON, found.model_dump_json(indent=1).encode() + b"\n")
+    return found
+
+
+def _impossible(setting: Setting, sweep: Sweep) -> str:
+    try:
+        setting.check()
+    except FedsecError as error:
+        return str(error)
+    if sweep.engine == "flower" and setting.dropout:
+        return "dropouts are scripted in process only: --engine local"
+    return ""
+
+
+# What does not depend on time
+
+
+def _untimed(store: Store, sweep: Sweep, settings: Sequence[Setting], follow: Follow) -> dict[Setting, Need]:
+    """What each cell needs; on the way each is examined, and each strategy trains a model."""
+    jobs: list[tuple[str, Any, Callable[..., Any], tuple[Any, ...]]] = []
+    for setting in settings:
+        if store.get("need", asdict(setting)) is None:
+            jobs.append(("need", asdict(setting), _foresee, (setting,)))
+    for key in _trainings(sweep, settings):
+        if store.get("quality", key) is None:
+            jobs.append(("quality", key, train, (key,)))
+    total = len(jobs) + len(settings)
+    with _workers(bool(jobs) or any(store.get("examined", asdict(one)) is None for one in settings)) as submit:
+        done = 0
+        for done, (kind, key, value) in enumerate(submit(jobs), start=1):
+            store.put(kind, key, value)
+            follow("bytes, exactness, quality", done, total)
+        needs = {setting: Need(*store.get("need", asdict(setting))) for setting in settings}
+        left = [setting for setting in settings if store.get("examined", asdict(setting)) is None]
+        share = sweep.memory / max(_cpus(), 1)
+        beside = [setting for setting in left if needs[setting].memory <= share]
+        alone = [setting for setting in left if needs[setting].memory > share]
+        for batch in (beside, *([one] for one in alone)):
+            work = [("examined", asdict(one), _examine, (one, *scope(one, needs[one], sweep))) for one in batch]
+            for kind, key, value in submit(work):
+                done += 1
+                store.put(kind, key, value)
+                follow("bytes, exactness, quality", done, total)
+    return needs
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Iterator[tuple[str, Any, Any]]]]:
+    """A function that runs jobs as Ray tasks and yields their results as they come."""
+    if not needed:
+        yield lambda jobs: iter(())
+        return
+    import ray
+
+    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}.items():
+        os.environ.setdefault(name, value)
+    ray.init(
+        num_cpus=_cpus(), include_dashboard=False, log_to_driver=False, configure_logging=False, namespace="fedsec",
+        runtime_env={"env_vars": {catalog.FILES_VARIABLE: os.environ.get(catalog.FILES_VARIABLE, "")}},
+    )  # fmt: skip
+
+    def submit(jobs: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, Any, Any]]:
+        pending = {
+            ray.remote(function).options(max_retries=0).remote(*arguments): (kind, key)
+            for kind, key, function, arguments in jobs
+        }
+        while pending:
+            (ready,), _ = ray.wait(list(pending), num_returns=1)
+            yield (*pending.pop(ready), ray.get(ready))
+
+    try:
+        yield submit
+    finally:
+        ray.shutdown()
+
+
+def _foresee(setting: Setting) -> list[float]:
+    return list(cells.foresee(setting))
+
+
+def scope(setting: Setting, need: Need, sweep: Sweep) -> tuple[int, bool]:
+    """How many parameters are measured, and whether with all hospitals.
+
+    A round over the memory budget is one hospital's part; one that takes too long is measured on a smaller model.
+    """
+    whole = need.memory <= sweep.memory
+    if need.seconds <= sweep.patience or not whole:
+        return setting.parameters, whole
+    fitting = int(setting.parameters * sweep.patience / 3 / need.seconds)
+    return min(setting.parameters, max(fitting, PROBE)), whole
+
+
+def _examine(setting: Setting, parameters: int, whole: bool) -> dict[str, Any]:
+    found = cells.examine(setting, parameters, whole)._asdict()
+    return {**found, "exposures": sorted(found["exposures"])}
+
+
+def _trainings(sweep: Sweep, settings: Iterable[Setting]) -> list[dict[str, Any]]:
+    """One training for each strategy, number of hospitals, bits and key size."""
+    if not sweep.task:
+        return []
+    keys = {(one.strategy, one.hospitals, one.bits, one.key_bits) for one in settings}
+    names = ("strategy", "hospitals", "bits", "key_bits")
+    return [dict(zip(names, key, strict=True)) for key in sorted(keys, key=str)]
+
+
+def train(key: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Train the default model of the task in process, its updates summed by a strategy; None where data do not suffice.
+
+    Returns the quality on the common test rows, plain FedAvg's, and the largest difference of a weight to FedAvg's.
+    """
+    config = RunConfig.read({"dataset": TASK})
+    rows, test = datasets.split(datasets.load(TASK), config.seed)
+    try:
+        parts = partition(rows, key["hospitals"], config.partition, config.seed)
+    except DataError:
+        return None
+    training, shares = config.training(rows.task), [rows.take(part) for part in parts]
+    setting = Setting(key["strategy"], key["hospitals"], 1, key["bits"], key["key_bits"])
+    federation = LocalFederation(setting.protocol(), key["hospitals"], config.spec())
+    model = training.model.initial(rows.features.shape[1], config.seed)
+    for number in range(1, config.rounds + 1):
+        updates = {}
+        for place, share in enumerate(shares):
+            arrays, metrics = baselines.client_update(training, number, place, model, share.features, share.target)
+            updates[place + 1] = Update(arrays, metrics, len(share.target))
+        model = federation.mean(updates, model).arrays
+    plain, history = baselines.fedavg(training, rows, parts, test)
+    reached = baselines.client_evaluate(training, model, test.features, test.target)
+    return {
+        "dataset": TASK, "rounds": config.rounds, "metric": "log-loss", "value": reached["loss"],
+        "plain": history[-1]["loss"],
+        "largest_difference": max(float(np.abs(model[name] - plain[name]).max()) for name in plain),
+    }  # fmt: skip
+
+
+# What does
+
+
+def _timed(
+    settings: Sequence[Setting], needs: Mapping[Setting, Need], sweep: Sweep, follow: Follow
+) -> Iterator[Setting]:
+    """Each cell in turn; the progress counts foreseen seconds."""
+    work = {
+        setting: 0.5 + min(needs[setting].seconds * (sweep.repetitions + 1), sweep.patience)
+        if setting in needs
+        else 0.0
+        for setting in settings
+    }
+    total, done = sum(work.values()), 0.0
+    for setting in settings:
+        what = f"{cells.label(setting.strategy)}, {setting.hospitals} hospitals, {setting.parameters:,} parameters"
+        follow(what, done, total)
+        yield setting
+        done += work[setting]
+    follow("done", total, total)
+
+
+def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: str) -> document.Cell:
+    """One cell of the document: from what is kept, or measured now."""
+    protocol = None if why and need is None else setting.protocol()
+    base: dict[str, Any] = {
+        "strategy": cells.label(setting.strategy), "hospitals": setting.hospitals, "parameters": setting.parameters,
+        "bits": setting.bits, "key_bits": setting.key_bits, "dropout": setting.dropout, "silent": setting.silent,
+    }  # fmt: skip
+    if protocol is None or need is None:
+        return document.Cell(**base, status="refused", note=why)
+    base |= {
+        "withstands": document.Withstands(
+            server_follows=protocol.withstands(setting.clients),
+            server_breaks=protocol.withstands(setting.clients, malicious=True),
+        ),
+        "tolerance": {phase.__name__: count for phase, count in protocol.tolerance(setting.clients).items()},
+    }
+    parameters, whole = scope(setting, need, sweep)
+    key = [asdict(setting), parameters, whole]
+    if (kept := store.get("clocked", key)) is None:
+        try:
+            kept = _dump(_clock(setting, sweep, parameters, whole))
+        except FedsecError as error:
+            kept = {"refused": str(error)}
+        store.put("clocked", key, kept)
+    if "refused" in kept:
+        return document.Cell(**base, status="refused", note=kept["refused"])
+    clocked = Clocked(
+        document.Total.model_validate(kept["setup"]), document.Total.model_validate(kept["round"]),
+        tuple(document.Phase.model_validate(phase) for phase in kept["phases"]), kept["repetitions"],
+    )  # fmt: skip
+    seen = Examined(**store.get("examined", asdict(setting)))
+    status, note = "measured", ""
+    if not whole:
+        status = "one-client"
+        note = (
+            f"one hospital's part, as far as its input: a whole round would take {need.memory / GIB:.1f} GiB, over the "
+            f"budget of {sweep.memory / GIB:g} GiB"
+        )
+    elif parameters < setting.parameters:
+        status = "extrapolated"
+        note = f"measured on {parameters:,} parameters and scaled: a round would take some {need.seconds:.0f} s"
+    cell = document.Cell(
+        **base, status=status, note=note, measured_parameters=parameters, repetitions=clocked.repetitions,
+        phases=clocked.phases, setup=clocked.setup, round=clocked.round,
+        memory_hospital=seen.memory_hospital if parameters == setting.parameters else None,
+        memory_server=seen.memory_server if whole and parameters == setting.parameters else None,
+        exact=seen.exact, error=seen.error, error_bound=seen.bound,
+    )  # fmt: skip
+    if not whole:
+        return cell
+    networks = {name: document.Network(latency=n.latency, down=n.down, up=n.up) for name, n in sweep.networks.items()}
+    return cell.model_copy(update={"seconds": {name: document.seconds(cell, one) for name, one in networks.items()}})
+
+
+def _dump(clocked: Clocked) -> dict[str, Any]:
+    return {
+        "setup": clocked.setup.model_dump(), "round": clocked.round.model_dump(),
+        "phases": [phase.model_dump() for phase in clocked.phases], "repetitions": clocked.repetitions,
+    }  # fmt: skip
+
+
+def _clock(setting: Setting, sweep: Sweep, parameters: int, whole: bool) -> Clocked:
+    if sweep.engine == "flower":
+        from fedsec.simulations.compare_flower import clock
+
+        return clock(setting, sweep.repetitions)
+    found = cells.clock(setting, sweep.repetitions, sweep.patience, parameters, whole)
+    if parameters == setting.parameters:
+        return found
+    one = cells.clock(setting, sweep.repetitions, sweep.patience, 1, whole)
+    return cells.scaled(one, found, parameters, setting.parameters)
+
+
+# What is told of all
+
+
+def _strategies(store: Store, sweep: Sweep) -> dict[str, document.Strategy]:
+    exposures: dict[str, frozenset[str]] = {}
+    for setting in sweep.settings():
+        seen = store.get("examined", asdict(setting))
+        if seen is not None:
+            exposures[setting.strategy] = exposures.get(setting.strategy, frozenset()) | frozenset(seen["exposures"])
+    out = {}
+    for name in sweep.strategies:
+        kind, label = catalog.strategy(cells.named(name)[0]), cells.label(name)
+        lines = headings(kind)
+        out[label] = document.Strategy(
+            name=label, family=cells.family(exposures.get(name, frozenset())), reference=lines["Reference"],
+            learns=lines["Server learns"], trusts=lines["Trusts"], tolerates=lines["Tolerates"], costs=lines["Costs"],
+            defaults={**kind().parameters(), **cells.named(name)[1]},
+        )  # fmt: skip
+    return out
+
+
+def _quality(store: Store, sweep: Sweep) -> tuple[document.Quality, ...]:
+    out = []
+    for key in _trainings(sweep, sweep.settings()):
+        value = store.get("quality", key)
+        if value:
+            shown = {"strategy": cells.label(key["strategy"]), "hospitals": key["hospitals"], "bits": key["bits"]}
+            out.append(document.Quality(**shown, **value))
+    return tuple(dict.fromkeys(out))

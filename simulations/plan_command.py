@@ -1,0 +1,214 @@
+"""`fedsec plan`: before any run, what fits, what gives the trust that is wanted, and what it would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from fedsec.cli import Json, print_json
+from fedsec.encoding import FixedPoint
+from fedsec.errors import ConfigurationError, FedsecError
+from fedsec.metering import NETWORKS, Network, network
+from fedsec.report import figures, files
+from fedsec.simulations import cells, planning
+from fedsec.simulations.cells import Setting
+from fedsec.simulations.compare_command import allowed, items, network_of, seconds
+from fedsec.simulations.comparison import Follow
+from fedsec.simulations.plan_figure import outlook
+from fedsec.simulations.planning import CURVE, EXACT_UP_TO, Model, Prospect, Sample, Wanted
+from fedsec.simulations.screen import size
+
+
+def plan(
+    hospitals: Annotated[int, typer.Option(help="Hospitals that take part in a round.")] = 5,
+    parameters: Annotated[int, typer.Option(help="Parameters of the model.")] = 100_000,
+    clip: Annotated[float, typer.Option(help="Largest change of a parameter in a round.")] = 4.0,
+    bits: Annotated[int, typer.Option(help="Bits of a value.")] = 24,
+    key_bits: Annotated[int, typer.Option(help="Key size, for strategies that have keys.")] = 3072,
+    net: Annotated[
+        str, typer.Option("--network", metavar="NAME", help=f"{', '.join(NETWORKS)}, or NAME=MS,DOWN,UP (Mbit/s).")
+    ] = "hospital-wan",
+    colluding: Annotated[int, typer.Option(help="Hospitals that may collude with the server.")] = 0,
+    server_breaks: Annotated[bool, typer.Option("--server-breaks", help="The server may break the protocol.")] = False,
+    dropout: Annotated[float, typer.Option(help="Part of the hospitals that may fall silent in a round.")] = 0.0,
+    strategies: Annotated[
+        str, typer.Option(help="Names or files, with commas, as NAME:PARAMETER=VALUE too; `all`: the catalogue.")
+    ] = "all",
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure this machine (under a minute) and keep the cost model.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the curve to a million hospitals: plan.svg and plan.png.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell, before any run, whether a setting fits, which strategies give the trust wanted, and what they would cost.
+
+    Bytes are exact; CPU comes from a cost model of this machine, which is measured once.
+
+    Examples:
+
+    `fedsec plan --calibrate`
+
+    `fedsec plan --hospitals 20 --parameters 1000000 --network mobile`
+
+    `fedsec plan --hospitals 10 --server-breaks --colluding 2 --dropout 0.2 --json`
+
+    `fedsec plan --hospitals 30 --output results/plan`
+    """
+    names = planning.variants() if strategies == "all" else [allowed(name) for name in items("strategies", strategies)]
+    if colluding < 0:
+        raise ConfigurationError(f"colluding is {colluding}; it must be at least 0")
+    FixedPoint(bits, clip)
+    if hospitals < 1:
+        raise ConfigurationError(f"hospitals is {hospitals}; it must be at least 1")
+    setting = Setting(names[0], hospitals, parameters, bits, None, dropout)
+    over = dict([network_of(net)]) if "=" in net else {net: network(net)}
+    wanted, ((place, line),) = Wanted(colluding, server_breaks, dropout), over.items()
+    model = _model(names, bits, key_bits, calibrate, as_json)
+    found = planning.prospects(names, setting, wanted, line, model, key_bits)
+    checks = planning.validation(model)
+    drawn = _draw(found, setting, names, key_bits, model, output) if output is not None else []
+    if as_json:
+        return print_json(_document(setting, wanted, clip, place, line, found, checks, drawn))
+    console = Console()
+    _tell(console, setting, clip, place, wanted, found)
+    if calibrate:
+        _tell_checks(console, checks)
+    for path in drawn:
+        console.print(f"Curve: {path}", highlight=False, soft_wrap=True)
+
+
+def _model(names: Sequence[str], bits: int, key_bits: int, fresh: bool, quiet: bool) -> Model:
+    """The kept model, with what is missing from it measured now."""
+    kept = None if fresh else planning.read(planning.home())
+    fits = dict(kept.fits) if kept else {}
+    missing = [
+        name
+        for name in names
+        if planning.key(Setting(name, 3, 1, bits, key_bits if cells.takes_keys(name) else None)) not in fits
+    ]
+    if missing:
+        console = Console(stderr=True, quiet=quiet)
+        console.print("Measuring this machine, once; it takes under a minute.", highlight=False)
+        with _progress(console) as follow:
+            fits |= planning.calibrate(missing, bits, key_bits, follow).fits
+        Model(fits).write(planning.home())
+    return Model(fits)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Follow]:
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def _tell(
+    console: Console, setting: Setting, clip: float, place: str, wanted: Wanted, found: Sequence[Prospect]
+) -> None:
+    bound = planning.error_bound(setting, clip)
+    console.print(
+        f"{setting.hospitals} hospitals, {setting.parameters:,} parameters of {setting.bits} bits within ±{clip:g}: a "
+        f"parameter's mean is off by {bound:.2g} at most, where all weigh the same.", highlight=False,
+    )  # fmt: skip
+    breaks = "breaks" if wanted.server_breaks else "follows"
+    table = Table(
+        title=f"A round, foreseen; the server {breaks} the protocol with {wanted.colluding} hospitals' help",
+        caption="colluding hospitals withstood, silent ones tolerated, bytes up per hospital, seconds of CPU",
+        box=box.SIMPLE, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    table.add_column("strategy", overflow="fold")
+    for heading in ("collude", "silent", "up", "hospital", "server", place):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in found:
+        if not one.why_not:
+            table.add_row(
+                one.strategy.replace(":", " "), str(one.withstands), str(one.silent),
+                ("" if one.exact else "~") + size(round(one.up)), seconds(one.hospital), seconds(one.server),
+                seconds(one.seconds),
+            )  # fmt: skip
+    console.print(table)
+    for one in found:
+        if one.why_not:
+            console.print(f"{one.strategy}: {one.why_not}", style="dim", highlight=False, markup=False, soft_wrap=True)
+    if all(one.why_not for one in found):
+        console.print("No strategy can serve this setting.", style="yellow")
+    if setting.hospitals > EXACT_UP_TO:
+        text = f"~ Bytes and CPU are extrapolated beyond {EXACT_UP_TO} hospitals."
+        console.print(text, style="yellow", highlight=False)
+
+
+def _tell_checks(console: Console, checks: Sequence[tuple[str, Sample, tuple[float, float]]]) -> None:
+    table = Table(title="The model against cells that were not fitted: CPU of a hospital and of the server")
+    for heading in ("strategy", "hospitals", "parameters", "measured", "foreseen", "off by"):
+        table.add_column(heading, justify="left" if heading == "strategy" else "right")
+    for name, check, (hospital, server) in checks:
+        measured, foreseen = check.hospital + check.server, hospital + server
+        table.add_row(
+            name, str(check.hospitals), f"{check.parameters:,}", seconds(measured), seconds(foreseen),
+            f"{foreseen / measured - 1:+.0%}",
+        )  # fmt: skip
+    console.print(table)
+
+
+def _document(
+    setting: Setting, wanted: Wanted, clip: float, place: str, line: Network, found: Sequence[Prospect],
+    checks: Sequence[tuple[str, Sample, tuple[float, float]]], drawn: Sequence[Path],
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "setting": {
+            "hospitals": setting.hospitals, "parameters": setting.parameters, "bits": setting.bits, "clip": clip,
+            "dropout": setting.dropout,
+        },
+        "wanted": {"colluding": wanted.colluding, "server_breaks": wanted.server_breaks},
+        "network": {"name": place, "latency": line.latency, "down": line.down, "up": line.up},
+        "error_bound": planning.error_bound(setting, clip),
+        "strategies": [one._asdict() for one in found],
+        "validation": [
+            {
+                "strategy": name, "hospitals": check.hospitals, "parameters": check.parameters,
+                "hospital_cpu": check.hospital, "hospital_cpu_foreseen": hospital, "server_cpu": check.server,
+                "server_cpu_foreseen": server,
+            }
+            for name, check, (hospital, server) in checks
+        ],
+        "files": [str(path) for path in drawn],
+    }  # fmt: skip
+
+
+def _draw(
+    found: Sequence[Prospect], setting: Setting, names: Sequence[str], key_bits: int, model: Model, folder: Path
+) -> list[Path]:
+    """CPU and bytes against hospitals, as far as a million; dashed where nothing was measured."""
+    served = {one.strategy for one in found if not one.why_not}
+    lines: dict[str, list[tuple[int, float, float, float]]] = {}
+    families: dict[str, str] = {}
+    for name in names:
+        if cells.label(name) not in served:
+            continue
+        points = []
+        for hospitals in CURVE:
+            keys = key_bits if cells.takes_keys(name) else None
+            one = replace(setting, strategy=name, hospitals=hospitals, key_bits=keys, dropout=0.0)
+            try:
+                one.check()
+                points.append((hospitals, *model.cpu(one), planning.bytes_of(one, planning.CURVE_EXACT).up))
+            except FedsecError:
+                continue
+        lines[cells.label(name)] = points
+        families[cells.label(name)] = "he" if cells.takes_keys(name) else "smpc"
+    if not lines:
+        raise ConfigurationError("no strategy can serve this setting: there is no curve to draw")
+    drawn = outlook(lines, families, setting.parameters, max(planning.HOSPITALS))
+    contents = {f"plan.{kind}": figures.save(drawn, kind) for kind in ("svg", "png")}
+    return files.write(folder.expanduser().absolute(), contents)

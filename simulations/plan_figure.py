@@ -1,0 +1,72 @@
+"""The curve of `fedsec plan`: what a round costs as hospitals become more; dashed where nothing was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from fedsec.report import figures, units
+
+Points = Sequence[tuple[int, float, float, float]]
+"""Hospitals, CPU seconds of a hospital and of the server, bytes up per hospital."""
+
+
+def outlook(lines: Mapping[str, Points], families: Mapping[str, str], parameters: int, measured: int) -> Figure:
+    """Three panels over the number of hospitals; `measured` is the most of them that the model was fitted on."""
+    looks = figures.styles(families)
+    with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=(11.5, 4.2), layout="constrained")
+        panels = figure.subplots(1, 3)
+        for place, (axes, title, text) in enumerate(
+            zip(
+                panels,
+                ("CPU of a hospital", "CPU of the server", "Bytes up, per hospital"),
+                (units.seconds, units.seconds, units.size),
+                strict=True,
+            ),
+            start=1,
+        ):
+            for name, points in lines.items():
+                _line(axes, [(point[0], point[place]) for point in points], looks[name], name, measured)
+            _dress(axes, title, text, measured)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+        figure.suptitle(
+            f"A round of {parameters:,} parameters, foreseen; beyond {measured} hospitals, dashed: extrapolated",
+            fontsize=11, x=0.01, ha="left",
+        )  # fmt: skip
+    return figure
+
+
+def _line(axes: Axes, points: Sequence[tuple[int, float]], look: figures.Style, name: str, measured: int) -> None:
+    known = [point for point in points if point[0] <= measured]
+    beyond = points[max(len(known) - 1, 0) :]
+    if known:
+        axes.plot(*zip(*known, strict=True), color=look.colour, marker=look.marker, ms=4, label=name)
+    axes.plot(
+        *zip(*beyond, strict=True), color=look.colour, marker=look.marker, ms=4, mfc="none", ls=(0, (3, 2)), lw=1.2,
+        label=None if known else name,
+    )  # fmt: skip
+
+
+def _dress(axes: Axes, title: str, text: Callable[[float], str], measured: int) -> None:
+    axes.set_title(title)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("hospitals")
+    axes.axvspan(measured, axes.get_xlim()[1], color="#000000", alpha=0.03, lw=0)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _count(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axes.minorticks_off()
+
+
+def _count(value: float) -> str:
+    """A power of ten to read: 10k, 1M."""
+    for unit, scale in (("M", 1e6), ("k", 1e3)):
+        if value >= scale:
+            return f"{value / scale:g}{unit}"
+    return f"{value:g}"

@@ -1,0 +1,320 @@
+"""What a round will cost before it is run: exact bytes, and CPU from a model that was fitted on this machine.
+
+The model is linear in what the protocols' steps are made of: the contributors n, those m that each has to do with, the
+values v and the columns c that they are packed into, and products of these. Its coefficients are not negative, and
+relative errors are minimised.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import nnls  # type: ignore[import-untyped]
+
+from fedsec import catalog
+from fedsec.encoding import FixedPoint
+from fedsec.errors import ConfigurationError, FedsecError
+from fedsec.metering import Network
+from fedsec.simulations import cells, results
+from fedsec.simulations.cells import Setting, contribution
+from fedsec.simulations.comparison import machine
+from fedsec.simulations.foretelling import Foretold, foretell
+
+FORMAT = 1
+HOSPITALS, PARAMETERS = (3, 8, 24), (1_000, 10_000, 80_000)
+CHECKS = ((5, 3_000), (16, 30_000))
+"""Cells that are measured, and not fitted: the model is held against them."""
+SECONDS = 55.0
+REPETITIONS, PATIENCE = 5, 0.6
+EXACT_UP_TO, CURVE_EXACT = 64, 32
+"""Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they are
+extrapolated."""
+CURVE = (3, 10, 30, 100, 300, 1_000, 10_000, 100_000, 1_000_000)
+
+
+def home() -> Path:
+    """Where the model of this machine is kept."""
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "fedsec" / "cost-model.json"
+
+
+class Sample(NamedTuple):
+    """One measured cell: CPU seconds of a round, of the slowest hospital of each phase, and of the server."""
+
+    hospitals: int
+    parameters: int
+    hospital: float
+    server: float
+
+
+class Fit(NamedTuple):
+    """One strategy's coefficients, its samples, and the cells that were not fitted."""
+
+    hospital: tuple[float, ...]
+    server: tuple[float, ...]
+    samples: tuple[Sample, ...]
+    checks: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Fits by `key`: strategy, bits and key size."""
+
+    fits: Mapping[str, Fit]
+
+    def cpu(self, setting: Setting) -> tuple[float, float]:
+        """CPU seconds of a round: each phase's slowest hospital, and the server."""
+        fit = self.fits[key(setting)]
+        return float(np.dot(fit.hospital, _of_hospital(setting))), float(np.dot(fit.server, _of_server(setting)))
+
+    def write(self, path: Path) -> None:
+        """Keep the model, whole or not at all."""
+        document = {
+            "format": FORMAT, "machine": machine(), "versions": results.versions(),
+            "fits": {name: fit._asdict() for name, fit in self.fits.items()},
+        }  # fmt: skip
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            results.write(path, json.dumps(document, indent=1).encode() + b"\n")
+        except OSError as error:
+            raise ConfigurationError(f"the cost model cannot be kept in {path}: {error.strerror}") from error
+
+
+def read(path: Path) -> Model | None:
+    """The model that was kept; None where there is none of this machine, with these versions."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if (document["format"], document["machine"], document["versions"]) != (
+            FORMAT, json.loads(json.dumps(machine())), results.versions(),
+        ):  # fmt: skip
+            return None
+        return Model({name: _fit_of(fit) for name, fit in document["fits"].items()})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _fit_of(fit: Mapping[str, Any]) -> Fit:
+    samples, checks = (tuple(Sample(*one) for one in fit[name]) for name in ("samples", "checks"))
+    return Fit(tuple(fit["hospital"]), tuple(fit["server"]), samples, checks)
+
+
+def key(setting: Setting) -> str:
+    """Under which name a setting's fit is kept."""
+    return json.dumps([setting.strategy, setting.bits, setting.key_bits])
+
+
+def variants() -> list[str]:
+    """Every strategy of the catalogue, and each of its variants against a server that breaks the protocol."""
+    found = []
+    for name in catalog.names():
+        found.append(name)
+        server = {field.name: field.default for field in fields(catalog.strategy(name))}.get("server")
+        if server == "semi-honest":
+            found.append(f"{name}:server=malicious")
+    return found
+
+
+# The model
+
+
+def _shape(setting: Setting) -> tuple[int, int, int, int]:
+    """n, m, v and c."""
+    protocol, clients = setting.protocol(), setting.clients
+    values = setting.parameters + _scalars(setting.bits)
+    return setting.hospitals, protocol.peers(clients), values, protocol.columns(clients, values)
+
+
+def _scalars(bits: int) -> int:
+    return int(contribution(1, bits, 0)[0].size) - 1
+
+
+def _of_hospital(setting: Setting) -> list[float]:
+    n, m, v, c = _shape(setting)
+    return [1.0, n, m, m * m, v, c, m * v, m * c, m * m * c, n * c]
+
+
+def _of_server(setting: Setting) -> list[float]:
+    n, m, v, c = _shape(setting)
+    return [1.0, n, n * m, v, c, n * v, n * c, n * m * c]
+
+
+def _solve(rows: Sequence[Sequence[float]], measured: Sequence[float]) -> tuple[float, ...]:
+    """Coefficients of least squared relative error, none below 0."""
+    matrix = np.array(rows, dtype=float)
+    scale = matrix.max(axis=0)
+    scale[scale == 0] = 1.0
+    weights = 1.0 / np.array(measured)
+    found, _ = nnls(matrix / scale * weights[:, None], np.ones(len(measured)))
+    return tuple(float(value) for value in found / scale)
+
+
+def fit(samples: Sequence[Sample], checks: Sequence[Sample], setting: Setting) -> Fit:
+    """The model of a strategy: `setting` says with what bits and keys it was measured."""
+    at = [replace(setting, hospitals=one.hospitals, parameters=one.parameters) for one in samples]
+    return Fit(
+        _solve([_of_hospital(one) for one in at], [one.hospital for one in samples]),
+        _solve([_of_server(one) for one in at], [one.server for one in samples]),
+        tuple(samples), tuple(checks),
+    )  # fmt: skip
+
+
+def calibrate(
+    strategies: Sequence[str], bits: int, key_bits: int, follow: Callable[[str, float, float], None],
+    seconds: float = SECONDS,
+) -> Model:  # fmt: skip
+    """Measure each strategy in a few small cells, within `seconds` altogether, and fit the model."""
+    fits = {}
+    for place, name in enumerate(strategies):
+        follow(cells.label(name), place, len(strategies))
+        setting = Setting(name, 3, 1, bits, key_bits if cells.takes_keys(name) else None)
+        fits[key(setting)] = _measured(setting, seconds / len(strategies))
+    follow("done", len(strategies), len(strategies))
+    return Model(fits)
+
+
+def _measured(setting: Setting, seconds: float) -> Fit:
+    """Cells from small to large while time is left: a round is expected to take in proportion to its numbers."""
+    grid = sorted(((n, d, True) for n in HOSPITALS for d in PARAMETERS), key=lambda one: one[0] * one[1])
+    began, rate = time.perf_counter(), 0.0
+    samples: list[Sample] = []
+    checks: list[Sample] = []
+    small = [(n, d, False) for n, d in CHECKS]
+    for hospitals, parameters, fitted in sorted([*grid, *small], key=lambda one: one[0] * one[1]):
+        cell = replace(setting, hospitals=hospitals, parameters=parameters)
+        expected = max(PATIENCE, 3 * rate * hospitals * parameters)
+        if len(samples) >= 3 and time.perf_counter() - began + expected > seconds:
+            continue
+        try:
+            cell.check()
+        except FedsecError:
+            continue
+        clocked = cells.clock(cell, REPETITIONS, PATIENCE)
+        one = Sample(hospitals, parameters, clocked.round.hospital_cpu_most.median, clocked.round.server_cpu.median)
+        (samples if fitted else checks).append(one)
+        rate = clocked.round.wall.median / (hospitals * parameters)
+    if not samples:
+        raise ConfigurationError(f"{setting.strategy}: none of the cells of the calibration can be run")
+    return fit(samples, checks, setting)
+
+
+# What is told of a setting
+
+
+class Wanted(NamedTuple):
+    """What is asked for: how many colluding hospitals must be withstood, with a server that follows or breaks."""
+
+    colluding: int
+    server_breaks: bool
+    dropout: float
+
+
+class Prospect(NamedTuple):
+    """What one strategy would cost, or why it cannot serve."""
+
+    strategy: str
+    why_not: str
+    hospital: float = 0.0
+    server: float = 0.0
+    up: float = 0.0
+    down: float = 0.0
+    exact: bool = True
+    phases: int = 0
+    seconds: float = 0.0
+    withstands: int = -1
+    silent: int = 0
+
+
+def prospects(
+    strategies: Sequence[str], setting: Setting, wanted: Wanted, network: Network, model: Model, key_bits: int
+) -> list[Prospect]:
+    """Every strategy in this setting: those that can serve first, by seconds from end to end."""
+    found = []
+    for name in strategies:
+        one = replace(setting, strategy=name, key_bits=key_bits if cells.takes_keys(name) else None)
+        found.append(_prospect(one, wanted, network, model))
+    return sorted(found, key=lambda one: (bool(one.why_not), one.seconds, one.strategy))
+
+
+def _prospect(setting: Setting, wanted: Wanted, network: Network, model: Model) -> Prospect:
+    name = cells.label(setting.strategy)
+    try:
+        why = _unfit(setting, wanted)
+    except FedsecError as error:
+        why = str(error)
+    if why:
+        return Prospect(name, why)
+    protocol = setting.protocol()
+    traffic = bytes_of(setting)
+    hospital, server = model.cpu(setting)
+    wire = len(traffic.phases) * 2 * network.latency + traffic.down_most / network.down + traffic.up_most / network.up
+    return Prospect(
+        name, "", hospital, server, traffic.up, traffic.down, setting.hospitals <= EXACT_UP_TO, len(traffic.phases),
+        wire + hospital + server, protocol.withstands(setting.clients, wanted.server_breaks),
+        protocol.tolerance(setting.clients)[protocol.input_phase],
+    )  # fmt: skip
+
+
+def _unfit(setting: Setting, wanted: Wanted) -> str:
+    """Why a strategy does not give what is asked for; raises FedsecError where it cannot be run at all."""
+    setting.check()
+    protocol = setting.protocol()
+    if not protocol.private:
+        return "it shows the server every input"
+    promised = protocol.withstands(setting.clients, wanted.server_breaks)
+    if promised < wanted.colluding:
+        how = "breaks" if wanted.server_breaks else "follows"
+        told = f"{promised} colluding hospitals" if promised >= 0 else "nothing"
+        return f"with a server that {how} the protocol it withstands {told}"
+    return ""
+
+
+def bytes_of(setting: Setting, exact_up_to: int = EXACT_UP_TO) -> Foretold:
+    """The bytes of a round: exact up to so many hospitals, extrapolated in n, v, c and m * c beyond."""
+    if setting.hospitals <= exact_up_to:
+        return foretell(setting)
+    sizes = (4, 8, 16, 32)
+    known = [_foretold(replace(setting, hospitals=n)) for n in sizes]
+
+    def line(figure: Callable[[Foretold], float]) -> float:
+        rows = [_grows(replace(setting, hospitals=n)) for n in sizes]
+        values = [figure(one) for one in known]
+        return float(np.dot(_solve(rows, values), _grows(setting)))
+
+    return Foretold(
+        known[-1].phases, line(lambda one: one.up), round(line(lambda one: one.up_most)),
+        line(lambda one: one.down), round(line(lambda one: one.down_most)),
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=256)
+def _foretold(setting: Setting) -> Foretold:
+    return foretell(setting)
+
+
+def _grows(setting: Setting) -> list[float]:
+    n, m, v, c = _shape(setting)
+    return [1.0, n, v, c, m * c]
+
+
+def error_bound(setting: Setting, clip: float) -> float:
+    """The largest error of a coordinate of the mean, where all weights are equal."""
+    return FixedPoint(setting.bits, clip).error_bound(setting.hospitals, 1.0, setting.hospitals)
+
+
+def validation(model: Model) -> list[tuple[str, Sample, tuple[float, float]]]:
+    """Each cell that was measured and not fitted, beside what the model says of it."""
+    found = []
+    for name, one in model.fits.items():
+        strategy, bits, key_bits = json.loads(name)
+        for check in one.checks:
+            setting = Setting(strategy, check.hospitals, check.parameters, bits, key_bits)
+            found.append((cells.label(strategy), check, model.cpu(setting)))
+    return found

@@ -1,0 +1,285 @@
+"""The pages in a real browser: they answer, sort, switch and fit, and ask the network for nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedsec.report import analysis, page, units
+from fedsec.report.document import Network, seconds
+
+ENTER = ("Enter", 13, "\r")
+
+
+@pytest.fixture(scope="module")
+def realistic(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(page.render(made.realistic()), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser: Any, realistic: Path) -> Any:
+    browser.media()
+    browser.size(1200)
+    browser.open(realistic)
+    return browser
+
+
+def choose(browser: Any, name: str, value: Any) -> None:
+    browser.evaluate(
+        f"(() => {{ const one = document.querySelector('#controls [name={name}]'); "
+        f"one.value = {json.dumps(str(value))};"
+        "if (one.value === '' && one.tagName === 'INPUT') throw Error('no such value');"
+        "one.dispatchEvent(new Event('input', {bubbles: true})); })()"
+    )
+
+
+def texts(browser: Any, selector: str) -> list[str]:
+    script = f"[...document.querySelectorAll({json.dumps(selector)})].map((one) => one.textContent.trim())"
+    found: list[str] = browser.evaluate(script)
+    return found
+
+
+def test_it_opens_quietly_and_asks_for_nothing_else(opened: Any, realistic: Path) -> None:
+    assert opened.complaints() == []
+    assert opened.requests() == [realistic.as_uri()]
+    assert opened.evaluate("document.readyState") == "complete"
+    assert len(texts(opened, "#all tbody tr")) == 25 and texts(opened, "#shown") == ["1–25 of 720 cells"]
+
+
+def test_the_script_repeats_what_the_page_says_without_it(opened: Any, made: Any) -> None:
+    """Server and browser compute the same, to the letter."""
+    opened.send("Emulation.setScriptExecutionDisabled", value=True)
+    opened.send("Page.reload")
+    opened.evaluate("1")
+    plain = [part for part in page.render(made.realistic()).split("<section") if 'id="answer"' in part]
+    opened.send("Emulation.setScriptExecutionDisabled", value=False)
+    script = f"""(() => {{
+      const holder = document.createElement("div"); holder.innerHTML = {json.dumps("<section" + plain[0])};
+      const text = (root, id) => root.querySelector("#" + id).textContent.replace(/\\s+/g, " ").trim();
+      return ["for", "best", "why", "promise", "ranking"].map((id) => [text(holder, id), text(document, id)]);
+    }})()"""
+    for before, after in opened.evaluate(script):
+        assert before.replace(" ", "") == after.replace(" ", "") and before
+
+
+def test_seconds_in_the_browser_are_seconds_in_python(opened: Any, made: Any) -> None:
+    found = made.realistic()
+    networks = [*found.networks.values(), Network(latency=0.0123, down=3.3e6, up=0.7e6)]
+    script = f"""(() => {{
+      const {{cells}} = JSON.parse(document.getElementById("data").textContent);
+      const networks = {json.dumps([one.model_dump() for one in networks])};
+      return cells.map((cell) => cell.phases ? networks.map((one) => fedsec.seconds(cell, one)) : null);
+    }})()"""
+    for cell, values in zip(found.cells, opened.evaluate(script), strict=True):
+        if values is None:
+            assert cell.status in ("one-client", "refused")
+            continue
+        for network, value in zip(networks, values, strict=True):
+            assert math.isclose(value, seconds(cell, network), rel_tol=1e-8)
+
+
+def test_numbers_in_the_browser_are_numbers_in_python(opened: Any) -> None:
+    values = [0, 1, 12.5, 312.4, 999.4, 999.6, 1125, 12345.678, 59.97, 3599, 1e-10, 0.0125, 1.125, 2.5e-7, 7.7e9, 5e16]
+    found = opened.evaluate(
+        f"{json.dumps(values)}.map((one) => "
+        "[fedsec.time(one), fedsec.size(one), fedsec.speed(one), fedsec.times(Math.max(one, 0.01))])"
+    )
+    for value, (time, size, speed, times) in zip(values, found, strict=True):
+        assert time == units.seconds(value) and size == units.size(value)
+        assert speed == units.speed(value) and times == units.times(max(value, 0.01))
+
+
+def test_choices_change_the_answer(opened: Any, made: Any) -> None:
+    comparison = made.realistic()
+    opening = analysis.opening(comparison)
+    assert opening is not None
+    answers = set()
+    for parameters in (100, 10_000, 1_000_000):
+        for name, network in comparison.networks.items():
+            for trust in analysis.TRUSTS:
+                choose(opened, "parameters", parameters)
+                choose(opened, "network", name)
+                choose(opened, "trust", trust)
+                cells = analysis.cells_of(comparison, opening._replace(parameters=parameters))
+                places = analysis.ranking(comparison, cells, network, trust)
+                best, why = analysis.answer(places)
+                assert texts(opened, "#best") == [best] and texts(opened, "#why") == [why]
+                first = next(place for place in places if place.rank)
+                assert texts(opened, "#promise") == [analysis.promise(first.cell)]
+                assert len(texts(opened, "#ranking tbody tr")) == len(places)
+                answers.add(best)
+    assert len(answers) > 1
+    assert opened.complaints() == []
+
+
+def test_an_own_network(opened: Any, made: Any) -> None:
+    assert opened.evaluate("document.getElementById('own').hidden") is True
+    choose(opened, "network", "")
+    assert opened.evaluate("document.getElementById('own').hidden") is False
+    for name, value in (("down", 50), ("up", 5), ("latency", 300)):
+        choose(opened, name, value)
+    comparison = made.realistic()
+    cells = analysis.cells_of(comparison, analysis.opening(comparison))
+    own = Network(latency=0.3, down=50e6 / 8, up=5e6 / 8)
+    assert texts(opened, "#why") == [analysis.answer(analysis.ranking(comparison, cells, own))[1]]
+    assert (
+        "50\N{NO-BREAK SPACE}Mbit/s down, 5\N{NO-BREAK SPACE}Mbit/s up, 300\N{NO-BREAK SPACE}ms"
+        in texts(opened, "#for")[0]
+    )
+    choose(opened, "up", -1)
+    assert "must be numbers above 0" in texts(opened, "#why")[0]
+    assert opened.complaints() == []
+
+
+def test_tables_sort_by_click_and_by_key(opened: Any) -> None:
+    head = "#all thead th:nth-child(9)"
+    column = "[...document.querySelectorAll('#all tbody tr')].map((row) => row.cells[8].dataset.v)"
+
+    def order() -> tuple[str, list[float | None]]:
+        state = opened.evaluate(f"document.querySelector('{head}').getAttribute('aria-sort')")
+        return state, [float(value) if value else None for value in opened.evaluate(column)]
+
+    assert order()[0] == "none"
+    opened.evaluate(f"document.querySelector('{head} button').click()")
+    state, values = order()
+    assert state == "ascending" and values == sorted(value for value in values if value is not None)
+    opened.evaluate(f"document.querySelector('{head} button').focus()")
+    opened.press(*ENTER)
+    state, values = order()
+    assert state == "descending" and values == sorted((value for value in values if value is not None), reverse=True)
+    opened.evaluate("document.querySelector('#all thead th button').click()")
+    assert order()[0] == "none"
+    assert opened.evaluate("document.querySelector('#all thead th').getAttribute('aria-sort')") == "ascending"
+
+
+def test_tables_filter_and_turn(opened: Any) -> None:
+    opened.evaluate("document.getElementById('later').click()")
+    assert texts(opened, "#shown") == ["26–50 of 720 cells"]
+    opened.evaluate(
+        "(() => { const one = document.querySelector('#filters [name=status]'); one.value = 'refused';"
+        "one.dispatchEvent(new Event('input', {bubbles: true})); })()"
+    )
+    assert texts(opened, "#shown") == ["1–25 of 72 cells that match, of 720"]
+    assert all("tolerates 0" in text for text in texts(opened, "#all tbody tr"))
+    opened.evaluate(
+        "(() => { const one = document.querySelector('#filters [name=text]'); one.value = 'no such thing';"
+        "one.dispatchEvent(new Event('input', {bubbles: true})); })()"
+    )
+    assert texts(opened, "#shown") == ["0 of 0 cells that match, of 720"]
+
+
+def test_the_theme_switches(opened: Any) -> None:
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = opened.evaluate(colour)
+    opened.evaluate("document.getElementById('theme').click()")
+    dark = opened.evaluate(colour)
+    assert light == "rgb(255, 255, 255)" and dark != light and texts(opened, "#theme") == ["Light page"]
+    opened.evaluate("document.getElementById('theme').click()")
+    assert opened.evaluate(colour) == light
+    opened.evaluate("localStorage.clear(); delete document.documentElement.dataset.theme")
+    opened.media(scheme="dark")
+    assert opened.evaluate(colour) == dark
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1200])
+def test_no_page_scrolls_sideways(opened: Any, width: int) -> None:
+    opened.size(width)
+    assert opened.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), "sideways"
+    choose(opened, "network", "")
+    assert opened.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), "sideways with an own network"
+
+
+@pytest.mark.parametrize("width", [718, 1000])  # A4 between its margins, upright and across
+def test_no_table_is_cut_in_print(opened: Any, width: int) -> None:
+    opened.size(width)
+    opened.media("print", "dark")
+    cut = opened.evaluate(
+        "[...document.querySelectorAll('table')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)"
+        ".map((one) => [one.id, one.getBoundingClientRect().right])"
+    )
+    assert cut == []
+    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert opened.evaluate("getComputedStyle(document.getElementById('controls')).display") == "none"
+
+
+def test_it_can_be_used_by_keyboard(opened: Any) -> None:
+    opened.press("Tab", 9)
+    assert opened.evaluate("document.activeElement.className") == "skip"
+    seen = set()
+    for _ in range(40):
+        opened.press("Tab", 9)
+        seen.add(
+            opened.evaluate(
+                "document.activeElement.id || document.activeElement.name || document.activeElement.tagName"
+            )
+        )
+        assert opened.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    assert {"theme", "hospitals", "network", "trust", "same-scale"} <= seen
+    unnamed = (
+        "[...document.querySelectorAll('input, select, button')]"
+        ".filter((one) => !one.labels?.length && !one.textContent.trim())"
+    )
+    assert opened.evaluate(f"{unnamed}.length") == 0
+
+
+def test_without_scripts_every_cell_is_in_the_page(browser: Any, realistic: Path) -> None:
+    browser.send("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(realistic)
+        root = browser.send("DOM.getDocument")["root"]["nodeId"]
+        rows = browser.send("DOM.querySelectorAll", nodeId=root, selector="#all tbody tr")["nodeIds"]
+        assert len(rows) == 720
+    finally:
+        browser.send("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_names_are_text(browser: Any, made: Any, tmp_path: Path) -> None:
+    evil = '<img src=x onerror="document.title=1"><script>document.title=2</script>μ'
+    cells = [
+        made.cell(evil, 10, 100),
+        made.cell(evil, 3, 100, status="refused", note=evil),
+        made.cell("shamir", 10, 100),
+    ]
+    path = tmp_path / "report.html"
+    path.write_text(page.render(made.comparison(cells, title=evil)), encoding="utf-8")
+    browser.open(path)
+    assert browser.evaluate("document.title") == evil and evil in texts(browser, "#ranking tbody th")
+    choose(browser, "hospitals", 3)
+    assert evil in texts(browser, "#unranked li b")
+    assert browser.complaints() == [] and browser.evaluate("document.images.length") == 0
+
+
+@pytest.mark.parametrize("kind", ["empty", "refused", "one"])
+def test_sparse_pages_work(browser: Any, made: Any, tmp_path: Path, kind: str) -> None:
+    cells = {
+        "empty": [],
+        "refused": [made.cell("shamir", 10, 10, status="refused")],
+        "one": [made.cell("shamir", 10, 10)],
+    }
+    path = tmp_path / "report.html"
+    path.write_text(page.render(made.comparison(cells[kind], networks={}, quality=())), encoding="utf-8")
+    browser.open(path)
+    assert browser.complaints() == [] and texts(browser, "#best") == ["shamir" if kind == "one" else "No answer"]
+
+
+def test_two_thousand_cells_open(browser: Any, made: Any, tmp_path: Path) -> None:
+    sizes = [10 * number for number in range(1, 84)]
+    cells = [made.cell(name, hospitals, size) for name in made.kinds for hospitals in (3, 10, 30) for size in sizes]
+    path = tmp_path / "report.html"
+    path.write_text(page.render(made.comparison(cells)), encoding="utf-8")
+    browser.size(1200)
+    taken = browser.open(path)
+    assert len(cells) >= 1990 and browser.evaluate("document.readyState") == "complete"
+    assert texts(browser, "#shown") == [f"1–25 of {len(cells):,} cells"]
+    sort = browser.evaluate(
+        "(() => { const began = performance.now(); document.querySelector('#all thead th:nth-child(9) button').click();"
+        "return performance.now() - began; })()"
+    )
+    print(f"{len(cells)} cells, {path.stat().st_size / 1e6:.1f} MB: open in {taken:.2f} s, sorted in {sort:.0f} ms")
+    assert taken < 30
