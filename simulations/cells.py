@@ -68,10 +68,7 @@ class Setting:
 
     def protocol(self) -> SecureSum[Any, Any]:
         """The strategy, with these parameters; raises ConfigurationError where it has no such parameter or value."""
-        keys = {} if self.key_bits is None else {"key_bits": self.key_bits}
-        name, parameters = named(self.strategy)
-        kind = catalog.strategy(name)
-        return catalog.build(kind.__module__.rpartition(".")[2], {**parameters, "value_bits": self.bits, **keys})
+        return _protocol(self.strategy, self.bits, self.key_bits)
 
     def check(self) -> None:
         """Raise ConfigurationError or HeadroomError, with the reason, where this setting cannot be run."""
@@ -86,18 +83,28 @@ class Setting:
             )
 
 
+@functools.lru_cache(maxsize=256)  # looking through the installed entry points takes 20 ms
+def _protocol(strategy: str, bits: int, key_bits: int | None) -> SecureSum[Any, Any]:
+    keys = {} if key_bits is None else {"key_bits": key_bits}
+    name, parameters = named(strategy)
+    kind = catalog.strategy(name)
+    return catalog.build(kind.__module__.rpartition(".")[2], {**parameters, "value_bits": bits, **keys})
+
+
 def named(text: str) -> tuple[str, dict[str, Any]]:
     """A strategy and its parameters as a sweep names them: shamir, shamir:server=malicious:threshold=4, mine.py."""
     name, *rest = text.split(":")
     return name, dict(parameter_of(item) for item in rest)
 
 
+@functools.lru_cache(maxsize=256)
 def label(text: str) -> str:
     """That name to show: of a file the strategy's own."""
     name, colon, rest = text.partition(":")
     return catalog.strategy(name)().name + colon + rest
 
 
+@functools.lru_cache(maxsize=256)
 def takes_keys(text: str) -> bool:
     """Whether a strategy has keys of a chosen length, and none is named."""
     name, parameters = named(text)

@@ -34,9 +34,9 @@ CHECKS = ((5, 3_000), (16, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
 SECONDS = 55.0
 REPETITIONS, PATIENCE = 5, 0.6
-EXACT_UP_TO, CURVE_EXACT = 64, 32
-"""Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they are
-extrapolated."""
+EXACT_UP_TO, CURVE_EXACT = 64, 0
+"""Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they follow
+from those of a few numbers of hospitals."""
 CURVE = (3, 10, 30, 100, 300, 1_000, 10_000, 100_000, 1_000_000)
 
 
@@ -132,6 +132,7 @@ def _shape(setting: Setting) -> tuple[int, int, int, int]:
     return setting.hospitals, protocol.peers(clients), values, protocol.columns(clients, values)
 
 
+@functools.lru_cache(maxsize=64)
 def _scalars(bits: int) -> int:
     return int(contribution(1, bits, 0)[0].size) - 1
 
@@ -279,8 +280,8 @@ def _unfit(setting: Setting, wanted: Wanted) -> str:
 def bytes_of(setting: Setting, exact_up_to: int = EXACT_UP_TO) -> Foretold:
     """The bytes of a round: exact up to so many hospitals, extrapolated in n, v, c and m * c beyond."""
     if setting.hospitals <= exact_up_to:
-        return foretell(setting)
-    sizes = (4, 8, 16, 32)
+        return _foretold(setting)
+    sizes = (3, 8, 16, 24)
     known = [_foretold(replace(setting, hospitals=n)) for n in sizes]
 
     def line(figure: Callable[[Foretold], float]) -> float:

@@ -1,0 +1,190 @@
+"""`fedsec plan`: what is told before a run holds when it is run, and nothing is promised that a strategy does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedsec import catalog
+from fedsec.errors import ConfigurationError
+from fedsec.metering import NETWORKS
+from fedsec.simulations import plan_command, planning
+from fedsec.simulations.cells import Setting
+from fedsec.simulations.plan_command import plan
+from fedsec.simulations.planning import Model, Sample, Wanted, prospects
+
+NAMES = ["plain", "shamir", "shamir:server=malicious", "secagg", "additive"]
+
+
+def exact(setting: Setting) -> tuple[float, float]:
+    """Times that are linear in what the model is made of."""
+    n, m, v, c = planning._shape(setting)
+    return 1e-4 + 3e-8 * m * v + 1e-9 * c * m * m, 2e-4 + 5e-9 * n * v + 1e-5 * n
+
+
+def fitted(names: list[str]) -> Model:
+    fits = {}
+    for name in names:
+        base = Setting(name, 3, 1)
+        samples, checks = (
+            [Sample(n, d, *exact(Setting(name, n, d))) for n, d in cells]
+            for cells in ([(n, d) for n in (3, 8, 24) for d in (1_000, 10_000, 80_000)], [(5, 3_000), (16, 30_000)])
+        )
+        fits[planning.key(base)] = planning.fit(samples, checks, base)
+    return Model(fits)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return fitted(NAMES)
+
+
+@settings(max_examples=20)
+@given(hospitals=st.integers(3, 200), parameters=st.integers(100, 10**6))
+def test_times_that_the_model_can_say_are_found_again(hospitals: int, parameters: int) -> None:
+    for name in ("shamir", "secagg"):
+        setting = Setting(name, hospitals, parameters)
+        told, real = fitted_once(name).cpu(setting), exact(setting)
+        assert told == (pytest.approx(real[0], rel=0.01), pytest.approx(real[1], rel=0.01))
+
+
+_KEPT: dict[str, Model] = {}
+
+
+def fitted_once(name: str) -> Model:
+    if name not in _KEPT:
+        _KEPT[name] = fitted([name])
+    return _KEPT[name]
+
+
+def test_the_validation_holds_the_model_against_cells_that_were_not_fitted(model: Model) -> None:
+    told = planning.validation(model)
+    assert len(told) == 2 * len(NAMES)
+    for _, check, (hospital, server) in told:
+        assert hospital == pytest.approx(check.hospital, rel=0.01) and server == pytest.approx(check.server, rel=0.01)
+    assert {(check.hospitals, check.parameters) for _, check, _ in told} == {(5, 3_000), (16, 30_000)}
+
+
+def test_a_small_calibration_measures_real_rounds() -> None:
+    found = planning.calibrate(["plain", "additive"], 24, 2048, lambda *_: None, seconds=4.0)
+    for name in ("plain", "additive"):
+        fit = found.fits[planning.key(Setting(name, 3, 1))]
+        assert len(fit.samples) >= 3 and all(one.hospital > 0 and one.server > 0 for one in fit.samples)
+        assert min(found.cpu(Setting(name, 5, 1_000))) > 0
+
+
+def test_a_model_of_another_machine_or_release_is_not_used(tmp_path: Path, model: Model) -> None:
+    path = tmp_path / "deep" / "model.json"
+    model.write(path)
+    again = planning.read(path)
+    assert again is not None and again.cpu(Setting("secagg", 9, 999)) == model.cpu(Setting("secagg", 9, 999))
+    document = json.loads(path.read_text())
+    for spoilt in ({**document, "format": 99}, {**document, "versions": {}}, {"x": 1}, [], "no"):
+        path.write_text(json.dumps(spoilt))
+        assert planning.read(path) is None
+    path.write_text("{")
+    assert planning.read(path) is None and planning.read(tmp_path / "none.json") is None
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cost model cannot be kept"):
+        model.write(tmp_path / "file" / "model.json")
+
+
+def test_only_what_gives_the_trust_that_is_wanted_can_serve(model: Model) -> None:
+    setting = Setting("plain", 10, 5_000)
+    for breaks in (False, True):
+        for colluding in (0, 2, 9):
+            found = prospects(NAMES, setting, Wanted(colluding, breaks, 0.0), NETWORKS["lan"], model, 2048)
+            assert [one.seconds for one in found if not one.why_not] == sorted(
+                one.seconds for one in found if not one.why_not
+            )
+            for one in found:
+                name, *rest = one.strategy.split(":")
+                protocol = catalog.strategy(name)(**dict(item.split("=") for item in rest))
+                promised = protocol.withstands(range(1, 11), breaks)
+                assert bool(one.why_not) == (promised < colluding or not protocol.private), one
+                assert one.why_not or one.withstands == promised
+
+
+def test_dropouts_and_headroom_are_told(model: Model) -> None:
+    lan, wanted = NETWORKS["lan"], Wanted(0, False, 0.5)
+    found = {
+        one.strategy: one
+        for one in prospects(NAMES, Setting("plain", 10, 100, 24, None, 0.5), wanted, lan, model, 2048)
+    }
+    assert "5 of 10 hospitals silent; secagg tolerates 3" in found["secagg"].why_not
+    assert not found["additive"].why_not and found["additive"].silent == 7
+    found = {one.strategy: one for one in prospects(["shamir"], Setting("x", 10, 9, 60), wanted, lan, model, 2048)}
+    assert "use at most" in found["shamir"].why_not
+
+
+def test_bytes_are_those_that_are_measured_and_many_hospitals_are_extrapolated() -> None:
+    few, many = (planning.bytes_of(Setting("shamir", n, 1_000), exact_up_to=12) for n in (12, 40))
+    real = planning.bytes_of(Setting("shamir", 40, 1_000))
+    assert many.up == pytest.approx(real.up, rel=0.05) and few.up < many.up
+
+
+def test_error_bounds_follow_bits_and_clip() -> None:
+    assert planning.error_bound(Setting("plain", 5, 1, 25), 1.0) == pytest.approx(
+        planning.error_bound(Setting("plain", 5, 1, 24), 1.0) / 2, rel=1e-6
+    )
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: Any, model: Model) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model.write(planning.home())
+    return tmp_path
+
+
+def test_the_command_answers_from_the_kept_model(home: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr(planning, "calibrate", lambda *_: pytest.fail("measured again"))
+    plan(hospitals=6, parameters=2_000, strategies=",".join(NAMES), net="x=10,50,5", colluding=1, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert document["network"] == {"name": "x", "latency": 0.01, "down": 6.25e6, "up": 0.625e6}
+    by_name = {one["strategy"]: one for one in document["strategies"]}
+    assert by_name["plain"]["why_not"] and by_name["shamir"]["exact"] and by_name["shamir"]["phases"] == 2
+    assert len(document["validation"]) == 2 * len(NAMES) and document["error_bound"] > 0
+    plan(hospitals=6, parameters=2_000, strategies=",".join(NAMES), server_breaks=True)
+    out = capsys.readouterr().out
+    assert (
+        "server=malicious" in out and "shamir: with a server that breaks the protocol it withstands noth" in out
+    )
+
+
+def test_the_curve_reaches_a_million_hospitals_and_says_that_it_is_extrapolated(home: Path, capsys: Any) -> None:
+    plan(hospitals=4, parameters=500, strategies="shamir,secagg", output=home / "plan", as_json=True)
+    drawn = [Path(path) for path in json.loads(capsys.readouterr().out)["files"]]
+    assert [path.name for path in drawn] == ["plan.svg", "plan.png"]
+    text = drawn[0].read_text()
+    assert "extrapolated" in text and "1M" in text and drawn[1].read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"hospitals": 0}, "hospitals is 0"),
+        ({"parameters": 0}, "parameters is 0"),
+        ({"dropout": 1.5}, "dropout is 1.5"),
+        ({"colluding": -1}, "colluding is -1"),
+        ({"net": "wifi"}, "unknown network 'wifi'"),
+        ({"net": "x=1,2"}, "NAME=LATENCY,DOWN,UP was expected"),
+        ({"strategies": "shamri"}, "did you mean 'shamir'"),
+        ({"strategies": "shamir:server"}, "NAME=VALUE was expected"),
+        ({"bits": 99}, "bits"),
+        ({"clip": -1.0}, "clip"),
+    ],
+)
+def test_what_cannot_be_planned_is_said(home: Path, options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        plan(**{"strategies": "shamir", **options})
+
+
+def test_every_variant_is_planned() -> None:
+    assert set(catalog.names()) <= set(planning.variants())
+    assert "shamir:server=malicious" in planning.variants()
+    assert plan_command.CURVE[-1] == 1_000_000
