@@ -66,8 +66,13 @@ def check(
     needed: int,
 ) -> None:
     """Raise PolicyError unless the survivors are those that this party signed, and `needed` of them signed the same."""
+    if signed is None:
+        raise PolicyError("this party has signed no survivors in this session")
     if signed != survivors:
-        raise PolicyError("the survivors are not those that this party signed")
+        raise PolicyError(
+            f"the survivors are not those that this party signed: nothing came, or nothing that can be opened, from "
+            f"{sorted(signed - survivors)}, and too much from {sorted(survivors - signed)}"
+        )
     statement = Survivors(survivors)
     agreed = [one for one in survivors & signatures.keys() if holds(me, one, statement, signatures[one])]
     if len(agreed) < needed:

@@ -17,6 +17,7 @@ from fedsec.encoding import prove_headroom
 from fedsec.envelope import NO_HASH, SETUP, Adopt, Adopted, Enrol, Enrolled, Header, Member, Session, Terms
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
 from fedsec.mean import Layout, MeanSpec
+from fedsec.primitives.key_agreement import check_public
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Deliver, Flow, Message, PartyId, Replies, Requests, Result, SecureSum, Sum, run
@@ -156,8 +157,12 @@ class Coordinator:
         return Channel(self, session, round_number)
 
     def join(self, party: PartyId, member: Member) -> None:
-        """Raise FedsecError unless `member` joined as `party`, under a pinned identity where there are pins."""
+        """Raise FedsecError unless `member` joined as `party`, under a pinned identity where there are pins.
+
+        With a key that agrees on nothing, all who have to seal something to this party would refuse every round.
+        """
         member.check(party, self.sessions.epoch, self.terms.digest)
+        check_public(member.agreement)
         if self.pins and member.identity not in self.pins:
             raise ConfigurationError("its identity is not pinned at the server")
 

@@ -187,7 +187,8 @@ class SecureSum(ABC, Generic[StateT, Public]):
         """How many colluding hospitals, with the server's help, learn no more than one sum of the others' inputs.
 
         The server follows the protocol, or, if `malicious`, breaks it as it likes: it then chooses of whom the sum is,
-        above the floor. -1 where the server learns more even alone; the default promises nothing.
+        above the floor. -1 where the server learns more even alone. The default promises nothing: 0 says no more than
+        that the server alone must follow the protocol, and where the strategy is not `private`, not even that.
         """
         return -1 if malicious else 0
 

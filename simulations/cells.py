@@ -88,7 +88,8 @@ def _protocol(strategy: str, bits: int, key_bits: int | None) -> SecureSum[Any, 
     keys = {} if key_bits is None else {"key_bits": key_bits}
     name, parameters = named(strategy)
     kind = catalog.strategy(name)
-    return catalog.build(kind.__module__.rpartition(".")[2], {**parameters, "value_bits": bits, **keys})
+    files = [name] if name.endswith(".py") else []
+    return catalog.build(kind.__module__.rpartition(".")[2], {**parameters, "value_bits": bits, **keys}, files)
 
 
 def named(text: str) -> tuple[str, dict[str, Any]]:

@@ -30,6 +30,7 @@ from fedsec.simulations import baselines, cells, datasets, results
 from fedsec.simulations.cells import PROBE, Clocked, Examined, Need, Setting
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.partitions import partition
+from fedsec.simulations.screen import size
 
 GIB = 1 << 30
 SWEEP, COMPARISON, CELLS = "sweep.json", "comparison.json", "cells"
@@ -373,8 +374,8 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
     if not whole:
         status = "one-client"
         note = (
-            f"one hospital's part, as far as its input: a whole round would take {need.memory / GIB:.1f} GiB, over the "
-            f"budget of {sweep.memory / GIB:g} GiB"
+            f"one hospital's part, as far as its input: a whole round would take {size(round(need.memory))}, over the "
+            f"budget of {size(round(sweep.memory))}"
         )
     elif parameters < setting.parameters:
         status = "extrapolated"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -249,12 +249,12 @@ class SecAgg(SecureSum[Progress, None]):
         added: list[bytes] = []
         subtracted: list[bytes] = []
         for party, reply in masked.items():
-            seed = _recover(seeds.get(party, {}), needed, opened)
+            seed = _recover(party, seeds.get(party, {}), needed)
             if hashlib.sha256(seed).digest() != shared[party].commitment:
                 raise BadMessage(f"phase Unmask: the shares of party {party}'s seed do not give what it committed to")
             subtracted.append(_own_mask(seed, reply.context))
         for silent in sorted({other for reply in masked.values() for other in reply.partners} - set(masked)):
-            key = AgreementKey(_recover(pieces.get(silent, {}), needed, opened))
+            key = AgreementKey(_recover(silent, pieces.get(silent, {}), needed))
             if key.public != keys[silent].public:
                 raise BadMessage(f"phase Unmask: the shares of party {silent}'s key do not give the key it advertised")
             for party, reply in masked.items():
@@ -400,7 +400,7 @@ def _own_mask(seed: bytes, context: bytes) -> bytes:
     return hkdf(seed, b"fedsec secagg mask of one", salt=context)
 
 
-def _recover(shares: Mapping[PartyId, bytes], needed: int, opened: Iterable[PartyId]) -> bytes:
+def _recover(owner: PartyId, shares: Mapping[PartyId, bytes], needed: int) -> bytes:
     if len(shares) < needed:
-        raise TooFewParties("Unmask", needed, shares, opened)
+        raise TooFewParties(f"Unmask, shares of party {owner}'s secret", needed, shares, shares)
     return combine_secret(shares, needed)

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from fedsec import codec, envelope
 from fedsec.envelope import NO_HASH, SETUP, Adopt, Adopted, Enrol, Member, roster_hash
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, Stale
-from fedsec.party import Policy
+from fedsec.local import LocalFederation
+from fedsec.party import PartyState, Policy
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId
 from fedsec.strategies.plain import Plain, SendInput
@@ -271,3 +273,26 @@ def test_a_new_epoch_needs_a_new_roster_and_new_keys(server: Any) -> None:
     with pytest.raises(OutOfPhase, match="no roster yet"):
         server.ask(1, ShareInput(), server.session(roster=roster_hash(old)))
     assert server.ask(1, Adopt(new), server.session(stage=SETUP, roster=roster_hash(new))) == Adopted()
+
+
+@pytest.mark.parametrize("key", [bytes(32), b"\1" + bytes(31), bytes(31) + b"\x80"], ids=["0", "1", "0, other bit"])
+def test_a_hospital_whose_key_agrees_on_nothing_does_not_join(key: bytes) -> None:
+    """It would keep all who seal something to it from answering, in every round of the epoch."""
+    federation = LocalFederation(Shamir(), 5)
+
+    def exchange(phase: Any, requests: Any) -> Any:
+        for party, answer in LocalFederation.exchange(federation, phase, requests):
+            yield party, spoil(party, answer) if phase.name == "Enrol" and party == 2 else answer
+
+    def spoil(party: int, answer: bytes) -> bytes:
+        received = envelope.read(answer)
+        identity = SigningKey(codec.decode(federation.states[party], PartyState).identity)
+        session = received.header.session
+        statement = Member.statement(party, session.epoch, session.terms, key)
+        member = Member(identity.public, key, identity.sign(statement))
+        return envelope.write(received.header, codec.encode(envelope.Enrolled(member)), identity)
+
+    federation.meter._exchange = exchange
+    total = federation.sum({party: [party] for party in (1, 3, 4, 5)})
+    assert sorted(federation.coordinator.roster) == [1, 3, 4, 5]
+    assert total.sum.vector.tolist() == [13]

@@ -65,6 +65,11 @@ def shared_secret(mine: AgreementKey, theirs: bytes) -> bytes:
     return secret
 
 
+def check_public(public: bytes) -> None:
+    """Raise BadMessage, as `shared_secret` does, for a public key that no peer could use."""
+    shared_secret(AgreementKey(bytes(range(KEY_BYTES))), public)
+
+
 def hkdf(secret: bytes, info: bytes, salt: bytes = b"", length: int = 32) -> bytes:
     """Return `length` bytes derived from `secret` by HKDF-SHA256 (RFC 5869), for the purpose that `info` names.
 

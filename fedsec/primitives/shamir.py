@@ -141,7 +141,7 @@ def combine(shares: Mapping[int, Values], threshold: int, field: Field, count: i
         values = field.product(weights, rows)
         for point, expected in zip(further, values[pack:], strict=True):
             if not np.array_equal(expected, shares[point][part]):
-                raise BadMessage(f"share of point {point}: it does not lie on the polynomial of points {base}")
+                raise BadMessage(f"share of point {point}, or one of points {base}: they do not lie on one polynomial")
         out[:, part] = values[:pack]
     return out.reshape(-1)[:count]
 

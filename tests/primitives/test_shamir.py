@@ -255,7 +255,7 @@ def test_a_further_share_must_fit(field, point, pack):
         split(field.random(pack * size, os.urandom), [1, 2, 3, 4], 3, field, seeds, pack), seeds, size, field
     )
     shares[point][BLOCK + 7] = (int(shares[point][BLOCK + 7]) + 1) % field.p
-    with pytest.raises(BadMessage, match="share of point 4: it does not lie on the polynomial of points"):
+    with pytest.raises(BadMessage, match=r"share of point 4, or one of points .*: they do not lie on one polynomial"):
         combine(shares, 3, field, pack * size, pack)
 
 
@@ -379,7 +379,7 @@ def test_one_secret_among_a_hundred():
     assert combine_secret(shares, 51) == secret
     assert combine_secret({point: shares[point] for point in range(50, 101)}, 51) == secret
     shares[100] = bytes(40)
-    with pytest.raises(BadMessage, match="share of point 100: it does not lie"):
+    with pytest.raises(BadMessage, match="share of point 100, or one of points"):
         combine_secret(shares, 51)
 
 

@@ -151,9 +151,7 @@ def test_the_command_answers_from_the_kept_model(home: Path, monkeypatch: Any, c
     assert len(document["validation"]) == 2 * len(NAMES) and document["error_bound"] > 0
     plan(hospitals=6, parameters=2_000, strategies=",".join(NAMES), server_breaks=True)
     out = capsys.readouterr().out
-    assert (
-        "server=malicious" in out and "shamir: with a server that breaks the protocol it withstands noth" in out
-    )
+    assert "server=malicious" in out and "shamir: with a server that breaks the protocol it withstands noth" in out
 
 
 def test_the_curve_reaches_a_million_hospitals_and_says_that_it_is_extrapolated(home: Path, capsys: Any) -> None:

@@ -1,0 +1,21 @@
+"""A cell under Flower on Ray, and the same cell in process: the same phases, messages and bytes, and about the CPU."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedsec.simulations import cells, compare_flower
+from fedsec.simulations.cells import Setting
+
+
+@pytest.mark.parametrize(
+    "setting", [Setting("shamir", 3, 20_000, 24), Setting("paillier", 3, 1_000, 24, 2048)], ids=["shamir", "paillier"]
+)
+def test_both_engines_agree(setting: Setting) -> None:
+    flower, local = compare_flower.clock(setting, 2, timeout=300.0), cells.clock(setting, 3, 30.0)
+    figures = ("stage", "name", "asked", "replies", "messages", "up", "up_most", "down", "down_most")
+    for one, other in zip(flower.phases, local.phases, strict=True):
+        assert [getattr(one, name) for name in figures] == [getattr(other, name) for name in figures]
+    assert flower.round.up == local.round.up and flower.round.messages == local.round.messages
+    ratio = flower.round.hospital_cpu.median / local.round.hospital_cpu.median
+    assert 1 / 5 < ratio < 5, f"{ratio:.2f} times the CPU"
