@@ -81,6 +81,7 @@ class Envelope:
 
 
 _FRAME = struct.Struct(">BI")  # version, length of the header; then header, signature and body
+_FLOAT = struct.Struct(">Bd")  # a float as msgpack writes it
 _MAX_HEAD = 1 << 20
 OVERHEAD = _FRAME.size + SIGNATURE_BYTES
 """Bytes of a message beside its header and its body."""
@@ -116,6 +117,16 @@ def read(data: bytes) -> Envelope:
     if len(signature) != SIGNATURE_BYTES:
         raise BadMessage(f"{len(data)} bytes are too few for a header of {length} bytes and a signature")
     return Envelope(codec.decode(head, Header), head, body, bytes(signature))
+
+
+def cpu_of(data: bytes) -> float:
+    """The CPU seconds that a message tells, its header's last field, read without the rest; 0 where it has none."""
+    try:
+        version, length = _FRAME.unpack_from(data)
+        mark, seconds = _FLOAT.unpack_from(data, _FRAME.size + length - _FLOAT.size)
+    except struct.error:
+        return 0.0
+    return float(seconds) if (version, mark) == (VERSION, 0xCB) and length <= _MAX_HEAD else 0.0
 
 
 def digest(head: bytes | memoryview, body: bytes | memoryview) -> bytes:

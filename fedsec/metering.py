@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fedsec import envelope
 from fedsec.coordinator import Exchange, Phase, Refusal
-from fedsec.errors import BadMessage, ConfigurationError, unknown
+from fedsec.errors import ConfigurationError, unknown
 from fedsec.protocol import PartyId
 
 
@@ -85,7 +85,7 @@ class Meter:
         answers = list(self._exchange(phase, requests))
         wall = time.monotonic() - started
         replies = {party: answer for party, answer in answers if isinstance(answer, bytes) and party in requests}
-        cpu = [_cpu(answer) for answer in replies.values()]
+        cpu = [envelope.cpu_of(answer) for answer in replies.values()]
         down, up = [len(data) for data in requests.values()], [len(data) for data in replies.values()]
         where = (phase.round, phase.stage, phase.name)
         traffic = (len(requests) + len(answers), sum(down), sum(up), max(down, default=0), max(up, default=0))
@@ -109,13 +109,6 @@ class Meter:
         if self._open is not None:
             self.ledger.add(replace(self._open, cpu_seconds=self._spent, cpu_seconds_max=self._spent))
             self._open, self._spent = None, 0.0
-
-
-def _cpu(answer: bytes) -> float:
-    try:
-        return envelope.read(answer).header.cpu
-    except BadMessage:
-        return 0.0
 
 
 @dataclass(frozen=True)

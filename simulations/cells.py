@@ -228,11 +228,11 @@ class _Watched(Federation):
             tracemalloc.stop()
         return measured
 
-    def footprint(self) -> int:
-        """The most bytes that a round takes altogether, in this process."""
+    def footprint(self) -> tuple[int, int]:
+        """The most bytes that a round takes in this process, with all hospitals and with one."""
         self.watch(self.once)
         inputs = 2 * KINDS * 8 * self.parameters  # integers, and the numbers that they are made of
-        return self.server + self._kept() + self.hospital + inputs
+        return self.server + self._kept() + self.hospital + inputs, self.hospital + inputs
 
     def _kept(self) -> int:
         return sum(len(state) for state in self.states.values())
@@ -402,10 +402,11 @@ def spread_of(values: Sequence[float]) -> Spread:
 
 
 class Need(NamedTuple):
-    """What a whole round is expected to take: bytes of memory, and seconds."""
+    """What a round is expected to take: bytes of memory with all hospitals, seconds, and bytes with one hospital."""
 
     memory: float
     seconds: float
+    alone: float
 
 
 PROBE, LARGEST_PROBE, LONG = 200, 20_000, 0.1
@@ -417,18 +418,20 @@ def foresee(setting: Setting) -> Need:
     small, size = _Watched(setting, 1), 1
     small.enrol()
     small.once()
-    first = small.once().wall, small.footprint()
+    first = small.once().wall, *small.footprint()
     last, following = first, min(PROBE, setting.parameters)
     while following > size:
         size = following
         small.resize(size)
         small.once()
-        last = small.once().wall, small.footprint()
+        last = small.once().wall, *small.footprint()
         if last[0] < LONG:
             following = min(10 * size, LARGEST_PROBE, setting.parameters)
     scale = (setting.parameters - 1) / (size - 1) if size > 1 else 0.0
-    seconds, memory = (before + max(after - before, 0) * scale for before, after in zip(first, last, strict=True))
-    return Need(memory, seconds)
+    seconds, memory, alone = (
+        before + max(after - before, 0) * scale for before, after in zip(first, last, strict=True)
+    )
+    return Need(memory, seconds, alone)
 
 
 def scaled(small: Clocked, large: Clocked, measured: int, parameters: int) -> Clocked:

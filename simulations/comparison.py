@@ -210,7 +210,11 @@ def _untimed(store: Store, sweep: Sweep, settings: Sequence[Setting], follow: Fo
             store.put(kind, key, value)
             follow("bytes, exactness, quality", done, total)
         needs = {setting: Need(*store.get("need", asdict(setting))) for setting in settings}
-        left = [setting for setting in settings if store.get("examined", asdict(setting)) is None]
+        left = [
+            setting
+            for setting in settings
+            if store.get("examined", asdict(setting)) is None and needs[setting].alone <= sweep.memory
+        ]
         share = sweep.memory / max(_cpus(), 1)
         beside = [setting for setting in left if needs[setting].memory <= share]
         alone = [setting for setting in left if needs[setting].memory > share]
@@ -271,6 +275,13 @@ def scope(setting: Setting, need: Need, sweep: Sweep) -> tuple[int, bool]:
         return setting.parameters, whole
     fitting = int(setting.parameters * sweep.patience / 3 / need.seconds)
     return min(setting.parameters, max(fitting, PROBE)), whole
+
+
+def _too_large(need: Need, sweep: Sweep) -> str:
+    return (
+        f"one hospital's part alone would take {size(round(need.alone))}, over the budget of "
+        f"{size(round(sweep.memory))}; more may be allowed with --memory"
+    )
 
 
 def _examine(setting: Setting, parameters: int, whole: bool) -> dict[str, Any]:
@@ -355,6 +366,8 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
         ),
         "tolerance": {phase.__name__: count for phase, count in protocol.tolerance(setting.clients).items()},
     }
+    if need.alone > sweep.memory:
+        return document.Cell(**base, status="refused", note=_too_large(need, sweep))
     parameters, whole = scope(setting, need, sweep)
     key = [asdict(setting), parameters, whole]
     if (kept := store.get("clocked", key)) is None:

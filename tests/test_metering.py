@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedsec import envelope
 from fedsec.coordinator import Phase, Refusal
 from fedsec.errors import ConfigurationError
 from fedsec.local import Fault, LocalFederation
 from fedsec.metering import NETWORKS, Ledger, Meter, Network, Row, network
 from fedsec.party import Policy
+from fedsec.primitives.signing import SigningKey
 from fedsec.strategies.plain import Plain
 from fedsec.strategies.shamir import Shamir
 
@@ -81,6 +83,14 @@ def test_refusals_and_garbage_are_not_counted_as_replies() -> None:
     assert Meter(lambda *_: answers, ledger)(phase, {1: b"abc", 2: b"de"}) == answers
     row = ledger.rows[0]
     assert (row.parties, row.replies, row.bytes_down, row.bytes_up, row.cpu_seconds) == (2, 1, 5, 3, 0.0)
+
+
+@given(cpu=st.floats(0, 1e6), layout=st.binary(max_size=300), body=st.binary(max_size=50), cut=st.integers(0, 400))
+def test_the_cpu_of_a_message_is_its_header_s(cpu: float, layout: bytes, body: bytes, cut: int) -> None:
+    session = LocalFederation(Plain(), 3).coordinator.channel([1, 2, 3], stage="train")._session
+    data = envelope.write(envelope.Header(session, "plain.SendInput", 1, 0, layout, cpu), body, SigningKey(bytes(32)))
+    assert envelope.cpu_of(data) == envelope.read(data).header.cpu == cpu
+    assert envelope.cpu_of(data[:cut]) in (0.0, cpu)
 
 
 def test_cpu_is_the_protocol_s_and_never_training_s() -> None:

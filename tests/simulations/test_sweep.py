@@ -225,6 +225,15 @@ def test_over_the_memory_budget_one_hospital_is_measured(inline: Counter[str], t
     assert cell.round.up == pytest.approx(next(phase.up for phase in whole if phase.name == "ShareInput"), rel=1e-3)
 
 
+def test_where_not_even_one_hospital_fits_the_cell_is_refused_with_the_number(
+    inline: Counter[str], tmp_path: Path
+) -> None:
+    sweep = Sweep(("shamir",), **{**SMALL, "parameters": (20_000,), "memory": 1e6})
+    (cell,) = compare(sweep, tmp_path / "out").cells
+    assert cell.status == "refused" and inline["clocked"] == inline["examined"] == 0
+    assert "one hospital's part alone would take" in cell.note and "over the budget of 1.0 MB" in cell.note
+
+
 def test_a_real_sweep_with_ray_and_training(tmp_path: Path) -> None:
     found = compare(Sweep(("plain", "shamir"), (3,), (300,), repetitions=2), tmp_path / "out")
     assert [cell.status for cell in found.cells] == ["measured"] * 2 and all(cell.exact for cell in found.cells)
