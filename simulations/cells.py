@@ -413,25 +413,35 @@ PROBE, LARGEST_PROBE, LONG = 200, 20_000, 0.1
 """Parameters of the round from which others are foreseen: ten times as many, twice, while one takes under LONG s."""
 
 
-def foresee(setting: Setting) -> Need:
-    """What this cell would take, from rounds of 1 parameter and of some: both grow in proportion from there."""
-    small, size = _Watched(setting, 1), 1
-    small.enrol()
-    small.once()
-    first = small.once().wall, *small.footprint()
-    last, following = first, min(PROBE, setting.parameters)
-    while following > size:
-        size = following
-        small.resize(size)
-        small.once()
-        last = small.once().wall, *small.footprint()
-        if last[0] < LONG:
-            following = min(10 * size, LARGEST_PROBE, setting.parameters)
-    scale = (setting.parameters - 1) / (size - 1) if size > 1 else 0.0
-    seconds, memory, alone = (
-        before + max(after - before, 0) * scale for before, after in zip(first, last, strict=True)
-    )
-    return Need(memory, seconds, alone)
+class Probe(NamedTuple):
+    """What rounds of 1 parameter and of `size` took: seconds, bytes with all hospitals, and bytes with one."""
+
+    size: int
+    small: tuple[float, float, float]
+    large: tuple[float, float, float]
+
+    def need(self, parameters: int) -> Need:
+        """What so many would take: all three grow in proportion."""
+        scale = (parameters - 1) / (self.size - 1)
+        seconds, memory, alone = (
+            low + max(high - low, 0.0) * scale for low, high in zip(self.small, self.large, strict=True)
+        )
+        return Need(memory, seconds, alone)
+
+
+def probe(setting: Setting) -> Probe:
+    """Rounds from which this setting, with any number of parameters, is foreseen."""
+    federation = _Watched(setting, 1)
+    federation.enrol()
+    federation.once()
+    first = federation.once().wall, *federation.footprint()
+    size = 0
+    while not size or (last[0] < LONG and size < LARGEST_PROBE):
+        size = 10 * size or PROBE
+        federation.resize(size)
+        federation.once()
+        last = federation.once().wall, *federation.footprint()
+    return Probe(size, first, last)
 
 
 def scaled(small: Clocked, large: Clocked, measured: int, parameters: int) -> Clocked:

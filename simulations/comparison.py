@@ -14,7 +14,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from fedsec.metering import NETWORKS, Network
 from fedsec.protocol import headings
 from fedsec.report import document
 from fedsec.simulations import baselines, cells, datasets, results
-from fedsec.simulations.cells import PROBE, Clocked, Examined, Need, Setting
+from fedsec.simulations.cells import PROBE, Clocked, Examined, Need, Probe, Setting
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.partitions import partition
 from fedsec.simulations.screen import size
@@ -197,9 +197,10 @@ def _impossible(setting: Setting, sweep: Sweep) -> str:
 def _untimed(store: Store, sweep: Sweep, settings: Sequence[Setting], follow: Follow) -> dict[Setting, Need]:
     """What each cell needs; on the way each is examined, and each strategy trains a model."""
     jobs: list[tuple[str, Any, Callable[..., Any], tuple[Any, ...]]] = []
-    for setting in settings:
-        if store.get("need", asdict(setting)) is None:
-            jobs.append(("need", asdict(setting), _foresee, (setting,)))
+    probed = {setting: asdict(replace(setting, parameters=1)) for setting in settings}
+    for setting, key in {json.dumps(key): (setting, key) for setting, key in probed.items()}.values():
+        if store.get("probe", key) is None:
+            jobs.append(("probe", key, _probe, (setting,)))
     for key in _trainings(sweep, settings):
         if store.get("quality", key) is None:
             jobs.append(("quality", key, train, (key,)))
@@ -209,7 +210,7 @@ def _untimed(store: Store, sweep: Sweep, settings: Sequence[Setting], follow: Fo
         for done, (kind, key, value) in enumerate(submit(jobs), start=1):
             store.put(kind, key, value)
             follow("bytes, exactness, quality", done, total)
-        needs = {setting: Need(*store.get("need", asdict(setting))) for setting in settings}
+        needs = {setting: Probe(*store.get("probe", key)).need(setting.parameters) for setting, key in probed.items()}
         left = [
             setting
             for setting in settings
@@ -261,8 +262,8 @@ def _workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Ite
         ray.shutdown()
 
 
-def _foresee(setting: Setting) -> list[float]:
-    return list(cells.foresee(setting))
+def _probe(setting: Setting) -> list[Any]:
+    return list(cells.probe(setting))
 
 
 def scope(setting: Setting, need: Need, sweep: Sweep) -> tuple[int, bool]:

@@ -172,9 +172,9 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(inline: Counter[str], tmp
         with pytest.raises(KeyboardInterrupt):
             compare(sweep, folder, stop)
     before = kinds(folder)
-    assert before["examined"] == before["need"] == 3 and before["clocked"] >= 1
+    assert before["examined"] == before["probe"] == 3 and before["clocked"] >= 1
     compare(sweep, folder)
-    assert inline["examined"] == inline["need"] == inline["clocked"] == 3
+    assert inline["examined"] == inline["probe"] == inline["clocked"] == 3
     stamp = (folder / COMPARISON).read_bytes()
     again = compare(replace(sweep, hospitals=(4, 5)), folder)
     assert inline["clocked"] == 6 and len(again.cells) == 6 and (folder / COMPARISON).read_bytes() != stamp
@@ -201,7 +201,7 @@ def test_a_full_disk_is_said_and_keeps_what_is_finished(inline: Counter[str], tm
         compare(sweep, tmp_path / "out")
     assert sum(kinds(tmp_path / "out").values()) == 4 and not (tmp_path / "out" / COMPARISON).exists()
     monkeypatch.setattr(results, "write", real)
-    assert len(compare(sweep, tmp_path / "out").cells) == 3 and inline["need"] == 3
+    assert len(compare(sweep, tmp_path / "out").cells) == 3 and inline["probe"] == 3
 
 
 def test_a_slow_strategy_is_measured_on_a_smaller_model_and_marked(inline: Counter[str], tmp_path: Path) -> None:
