@@ -434,13 +434,13 @@ def probe(setting: Setting) -> Probe:
     federation = _Watched(setting, 1)
     federation.enrol()
     federation.once()
-    first = federation.once().wall, *federation.footprint()
+    last = first = (federation.once().wall, *federation.footprint())
     size = 0
     while not size or (last[0] < LONG and size < LARGEST_PROBE):
         size = 10 * size or PROBE
         federation.resize(size)
         federation.once()
-        last = federation.once().wall, *federation.footprint()
+        last = (federation.once().wall, *federation.footprint())
     return Probe(size, first, last)
 
 
