@@ -15,10 +15,11 @@ from fedsec import __version__  # noqa: E402
 project, author, release, version = "fedsec", "the fedsec authors", __version__, __version__
 project_copyright = "the fedsec authors, Apache-2.0"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "reports"]
 nitpicky = False
 
 html_theme = "furo"
+html_extra_path = ["reports"]
 html_title = f"fedsec {release}"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
