@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import gc
 import statistics
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,6 +89,8 @@ class Setting:
 def _protocol(strategy: str, bits: int, key_bits: int | None) -> SecureSum[Any, Any]:
     keys = {} if key_bits is None else {"key_bits": key_bits}
     name, parameters = named(strategy)
+    if "value_bits" in parameters:
+        raise ConfigurationError(f"{strategy}: value_bits is a dimension of its own, and no parameter here: give bits")
     kind = catalog.strategy(name)
     files = [name] if name.endswith(".py") else []
     return catalog.build(kind.__module__.rpartition(".")[2], {**parameters, "value_bits": bits, **keys}, files)
@@ -110,6 +114,13 @@ def takes_keys(text: str) -> bool:
     """Whether a strategy has keys of a chosen length, and none is named."""
     name, parameters = named(text)
     return "key_bits" not in parameters and any(item.name == "key_bits" for item in fields(catalog.strategy(name)))
+
+
+@functools.lru_cache(maxsize=256)
+def modules(text: str) -> tuple[ModuleType, ...]:
+    """The modules that define a strategy: its own first, then those of the strategies that it builds on."""
+    kinds = [kind for kind in catalog.strategy(named(text)[0]).__mro__ if issubclass(kind, SecureSum)]
+    return tuple(sys.modules[kind.__module__] for kind in kinds if kind is not SecureSum)
 
 
 def update(parameters: int, kind: int) -> NDArray[np.float64]:
@@ -249,7 +260,7 @@ class _Watched(Federation):
         answer = super().ask(party, request)
         self.hospital = max(self.hospital, tracemalloc.get_traced_memory()[1] - held + len(request))
         if isinstance(answer, bytes):
-            self.exposures |= _exposures(codec.decode(envelope.read(answer).body, Message))
+            self.exposures |= _exposures(type(codec.decode(envelope.read(answer).body, Message)))
         return answer
 
     def exchange(self, phase: Exchanged, requests: Mapping[PartyId, bytes]) -> Any:
@@ -262,12 +273,22 @@ class _Watched(Federation):
         return answers
 
 
-def _exposures(message: Message) -> set[str]:
+def _exposures(kind: type[Message]) -> set[str]:
     here: set[str] = set()
-    for field in codec.schema(type(message)):
+    for field in codec.schema(kind):
         if field.exposure is not None:
             here.add(str(field.exposure))
     return here
+
+
+def declared(text: str) -> frozenset[str]:
+    """What the messages of a strategy are made of, where none was seen: all that its modules define."""
+    found: set[str] = set()
+    for module in modules(text):
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Message) and is_dataclass(value):
+                found |= _exposures(value)
+    return frozenset(found)
 
 
 def family(exposures: frozenset[str]) -> str:
@@ -336,13 +357,13 @@ def clock(
         rounds.append(first)
     while len(rounds) < repetitions and (not rounds or time.perf_counter() - began + first.wall < patience):
         rounds.append(step())
-    return summed(setting, setup, rounds, asked=setting.hospitals if whole else 1)
+    return summed(setting, setup, rounds, whole)
 
 
-def summed(setting: Setting, setup: Measured, rounds: Sequence[Measured], asked: int = 0) -> Clocked:
-    """What the rows of a set-up and of rounds come to; of a round, `asked` hospitals were measured (0: all)."""
+def summed(setting: Setting, setup: Measured, rounds: Sequence[Measured], whole: bool = True) -> Clocked:
+    """What the rows of a set-up and of rounds come to; where not `whole`, each phase is divided by those it asked."""
     phases = (*_phases([setup]), *_phases(rounds))
-    of_round = _total(rounds, asked or setting.hospitals)
+    of_round = _total(rounds, setting.hospitals if whole else 0)
     return Clocked(_total([setup], setting.hospitals), of_round, phases, len(rounds))
 
 
@@ -373,21 +394,24 @@ def _phases(measured: Sequence[Measured]) -> list[Phase]:
 
 
 def _total(measured: Sequence[Measured], hospitals: int) -> Total:
-    """The sum over phases, as spread over the rounds, for each of so many hospitals."""
+    """The sum over phases, as spread over the rounds, for each of so many hospitals (0: of those that were asked)."""
     pairs = [_pairs(one.rows) for one in measured]
+
+    def each(row: Row, figure: float) -> float:
+        return figure / (hospitals or row.parties)
 
     def spread(figure: Callable[[Row, Row], float]) -> Spread:
         return spread_of([sum(figure(*pair) for pair in one) for one in pairs])
 
     rows = [row for row, _ in pairs[0]]
     return Total(
-        hospital_cpu=spread(lambda row, _: row.cpu_seconds / hospitals),
+        hospital_cpu=spread(lambda row, _: each(row, row.cpu_seconds)),
         hospital_cpu_most=spread(lambda row, _: row.cpu_seconds_max),
         server_cpu=spread(lambda _, server: server.cpu_seconds),
         wall=spread_of([one.wall for one in measured]),
-        up=sum(row.bytes_up for row in rows) / hospitals,
+        up=sum(each(row, row.bytes_up) for row in rows),
         up_most=sum(row.bytes_up_max for row in rows),
-        down=sum(row.bytes_down for row in rows) / hospitals,
+        down=sum(each(row, row.bytes_down) for row in rows),
         down_most=sum(row.bytes_down_max for row in rows),
         phases=len(rows), messages=sum(row.messages for row in rows),
     )  # fmt: skip
@@ -413,16 +437,30 @@ PROBE, LARGEST_PROBE, LONG = 200, 20_000, 0.1
 """Parameters of the round from which others are foreseen: ten times as many, twice, while one takes under LONG s."""
 
 
+def filled(setting: Setting, parameters: int) -> int:
+    """So many parameters, and as many more as are packed into the same columns.
+
+    What is packed grows in steps; in proportion it grows between sizes that fill their columns.
+    """
+    protocol, more = setting.protocol(), contribution(1, setting.bits, 0)[0].size
+    here = protocol.columns(setting.clients, parameters - 1 + more)
+    for size in range(parameters, parameters + LARGEST_PROBE):
+        if protocol.columns(setting.clients, size + more) > here:
+            return size
+    return parameters
+
+
 class Probe(NamedTuple):
-    """What rounds of 1 parameter and of `size` took: seconds, bytes with all hospitals, and bytes with one."""
+    """What rounds of `start` parameters and of `size` took: seconds, bytes with all hospitals, and bytes with one."""
 
     size: int
     small: tuple[float, float, float]
     large: tuple[float, float, float]
+    start: int
 
     def need(self, parameters: int) -> Need:
         """What so many would take: all three grow in proportion."""
-        scale = (parameters - 1) / (self.size - 1)
+        scale = max(parameters - self.start, 0) / (self.size - self.start)
         seconds, memory, alone = (
             low + max(high - low, 0.0) * scale for low, high in zip(self.small, self.large, strict=True)
         )
@@ -431,22 +469,23 @@ class Probe(NamedTuple):
 
 def probe(setting: Setting) -> Probe:
     """Rounds from which this setting, with any number of parameters, is foreseen."""
-    federation = _Watched(setting, 1)
+    start = filled(setting, 1)
+    federation = _Watched(setting, start)
     federation.enrol()
     federation.once()
     last = first = (federation.once().wall, *federation.footprint())
     size = 0
     while not size or (last[0] < LONG and size < LARGEST_PROBE):
-        size = 10 * size or PROBE
+        size = filled(setting, max(10 * size or PROBE, start + 1))
         federation.resize(size)
         federation.once()
         last = (federation.once().wall, *federation.footprint())
-    return Probe(size, first, last)
+    return Probe(size, first, last, start)
 
 
-def scaled(small: Clocked, large: Clocked, measured: int, parameters: int) -> Clocked:
-    """What `parameters` would cost, from measurements of 1 and of `measured`: in proportion to the difference."""
-    scale = (parameters - 1) / (measured - 1)
+def scaled(small: Clocked, large: Clocked, measured: int, parameters: int, start: int = 1) -> Clocked:
+    """What `parameters` would cost, from measurements of `start` and of `measured`: in proportion to the difference."""
+    scale = (parameters - start) / (measured - start)
 
     def line(low: float, high: float) -> float:
         return low + max(high - low, 0.0) * scale

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -84,6 +85,7 @@ def compare(
         numbers("bits", bits, int), numbers("key-bits", key_bits, int), numbers("dropout", dropout, float),
         engine.value, repetitions, memory * GIB, patience, NETWORKS | dict(map(network_of, network or [])), task,
     )  # fmt: skip
+    comparison.impossible(sweep)  # before --force takes what is there away
     folder = _folder(output, sweep, force)
     with processes.terminable(), _progress(as_json) as follow:
         found = comparison.compare(sweep, folder, follow)
@@ -121,7 +123,7 @@ def numbers(name: str, text: str, kind: Callable[[str], Value]) -> tuple[Value, 
                 exact = float(item)
             except ValueError:
                 raise ConfigurationError(f"{name}: {item!r} is not a number") from None
-            if exact != int(exact):
+            if not exact.is_integer():
                 raise ConfigurationError(f"{name}: {item!r} is not a whole number") from None
             value = kind(str(int(exact)))
         found.append(value)
@@ -133,6 +135,7 @@ def network_of(text: str) -> tuple[str, Network]:
     name, equals, rest = text.partition("=")
     try:
         latency, down, up = (float(item) for item in rest.split(","))
+        name = name.strip() if all(map(math.isfinite, (latency, down, up))) else ""
     except ValueError:
         name = ""
     if not (name and equals):
@@ -145,9 +148,7 @@ def _folder(output: Path | None, sweep: Sweep, force: bool) -> Path:
     if output is None:
         stem = Path("results") / "compare"
         places = (stem if number == 1 else stem.with_name(f"compare-{number}") for number in range(1, sys.maxsize))
-        return next(
-            place for place in places if _goes_on(place, sweep) and not (place / COMPARISON).exists()
-        ).absolute()
+        return next(place for place in places if _goes_on(place, sweep) and not (place / page.PAGE).exists()).absolute()
     folder = output.expanduser().absolute()
     if folder.exists() and not (folder.is_dir() and ((folder / SWEEP).is_file() or not any(folder.iterdir()))):
         raise ConfigurationError(f"output {folder} exists and holds no sweep; choose another folder")

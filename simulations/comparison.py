@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fedsec import catalog
-from fedsec.errors import ConfigurationError, DataError, FedsecError
+from fedsec.errors import ConfigurationError, DataError, FedsecError, RunFailed
 from fedsec.local import LocalFederation, Update
 from fedsec.metering import NETWORKS, Network
 from fedsec.protocol import headings
@@ -74,6 +75,9 @@ class Sweep:
             raise ConfigurationError(f"repetitions is {self.repetitions}; it must be at least 1")
         if not (self.memory > 0 and self.patience > 0):
             raise ConfigurationError("memory and patience must be above 0")
+        name, times = Counter(map(cells.label, self.strategies)).most_common(1)[0]
+        if times > 1:
+            raise ConfigurationError(f"{times} of the strategies are called {name!r}; name each once, or rename a file")
 
     def settings(self) -> list[Setting]:
         """Every cell, once: key sizes make cells for strategies that have keys only."""
@@ -129,9 +133,11 @@ class Store:
         return self.folder / CELLS / f"{kind}-{digest}.json"
 
     def get(self, kind: str, key: Any) -> Any:
-        """What was kept, or None."""
-        path = self._path(kind, key)
-        return json.loads(path.read_text(encoding="utf-8"))["value"] if path.is_file() else None
+        """What was kept; None where it is missing or damaged, so that it is found again."""
+        try:
+            return json.loads(self._path(kind, key).read_text(encoding="utf-8"))["value"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def put(self, kind: str, key: Any, value: Any) -> None:
         """Keep a part."""
@@ -154,13 +160,12 @@ def writing(folder: Path) -> Iterator[None]:
 def compare(sweep: Sweep, folder: Path, follow: Follow = lambda *_: None) -> document.Comparison:
     """Measure what is not measured yet, and write comparison.json; every finished cell is kept at once."""
     began = time.monotonic()
-    settings = sweep.settings()
-    reasons = {setting: why for setting in settings if (why := _impossible(setting, sweep))}
-    if len(reasons) == len(settings):
-        raise ConfigurationError("no cell of this sweep can be measured: " + "; ".join(sorted(set(reasons.values()))))
+    settings, reasons = sweep.settings(), impossible(sweep)
     store = Store(folder, sweep.how())
-    open_cells = [setting for setting in settings if setting not in reasons]
-    needs = _untimed(store, sweep, open_cells, follow)
+    needs, failed = _untimed(store, sweep, [setting for setting in settings if setting not in reasons], follow)
+    if failed and reasons.keys() | failed.keys() == set(settings):
+        raise RunFailed("no cell could be measured: " + "; ".join(sorted({*reasons.values(), *failed.values()})))
+    reasons |= failed
     done = [
         _cell(store, sweep, setting, needs.get(setting), reasons.get(setting, ""))
         for setting in _timed(settings, needs, sweep, follow)
@@ -181,6 +186,15 @@ def compare(sweep: Sweep, folder: Path, follow: Follow = lambda *_: None) -> doc
     return found
 
 
+def impossible(sweep: Sweep) -> dict[Setting, str]:
+    """The cells that cannot be run, and why; raises ConfigurationError where all are."""
+    settings = sweep.settings()
+    reasons = {setting: why for setting in settings if (why := _impossible(setting, sweep))}
+    if len(reasons) == len(settings):
+        raise ConfigurationError("no cell of this sweep can be measured: " + "; ".join(sorted(set(reasons.values()))))
+    return reasons
+
+
 def _impossible(setting: Setting, sweep: Sweep) -> str:
     try:
         setting.check()
@@ -193,39 +207,84 @@ def _impossible(setting: Setting, sweep: Sweep) -> str:
 
 # What does not depend on time
 
+Job = tuple[str, Any, Callable[..., Any], tuple[Any, ...]]
+"""Under what the result is kept, its kind first, and what to call for it."""
+FAILED = "failed"
 
-def _untimed(store: Store, sweep: Sweep, settings: Sequence[Setting], follow: Follow) -> dict[Setting, Need]:
-    """What each cell needs; on the way each is examined, and each strategy trains a model."""
-    jobs: list[tuple[str, Any, Callable[..., Any], tuple[Any, ...]]] = []
-    probed = {setting: asdict(replace(setting, parameters=1)) for setting in settings}
-    for setting, key in {json.dumps(key): (setting, key) for setting, key in probed.items()}.values():
-        if store.get("probe", key) is None:
-            jobs.append(("probe", key, _probe, (setting,)))
-    for key in _trainings(sweep, settings):
-        if store.get("quality", key) is None:
-            jobs.append(("quality", key, train, (key,)))
-    total = len(jobs) + len(settings)
-    with _workers(bool(jobs) or any(store.get("examined", asdict(one)) is None for one in settings)) as submit:
-        done = 0
-        for done, (kind, key, value) in enumerate(submit(jobs), start=1):
-            store.put(kind, key, value)
-            follow("bytes, exactness, quality", done, total)
-        needs = {setting: Probe(*store.get("probe", key)).need(setting.parameters) for setting, key in probed.items()}
+
+def _untimed(
+    store: Store, sweep: Sweep, settings: Sequence[Setting], follow: Follow
+) -> tuple[dict[Setting, Need], dict[Setting, str]]:
+    """What each cell needs, and why some failed; on the way each is examined, and each strategy trains a model."""
+    jobs: dict[str, Job] = {}
+    for kind, key, function, argument in _first(sweep, settings):
+        if store.get(kind, key) is None:
+            jobs[json.dumps([kind, key])] = (kind, key, _attempt, (function, argument))
+    total, done, failed = len(jobs) + len(settings), 0, dict[Setting, str]()
+    with _workers(bool(jobs) or any(store.get("examined", key_of(one)) is None for one in settings)) as submit:
+
+        def run(work: Sequence[Job]) -> None:
+            nonlocal done
+            for kind, key, value in submit(work):
+                done += 1
+                if isinstance(value, dict) and FAILED in value:
+                    failed.update({one: value[FAILED] for one in settings if key in _keys(one)})
+                else:
+                    store.put(kind, key, value)
+                follow("bytes, exactness, quality", done, total)
+
+        run(list(jobs.values()))
+        probes = {setting: store.get("probe", _keys(setting)[1]) for setting in settings}
+        needs = {one: Probe(*found).need(one.parameters) for one, found in probes.items() if found is not None}
         left = [
-            setting
-            for setting in settings
-            if store.get("examined", asdict(setting)) is None and needs[setting].alone <= sweep.memory
+            one
+            for one in settings
+            if one not in failed and store.get("examined", key_of(one)) is None and not _too_large(needs[one], sweep)
         ]
         share = sweep.memory / max(_cpus(), 1)
         beside = [setting for setting in left if needs[setting].memory <= share]
         alone = [setting for setting in left if needs[setting].memory > share]
         for batch in (beside, *([one] for one in alone)):
-            work = [("examined", asdict(one), _examine, (one, *scope(one, needs[one], sweep))) for one in batch]
-            for kind, key, value in submit(work):
-                done += 1
-                store.put(kind, key, value)
-                follow("bytes, exactness, quality", done, total)
-    return needs
+            scopes = {one: scope(one, needs[one], sweep) for one in batch}
+            run([("examined", key_of(one), _attempt, (_examine, one, *scopes[one])) for one in batch])
+    return needs, failed
+
+
+def _attempt(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns, or why it failed: one strategy that breaks does not end a sweep of others."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        return {FAILED: _reason(error)}
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, FedsecError) else f"{type(error).__name__}: {error}"
+
+
+def key_of(setting: Setting) -> dict[str, Any]:
+    """Under what a cell is kept; of a strategy that is not of this release, its source is part of it."""
+    key, found = asdict(setting), cells.modules(setting.strategy)
+    if all(module.__name__.startswith(f"{catalog.GROUP}.") for module in found):
+        return key
+    sources = [Path(str(module.__file__)).read_bytes() for module in found]
+    return {**key, "source": hashlib.sha256(b"".join(sources)).hexdigest()}
+
+
+def _keys(setting: Setting) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Under what a cell, its probe and its training are kept."""
+    key = key_of(setting)
+    training = {name: value for name, value in key.items() if name not in ("parameters", "dropout")}
+    return key, {**key, "parameters": 1}, training
+
+
+def _first(sweep: Sweep, settings: Iterable[Setting]) -> Iterator[tuple[str, Any, Callable[..., Any], Any]]:
+    """What is found before cells are examined: from what each is foreseen, and the models."""
+    for setting in settings:
+        _, probed, trained = _keys(setting)
+        yield "probe", probed, _probe, setting
+        if sweep.task:
+            yield "quality", trained, train, trained
 
 
 def _cpus() -> int:
@@ -243,7 +302,8 @@ def _workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Ite
     for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}.items():
         os.environ.setdefault(name, value)
     ray.init(
-        num_cpus=_cpus(), include_dashboard=False, log_to_driver=False, configure_logging=False, namespace="fedsec",
+        "local", num_cpus=_cpus(), include_dashboard=False, log_to_driver=False, configure_logging=False,
+        namespace="fedsec",
         runtime_env={"env_vars": {catalog.FILES_VARIABLE: os.environ.get(catalog.FILES_VARIABLE, "")}},
     )  # fmt: skip
 
@@ -254,7 +314,11 @@ def _workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Ite
         }
         while pending:
             (ready,), _ = ray.wait(list(pending), num_returns=1)
-            yield (*pending.pop(ready), ray.get(ready))
+            try:
+                value = ray.get(ready)
+            except ray.exceptions.RayError as error:  # the worker is gone
+                value = {FAILED: _reason(error)}
+            yield (*pending.pop(ready), value)
 
     try:
         yield submit
@@ -275,13 +339,20 @@ def scope(setting: Setting, need: Need, sweep: Sweep) -> tuple[int, bool]:
     if need.seconds <= sweep.patience or not whole:
         return setting.parameters, whole
     fitting = int(setting.parameters * sweep.patience / 3 / need.seconds)
-    return min(setting.parameters, max(fitting, PROBE)), whole
+    least = cells.filled(setting, 1) + 1
+    return min(setting.parameters, cells.filled(setting, max(fitting, PROBE, least))), whole
 
 
 def _too_large(need: Need, sweep: Sweep) -> str:
+    """Why not even one hospital's part can be measured; empty where it can. Under Flower there are always all."""
+    takes, what = need.alone, "one hospital's part alone"
+    if sweep.engine == "flower":
+        takes, what = need.memory, "a round"
+    if takes <= sweep.memory:
+        return ""
     return (
-        f"one hospital's part alone would take {size(round(need.alone))}, over the budget of "
-        f"{size(round(sweep.memory))}; more may be allowed with --memory"
+        f"{what} would take {size(round(takes))}, over the budget of {size(round(sweep.memory))}; more may be allowed "
+        "with --memory"
     )
 
 
@@ -290,17 +361,8 @@ def _examine(setting: Setting, parameters: int, whole: bool) -> dict[str, Any]:
     return {**found, "exposures": sorted(found["exposures"])}
 
 
-def _trainings(sweep: Sweep, settings: Iterable[Setting]) -> list[dict[str, Any]]:
-    """One training for each strategy, number of hospitals, bits and key size."""
-    if not sweep.task:
-        return []
-    keys = {(one.strategy, one.hospitals, one.bits, one.key_bits) for one in settings}
-    names = ("strategy", "hospitals", "bits", "key_bits")
-    return [dict(zip(names, key, strict=True)) for key in sorted(keys, key=str)]
-
-
-def train(key: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Train the default model of the task in process, its updates summed by a strategy; None where data do not suffice.
+def train(key: Mapping[str, Any]) -> dict[str, Any]:
+    """Train the default model of the task in process, its updates summed by a strategy; {} where data do not suffice.
 
     Returns the quality on the common test rows, plain FedAvg's, and the largest difference of a weight to FedAvg's.
     """
@@ -309,7 +371,7 @@ def train(key: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         parts = partition(rows, key["hospitals"], config.partition, config.seed)
     except DataError:
-        return None
+        return {}
     training, shares = config.training(rows.task), [rows.take(part) for part in parts]
     setting = Setting(key["strategy"], key["hospitals"], 1, key["bits"], key["key_bits"])
     federation = LocalFederation(setting.protocol(), key["hospitals"], config.spec())
@@ -353,13 +415,13 @@ def _timed(
 
 def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: str) -> document.Cell:
     """One cell of the document: from what is kept, or measured now."""
-    protocol = None if why and need is None else setting.protocol()
     base: dict[str, Any] = {
         "strategy": cells.label(setting.strategy), "hospitals": setting.hospitals, "parameters": setting.parameters,
         "bits": setting.bits, "key_bits": setting.key_bits, "dropout": setting.dropout, "silent": setting.silent,
     }  # fmt: skip
-    if protocol is None or need is None:
+    if why or need is None:
         return document.Cell(**base, status="refused", note=why)
+    protocol = setting.protocol()
     base |= {
         "withstands": document.Withstands(
             server_follows=protocol.withstands(setting.clients),
@@ -367,23 +429,21 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
         ),
         "tolerance": {phase.__name__: count for phase, count in protocol.tolerance(setting.clients).items()},
     }
-    if need.alone > sweep.memory:
-        return document.Cell(**base, status="refused", note=_too_large(need, sweep))
+    if why := _too_large(need, sweep):
+        return document.Cell(**base, status="refused", note=why)
     parameters, whole = scope(setting, need, sweep)
-    key = [asdict(setting), parameters, whole]
+    key = [key_of(setting), parameters, whole]
     if (kept := store.get("clocked", key)) is None:
         try:
             kept = _dump(_clock(setting, sweep, parameters, whole))
-        except FedsecError as error:
-            kept = {"refused": str(error)}
+        except Exception as error:  # not kept: it may have been the machine, and is tried again
+            return document.Cell(**base, status="refused", note=_reason(error))
         store.put("clocked", key, kept)
-    if "refused" in kept:
-        return document.Cell(**base, status="refused", note=kept["refused"])
     clocked = Clocked(
         document.Total.model_validate(kept["setup"]), document.Total.model_validate(kept["round"]),
         tuple(document.Phase.model_validate(phase) for phase in kept["phases"]), kept["repetitions"],
     )  # fmt: skip
-    seen = Examined(**store.get("examined", asdict(setting)))
+    seen = Examined(**store.get("examined", key_of(setting)))
     status, note = "measured", ""
     if not whole:
         status = "one-client"
@@ -415,15 +475,18 @@ def _dump(clocked: Clocked) -> dict[str, Any]:
 
 
 def _clock(setting: Setting, sweep: Sweep, parameters: int, whole: bool) -> Clocked:
-    if sweep.engine == "flower":
-        from fedsec.simulations.compare_flower import clock
+    def clock(count: int) -> Clocked:
+        if sweep.engine == "flower":
+            from fedsec.simulations import compare_flower
 
-        return clock(setting, sweep.repetitions)
-    found = cells.clock(setting, sweep.repetitions, sweep.patience, parameters, whole)
+            return compare_flower.clock(replace(setting, parameters=count), sweep.repetitions)
+        return cells.clock(setting, sweep.repetitions, sweep.patience, count, whole)
+
+    found = clock(parameters)
     if parameters == setting.parameters:
         return found
-    one = cells.clock(setting, sweep.repetitions, sweep.patience, 1, whole)
-    return cells.scaled(one, found, parameters, setting.parameters)
+    start = cells.filled(setting, 1)
+    return cells.scaled(clock(start), found, parameters, setting.parameters, start)
 
 
 # What is told of all
@@ -432,7 +495,7 @@ def _clock(setting: Setting, sweep: Sweep, parameters: int, whole: bool) -> Cloc
 def _strategies(store: Store, sweep: Sweep) -> dict[str, document.Strategy]:
     exposures: dict[str, frozenset[str]] = {}
     for setting in sweep.settings():
-        seen = store.get("examined", asdict(setting))
+        seen = store.get("examined", key_of(setting))
         if seen is not None:
             exposures[setting.strategy] = exposures.get(setting.strategy, frozenset()) | frozenset(seen["exposures"])
     out = {}
@@ -440,7 +503,7 @@ def _strategies(store: Store, sweep: Sweep) -> dict[str, document.Strategy]:
         kind, label = catalog.strategy(cells.named(name)[0]), cells.label(name)
         lines = headings(kind)
         out[label] = document.Strategy(
-            name=label, family=cells.family(exposures.get(name, frozenset())), reference=lines["Reference"],
+            name=label, family=cells.family(exposures.get(name) or cells.declared(name)), reference=lines["Reference"],
             learns=lines["Server learns"], trusts=lines["Trusts"], tolerates=lines["Tolerates"], costs=lines["Costs"],
             defaults={**kind().parameters(), **cells.named(name)[1]},
         )  # fmt: skip
@@ -449,7 +512,8 @@ def _strategies(store: Store, sweep: Sweep) -> dict[str, document.Strategy]:
 
 def _quality(store: Store, sweep: Sweep) -> tuple[document.Quality, ...]:
     out = []
-    for key in _trainings(sweep, sweep.settings()):
+    for setting in sweep.settings() if sweep.task else ():
+        key = _keys(setting)[2]
         value = store.get("quality", key)
         if value:
             shown = {"strategy": cells.label(key["strategy"]), "hospitals": key["hospitals"], "bits": key["bits"]}

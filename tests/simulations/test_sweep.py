@@ -176,8 +176,11 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(inline: Counter[str], tmp
     compare(sweep, folder)
     assert inline["examined"] == inline["probe"] == inline["clocked"] == 3
     stamp = (folder / COMPARISON).read_bytes()
+    next((folder / "cells").glob("clocked-*")).write_text("{")
+    compare(sweep, folder)
+    assert inline["clocked"] == 4 and inline["examined"] == 3
     again = compare(replace(sweep, hospitals=(4, 5)), folder)
-    assert inline["clocked"] == 6 and len(again.cells) == 6 and (folder / COMPARISON).read_bytes() != stamp
+    assert inline["clocked"] == 7 and len(again.cells) == 6 and (folder / COMPARISON).read_bytes() != stamp
 
 
 def test_results_of_another_measurement_are_not_mixed_in(inline: Counter[str], tmp_path: Path) -> None:
