@@ -77,6 +77,7 @@ class Setting:
         protocol = self.protocol()
         protocol.check(self.clients)
         prove_headroom(self.bits, self.hospitals, protocol.capacity(self.clients))
+        FixedPoint(self.bits, SPEC.clip)
         tolerated = protocol.tolerance(self.clients)[protocol.input_phase]
         if self.silent > tolerated:
             raise ConfigurationError(

@@ -11,6 +11,8 @@ import itertools
 import json
 import os
 import platform
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -301,11 +303,15 @@ def _workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Ite
 
     for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}.items():
         os.environ.setdefault(name, value)
+    before = signal.getsignal(signal.SIGTERM)
     ray.init(
         "local", num_cpus=_cpus(), include_dashboard=False, log_to_driver=False, configure_logging=False,
         namespace="fedsec",
         runtime_env={"env_vars": {catalog.FILES_VARIABLE: os.environ.get(catalog.FILES_VARIABLE, "")}},
     )  # fmt: skip
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray has put one of its own there, which ends this process at once
 
     def submit(jobs: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, Any, Any]]:
         pending = {

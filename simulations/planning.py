@@ -29,11 +29,16 @@ from fedsec.simulations.comparison import machine
 from fedsec.simulations.foretelling import Foretold, foretell
 
 FORMAT = 1
-HOSPITALS, PARAMETERS = (3, 8, 24), (1_000, 10_000, 80_000)
+HOSPITALS = (3, 8, 24)
 CHECKS = ((5, 3_000), (16, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
+ORDER = (
+    (3, 1_000), (3, 4_000), (24, 1_000), (3, 80_000), (8, 10_000), CHECKS[0], (24, 10_000), (8, 80_000), CHECKS[1],
+    (8, 1_000), (3, 10_000), (24, 80_000),
+)  # fmt: skip
+"""The corners first: whatever time is left out leaves the model between cells that were measured."""
 SECONDS = 55.0
-REPETITIONS, PATIENCE = 5, 0.6
+REPETITIONS, PATIENCE = 5, 0.25
 EXACT_UP_TO, CURVE_EXACT = 64, 0
 """Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they follow
 from those of a few numbers of hospitals."""
@@ -139,12 +144,12 @@ def _scalars(bits: int) -> int:
 
 def _of_hospital(setting: Setting) -> list[float]:
     n, m, v, c = _shape(setting)
-    return [1.0, n, m, m * m, v, c, m * v, m * c, m * m * c, n * c]
+    return [1.0, n, m * m, v, c, m * v, m * c, m * m * c]
 
 
 def _of_server(setting: Setting) -> list[float]:
     n, m, v, c = _shape(setting)
-    return [1.0, n, n * m, v, c, n * v, n * c, n * m * c]
+    return [1.0, n, n * m, n * v, n * c, n * m * c]
 
 
 def _solve(rows: Sequence[Sequence[float]], measured: Sequence[float]) -> tuple[float, ...]:
@@ -171,27 +176,28 @@ def calibrate(
     strategies: Sequence[str], bits: int, key_bits: int, follow: Callable[[str, float, float], None],
     seconds: float = SECONDS,
 ) -> Model:  # fmt: skip
-    """Measure each strategy in a few small cells, within `seconds` altogether, and fit the model."""
+    """Measure each strategy in a few small cells, within `seconds` of CPU altogether, and fit the model."""
     fits = {}
-    for place, name in enumerate(strategies):
+    began = time.process_time()  # what others do on the machine must not make the model worse
+    for place, name in enumerate(sorted(strategies, key=cells.takes_keys)):  # keys take long: they get what is left
         follow(cells.label(name), place, len(strategies))
         setting = Setting(name, 3, 1, bits, key_bits if cells.takes_keys(name) else None)
-        fits[key(setting)] = _measured(setting, seconds / len(strategies))
+        left = seconds - (time.process_time() - began)
+        share = left / (len(strategies) - place + 2 * any(map(cells.takes_keys, strategies)))
+        fits[key(setting)] = _measured(setting, left if place == len(strategies) - 1 else share)
     follow("done", len(strategies), len(strategies))
     return Model(fits)
 
 
 def _measured(setting: Setting, seconds: float) -> Fit:
-    """Cells from small to large while time is left: a round is expected to take in proportion to its numbers."""
-    grid = sorted(((n, d, True) for n in HOSPITALS for d in PARAMETERS), key=lambda one: one[0] * one[1])
-    began, rate = time.perf_counter(), 0.0
+    """Cells while time is left, ORDER's first: a round is expected to take in proportion to its numbers."""
+    began, rates = time.process_time(), [0.0]
     samples: list[Sample] = []
     checks: list[Sample] = []
-    small = [(n, d, False) for n, d in CHECKS]
-    for hospitals, parameters, fitted in sorted([*grid, *small], key=lambda one: one[0] * one[1]):
+    for hospitals, parameters in ORDER:
         cell = replace(setting, hospitals=hospitals, parameters=parameters)
-        expected = max(PATIENCE, 3 * rate * hospitals * parameters)
-        if len(samples) >= 3 and time.perf_counter() - began + expected > seconds:
+        expected = PATIENCE + 2 * min(rates) * hospitals * parameters
+        if samples and time.process_time() - began + expected > seconds:
             continue
         try:
             cell.check()
@@ -199,8 +205,8 @@ def _measured(setting: Setting, seconds: float) -> Fit:
             continue
         clocked = cells.clock(cell, REPETITIONS, PATIENCE)
         one = Sample(hospitals, parameters, clocked.round.hospital_cpu_most.median, clocked.round.server_cpu.median)
-        (samples if fitted else checks).append(one)
-        rate = clocked.round.wall.median / (hospitals * parameters)
+        (checks if (hospitals, parameters) in CHECKS else samples).append(one)
+        rates = [*filter(None, rates), clocked.round.wall.median / (hospitals * parameters)]
     if not samples:
         raise ConfigurationError(f"{setting.strategy}: none of the cells of the calibration can be run")
     return fit(samples, checks, setting)

@@ -74,7 +74,7 @@ def test_a_small_calibration_measures_real_rounds() -> None:
     found = planning.calibrate(["plain", "additive"], 24, 2048, lambda *_: None, seconds=4.0)
     for name in ("plain", "additive"):
         fit = found.fits[planning.key(Setting(name, 3, 1))]
-        assert len(fit.samples) >= 3 and all(one.hospital > 0 and one.server > 0 for one in fit.samples)
+        assert len(fit.samples) >= 2 and all(one.hospital > 0 and one.server > 0 for one in fit.samples)
         assert min(found.cpu(Setting(name, 5, 1_000))) > 0
 
 
