@@ -17,6 +17,7 @@ from pathlib import Path
 from fedsec import envelope
 from fedsec.coordinator import Exchange, Phase, Refusal
 from fedsec.errors import ConfigurationError, unknown
+from fedsec.primitives.parallel import cpu_seconds
 from fedsec.protocol import PartyId
 
 
@@ -76,7 +77,7 @@ class Meter:
 
     def __init__(self, exchange: Exchange, ledger: Ledger) -> None:
         self._exchange, self.ledger = exchange, ledger
-        self._since, self._spent = time.thread_time(), 0.0
+        self._since, self._spent = cpu_seconds(), 0.0
         self._open: Row | None = None
 
     def __call__(self, phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
@@ -91,13 +92,13 @@ class Meter:
         traffic = (len(requests) + len(answers), sum(down), sum(up), max(down, default=0), max(up, default=0))
         row = Row(*where, "hospital", len(requests), len(replies), *traffic, sum(cpu), max(cpu, default=0.0), wall)
         self.ledger.add(row)
-        self._open, self._since = replace(row, role="server", parties=1, replies=1), time.thread_time()
+        self._open, self._since = replace(row, role="server", parties=1, replies=1), cpu_seconds()
         return answers
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """Around all that the server does for one sum or one set-up."""
-        self._open, self._spent, self._since = None, 0.0, time.thread_time()
+        self._open, self._spent, self._since = None, 0.0, cpu_seconds()
         try:
             yield
         finally:
@@ -105,7 +106,7 @@ class Meter:
 
     def _settle(self) -> None:
         """The server is done with the phase before."""
-        self._spent += time.thread_time() - self._since
+        self._spent += cpu_seconds() - self._since
         if self._open is not None:
             self.ledger.add(replace(self._open, cpu_seconds=self._spent, cpu_seconds_max=self._spent))
             self._open, self._spent = None, 0.0

@@ -7,7 +7,6 @@ journal.py. It has no transport: bytes in, bytes out.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +18,7 @@ from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, O
 from fedsec.journal import Journal, Progress
 from fedsec.mean import MeanSpec
 from fedsec.primitives.key_agreement import AgreementKey
+from fedsec.primitives.parallel import cpu_seconds
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Message, PartyId, SecureSum, State, Vector
@@ -146,7 +146,7 @@ class Party:
 
         `contribute` is called only on the request for an input, after everything about that request was checked.
         """
-        started = time.thread_time()
+        started = cpu_seconds()
         received = envelope.read(data)
         header = received.header
         if header.sender != SERVER:
@@ -163,7 +163,7 @@ class Party:
         body = codec.encode(answer)
         key = SigningKey(self.state.identity)
         # In a deployment the time that a step took would tell about the data.
-        cpu = time.thread_time() - started - paused if self.policy.simulation else 0.0
+        cpu = cpu_seconds() - started - paused if self.policy.simulation else 0.0
         reply = Header(header.session, header.phase, self.state.party, SERVER, layout, cpu)
         return envelope.write(reply, body, key)
 
@@ -249,9 +249,9 @@ class Party:
         )  # fmt: skip
         x, layout, paused = None, b"", 0.0
         if not setup and type(request) is protocol.input_phase:
-            started = time.thread_time()
+            started = cpu_seconds()
             x, layout = contribute(session, terms.mean, protocol.value_bits)
-            paused = time.thread_time() - started
+            paused = cpu_seconds() - started
         kept = self.state.within if self.state.within is not None else self.state.after_setup
         before = None if kept is None else codec.decode(kept, State)
         after, answer = protocol.respond(me, before, request, x, self._rng)

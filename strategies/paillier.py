@@ -20,7 +20,7 @@ from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, O
 from fedsec.primitives import paillier
 from fedsec.primitives.ciphertexts import HEADER, Ciphertexts, from_bytes, to_bytes
 from fedsec.primitives.packing import MAXIMUM_SLOT_BITS, check_canary, pack, plaintext_count, unpack
-from fedsec.primitives.paillier import POLICIES, PrivateKey, PublicKey
+from fedsec.primitives.paillier import LARGEST_S, POLICIES, PrivateKey, PublicKey
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
     Exposure,
@@ -49,9 +49,9 @@ class Key(Message):
     n: Annotated[bytes, Exposure.FRESH]
     hs: Annotated[bytes, Exposure.FRESH]
 
-    def public(self) -> PublicKey:
-        """The key, as yet unchecked."""
-        return PublicKey(int.from_bytes(self.n, "big"), int.from_bytes(self.hs, "big"))
+    def public(self, s: int) -> PublicKey:
+        """The key, as yet unchecked, of the cryptosystem with this s."""
+        return PublicKey(int.from_bytes(self.n, "big"), int.from_bytes(self.hs, "big"), s)
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,11 @@ class Keys(State):
     p: bytes = b""
     q: bytes = b""
 
-    def private(self) -> PrivateKey:
-        """The private key; raises OutOfPhase at a party that has none."""
+    def private(self, s: int) -> PrivateKey:
+        """The private key of the cryptosystem with this s; raises OutOfPhase at a party that has none."""
         if not self.p:
             raise OutOfPhase("this party does not hold the private key")
-        return PrivateKey(int.from_bytes(self.p, "big"), int.from_bytes(self.q, "big"), self.key.public().hs)
+        return PrivateKey(int.from_bytes(self.p, "big"), int.from_bytes(self.q, "big"), self.key.public(s).hs, s)
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,7 @@ class Paillier(SecureSum[Keys, Key]):
 
     key_bits             size of the modulus; 3072 is 128-bit security, 2048 is 112-bit, less is refused
     policy               the noise: conservative, fast or standard (see fedsec.primitives.paillier)
+    s                    1: Paillier's cryptosystem; 2: Damgård and Jurik's next one, a quarter fewer bytes
     key_holder, witness  their party ids
     key_holder_identity  the key holder's Ed25519 public key in hexadecimal; empty trusts the roster (simulation)
     """
@@ -184,6 +185,7 @@ class Paillier(SecureSum[Keys, Key]):
 
     key_bits: int = 3072
     policy: str = "conservative"
+    s: int = 1
     key_holder: int = 1
     witness: int = 2
     key_holder_identity: str = ""
@@ -197,13 +199,15 @@ class Paillier(SecureSum[Keys, Key]):
             )
         if self.policy not in POLICIES:
             raise ConfigurationError(f"policy is {self.policy!r} (choose from {', '.join(POLICIES)})")
+        if not 1 <= self.s <= LARGEST_S:
+            raise ConfigurationError(f"s is {self.s}; it must lie between 1 and {LARGEST_S}")
         if self.key_holder == self.witness:
             raise ConfigurationError(f"key_holder and witness are both party {self.witness}; they must differ")
 
     @property
     def _width(self) -> int:
         """Bytes of one plaintext."""
-        return -(-self.key_bits // 8)
+        return -(-self.s * self.key_bits // 8)
 
     def slot_bits(self, clients: Collection[PartyId]) -> int:
         """Bits for the sum of as many values as there are contributors; at most what packing takes."""
@@ -216,7 +220,7 @@ class Paillier(SecureSum[Keys, Key]):
         return 0  # the server alone; with the witness, it opens any input
 
     def columns(self, clients: Collection[PartyId], values: int) -> int:
-        return plaintext_count(values, self.slot_bits(clients), self.key_bits - 1)
+        return plaintext_count(values, self.slot_bits(clients), self.s * (self.key_bits - 1))
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         return {Encrypt: len(clients) - self.floor, Witness: 0, Open: 0}
@@ -231,7 +235,7 @@ class Paillier(SecureSum[Keys, Key]):
         return key
 
     def aggregate(self, clients: Collection[PartyId], public: Key) -> Flow[Sum]:
-        key, slots = public.public(), self.slot_bits(clients)
+        key, slots = public.public(self.s), self.slot_bits(clients)
         encrypted = yield from ask(dict.fromkeys(clients, Encrypt()), Encrypted, self.floor)
         witnessed = (yield from ask({self.witness: Witness(encrypted)}, Witnessed, 1))[self.witness]
         included = witnessed.product.included
@@ -257,11 +261,11 @@ class Paillier(SecureSum[Keys, Key]):
             raise OutOfPhase(f"{type(request).__name__} before a key was adopted")
         match request:
             case Encrypt() if x is not None:
-                return state, self._encrypt(me, state.key.public(), x, rng)
+                return state, self._encrypt(me, state.key.public(self.s), x, rng)
             case Witness(contributions):
-                return state, self._witness(me, state.key.public(), contributions)
+                return state, self._witness(me, state.key.public(self.s), contributions)
             case Open(blob, product, signature):
-                return state, self._open(me, state.private(), blob, product, signature)
+                return state, self._open(me, state.private(self.s), blob, product, signature)
             case _:
                 raise reject_unknown(request)
 
@@ -269,7 +273,7 @@ class Paillier(SecureSum[Keys, Key]):
         self._check_holder(me)
         if me.id != self.key_holder:
             raise PolicyError(f"party {self.key_holder} is the key holder, not party {me.id}")
-        private = paillier.generate(self.key_bits, rng)
+        private = paillier.generate(self.key_bits, rng, self.s)
         key = Key(_big(private.public.n), private.hs.to_bytes(private.public.ciphertext_bytes, "big"))
         return Keys(key, _big(private.p), _big(private.q)), GeneratedKey(key, me.sign(key))
 
@@ -281,7 +285,7 @@ class Paillier(SecureSum[Keys, Key]):
     def _adopt(self, me: Me, state: Keys | None, key: Key, signature: bytes) -> tuple[Keys, KeyAdopted]:
         self._check_holder(me)
         me.verify(self.key_holder, key, signature)
-        public = key.public()
+        public = key.public(self.s)
         public.check()
         if public.bits != self.key_bits:
             raise BadMessage(f"the public key has {public.bits} bits; {self.key_bits} were agreed")
@@ -294,7 +298,7 @@ class Paillier(SecureSum[Keys, Key]):
         plaintexts = pack(x, slots, key.plaintext_bits)
         policy = next(policy for policy in POLICIES if policy == self.policy)
         ciphertexts = tuple(paillier.encrypt(key, plaintexts, rng, policy))
-        blob = to_bytes(key, Ciphertexts(ciphertexts, slots, x.size, addends=1))
+        blob = to_bytes(key, Ciphertexts(ciphertexts, slots, x.size, 1, me.context))
         return Encrypted(me.seal(self.witness, blob, rng), me.sign(Blob(_digest(blob))))
 
     def _witness(self, me: Me, key: PublicKey, contributions: Mapping[PartyId, Encrypted]) -> Witnessed:
@@ -307,7 +311,8 @@ class Paillier(SecureSum[Keys, Key]):
             try:
                 blob = me.unseal(sender, contribution.sealed)
                 me.verify(sender, Blob(_digest(blob)), contribution.signature)
-                batches[sender] = from_bytes(key, blob, slot_bits=self.slot_bits(me.cohort), addends=1)
+                slots = self.slot_bits(me.cohort)
+                batches[sender] = from_bytes(key, blob, slot_bits=slots, addends=1, context=me.context)
             except (AuthenticationError, BadMessage):
                 continue  # shown another model, or malformed: for the witness the sender dropped out
         included = frozenset(batches)
@@ -322,7 +327,8 @@ class Paillier(SecureSum[Keys, Key]):
         if product.digest != _digest(blob):
             raise AuthenticationError("the product to open is not the one that the witness signed")
         key = private.public
-        batch = from_bytes(key, blob, slot_bits=self.slot_bits(me.cohort), addends=len(product.included))
+        slots, addends = self.slot_bits(me.cohort), len(product.included)
+        batch = from_bytes(key, blob, slot_bits=slots, addends=addends, context=me.context)
         plaintexts = paillier.decrypt(private, batch.ciphertexts)
         return Opened(b"".join(m.to_bytes(self._width, "big") for m in plaintexts))
 
@@ -339,7 +345,8 @@ def multiply(key: PublicKey, batches: Sequence[Ciphertexts]) -> bytes:
     if len({batch.values for batch in batches}) > 1:
         raise BadMessage(f"contributions of {sorted({batch.values for batch in batches})} values cannot be summed")
     product = paillier.add(key, [batch.ciphertexts for batch in batches])
-    return to_bytes(key, Ciphertexts(tuple(product), batches[0].slot_bits, batches[0].values, len(batches)))
+    first = batches[0]
+    return to_bytes(key, Ciphertexts(tuple(product), first.slot_bits, first.values, len(batches), first.context))
 
 
 def _digest(blob: bytes) -> bytes:

@@ -39,7 +39,7 @@ def encrypted(paillier: Any) -> tuple[Any, Any, dict[int, Any]]:
 
 
 def key(server: Any) -> PublicKey:
-    held: PublicKey = server.coordinator.public.public()
+    held: PublicKey = server.coordinator.public.public(1)
     return held
 
 

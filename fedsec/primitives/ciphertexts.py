@@ -1,7 +1,7 @@
 """A packed vector's ciphertexts as bytes: a fixed header, then big-endian integers of one width.
 
-Header, big-endian, 58 bytes: magic "FSPC", version 1, slot bits (1 byte each after the magic), values (8 bytes),
-addends (8), ciphertexts (4), fingerprint of the key (32).
+Header, big-endian, 90 bytes: magic "FSPC", version 2, slot bits (1 byte each after the magic), values (8 bytes),
+addends (8), ciphertexts (4), fingerprint of the key (32), context (32).
 """
 
 from __future__ import annotations
@@ -13,18 +13,23 @@ from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives.packing import MAXIMUM_SLOT_BITS, capacity, plaintext_count
 from fedsec.primitives.paillier import PublicKey, validate
 
-MAGIC, VERSION = b"FSPC", 1
-HEADER = struct.Struct(">4sBBQQI32s")
+MAGIC, VERSION = b"FSPC", 2
+HEADER = struct.Struct(">4sBBQQI32s32s")
+CONTEXT_BYTES = 32
 
 
 @dataclass(frozen=True)
 class Ciphertexts:
-    """The encrypted sum of `addends` vectors of `values` values in slots of `slot_bits` bits."""
+    """The encrypted sum of `addends` vectors of `values` values in slots of `slot_bits` bits.
+
+    `context` is 32 bytes that name the round and the configuration that they were made in.
+    """
 
     ciphertexts: tuple[int, ...]
     slot_bits: int
     values: int
     addends: int
+    context: bytes = bytes(CONTEXT_BYTES)
 
 
 def to_bytes(public: PublicKey, batch: Ciphertexts) -> bytes:
@@ -34,9 +39,12 @@ def to_bytes(public: PublicKey, batch: Ciphertexts) -> bytes:
         raise ConfigurationError(f"ciphertexts: {len(batch.ciphertexts)} for {batch.values} values, not {expected}")
     if not 1 <= batch.addends < 1 << batch.slot_bits:
         raise ConfigurationError(f"addends: {batch.addends}; the canary of {batch.slot_bits} bits must hold them")
-    if any(not 0 < c < public.nsquare for c in batch.ciphertexts):
-        raise ConfigurationError("ciphertexts: one is not between 0 and n^2")
-    header = HEADER.pack(MAGIC, VERSION, batch.slot_bits, batch.values, batch.addends, expected, public.fingerprint)
+    if len(batch.context) != CONTEXT_BYTES:
+        raise ConfigurationError(f"context: {len(batch.context)} bytes, not {CONTEXT_BYTES}")
+    if any(not 0 < c < public.modulus for c in batch.ciphertexts):
+        raise ConfigurationError(f"ciphertexts: one is not between 0 and n^{public.s + 1}")
+    counts = (batch.slot_bits, batch.values, batch.addends, expected)
+    header = HEADER.pack(MAGIC, VERSION, *counts, public.fingerprint, batch.context)
     return header + b"".join(c.to_bytes(public.ciphertext_bytes, "big") for c in batch.ciphertexts)
 
 
@@ -46,19 +54,22 @@ def from_bytes(
     slot_bits: int | None = None,
     values: int | None = None,
     addends: int | None = None,
+    context: bytes | None = None,
 ) -> Ciphertexts:
-    """Return the ciphertexts of `blob`, each in (0, n^2) and prime to n; `public` is a checked key.
+    """Return the ciphertexts of `blob`, each in (0, n^(s+1)) and prime to n; `public` is a checked key.
 
-    Where `slot_bits`, `values` or `addends` are given, the header must say the same. Sizes are compared before the
-    body is read. Raises BadMessage for every other blob.
+    Where `slot_bits`, `values`, `addends` or `context` are given, the header must say the same. Sizes are compared
+    before the body is read. Raises BadMessage for every other blob.
     """
     if len(blob) < HEADER.size:
         raise BadMessage(f"ciphertext blob: {len(blob)} bytes came and the header alone has {HEADER.size}")
-    magic, version, slots, count, parts, length, fingerprint = HEADER.unpack_from(blob)
+    magic, version, slots, count, parts, length, fingerprint, made_in = HEADER.unpack_from(blob)
     if magic != MAGIC or version != VERSION:
         raise BadMessage(f"ciphertext blob: it starts with {magic!r}, version {version}, not {MAGIC!r}, {VERSION}")
     if fingerprint != public.fingerprint:
         raise BadMessage(f"ciphertext blob: made for key {fingerprint.hex()}, not {public.fingerprint.hex()}")
+    if context is not None and made_in != context:
+        raise BadMessage("ciphertext blob: made in another round, or under another configuration")
     for name, told, wanted in (("slot_bits", slots, slot_bits), ("values", count, values), ("addends", parts, addends)):
         if wanted is not None and told != wanted:
             raise BadMessage(f"ciphertext blob: {name} is {told} and {wanted} is expected")
@@ -69,7 +80,7 @@ def from_bytes(
     body = memoryview(blob)[HEADER.size :]
     ciphertexts = tuple(int.from_bytes(body[i * width : (i + 1) * width], "big") for i in range(length))
     validate(public, ciphertexts)
-    return Ciphertexts(ciphertexts, slots, count, parts)
+    return Ciphertexts(ciphertexts, slots, count, parts, made_in)
 
 
 def _check_counts(public: PublicKey, slot_bits: int, values: int, addends: int, length: int) -> None:

@@ -1,6 +1,9 @@
-"""The engine against Python's pow, at edge operands and at random."""
+"""Every engine against Python's pow, at edge operands and at random; the vector kernels against their plain twin."""
 
 import os
+import subprocess
+import sys
+import threading
 from math import prod
 
 import pytest
@@ -8,74 +11,176 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.primitives.modexp import FixedBase, powers, product
+from fedsec.primitives import modexp, parallel
+from fedsec.primitives.modexp import vector
+from fedsec.primitives.modexp.engine import Engine
+from fedsec.primitives.modexp.gmp import Gmp
 
-MODULI = [2, 3, 2**64 - 1, 2**127 - 1, (2**89 - 1) ** 2, 2**200]
-
-
-@pytest.mark.parametrize("modulus", MODULI)
-@pytest.mark.parametrize("window", [1, 3, 8, 9])
-def test_fixed_base_at_the_edges(modulus, window):
-    exponents = [0, 1, 2, 255, 256, 257, 2**17 - 1, 2**16]
-    for base in (0, 1, 2, modulus - 1, modulus, modulus + 5, -1):
-        engine = FixedBase(base, modulus, 17, window)
-        assert engine.powers(exponents) == [pow(base, e, modulus) for e in exponents]
+HERE = [modexp.engine(name) for name in modexp.available()]
+ENGINES = [*HERE, vector.Vector("twin", 2)]
+EDGES = [2, 3, 5, 2**51 - 1, 2**52 - 1, 2**64 - 1, 2**127 - 1, 2**200, (2**89 - 1) ** 2, 2**521 - 1, 2**1023 + 1]
+each_engine = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    st.integers(0, 2**300),
-    st.integers(2, 2**300),
-    st.integers(0, 70).flatmap(lambda b: st.tuples(st.just(b), st.lists(st.integers(0, 2**b - 1), max_size=5))),
-    st.integers(1, 10),
-)
-def test_fixed_base_is_pow(base, modulus, exponents, window):
-    bits, batch = exponents
-    assert FixedBase(base, modulus, bits, window).powers(batch) == [pow(base, e, modulus) for e in batch]
+def edges(modulus: int) -> list[int]:
+    """Operands whose limbs are 0, 1 or all ones, so that carries run far."""
+    carries = [2**bits - 1 for bits in (51, 52, 102, 104, 255, 260, 510, 1020) if 2**bits <= modulus]
+    return [0, 1, 2, modulus - 1, modulus, modulus + 5, -1, modulus // 2, *carries, *(modulus - c for c in carries)]
 
 
-@given(st.lists(st.integers(0, 2**200), max_size=5), st.integers(0, 2**100), st.integers(1, 2**200))
-def test_powers_is_pow(bases, exponent, modulus):
-    assert powers(bases, exponent, modulus) == [pow(b, exponent, modulus) for b in bases]
+def number(digits: tuple[int, ...] | list[int], n: int) -> int:
+    return sum(digit * n**i for i, digit in enumerate(digits))
 
 
-@given(st.integers(0, 4), st.integers(1, 2**100), st.data())
-def test_product_is_prod(size, modulus, data):
-    column = st.lists(st.integers(0, 2**100), min_size=size, max_size=size)
-    columns = data.draw(st.lists(column, min_size=1, max_size=5))
-    assert product(columns, modulus) == [prod(row) % modulus for row in zip(*columns, strict=True)]
+@each_engine
+@pytest.mark.parametrize("degree", [1, 2, 3])
+@pytest.mark.parametrize("n", EDGES, ids=lambda n: f"{n.bit_length()}bit")
+def test_edges(engine: Engine, n: int, degree: int) -> None:
+    modulus = n**degree
+    bases = edges(modulus)
+    for exponent in (0, 1, 2, 31, 32, 2**17 - 1):
+        assert engine.powers(bases, exponent, n, degree) == [pow(b, exponent, modulus) for b in bases]
+    for columns in ([bases], [bases, bases], [bases, bases[::-1], bases[1:] + bases[:1]]):
+        expected = [prod(row) % modulus for row in zip(*columns, strict=True)]
+        assert engine.product(columns, modulus) == expected
+    exponents = [0, 1, 2, 255, 256, 257, 2**17 - 1, 2**16, 511]
+    factors = [[d % n] * degree for d in (0, 1, n - 1, n - 2, 2, n // 2, 3, 1, 2**51 - 1)]
+    for base in (0, 1, modulus - 1, 12345):
+        table = engine.fixed_base(base, n, degree, 17)
+        assert table.powers(exponents) == [pow(base, e, modulus) for e in exponents]
+        expected = [pow(base, e, modulus) * number(f, n) % modulus for e, f in zip(exponents, factors, strict=True)]
+        assert table.powers(exponents, factors) == expected
 
 
-def test_the_table_is_lazy_and_built_once():
-    engine = FixedBase(3, 2**61 - 1, 20)
-    assert "_table" not in vars(engine)
-    engine.powers([5])
-    table = vars(engine)["_table"]
-    engine.powers([6])
-    assert vars(engine)["_table"] is table
-    assert len(table) == 3 and all(len(row) == 256 for row in table)
+@each_engine
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), degree=st.integers(1, 3), bits=st.integers(2, 1100))
+def test_it_is_pow(engine: Engine, data: st.DataObject, degree: int, bits: int) -> None:
+    n = data.draw(st.integers(2 ** (bits - 1), 2**bits - 1).filter(lambda n: n > 1)) | data.draw(st.integers(0, 1))
+    modulus = n**degree
+    bases = data.draw(st.lists(st.integers(0, 2 * modulus), min_size=1, max_size=9))
+    exponent = data.draw(st.integers(0, 2**70))
+    assert engine.powers(bases, exponent, n, degree) == [pow(b, exponent, modulus) for b in bases]
+    columns = [bases] * data.draw(st.integers(1, 4))
+    assert engine.product(columns, modulus) == [pow(b, len(columns), modulus) for b in bases]
+    length = data.draw(st.integers(0, 40))
+    exponents = data.draw(st.lists(st.integers(0, 2**length - 1), max_size=9))
+    factors = [data.draw(st.lists(st.integers(0, n - 1), min_size=degree, max_size=degree)) for _ in exponents]
+    table = engine.fixed_base(bases[0], n, degree, length)
+    expected = [pow(bases[0], e, modulus) * number(f, n) % modulus for e, f in zip(exponents, factors, strict=True)]
+    assert table.powers(exponents, factors) == expected
 
 
-def test_refused():
-    for arguments in [(2, 1, 8), (2, 5, -1), (2, 5, 8, 0), (2, 5, 8, 13)]:
-        with pytest.raises(ConfigurationError, match="window"):
-            FixedBase(*arguments)
+@pytest.mark.parametrize("bits", [4096, 6144, 9216])
+@pytest.mark.parametrize("engine", HERE, ids=lambda engine: engine.name)
+def test_moduli_of_every_size(engine: Engine, bits: int) -> None:
+    for n, degree in ((3 << (bits - 2)) - 1, 1), ((3 << (bits // 2 - 2)) + 7, 2), ((3 << (bits // 3 - 2)) + 1, 3):
+        bases = [n**degree - 1, n - 1, 2 ** (bits - 1) - 1, 3**1000, 7]
+        assert engine.powers(bases, 65537, n, degree) == [pow(b, 65537, n**degree) for b in bases]
+        assert engine.product([bases] * 3, n**degree) == [pow(b, 3, n**degree) for b in bases]
+        assert engine.fixed_base(3, n, degree, 64).powers([2**64 - 1] * 5) == [pow(3, 2**64 - 1, n**degree)] * 5
+
+
+@each_engine
+def test_refused(engine: Engine) -> None:
+    for n, degree, bits in ((1, 1, 8), (5, 0, 8), (5, 1, -1)):
+        with pytest.raises(ConfigurationError, match="n >= 2"):
+            engine.fixed_base(2, n, degree, bits)
+    table = engine.fixed_base(2, 5, 1, 8)
     for exponent in (-1, 256, 2**60):
-        with pytest.raises(ConfigurationError, match="8 bits"):
-            FixedBase(2, 5, 8).powers([1, exponent])
+        with pytest.raises(ConfigurationError, match="8 bits") as caught:
+            table.powers([1, exponent])
+        assert str(exponent) not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="1 factors came for 2"):
+        table.powers([1, 2], [[1]])
     with pytest.raises(ConfigurationError, match="at least 0"):
-        powers([2], -1, 5)
-    with pytest.raises(ConfigurationError, match="modulus"):
-        powers([2], 1, 0)
+        engine.powers([2], -1, 5)
+    with pytest.raises(ConfigurationError, match="n >= 1"):
+        engine.powers([2], 1, 0)
     with pytest.raises(ConfigurationError, match="at least one column"):
-        product([], 5)
+        engine.product([], 5)
     with pytest.raises(BadMessage, match=r"\[1, 2\]"):
-        product([[1], [1, 2]], 5)
-    assert powers([], 3, 5) == [] == product([[], []], 5)
+        engine.product([[1], [1, 2]], 5)
+    assert engine.powers([], 3, 5) == [] == engine.product([[], []], 5) == table.powers([])
+    assert engine.powers([3, 4], 3, 1) == [0, 0]
 
 
-def test_no_secret_in_the_text():
-    secret = int.from_bytes(os.urandom(8), "big") | 1 << 63
-    with pytest.raises(ConfigurationError) as caught:
-        FixedBase(2, 5, 8).powers([secret])
-    assert str(secret) not in str(caught.value)
+def test_the_engine_is_chosen_by_the_processor_or_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert modexp.available()[-1] == "gmpy2"
+    assert modexp.engine().name == modexp.available()[0]
+    monkeypatch.setenv("FEDSEC_ENGINE", "gmpy2")
+    assert modexp.engine().name == "gmpy2"
+    monkeypatch.setenv("FEDSEC_ENGINE", "abacus")
+    with pytest.raises(ConfigurationError, match="engine 'abacus': choose from ifma, fma, gmpy2"):
+        modexp.powers([2], 2, 5)
+    monkeypatch.setattr(vector, "lanes", lambda kind: 0)
+    with pytest.raises(ConfigurationError, match="engine ifma: this processor lacks its instructions"):
+        modexp.engine("ifma")
+
+
+def test_an_engine_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(vector.Vector):
+        def _product(self, columns, modulus):  # type: ignore[no-untyped-def]
+            return [x + (i == 3) for i, x in enumerate(Gmp().product(columns, modulus))]
+
+    monkeypatch.setattr(vector, "Vector", Wrong)
+    monkeypatch.setattr(vector, "lanes", lambda kind: 4 * (kind == "fma"))
+    modexp._engine.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match="engine fma: its product is not that of gmpy2.*a slower one is used"):
+            assert modexp.engine().name == "gmpy2"
+        with pytest.raises(ConfigurationError, match="its product is not that of gmpy2"):
+            modexp.engine("fma")
+    finally:
+        modexp._engine.cache_clear()
+
+
+@pytest.mark.skipif(vector.binding.get_process_triple().split("-")[0] != "x86_64", reason="x86-64 only")
+def test_ifma_compiles_to_its_instructions_even_where_they_cannot_run() -> None:
+    code = """
+from numba import types as t
+from fedsec.primitives.modexp import kernels
+words = t.Array(t.uint64, 1, "C")
+kernels.reduce.compile((t.UniTuple(t.uint64, 8), words, words, words, t.uint64, words, words))
+print(next(iter(kernels.reduce.inspect_asm().values())))
+"""
+    there = {**os.environ, "NUMBA_CPU_NAME": "icelake-server", "NUMBA_CPU_FEATURES": "", "NUMBA_DISABLE_JIT": "0"}
+    with_cache = {**there, "NUMBA_CACHE_DIR": os.devnull}  # nothing for another processor is kept
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=with_cache, check=False)
+    assert done.returncode == 0, done.stderr
+    inner = done.stdout
+    assert inner.count("vpmadd52luq") >= 8 and inner.count("vpmadd52huq") >= 8 and "zmm" in inner
+
+
+def test_work_is_spread_and_its_time_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: 3)
+    seen: list[tuple[int, int, int]] = []
+
+    def work(start: int, stop: int) -> None:
+        began = parallel.time.thread_time()
+        while parallel.time.thread_time() - began < 0.03:
+            pass
+        seen.append((start, stop, threading.get_ident()))
+
+    before = parallel.cpu_seconds()
+    parallel.spread(work, 10)
+    assert parallel.cpu_seconds() - before >= 0.09
+    assert sorted(part[:2] for part in seen) == [(0, 3), (3, 6), (6, 10)] and len({part[2] for part in seen}) == 3
+    seen.clear()
+    parallel.spread(work, 1)
+    assert [part[:2] for part in seen] == [(0, 1)]
+
+    def fails(start: int, stop: int) -> None:
+        if start:
+            raise ValueError("the second part")
+
+    with pytest.raises(ValueError, match="the second part"):
+        parallel.spread(fails, 4)
+
+
+def test_fewer_cores_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDSEC_THREADS", "1")
+    assert parallel.cores() == 1
+    for odd in ("", "0", "many", "-3"):
+        monkeypatch.setenv("FEDSEC_THREADS", odd)
+        assert parallel.cores() >= 1

@@ -1,9 +1,15 @@
 """Paillier against phe, against ISO/IEC 18033-6 and against its own definition, and every refused input."""
 
+import copy
 import json
+import multiprocessing
 import os
+import pickle
 import struct
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from math import gcd
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +25,7 @@ from fedsec.primitives.interop_phe import from_phe_private, to_phe_private, to_p
 from fedsec.primitives.packing import check_canary, pack, unpack
 from fedsec.primitives.paillier import (
     POLICIES,
+    NoisePool,
     PrivateKey,
     PublicKey,
     add,
@@ -35,7 +42,7 @@ from fedsec.primitives.randomness import randbelow, randbits
 
 KEY = generate(512, os.urandom)
 PUBLIC = KEY.public
-N, SQUARE = PUBLIC.n, PUBLIC.nsquare
+N, SQUARE = PUBLIC.n, PUBLIC.modulus
 OTHER = generate(512, os.urandom).public
 ISO = {
     name: int(value, 16)
@@ -93,6 +100,57 @@ def test_encryption_is_its_formula(policy):
 def test_products_are_sums(vectors):
     total = add(PUBLIC, [encrypt(PUBLIC, vector, os.urandom) for vector in vectors])
     assert decrypt(KEY, total) == [sum(column) % N for column in zip(*vectors, strict=True)]
+
+
+SECOND = generate(256, os.urandom, 2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), policy=st.sampled_from(POLICIES))
+def test_damgard_and_jurik_s_next_cryptosystem(data, policy):
+    public, n = SECOND.public, SECOND.public.n
+    some = st.integers(0, n**2 - 1) | st.sampled_from([0, 1, n - 1, n, n + 1, n**2 - 1, SECOND.p, SECOND.q**2, n // 2])
+    first, second = (data.draw(st.lists(some, min_size=3, max_size=3)) for _ in range(2))
+    batches = [encrypt(public, plaintexts, os.urandom, policy) for plaintexts in (first, second)]
+    assert [decrypt(SECOND, batch) for batch in batches] == [first, second]
+    validate(public, batches[0])
+    assert decrypt(SECOND, add(public, batches)) == [(a + b) % n**2 for a, b in zip(first, second, strict=True)]
+    assert decrypt(SECOND, blind(public, first, noise(public, 3, os.urandom, policy))) == first
+
+
+def test_damgard_and_jurik_s_definition():
+    public, n = SECOND.public, SECOND.public.n
+    exponent = randbits(exponent_bits(public, "conservative"), os.urandom)
+    width = (exponent_bits(public, "conservative") + 7) // 8
+    for m in (0, 1, n + 5, n**2 - 1):
+        found = encrypt(public, [m], lambda count: exponent.to_bytes(width, "big"))
+        assert found == [pow(1 + n, m, n**3) * pow(public.hs, exponent, n**3) % n**3]
+    # Their decryption, by lambda and the logarithm of theorem 1, knows nothing of p and q apart.
+    m = randbelow(n**2, os.urandom)
+    lam = (SECOND.p - 1) * (SECOND.q - 1)
+    power = pow(encrypt(public, [m], os.urandom)[0], lam, n**3)
+    low = (power - 1) % n**2 // n
+    both = ((power - 1) // n - low * (low - 1) // 2 * n) % n**2
+    assert both * pow(lam, -1, n**2) % n**2 == m
+    assert decrypt(SECOND, [pow(public.hs, 7, n**3)]) == [0]
+
+
+def test_s_and_keys_of_both_kinds():
+    public = SECOND.public
+    public.check()
+    assert public.ciphertext_bytes == 96 and public.plaintext_bits == 510
+    assert public.fingerprint != PublicKey(public.n, public.hs % public.n**2).fingerprint
+    for s in (0, 3, -1):
+        with pytest.raises(ConfigurationError, match=f"s is {s}"):
+            generate(256, os.urandom, s)
+        with pytest.raises(BadMessage, match=f"s is {s}"):
+            PublicKey(public.n, public.hs, s).check()
+    with pytest.raises(ConfigurationError, match=r"\[0, n\^2\)"):
+        encrypt(public, [public.n**2], os.urandom)
+    values = np.arange(60, dtype=np.uint64)
+    blob = to_bytes(public, Ciphertexts(tuple(encrypt(public, pack(values, 20, 510), os.urandom)), 20, 60, 1))
+    assert len(blob) == HEADER.size + 3 * 96
+    assert np.array_equal(unpack(decrypt(SECOND, from_bytes(public, blob).ciphertexts), 60, 20, 510)[0], values)
 
 
 def test_iso_18033_6():
@@ -185,13 +243,63 @@ def test_noise_can_be_made_before_and_tables_are_bounded():
     fresh = noise(PUBLIC, 3, os.urandom)
     assert decrypt(KEY, fresh) == [0, 0, 0]
     assert decrypt(KEY, blind(PUBLIC, [1, 2, 3], fresh)) == [1, 2, 3]
-    for plaintexts, words in (([1, 2], "3 values for 2"), ([1, 2, N], r"\[0, n\)"), ([1, 2, -1], r"\[0, n\)")):
+    for plaintexts, words in (([1, 2], "3 values for 2"), ([1, 2, N], r"\[0, n\^1\)"), ([1, 2, -1], r"\[0, n\^1\)")):
         with pytest.raises(ConfigurationError, match=words):
             blind(PUBLIC, plaintexts, fresh)
     for _ in range(3):
         noise(generate(256, os.urandom).public, 1, os.urandom)
-    assert paillier._fixed_base.cache_info().currsize <= 2
+    assert paillier._table.cache_info().currsize <= 2
     assert all(isinstance(value, (int, bytes)) for value in vars(PUBLIC).values())
+
+
+def test_noise_is_handed_out_once():
+    pool = NoisePool(PUBLIC, os.urandom, "fast")
+    assert len(pool) == 0
+    pool.fill(5)
+    made = list(pool._made)
+    first, second = pool.encrypt([1, 2, 3]), pool.encrypt([1, 2, 3])  # two of the five are left: one more is made
+    assert decrypt(KEY, first) == decrypt(KEY, second) == [1, 2, 3] and len(pool) == 0
+    # The noise of a ciphertext is what is left when its plaintext is taken away.
+    used = [c * pow(N + 1, -m, SQUARE) % SQUARE for c, m in zip(first + second, [1, 2, 3] * 2, strict=True)]
+    assert len(set(used)) == 6 and set(made) < set(used)
+    assert decrypt(KEY, pool.encrypt([7])) == [7] and pool.encrypt([]) == []
+    assert not any(str(value) in repr(pool) for value in made)
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="cannot be copied or pickled"):
+            copied(pool)
+
+
+def test_noise_is_never_used_twice_across_threads():
+    pool = NoisePool(PUBLIC, os.urandom)
+    pool.fill(40)
+    with ThreadPoolExecutor(8) as threads:
+        batches = list(threads.map(lambda _: pool.encrypt([0] * 4), range(20)))
+    assert len({c for batch in batches for c in batch}) == 80
+
+
+def _zeros(pool: NoisePool, sender: Connection) -> None:
+    sender.send((len(pool), pool.encrypt([0] * 6)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:This process")
+def test_noise_is_never_used_twice_across_processes():
+    """Encryptions of 0 are the noise itself: whatever parent and children encrypt, all of it differs."""
+    pool = NoisePool(PUBLIC, os.urandom)
+    pool.fill(6)
+    context = multiprocessing.get_context("fork")
+    seen: list[int] = []
+    for _ in range(3):
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(target=_zeros, args=(pool, sender))
+        child.start()
+        there, ciphertexts = receiver.recv()
+        child.join(60)
+        assert child.exitcode == 0 and there == 0
+        seen += ciphertexts
+    assert len(pool) == 6
+    seen += pool.encrypt([0] * 6)
+    assert decrypt(KEY, seen) == [0] * 24 and len(set(seen)) == 24
 
 
 @pytest.mark.parametrize("place", [0, 63, 64, 129])
@@ -218,7 +326,7 @@ def batch(count: int = 40) -> tuple[np.ndarray, Ciphertexts]:
 def test_blobs_round_trip_to_the_values(count):
     values, sent = batch(count)
     blob = to_bytes(PUBLIC, sent)
-    assert len(blob) == HEADER.size + len(sent.ciphertexts) * 128 and HEADER.size == 58
+    assert len(blob) == HEADER.size + len(sent.ciphertexts) * 128 and HEADER.size == 90
     received = from_bytes(PUBLIC, blob, slot_bits=20, values=count, addends=1)
     assert received == sent
     found, canaries = unpack(decrypt(KEY, received.ciphertexts), count, 20, PUBLIC.plaintext_bits)
@@ -233,16 +341,16 @@ def patched(blob: bytes, at: int, form: str, value: object) -> bytes:
 def test_malformed_blobs_are_refused():
     blob = to_bytes(PUBLIC, batch()[1])
     body = [(0, "not between"), (N, "not prime"), (SQUARE, "not between"), (KEY.p, "not prime")]
-    with_body = [(blob[:58] + bad.to_bytes(128, "big") + blob[186:], words) for bad, words in body]
+    with_body = [(blob[:90] + bad.to_bytes(128, "big") + blob[218:], words) for bad, words in body]
     for bad, words in [
         *with_body,
         (b"", "0 bytes came"),
-        (blob[:57], "57 bytes came"),
-        (blob[:58], "58 bytes came"),
+        (blob[:89], "89 bytes came"),
+        (blob[:90], "90 bytes came"),
         (blob[:-1], "are expected"),
         (blob + b"\0", "are expected"),
         (b"XXXX" + blob[4:], "starts with"),
-        (patched(blob, 4, ">B", 2), "version 2"),
+        (patched(blob, 4, ">B", 1), "version 1"),
         (patched(blob, 5, ">B", 0), "slot_bits is 0"),
         (patched(blob, 5, ">B", 64), "slot_bits is 64"),
         (patched(blob, 6, ">Q", 2**64 - 1), "do not fit"),
@@ -258,12 +366,16 @@ def test_malformed_blobs_are_refused():
     for expected in ({"slot_bits": 21}, {"values": 41}, {"addends": 2}):
         with pytest.raises(BadMessage, match=next(iter(expected))):
             from_bytes(PUBLIC, blob, **expected)
+    with pytest.raises(BadMessage, match="made in another round"):
+        from_bytes(PUBLIC, blob, context=bytes(31) + b"1")
+    with pytest.raises(ConfigurationError, match="context: 3 bytes, not 32"):
+        to_bytes(PUBLIC, replace(batch()[1], context=b"abc"))
 
 
 @settings(max_examples=200)
 @given(st.binary(max_size=400))
 def test_arbitrary_blobs_are_refused_in_words(blob):
-    for prefix in (b"", HEADER.pack(b"FSPC", 1, 20, 40, 1, 2, PUBLIC.fingerprint)):
+    for prefix in (b"", HEADER.pack(b"FSPC", 2, 20, 40, 1, 2, PUBLIC.fingerprint, bytes(32))):
         try:
             from_bytes(PUBLIC, prefix + blob)
         except BadMessage as error:

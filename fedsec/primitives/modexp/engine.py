@@ -1,0 +1,88 @@
+"""What an engine of modular exponentiation does, in batches: the three operations that Paillier spends its time in.
+
+No engine runs in constant time: an observer on the same machine is outside the threat model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from gmpy2 import mpz
+
+from fedsec.errors import BadMessage, ConfigurationError
+
+WINDOW = 8  # bits of an exponent that one product with a fixed base's table takes
+
+
+class FixedBase(ABC):
+    """Powers of one base modulo n^degree, for exponents in [0, 2^exponent_bits), from a table of the base's powers.
+
+    Brickell, Gordon, McCurley and Wilson, Eurocrypt 1992: one product for each 8 bits of the exponent. The table holds
+    256 residues for each: 38 MB and more for 1536 bits modulo n^2 of 6144 bits.
+    """
+
+    def __init__(self, n: int, degree: int, exponent_bits: int) -> None:
+        self.modulus, self.degree, self.exponent_bits = n**degree, degree, exponent_bits
+        self.rows = -(-exponent_bits // WINDOW)
+
+    def powers(self, exponents: Sequence[int], factors: Sequence[Sequence[int]] | None = None) -> list[mpz]:
+        """Return base^e, or f base^e, modulo n^degree, for each exponent e, and each factor f as digits in base n.
+
+        A factor is `degree` digits in [0, n), lowest first; without factors, f = 1. Raises ConfigurationError for an
+        exponent outside [0, 2^exponent_bits), and where the numbers of factors and exponents differ.
+        """
+        if any(e < 0 or e.bit_length() > self.exponent_bits for e in exponents):
+            raise ConfigurationError(f"fixed base: an exponent is negative or above {self.exponent_bits} bits")
+        if factors is None:
+            factors = [[1] + [0] * (self.degree - 1)] * len(exponents)
+        if len(factors) != len(exponents):
+            raise ConfigurationError(f"fixed base: {len(factors)} factors came for {len(exponents)} exponents")
+        if not exponents:
+            return []
+        return self._powers(b"".join([int(e).to_bytes(self.rows, "little") for e in exponents]), factors)
+
+    @abstractmethod
+    def _powers(self, exponents: bytes, factors: Sequence[Sequence[int]]) -> list[mpz]:
+        """`powers` for one number and more; exponents are `rows` bytes each, lowest first."""
+
+
+class Engine(ABC):
+    """Batches of integers in, lists of integers in [0, modulus) out."""
+
+    name: str
+
+    def fixed_base(self, base: int, n: int, degree: int, exponent_bits: int) -> FixedBase:
+        """Return the powers of `base` modulo n^degree. Raises ConfigurationError for n < 2 or degree < 1."""
+        if n < 2 or degree < 1 or exponent_bits < 0:
+            raise ConfigurationError("fixed base: n >= 2, degree >= 1 and exponents of at least 0 bits are needed")
+        return self._fixed_base(base, n, degree, exponent_bits)
+
+    def powers(self, bases: Sequence[int], exponent: int, n: int, degree: int = 1) -> list[mpz]:
+        """Return b^exponent modulo n^degree for each b, without the interpreter's lock.
+
+        Raises ConfigurationError for a negative exponent, n < 1 or degree < 1.
+        """
+        if exponent < 0 or n < 1 or degree < 1:
+            raise ConfigurationError("powers: an exponent of at least 0, n >= 1 and degree >= 1 are needed")
+        return self._powers(bases, exponent, n, degree) if bases else []
+
+    def product(self, columns: Sequence[Sequence[int]], modulus: int) -> list[mpz]:
+        """Return, for each position, the product mod `modulus` over all columns: one modular product per factor.
+
+        Raises ConfigurationError for no columns or a modulus below 1, and BadMessage where their lengths differ.
+        """
+        if not columns or modulus < 1:
+            raise ConfigurationError("product: at least one column and a modulus of at least 1 are needed")
+        if len({len(column) for column in columns}) > 1:
+            raise BadMessage(f"product: the columns' lengths differ: {sorted({len(column) for column in columns})}")
+        return self._product(columns, modulus) if len(columns[0]) else []
+
+    @abstractmethod
+    def _fixed_base(self, base: int, n: int, degree: int, exponent_bits: int) -> FixedBase: ...
+
+    @abstractmethod
+    def _powers(self, bases: Sequence[int], exponent: int, n: int, degree: int) -> list[mpz]: ...
+
+    @abstractmethod
+    def _product(self, columns: Sequence[Sequence[int]], modulus: int) -> list[mpz]: ...
