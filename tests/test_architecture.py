@@ -17,8 +17,8 @@ FRAMEWORK = sorted((ROOT / "fedsec").rglob("*.py"))
 STRATEGIES = sorted((ROOT / "strategies").glob("*.py"))
 SIMULATIONS = sorted((ROOT / "simulations").rglob("*.py"))
 PRIMITIVES = sorted((ROOT / "fedsec" / "primitives").rglob("*.py"))
-TEXTBOOK = "textbook_paillier.py"
-"""The one strategy that may import phe, once it is there."""
+TEXTBOOK = "paillier_textbook.py"
+"""The one strategy that may import phe."""
 
 
 def tree(file: Path) -> ast.Module:

@@ -1,16 +1,21 @@
 """Every strategy of the catalogue passes the conformance suite: a new file in strategies/ is found by itself."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
 
 from fedsec import catalog
 from fedsec.protocol import SecureSum
 from fedsec.testing import Conformance
 
 OTHERS = {
+    "paillier": {"key_bits": 2048, "s": 2, "policy": "fast", "key_holder": 2, "witness": 1},
     "shamir": {"server": "malicious"},
     "packed_shamir": {"server": "malicious", "value_bits": 40},
     "additive": {"aggregators": 2, "value_bits": 40},
     "lightsecagg": {"server": "malicious", "value_bits": 40},
+    "bfv": {"value_bits": 40, "capacity_bits": 48},
     "secagg": {"server": "semi-honest", "value_bits": 40},
     "secagg_plus": {"server": "malicious"},
 }
@@ -26,9 +31,26 @@ class Otherwise(Conformance):
         assert all(default[name] != value for name, value in self.parameters.items())
 
 
+class SmallKeys(Conformance):
+    """With keys that protect nothing, where real ones take a minute for each test."""
+
+    parameters: ClassVar[dict[str, Any]] = {"key_bits": 256}
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _allowed(cls) -> Iterator[None]:
+        kind: Any = catalog.strategy(cls.strategy)
+        before, kind.minimum_key_bits = kind.minimum_key_bits, 256
+        yield
+        kind.minimum_key_bits = before
+
+
+SLOW = {"paillier_textbook"}
+
+
 for _name in catalog.names():
     _class = f"Test{_name.title().replace('_', '')}"
-    globals()[_class] = type(_class, (Conformance,), {"strategy": _name})
+    globals()[_class] = type(_class, (SmallKeys if _name in SLOW else Conformance,), {"strategy": _name})
     if _name in OTHERS:
         _members = {"strategy": _name, "parameters": OTHERS[_name]}
         globals()[f"{_class}Otherwise"] = type(f"{_class}Otherwise", (Otherwise,), _members)

@@ -25,7 +25,8 @@ from fedsec.errors import (
 from fedsec.primitives.ciphertexts import Ciphertexts, from_bytes, to_bytes
 from fedsec.primitives.packing import pack
 from fedsec.primitives.paillier import PublicKey, encrypt
-from fedsec.strategies.paillier import AdoptKey, Encrypt, GenerateKey, Key, Open, Paillier, Product, Witness
+from fedsec.strategies._key_holder import AdoptKey, Encrypt, GenerateKey, Key, Open, Product, Witness
+from fedsec.strategies.paillier import Paillier
 
 A, B = b"\xaa" * 32, b"\xbb" * 32
 """Two models."""
@@ -39,21 +40,21 @@ def encrypted(paillier: Any) -> tuple[Any, Any, dict[int, Any]]:
 
 
 def key(server: Any) -> PublicKey:
-    held: PublicKey = server.coordinator.public.public(1)
+    held: PublicKey = server.protocol._public(server.coordinator.public.public)
     return held
 
 
-def blob_of(server: Any, value: int = 7) -> bytes:
+def blob_of(server: Any, session: Any, value: int = 7) -> bytes:
     """A contribution of one value that somebody made up: the key is public."""
     slots, public = server.protocol.slot_bits(range(1, 6)), key(server)
     plaintexts = pack(np.array([value], np.uint64), slots, public.plaintext_bits)
-    return to_bytes(public, Ciphertexts(tuple(encrypt(public, plaintexts, os.urandom)), slots, 1, addends=1))
+    return to_bytes(public, Ciphertexts(tuple(encrypt(public, plaintexts, os.urandom)), slots, 1, 1, server.seat(1, session).context))
 
 
 def test_paillier_an_honest_round_and_a_second_opening(encrypted: Any) -> None:
     server, session, contributions = encrypted
     told = server.ask(2, Witness(contributions), session)
-    request = Open(told.blob, told.product, told.signature)
+    request = Open(told.sealed, told.product, told.signature)
     assert server.ask(1, request, session).plaintexts
     for party, again in ((1, request), (2, Witness(contributions))):
         with pytest.raises(OutOfPhase, match="this party answered"):
@@ -63,6 +64,8 @@ def test_paillier_an_honest_round_and_a_second_opening(encrypted: Any) -> None:
 def test_paillier_nobody_but_the_witness_sees_a_single_ciphertext(encrypted: Any) -> None:
     """Ciphertexts are malleable: a hospital that saw another's could have the key holder open it inside its own."""
     server, session, contributions = encrypted
+    told = server.ask(2, Witness(contributions), session)
+    assert key(server).fingerprint not in codec.encode(told)  # nor does the server see the sum's
     for sender, contribution in contributions.items():
         assert key(server).fingerprint not in codec.encode(contribution)
         for reader in set(contributions) - {2}:
@@ -74,15 +77,20 @@ def test_paillier_nobody_but_the_witness_sees_a_single_ciphertext(encrypted: Any
 def test_paillier_opens_only_what_the_witness_signed(encrypted: Any) -> None:
     server, session, contributions = encrypted
     told = server.ask(2, Witness({party: contributions[party] for party in (1, 2, 3)}), session)
-    single = blob_of(server)
+    single = blob_of(server, session)
+    sealed = server.seat(2, session).seal(1, single, os.urandom)  # as if the witness had sent it
+    other = server.seat(3, session).seal(1, single, os.urandom)
     forged = Product(hashlib.sha256(single).digest(), frozenset({1, 2, 3}))
     cases = [
-        (single, told.product, told.signature, "not the one that the witness signed"),
-        (single, forged, told.signature, "signature does not hold"),
-        (single, forged, b"", "signature: 0 bytes"),
-        (single, forged, server.key.sign(b"anything"), "signature does not hold"),
-        (single, forged, contributions[4].signature, "signature does not hold"),
-        (told.blob, replace(told.product, included=frozenset({1, 2, 3, 4})), told.signature, "signature does not hold"),
+        (sealed, told.product, told.signature, "not the one that the witness signed"),
+        (other, told.product, told.signature, "seal"),
+        (contributions[4].sealed, told.product, told.signature, "seal"),
+        (single, told.product, told.signature, "seal"),
+        (sealed, forged, told.signature, "signature does not hold"),
+        (sealed, forged, b"", "signature: 0 bytes"),
+        (sealed, forged, server.key.sign(b"anything"), "signature does not hold"),
+        (sealed, forged, contributions[4].signature, "signature does not hold"),
+        (told.sealed, replace(told.product, included=frozenset({1, 2, 3, 4})), told.signature, "signature does not hold"),
     ]
     for blob, claimed, signature, text in cases:
         kept = dict(server.federation.states)  # a refusal ends the phase for the session: each case starts anew
@@ -94,7 +102,7 @@ def test_paillier_opens_only_what_the_witness_signed(encrypted: Any) -> None:
 def test_paillier_opens_nothing_of_another_session_or_below_the_floor(encrypted: Any) -> None:
     server, session, contributions = encrypted
     told = server.ask(2, Witness(contributions), session)
-    request = Open(told.blob, told.product, told.signature)
+    request = Open(told.sealed, told.product, told.signature)
     for other in (replace(session, model=A), server.session(), server.session(stage="evaluate")):
         with pytest.raises(FedsecError, match=r"signature does not hold|second session"):
             server.ask(1, request, other)
@@ -122,13 +130,14 @@ def test_paillier_the_witness_leaves_out_what_does_not_hold(encrypted: Any) -> N
         ({**fresh, 4: replace(fresh[4], signature=fresh[3].signature)}, {4}),
         ({**fresh, 4: old[4]}, {4}),  # of another round
         ({**fresh, 4: replace(fresh[4], sealed=old[4].sealed)}, {4}),
-        ({**fresh, 4: replace(fresh[4], sealed=blob_of(server))}, {4}),  # not sealed at all
+        ({**fresh, 4: replace(fresh[4], sealed=blob_of(server, session))}, {4}),  # not sealed at all
     ]
     for changed, out in cases:
         kept = dict(server.federation.states)
         told = server.ask(2, Witness(changed), session)
         assert told.product.included == {1, 2, 3, 4, 5} - out
-        assert from_bytes(key(server), told.blob).addends == 5 - len(out)
+        product = server.seat(1, session).unseal(2, told.sealed)
+        assert from_bytes(key(server), product).addends == 5 - len(out)
         server.federation.states = kept
     for changed, text in (
         ({1: fresh[1], 2: fresh[2]}, "sum of 2 inputs is below the floor of 3"),
@@ -172,7 +181,7 @@ def test_paillier_each_role_answers_its_own_phase(encrypted: Any) -> None:
     told = server.ask(2, Witness(contributions), session)
     for party in (2, 3):
         with pytest.raises(OutOfPhase, match="does not hold the private key"):
-            server.ask(party, Open(told.blob, told.product, told.signature), server.session())
+            server.ask(party, Open(told.sealed, told.product, told.signature), server.session())
     with pytest.raises(PolicyError, match="party 1 is the key holder, not party 3"):
         server.ask(3, GenerateKey(), server.session(stage=SETUP))
     with pytest.raises(ConfigurationError, match="key_holder and witness are both party 1"):
@@ -189,6 +198,6 @@ def test_paillier_the_key_is_the_key_holder_s(paillier: Any) -> None:
 
 def test_paillier_a_pinned_key_holder_is_no_other(dishonest: Any) -> None:
     server = dishonest(Paillier(key_holder_identity="ab" * 32)).found()
-    for party, request in ((1, GenerateKey()), (3, AdoptKey(Key(b"", b""), b""))):
+    for party, request in ((1, GenerateKey()), (3, AdoptKey(Key(b""), b""))):
         with pytest.raises(PolicyError, match="party 1 is not the key holder whose identity the terms name"):
             server.ask(party, request, server.session(stage=SETUP))

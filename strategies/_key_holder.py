@@ -1,0 +1,307 @@
+"""What `paillier`, `paillier_textbook` and `bfv` share: one hospital's key, a witness who adds, and the opening.
+
+Ciphertexts are malleable: whoever saw another's could make its own from it and have the key holder open a sum that
+gives the other away. So nobody but the witness sees a single one, and the key holder opens what the witness signed.
+A strategy on top says how keys are made, and how vectors are encrypted, added and decrypted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Generic, TypeVar
+
+from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError
+from fedsec.primitives.randomness import Random
+from fedsec.protocol import (
+    Exposure,
+    Flow,
+    Me,
+    Message,
+    PartyId,
+    SecureSum,
+    State,
+    Sum,
+    Vector,
+    ask,
+    reject_unknown,
+)
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class GenerateKey(Message):
+    """Set-up 1, to the key holder: make a key pair, and keep the private key."""
+
+
+@dataclass(frozen=True)
+class Key(Message):
+    """A public key, as the cryptosystem writes it."""
+
+    public: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class GeneratedKey(Message):
+    """The key holder's public key under its signature."""
+
+    key: Key
+    signature: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class AdoptKey(Message):
+    """Set-up 2, to all: check and keep the key holder's public key."""
+
+    key: Key
+    signature: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class KeyAdopted(Message):
+    """A hospital keeps the key: its fingerprint."""
+
+    fingerprint: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class Encrypt(Message):
+    """Phase 1, to the cohort: encrypt your input."""
+
+
+@dataclass(frozen=True)
+class Blob(Message):
+    """What a hospital signs: the SHA-256 of its ciphertexts."""
+
+    digest: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class Encrypted(Message):
+    """A hospital's ciphertexts, sealed to the witness, and its signature on them."""
+
+    sealed: Annotated[bytes, Exposure.SEALED]
+    signature: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class Witness(Message):
+    """Phase 2, to the witness: check these contributions, add them, and sign the sum."""
+
+    contributions: Mapping[int, Encrypted]
+
+
+@dataclass(frozen=True)
+class Product(Message):
+    """What the witness signs: the SHA-256 of the encrypted sum of the contributions of `included`."""
+
+    digest: Annotated[bytes, Exposure.FRESH]
+    included: Annotated[frozenset[int], Exposure.PUBLIC]
+
+
+@dataclass(frozen=True)
+class Witnessed(Message):
+    """The encrypted sum, sealed to the key holder, and the witness's word that it may be opened."""
+
+    sealed: Annotated[bytes, Exposure.SEALED]
+    product: Product
+    signature: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class Open(Message):
+    """Phase 3, to the key holder: open the sum that the witness signed."""
+
+    sealed: Annotated[bytes, Exposure.SEALED]
+    product: Product
+    signature: Annotated[bytes, Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class Opened(Message):
+    """The sum's plaintexts, as the cryptosystem writes them, and of how many values they are."""
+
+    plaintexts: Annotated[bytes, Exposure.OPENED]
+    values: Annotated[int, Exposure.PUBLIC]
+
+
+@dataclass(frozen=True, repr=False)
+class Keys(State):
+    """The public key, and at the key holder the private one."""
+
+    key: Key
+    private: bytes = b""
+
+
+@dataclass(frozen=True)
+class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
+    """Additively homomorphic aggregation with one named key holder and one named witness, who must differ.
+
+    key_holder, witness  their party ids
+    key_holder_identity  the key holder's Ed25519 public key in hexadecimal; empty trusts the roster (simulation)
+    """
+
+    setup_phases = (GenerateKey, AdoptKey)
+    phases = (Encrypt, Witness, Open)
+    input_phase = Encrypt
+
+    key_holder: int = 1
+    witness: int = 2
+    key_holder_identity: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.key_holder == self.witness:
+            raise ConfigurationError(f"key_holder and witness are both party {self.witness}; they must differ")
+
+    # What a cryptosystem says. `public` is a key that `fingerprint` let pass, `clients` the round's cohort.
+
+    @abstractmethod
+    def generate(self, rng: Random) -> tuple[bytes, bytes]:
+        """A public and a private key."""
+
+    @abstractmethod
+    def fingerprint(self, public: bytes) -> bytes:
+        """32 bytes that name the key; raises BadMessage where it is none of those that were agreed."""
+
+    @abstractmethod
+    def encrypt(self, public: bytes, x: Vector, clients: Collection[PartyId], context: bytes, rng: Random) -> bytes:
+        """The ciphertexts of one input, with what names them; context is 32 bytes that name the session."""
+
+    @abstractmethod
+    def read(
+        self, public: bytes, blob: bytes, clients: Collection[PartyId], addends: int, context: bytes
+    ) -> tuple[Batch, int]:
+        """The ciphertexts of `blob`, and their number of values; raises BadMessage unless it is of this session."""
+
+    @abstractmethod
+    def add(
+        self, public: bytes, batches: Sequence[Batch], values: int, clients: Collection[PartyId], context: bytes
+    ) -> bytes:
+        """The ciphertexts of the sum of at least one batch of as many values."""
+
+    @abstractmethod
+    def decrypt(self, private: bytes, batch: Batch) -> bytes:
+        """The plaintexts, as they are sent."""
+
+    @abstractmethod
+    def decode(
+        self, public: bytes, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int
+    ) -> Vector:
+        """The sum that the plaintexts hold, uint64[values]; raises BadMessage where they cannot be one."""
+
+    # The protocol
+
+    def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
+        return 0  # the server alone; with the witness, it opens any input
+
+    def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
+        return {Encrypt: len(clients) - self.floor, Witness: 0, Open: 0}
+
+    def setup(self, clients: Collection[PartyId]) -> Flow[Key]:
+        for role, party in (("key_holder", self.key_holder), ("witness", self.witness)):
+            if party not in clients:
+                raise ConfigurationError(f"{role} is party {party}, which has not enrolled ({sorted(clients)} have)")
+        made = yield from ask({self.key_holder: GenerateKey()}, GeneratedKey, 1)
+        key, signature = made[self.key_holder].key, made[self.key_holder].signature
+        yield from ask(dict.fromkeys(clients, AdoptKey(key, signature)), KeyAdopted, self.floor)
+        return key
+
+    def aggregate(self, clients: Collection[PartyId], public: Key) -> Flow[Sum]:
+        encrypted = yield from ask(dict.fromkeys(clients, Encrypt()), Encrypted, self.floor)
+        witnessed = (yield from ask({self.witness: Witness(encrypted)}, Witnessed, 1))[self.witness]
+        included = witnessed.product.included
+        if not included <= set(encrypted):
+            raise BadMessage(f"the witness included parties {sorted(included - set(encrypted))}, which sent nothing")
+        request = Open(witnessed.sealed, witnessed.product, witnessed.signature)
+        opened = (yield from ask({self.key_holder: request}, Opened, 1))[self.key_holder]
+        vector = self.decode(public.public, opened.plaintexts, opened.values, clients, len(included))
+        return Sum(vector, included)
+
+    def respond(
+        self, me: Me, state: Keys | None, request: Message, x: Vector | None, rng: Random
+    ) -> tuple[Keys | None, Message]:
+        match request:
+            case GenerateKey():
+                return self._generate(me, rng)
+            case AdoptKey(key, signature):
+                return self._adopt(me, state, key, signature)
+        if state is None:
+            raise OutOfPhase(f"{type(request).__name__} before a key was adopted")
+        match request:
+            case Encrypt() if x is not None:
+                blob = self.encrypt(state.key.public, x, me.cohort, me.context, rng)
+                return state, Encrypted(me.seal(self.witness, blob, rng), me.sign(Blob(_digest(blob))))
+            case Witness(contributions):
+                return state, self._witness(me, state.key.public, contributions, rng)
+            case Open(sealed, product, signature):
+                return state, self._open(me, state, sealed, product, signature)
+            case _:
+                raise reject_unknown(request)
+
+    def _generate(self, me: Me, rng: Random) -> tuple[Keys, GeneratedKey]:
+        self._check_holder(me)
+        if me.id != self.key_holder:
+            raise PolicyError(f"party {self.key_holder} is the key holder, not party {me.id}")
+        public, private = self.generate(rng)
+        return Keys(Key(public), private), GeneratedKey(Key(public), me.sign(Key(public)))
+
+    def _check_holder(self, me: Me) -> None:
+        pinned = self.key_holder_identity
+        if pinned and me.identity(self.key_holder).hex() != pinned.lower():
+            raise PolicyError(f"party {self.key_holder} is not the key holder whose identity the terms name")
+
+    def _adopt(self, me: Me, state: Keys | None, key: Key, signature: bytes) -> tuple[Keys, KeyAdopted]:
+        self._check_holder(me)
+        me.verify(self.key_holder, key, signature)
+        fingerprint = self.fingerprint(key.public)
+        if state is not None and state.key != key:
+            raise BadMessage("the public key relayed is not the one that this key holder made")
+        return state or Keys(key), KeyAdopted(fingerprint)
+
+    def _witness(self, me: Me, public: bytes, contributions: Mapping[PartyId, Encrypted], rng: Random) -> Witnessed:
+        if me.id != self.witness:
+            raise PolicyError(f"party {self.witness} is the witness, not party {me.id}")
+        if strangers := sorted(set(contributions) - me.cohort):
+            raise PolicyError(f"parties {strangers} are not in this round's cohort")
+        batches: dict[PartyId, tuple[Batch, int]] = {}
+        for sender, contribution in contributions.items():
+            try:
+                blob = me.unseal(sender, contribution.sealed)
+                me.verify(sender, Blob(_digest(blob)), contribution.signature)
+                batches[sender] = self.read(public, blob, me.cohort, 1, me.context)
+            except (AuthenticationError, BadMessage):
+                continue  # shown another model, or malformed: for the witness the sender dropped out
+        included = frozenset(batches)
+        _check_included(me, included)
+        sizes = {values for _, values in batches.values()}
+        if len(sizes) > 1:
+            raise BadMessage(f"contributions of {sorted(sizes)} values cannot be summed")
+        blob = self.add(public, [batch for batch, _ in batches.values()], sizes.pop(), me.cohort, me.context)
+        product = Product(_digest(blob), included)
+        return Witnessed(me.seal(self.key_holder, blob, rng), product, me.sign(product))
+
+    def _open(self, me: Me, state: Keys, sealed: bytes, product: Product, signature: bytes) -> Opened:
+        if not state.private:
+            raise OutOfPhase("this party does not hold the private key")
+        _check_included(me, product.included)
+        me.verify(self.witness, product, signature)
+        blob = me.unseal(self.witness, sealed)
+        if product.digest != _digest(blob):
+            raise AuthenticationError("the sum to open is not the one that the witness signed")
+        batch, values = self.read(state.key.public, blob, me.cohort, len(product.included), me.context)
+        return Opened(self.decrypt(state.private, batch), values)
+
+
+def _check_included(me: Me, included: frozenset[PartyId]) -> None:
+    if not included <= me.cohort:
+        raise PolicyError(f"parties {sorted(included - me.cohort)} are not in this round's cohort")
+    if len(included) < me.floor:
+        raise PolicyError(f"a sum of {len(included)} inputs is below the floor of {me.floor}")
+
+
+def _digest(blob: bytes) -> bytes:
+    return hashlib.sha256(blob).digest()

@@ -1,0 +1,135 @@
+"""Paillier as phe's users use it, one value in a ciphertext: the baseline that faster strategies are measured by.
+
+Reference: P. Paillier, Eurocrypt 1999, in the implementation of the library phe (python-paillier, GPLv3).
+Server learns: the sum, and who took part; the key holder learns the sum too.
+Trusts: the witness, who sees every ciphertext and has no key, to follow the protocol and to collude with nobody.
+Tolerates: silent hospitals down to the cohort floor when inputs are sent; the witness and the key holder must answer.
+Costs: three phases; each hospital uploads 768 bytes a value and computes some 40 ms for it, at 3072 bits.
+
+Keys, roles and the opening are those of `paillier`, so that a comparison shows the cryptosystem's use alone. phe is
+given its noise r: its own generator takes no other source of randomness.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.primitives import paillier
+from fedsec.primitives.interop_phe import to_phe_private, to_phe_public
+from fedsec.primitives.randomness import Random, randbelow
+from fedsec.protocol import PartyId, Vector
+from fedsec.strategies._key_holder import KeyHolderSum
+
+if TYPE_CHECKING:
+    from phe.paillier import EncryptedNumber
+
+HEADER = struct.Struct(">QQ32s32s")  # values, addends, fingerprint of the key, context
+
+
+@dataclass(frozen=True)
+class PaillierTextbook(KeyHolderSum[list["EncryptedNumber"]]):
+    """phe's EncryptedNumber for each value.
+
+    key_bits             size of the modulus; 3072 is 128-bit security, 2048 is 112-bit, less is refused
+    key_holder, witness  their party ids
+    key_holder_identity  the key holder's Ed25519 public key in hexadecimal; empty trusts the roster (simulation)
+    """
+
+    minimum_key_bits: ClassVar[int] = 2048
+
+    key_bits: int = 3072
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.key_bits < self.minimum_key_bits or self.key_bits % 16 or self.key_bits > 8192:
+            raise ConfigurationError(
+                f"key_bits is {self.key_bits}: key too small, too large or no multiple of 16; it must lie between "
+                f"{self.minimum_key_bits} and 8192"
+            )
+
+    @property
+    def _width(self) -> int:
+        """Bytes of n, and of a plaintext."""
+        return self.key_bits // 8
+
+    def capacity(self, clients: Collection[PartyId]) -> int:
+        return (1 << 63) - 1
+
+    def columns(self, clients: Collection[PartyId], values: int) -> int:
+        return values
+
+    def generate(self, rng: Random) -> tuple[bytes, bytes]:
+        private = paillier.generate(self.key_bits, rng)
+        primes = (prime.to_bytes(self._width // 2, "big") for prime in (private.p, private.q))
+        return private.public.n.to_bytes(self._width, "big"), b"".join(primes)
+
+    def _public(self, data: bytes) -> paillier.PublicKey:
+        return paillier.PublicKey(int.from_bytes(data, "big"), 4)  # phe has no h_s: any square passes for one
+
+    def fingerprint(self, public: bytes) -> bytes:
+        key = self._public(public)
+        key.check()
+        if key.bits != self.key_bits:
+            raise BadMessage(f"the public key has {key.bits} bits; {self.key_bits} were agreed")
+        return key.fingerprint
+
+    def encrypt(self, public: bytes, x: Vector, clients: Collection[PartyId], context: bytes, rng: Random) -> bytes:
+        key = to_phe_public(self._public(public))
+        numbers = [key.encrypt(int(value), r_value=1 + randbelow(key.n - 1, rng)) for value in x]
+        return self._write(public, numbers, 1, context)
+
+    def read(
+        self, public: bytes, blob: bytes, clients: Collection[PartyId], addends: int, context: bytes
+    ) -> tuple[list[EncryptedNumber], int]:
+        from phe.paillier import EncryptedNumber
+
+        key, width = self._public(public), 2 * self._width
+        if len(blob) < HEADER.size:
+            raise BadMessage(f"ciphertext blob: {len(blob)} bytes came and the header alone has {HEADER.size}")
+        values, parts, fingerprint, made_in = HEADER.unpack_from(blob)
+        if (parts, fingerprint, made_in) != (addends, key.fingerprint, context):
+            raise BadMessage("ciphertext blob: of another key, another number of addends or another round")
+        if len(blob) != HEADER.size + values * width:
+            raise BadMessage(f"ciphertext blob: {len(blob)} bytes, which {values} ciphertexts of {width} do not fill")
+        places = range(HEADER.size, len(blob), width)
+        ciphertexts = [int.from_bytes(blob[at : at + width], "big") for at in places]
+        paillier.validate(key, ciphertexts)
+        there = to_phe_public(key)
+        return [EncryptedNumber(there, ciphertext) for ciphertext in ciphertexts], values
+
+    def _write(self, public: bytes, numbers: Sequence[EncryptedNumber], addends: int, context: bytes) -> bytes:
+        header = HEADER.pack(len(numbers), addends, self._public(public).fingerprint, context)
+        # Where sums are sent on, `be_secure` would refresh what needs no refreshing: every addend has its noise.
+        body = [number.ciphertext(be_secure=False).to_bytes(2 * self._width, "big") for number in numbers]
+        return header + b"".join(body)
+
+    def add(
+        self,
+        public: bytes,
+        batches: Sequence[list[EncryptedNumber]],
+        values: int,
+        clients: Collection[PartyId],
+        context: bytes,
+    ) -> bytes:
+        totals = batches[0]
+        for batch in batches[1:]:
+            totals = [total + number for total, number in zip(totals, batch, strict=True)]
+        return self._write(public, totals, len(batches), context)
+
+    def decrypt(self, private: bytes, batch: list[EncryptedNumber]) -> bytes:
+        p, q = (int.from_bytes(part, "big") for part in (private[: self._width // 2], private[self._width // 2 :]))
+        key = to_phe_private(paillier.PrivateKey(p, q, 4))
+        return b"".join(int(key.decrypt(number)).to_bytes(8, "big") for number in batch)
+
+    def decode(
+        self, public: bytes, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int
+    ) -> Vector:
+        if values < 0 or len(plaintexts) != 8 * values:
+            raise BadMessage(f"{len(plaintexts)} bytes of plaintexts; {values} values of 8 were expected")
+        return np.frombuffer(plaintexts, ">u8").astype(np.uint64)
