@@ -41,6 +41,11 @@ def strategy(name: str, files: Iterable[str] = ()) -> Strategy:
         raise unknown("strategy", name, found)
     try:
         return found[name]()
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("fedsec"):
+            raise ConfigurationError(f"strategy {name!r} cannot be imported: {error}") from error
+        extra = f": pip install 'fedsec[{name}]'" if name in _extras() else ""
+        raise ConfigurationError(f"strategy {name!r} needs {error.name}, which is not installed{extra}") from error
     except ImportError as error:
         raise ConfigurationError(f"strategy {name!r} cannot be imported: {error}") from error
 
@@ -61,8 +66,26 @@ def build(name: str, parameters: Mapping[str, Any], files: Iterable[str] = ()) -
 
 
 def names() -> list[str]:
-    """Every strategy that can be named here, sorted."""
-    return sorted(_loaders())
+    """Every strategy that can be used here, sorted: one that needs what is not installed is left out."""
+    return sorted(name for name in _loaders() if name not in _extras() or _loads(name))
+
+
+@functools.lru_cache
+def _extras() -> frozenset[str]:
+    """The extras of this package: a built-in strategy with such a name needs what only that extra installs."""
+    try:
+        return frozenset(importlib.metadata.metadata("fedsec").get_all("Provides-Extra") or ())
+    except importlib.metadata.PackageNotFoundError:  # a bundle, unpacked
+        return frozenset()
+
+
+@functools.lru_cache
+def _loads(name: str) -> bool:
+    try:
+        strategy(name)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _loaders(files: Iterable[str] = ()) -> dict[str, Callable[[], Strategy]]:

@@ -142,6 +142,8 @@ class SecureSum(ABC, Generic[StateT, Public]):
 
     private: ClassVar[bool] = True
     """False where the server reads every input: such a strategy runs in simulation only."""
+    homomorphic: ClassVar[bool] = False
+    """True where ciphertexts of one key are added, false where masks cancel or shares are: tables tell them apart."""
     setup_phases: ClassVar[tuple[type[Message], ...]] = ()
     phases: ClassVar[tuple[type[Message], ...]]
     """The requests of a round, in the only order that a party accepts."""

@@ -13,22 +13,22 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec import catalog, codec, envelope, mean
+from fedsec import catalog, codec, mean
 from fedsec.coordinator import Phase as Exchanged
 from fedsec.coordinator import Refusal
 from fedsec.encoding import FixedPoint, prove_headroom
 from fedsec.errors import ConfigurationError
 from fedsec.local import Fault, LocalFederation
 from fedsec.metering import Row
-from fedsec.protocol import Exposure, Message, PartyId, SecureSum, Sum, Vector
-from fedsec.report.document import Phase, Spread, Total
+from fedsec.protocol import PartyId, SecureSum, Sum, Vector
+from fedsec.report.document import Family, Phase, Spread, Total
 from fedsec.simulations.config import parameter_of
 
 KINDS = 4
@@ -205,14 +205,13 @@ def found(setting: Setting, parameters: int | None = None) -> tuple[Federation, 
 
 
 class Examined(NamedTuple):
-    """Bytes by phase, exactness, memory, and what the hospitals' messages are made of."""
+    """Exactness and memory."""
 
     exact: bool | None
     error: float | None
     bound: float | None
     memory_hospital: int
     memory_server: int
-    exposures: frozenset[str]
 
 
 class _Watched(Federation):
@@ -221,7 +220,6 @@ class _Watched(Federation):
     def __init__(self, setting: Setting, parameters: int | None = None) -> None:
         super().__init__(setting, parameters)
         self.hospital = self.server = self.before = 0
-        self.exposures: set[str] = set()
         self.watching = False
 
     def watch(self, step: Callable[[], Measured]) -> Measured:
@@ -260,8 +258,6 @@ class _Watched(Federation):
         held = tracemalloc.get_traced_memory()[0]
         answer = super().ask(party, request)
         self.hospital = max(self.hospital, tracemalloc.get_traced_memory()[1] - held + len(request))
-        if isinstance(answer, bytes):
-            self.exposures |= _exposures(type(codec.decode(envelope.read(answer).body, Message)))
         return answer
 
     def exchange(self, phase: Exchanged, requests: Mapping[PartyId, bytes]) -> Any:
@@ -274,29 +270,10 @@ class _Watched(Federation):
         return answers
 
 
-def _exposures(kind: type[Message]) -> set[str]:
-    here: set[str] = set()
-    for field in codec.schema(kind):
-        if field.exposure is not None:
-            here.add(str(field.exposure))
-    return here
-
-
-def declared(text: str) -> frozenset[str]:
-    """What the messages of a strategy are made of, where none was seen: all that its modules define."""
-    found: set[str] = set()
-    for module in modules(text):
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Message) and is_dataclass(value):
-                found |= _exposures(value)
-    return frozenset(found)
-
-
-def family(exposures: frozenset[str]) -> str:
-    """To which family a strategy belongs, by what its hospitals send."""
-    if Exposure.CIPHERTEXT in exposures:
-        return "he"
-    return "smpc" if exposures & {Exposure.MASKED, Exposure.SHARED} else "clear"
+def family(text: str) -> Family:
+    """To which family a strategy belongs."""
+    kind = catalog.strategy(named(text)[0])
+    return "clear" if not kind.private else "he" if kind.homomorphic else "smpc"
 
 
 def examine(setting: Setting, parameters: int | None = None, whole: bool = True) -> Examined:
@@ -307,8 +284,7 @@ def examine(setting: Setting, parameters: int | None = None, whole: bool = True)
     exact, error, bound = None, None, None
     if measured.sum is not None:
         exact, error, bound = accuracy(setting, federation.parameters, measured.sum)
-    kinds = frozenset(federation.exposures)
-    return Examined(exact, error, bound, federation.hospital, federation.server, kinds)
+    return Examined(exact, error, bound, federation.hospital, federation.server)
 
 
 def accuracy(setting: Setting, parameters: int, total: Sum) -> tuple[bool, float, float]:

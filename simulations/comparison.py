@@ -181,7 +181,7 @@ def compare(sweep: Sweep, folder: Path, follow: Follow = lambda *_: None) -> doc
             name: document.Network(latency=one.latency, down=one.down, up=one.up)
             for name, one in sweep.networks.items()
         },
-        strategies=_strategies(store, sweep), cells=tuple(done), quality=_quality(store, sweep),
+        strategies=_strategies(sweep), cells=tuple(done), quality=_quality(store, sweep),
     )  # fmt: skip
     with writing(folder):
         results.write(folder / COMPARISON, found.model_dump_json(indent=1).encode() + b"\n")
@@ -363,8 +363,7 @@ def _too_large(need: Need, sweep: Sweep) -> str:
 
 
 def _examine(setting: Setting, parameters: int, whole: bool) -> dict[str, Any]:
-    found = cells.examine(setting, parameters, whole)._asdict()
-    return {**found, "exposures": sorted(found["exposures"])}
+    return cells.examine(setting, parameters, whole)._asdict()
 
 
 def train(key: Mapping[str, Any]) -> dict[str, Any]:
@@ -498,18 +497,13 @@ def _clock(setting: Setting, sweep: Sweep, parameters: int, whole: bool) -> Cloc
 # What is told of all
 
 
-def _strategies(store: Store, sweep: Sweep) -> dict[str, document.Strategy]:
-    exposures: dict[str, frozenset[str]] = {}
-    for setting in sweep.settings():
-        seen = store.get("examined", key_of(setting))
-        if seen is not None:
-            exposures[setting.strategy] = exposures.get(setting.strategy, frozenset()) | frozenset(seen["exposures"])
+def _strategies(sweep: Sweep) -> dict[str, document.Strategy]:
     out = {}
     for name in sweep.strategies:
         kind, label = catalog.strategy(cells.named(name)[0]), cells.label(name)
         lines = headings(kind)
         out[label] = document.Strategy(
-            name=label, family=cells.family(exposures.get(name) or cells.declared(name)), reference=lines["Reference"],
+            name=label, family=cells.family(name), reference=lines["Reference"],
             learns=lines["Server learns"], trusts=lines["Trusts"], tolerates=lines["Tolerates"], costs=lines["Costs"],
             defaults={**kind().parameters(), **cells.named(name)[1]},
         )  # fmt: skip

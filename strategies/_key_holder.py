@@ -144,6 +144,7 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
     key_holder_identity  the key holder's Ed25519 public key in hexadecimal; empty trusts the roster (simulation)
     """
 
+    homomorphic = True
     setup_phases = (GenerateKey, AdoptKey)
     phases = (Encrypt, Witness, Open)
     input_phase = Encrypt

@@ -84,9 +84,7 @@ class Bfv(KeyHolderSum[list[Any]]):
         modulus = plaintext_modulus(self._slots, self._bits)
         made = tenseal.context(tenseal.SCHEME_TYPE.BFV, poly_modulus_degree=self._slots, plain_modulus=modulus)
         public, private = (
-            made.serialize(
-                save_public_key=True, save_secret_key=secret, save_galois_keys=False, save_relin_keys=False
-            )
+            made.serialize(save_public_key=True, save_secret_key=secret, save_galois_keys=False, save_relin_keys=False)
             for secret in (False, True)
         )
         return _padded(public, KEY_BYTES[self._slots] * self._slots), private

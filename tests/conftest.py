@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from fedsec import codec, envelope
+from fedsec import catalog, codec, envelope
 from fedsec.envelope import SETUP, Adopt, Enrol, Header, Member, Session
 from fedsec.local import LocalFederation
 from fedsec.party import Party, PartyState, Policy
@@ -18,11 +18,29 @@ from fedsec.primitives.key_agreement import AgreementKey
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Flow, Message, PartyId, Replies, Requests, SecureSum, run
 from fedsec.seat import Seat
+from fedsec.simulations.cells import takes_keys
 from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.shamir import Shamir
 
 settings.register_profile("fedsec", print_blob=True, deadline=None)
 settings.load_profile("fedsec")
+
+TEXTBOOK = "paillier_textbook"
+"""The strategy that takes tens of milliseconds for each value: tests give it keys that protect nothing."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_textbook_keys() -> Iterator[int]:
+    """The smallest key that it takes otherwise."""
+    kind: Any = catalog.strategy(TEXTBOOK)
+    least, kind.minimum_key_bits = kind.minimum_key_bits, 256
+    yield least
+    kind.minimum_key_bits = least
+
+
+def keys_of(name: str) -> int | None:
+    """Bits of the keys that a strategy has in a test, or None."""
+    return None if not takes_keys(name) else 256 if name == TEXTBOOK else 2048
 
 
 class DishonestServer:

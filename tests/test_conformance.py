@@ -1,13 +1,11 @@
 """Every strategy of the catalogue passes the conformance suite: a new file in strategies/ is found by itself."""
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
-
-import pytest
 
 from fedsec import catalog
 from fedsec.protocol import SecureSum
 from fedsec.testing import Conformance
+from tests.conftest import TEXTBOOK
 
 OTHERS = {
     "paillier": {"key_bits": 2048, "s": 2, "policy": "fast", "key_holder": 2, "witness": 1},
@@ -36,21 +34,10 @@ class SmallKeys(Conformance):
 
     parameters: ClassVar[dict[str, Any]] = {"key_bits": 256}
 
-    @pytest.fixture(scope="class", autouse=True)
-    @classmethod
-    def _allowed(cls) -> Iterator[None]:
-        kind: Any = catalog.strategy(cls.strategy)
-        before, kind.minimum_key_bits = kind.minimum_key_bits, 256
-        yield
-        kind.minimum_key_bits = before
-
-
-SLOW = {"paillier_textbook"}
-
 
 for _name in catalog.names():
     _class = f"Test{_name.title().replace('_', '')}"
-    globals()[_class] = type(_class, (SmallKeys if _name in SLOW else Conformance,), {"strategy": _name})
+    globals()[_class] = type(_class, (SmallKeys if _name == TEXTBOOK else Conformance,), {"strategy": _name})
     if _name in OTHERS:
         _members = {"strategy": _name, "parameters": OTHERS[_name]}
         globals()[f"{_class}Otherwise"] = type(f"{_class}Otherwise", (Otherwise,), _members)

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 FORMAT = 1
 
 
+Family = Literal["he", "smpc", "clear"]
+
+
 class Record(BaseModel):
     """Base of all parts: immutable, and exactly the fields that are declared."""
 
@@ -108,13 +111,13 @@ class Cell(Record):
 
 
 class Strategy(Record):
-    """What a strategy says of itself, and to which family its messages put it.
+    """What a strategy says of itself.
 
-    family: he (it sends ciphertexts), smpc (it sends masked values or shares), clear (neither).
+    family: he (it adds ciphertexts), smpc (masked values or shares), clear (neither).
     """
 
     name: str
-    family: Literal["he", "smpc", "clear"]
+    family: Family
     reference: str
     learns: str
     trusts: str

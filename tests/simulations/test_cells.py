@@ -16,6 +16,7 @@ from fedsec.errors import ConfigurationError, HeadroomError
 from fedsec.metering import Row
 from fedsec.simulations import cells
 from fedsec.simulations.cells import KINDS, SPEC, Federation, Measured, Setting
+from tests.conftest import keys_of
 
 HEAD = '''"""Plain, but for what a test adds.
 
@@ -65,10 +66,6 @@ def mine(tmp_path: Path) -> Callable[..., Setting]:
     return setting
 
 
-def keys(name: str) -> int | None:
-    return 2048 if cells.takes_keys(name) else None
-
-
 # Sums
 
 
@@ -94,7 +91,7 @@ def test_a_sum_of_others_than_it_says_is_found(mine: Callable[..., Setting]) -> 
 
 @pytest.mark.parametrize("name", catalog.names())
 def test_a_silent_hospital_is_not_in_the_sum(name: str) -> None:
-    setting = Setting(name, 7, 40, key_bits=keys(name), dropout=1 / 7)
+    setting = Setting(name, 7, 40, key_bits=keys_of(name), dropout=1 / 7)
     tolerated = setting.protocol().tolerance(setting.clients)[setting.protocol().input_phase]
     if not tolerated:
         with pytest.raises(ConfigurationError, match="1 of 7 hospitals silent"):
@@ -225,11 +222,11 @@ def test_repetitions_are_as_many_as_fit(
 @pytest.mark.parametrize("name", ["paillier", "shamir", "packed_shamir", "secagg_plus"])
 def test_scaled_bytes_are_those_of_the_larger_model(name: str) -> None:
     def at(parameters: int) -> cells.Clocked:
-        return cells.clock(Setting(name, 4, parameters, key_bits=keys(name)), 1, 60.0)
+        return cells.clock(Setting(name, 4, parameters, key_bits=keys_of(name)), 1, 60.0)
 
-    small, large = (cells.filled(Setting(name, 4, 1, key_bits=keys(name)), size) for size in (1, 200))
+    small, large = (cells.filled(Setting(name, 4, 1, key_bits=keys_of(name)), size) for size in (1, 200))
     scaled, real = cells.scaled(at(small), at(large), large, 800, small), at(800)
-    column = 512 if keys(name) else 8  # what is packed grows in steps
+    column = 512 if keys_of(name) else 8  # what is packed grows in steps
     for one, other in zip(scaled.phases, real.phases, strict=True):
         assert one.name == other.name and one.messages == other.messages
         assert one.up == pytest.approx(other.up, abs=20 + column)
@@ -291,11 +288,14 @@ def test_a_strategy_goes_by_its_name_and_parameters(mine: Callable[..., Setting]
     assert not cells.takes_keys("shamir") and not cells.takes_keys(path)
 
 
-def test_the_family_of_what_was_never_run_is_read_off_its_messages(tmp_path: Path) -> None:
-    families = {name: cells.family(cells.declared(name)) for name in catalog.names()}
-    assert families == {name: {"plain": "clear", "paillier": "he"}.get(name, "smpc") for name in catalog.names()}
+def test_families(tmp_path: Path) -> None:
+    encrypted = dict.fromkeys(("paillier", "paillier_textbook", "bfv"), "he")
+    others = {"plain": "clear", **encrypted}
+    assert {name: cells.family(name) for name in catalog.names()} == {
+        name: others.get(name, "smpc") for name in catalog.names()
+    }
     for base, family in (("Plain", "clear"), ("Paillier", "he"), ("Shamir", "smpc")):
         path = tmp_path / f"on_{base.lower()}.py"
         body = HEAD.replace("plain import Plain", f"{base.lower()} import {base}").replace("(_Plain)", "(_Base)")
         path.write_text(body.replace("as _Plain", "as _Base") + "    pass\n", encoding="utf-8")
-        assert cells.family(cells.declared(str(path))) == family
+        assert cells.family(str(path)) == family

@@ -13,8 +13,21 @@ from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.simulations import foretelling
 from fedsec.simulations.cells import Federation, Setting, takes_keys
 from fedsec.simulations.foretelling import Traffic, foretell
+from tests.conftest import TEXTBOOK, keys_of
 
-VARIANTS = [*catalog.names(), "shamir:server=malicious", "lightsecagg:server=malicious", "packed_shamir:pack=3"]
+VARIANTS = [
+    *catalog.names(),
+    "paillier:s=2:policy=fast",
+    "shamir:server=malicious",
+    "lightsecagg:server=malicious",
+    "packed_shamir:pack=3",
+]
+    *catalog.names(),
+    "paillier:s=2:policy=fast",
+    "shamir:server=malicious",
+    "lightsecagg:server=malicious",
+    "packed_shamir:pack=3",
+]
 
 
 def measured(setting: Setting) -> list[Traffic]:
@@ -28,7 +41,7 @@ def measured(setting: Setting) -> list[Traffic]:
 
 
 def of(strategy: str, hospitals: int, parameters: int, bits: int = 24, dropout: float = 0.0) -> Setting:
-    return Setting(strategy, hospitals, parameters, bits, 2048 if takes_keys(strategy) else None, dropout)
+    return Setting(strategy, hospitals, parameters, bits, keys_of(strategy), dropout)
 
 
 @pytest.mark.parametrize("strategy", VARIANTS)
@@ -36,7 +49,8 @@ def of(strategy: str, hospitals: int, parameters: int, bits: int = 24, dropout: 
     ("hospitals", "parameters", "bits", "dropout"), [(9, 5_003, 24, 0.0), (7, 129, 16, 0.15), (9, 16_500, 40, 0.0)]
 )
 def test_to_the_byte(strategy: str, hospitals: int, parameters: int, bits: int, dropout: float) -> None:
-    setting = of(strategy, hospitals, min(parameters, 2_000) if takes_keys(strategy) else parameters, bits, dropout)
+    most = {TEXTBOOK: 200}.get(strategy, 2_000 if takes_keys(strategy) else parameters)
+    setting = of(strategy, hospitals, min(parameters, most), bits, dropout)
     setting.check()
     assert list(foretell(setting).phases) == measured(setting)
 
