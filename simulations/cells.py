@@ -160,7 +160,6 @@ class Federation(LocalFederation):
         """Let the hospitals have models of another size."""
         self.parameters = parameters
         contribution.cache_clear()
-        gc.collect()
 
     def once(self) -> Measured:
         """One round: its rows, seconds and sum."""

@@ -22,12 +22,6 @@ VARIANTS = [
     "lightsecagg:server=malicious",
     "packed_shamir:pack=3",
 ]
-    *catalog.names(),
-    "paillier:s=2:policy=fast",
-    "shamir:server=malicious",
-    "lightsecagg:server=malicious",
-    "packed_shamir:pack=3",
-]
 
 
 def measured(setting: Setting) -> list[Traffic]:
