@@ -95,7 +95,7 @@ class Bfv(KeyHolderSum[list[Any]]):
             slots = tenseal.bfv_vector(context, [0] * self._slots).size()
         except Exception as error:
             raise BadMessage(f"public key: TenSEAL cannot read it, or it is not for {self._slots} slots") from error
-        if context.is_private() or slots != self._slots:
+        if context.is_private() or slots != self._slots or len(public) != KEY_BYTES[slots] * slots:
             raise BadMessage(f"public key: one for {self._slots} slots, and without the secret key, was expected")
         return hashlib.sha256(public).digest()
 

@@ -22,7 +22,7 @@ from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import paillier
 from fedsec.primitives.ciphertexts import HEADER, Ciphertexts, from_bytes, to_bytes
 from fedsec.primitives.interop_phe import from_phe_private, to_phe_private, to_phe_public
-from fedsec.primitives.packing import check_canary, pack, unpack
+from fedsec.primitives.packing import capacity, check_canary, pack, unpack
 from fedsec.primitives.paillier import (
     POLICIES,
     NoisePool,
@@ -405,3 +405,25 @@ def test_randbelow_and_randbits():
             function(-1, os.urandom)
     with pytest.raises(ConfigurationError):
         randbelow(0, os.urandom)
+
+
+def test_ten_thousand_vectors_sum_exactly_at_the_edges_of_the_packing():
+    """Vectors of values at, or one below, the bound of every slot width; one above the bound is refused."""
+    small = generate(256, os.urandom)
+    public, draw = small.public, np.random.default_rng(20260101)
+    summed = 0
+    while summed < 10_000:
+        addends, value_bits = int(draw.integers(1, 70)), int(draw.integers(1, 56))
+        bound = (1 << value_bits) - 1
+        slot_bits = (addends * bound).bit_length()
+        count = int(draw.integers(1, 3 * capacity(slot_bits, 255) + 2))
+        vectors = bound - draw.integers(0, min(2, bound + 1), (addends, count), dtype=np.uint64)
+        batches = [encrypt(public, pack(vector, slot_bits, 255), os.urandom) for vector in vectors]
+        found, canaries = unpack(decrypt(small, add(public, batches)), count, slot_bits, 255)
+        assert np.array_equal(found, vectors.sum(axis=0)), (addends, value_bits, count)
+        check_canary(canaries, addends)
+        summed += addends
+    for slot_bits in range(1, 64):
+        pack(np.array([(1 << slot_bits) - 2, (1 << slot_bits) - 1], np.uint64), slot_bits, 255)
+        with pytest.raises(ConfigurationError, match="does not fit"):
+            pack(np.array([1 << slot_bits], np.uint64), slot_bits, 255)
