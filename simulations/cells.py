@@ -314,15 +314,21 @@ class Clocked(NamedTuple):
 
 
 def clock(
-    setting: Setting, repetitions: int, patience: float, parameters: int | None = None, whole: bool = True
+    setting: Setting,
+    repetitions: int,
+    patience: float,
+    parameters: int | None = None,
+    whole: bool = True,
+    warm: bool = True,
 ) -> Clocked:
     """Measure a set-up and rounds: as many as asked for, or as fit in `patience` seconds, and one at least.
 
-    A round of one parameter comes before them, and one that is not counted where it takes a fifth of the patience.
+    Where `warm`, a round of one parameter comes before them; another is counted where it takes a fifth of the patience.
     Where not `whole`, one hospital sends its input and nothing is summed.
     """
     federation, setup = found(setting, 1)
-    federation.once()  # fills caches
+    if warm:
+        federation.once()  # fills caches
     federation.resize(parameters or setting.parameters)
     began = time.perf_counter()
     rounds: list[Measured] = []
@@ -411,6 +417,14 @@ class Need(NamedTuple):
 
 PROBE, LARGEST_PROBE, LONG = 200, 20_000, 0.1
 """Parameters of the round from which others are foreseen: ten times as many, twice, while one takes under LONG s."""
+SLOW = 0.01
+"""Seconds for one value of one hospital, above which PROBE values of all hospitals together are what is measured."""
+
+
+def few(setting: Setting) -> int:
+    """Parameters with which all hospitals together send PROBE values, or one each and what comes along."""
+    along = contribution(1, setting.bits, 0)[0].size - 1
+    return max(2, -(-PROBE // setting.hospitals) - along)
 
 
 def filled(setting: Setting, parameters: int) -> int:
@@ -448,8 +462,14 @@ def probe(setting: Setting) -> Probe:
     start = filled(setting, 1)
     federation = _Watched(setting, start)
     federation.enrol()
-    federation.once()
-    last = first = (federation.once().wall, *federation.footprint())
+    federation.once()  # fills caches
+    began = time.process_time()  # others may be busy beside this
+    wall, spent = federation.once().wall, time.process_time() - began
+    memory, values = federation.footprint(), setting.hospitals * contribution(start, setting.bits, 0)[0].size
+    if spent > SLOW * values:
+        more = spent * (values + setting.hospitals) / values
+        return Probe(start + 1, (spent, *memory), (more, *memory), start)
+    last = first = (wall, *memory)
     size = 0
     while not size or (last[0] < LONG and size < LARGEST_PROBE):
         size = filled(setting, max(10 * size or PROBE, start + 1))

@@ -38,6 +38,8 @@ from fedsec.simulations.screen import size
 GIB = 1 << 30
 SWEEP, COMPARISON, CELLS = "sweep.json", "comparison.json", "cells"
 TASK = "breast-cancer"
+LONG_TRAINING = 5.0
+"""Seconds of the task's training after which a strategy is not given another round."""
 Follow = Callable[[str, float, float], None]
 """Is told what is being done, and how many of how many seconds' worth of work are done."""
 
@@ -247,7 +249,7 @@ def _untimed(
         beside = [setting for setting in left if needs[setting].memory <= share]
         alone = [setting for setting in left if needs[setting].memory > share]
         for batch in (beside, *([one] for one in alone)):
-            scopes = {one: scope(one, needs[one], sweep) for one in batch}
+            scopes = {one: examined(one, needs[one], sweep) for one in batch}
             run([("examined", key_of(one), _attempt, (_examine, one, *scopes[one])) for one in batch])
     return needs, failed
 
@@ -345,8 +347,21 @@ def scope(setting: Setting, need: Need, sweep: Sweep) -> tuple[int, bool]:
     if need.seconds <= sweep.patience or not whole:
         return setting.parameters, whole
     fitting = int(setting.parameters * sweep.patience / 3 / need.seconds)
-    least = cells.filled(setting, 1) + 1
-    return min(setting.parameters, cells.filled(setting, max(fitting, PROBE, least))), whole
+    least, probe = cells.filled(setting, 1) + 1, PROBE
+    if need.seconds * PROBE > sweep.patience * setting.parameters:
+        probe = cells.few(setting)
+    return min(setting.parameters, cells.filled(setting, max(fitting, probe, least))), whole
+
+
+def examined(setting: Setting, need: Need, sweep: Sweep) -> tuple[int, bool]:
+    """As `scope`, but the smallest model where one of many values takes too long: what is scaled tells no memory."""
+    parameters, whole = scope(setting, need, sweep)
+    return (cells.filled(setting, 1), whole) if _slow(setting, parameters) else (parameters, whole)
+
+
+def _slow(setting: Setting, parameters: int) -> bool:
+    """Whether so few are measured because one of many values takes too long."""
+    return parameters == cells.filled(setting, cells.few(setting)) < min(PROBE, setting.parameters)
 
 
 def _too_large(need: Need, sweep: Sweep) -> str:
@@ -369,7 +384,8 @@ def _examine(setting: Setting, parameters: int, whole: bool) -> dict[str, Any]:
 def train(key: Mapping[str, Any]) -> dict[str, Any]:
     """Train the default model of the task in process, its updates summed by a strategy; {} where data do not suffice.
 
-    Returns the quality on the common test rows, plain FedAvg's, and the largest difference of a weight to FedAvg's.
+    Returns the quality on the common test rows, plain FedAvg's, and the largest difference of a weight to FedAvg's;
+    a strategy whose rounds take long is done after fewer, as is FedAvg.
     """
     config = RunConfig.read({"dataset": TASK})
     rows, test = datasets.split(datasets.load(TASK), config.seed)
@@ -381,16 +397,19 @@ def train(key: Mapping[str, Any]) -> dict[str, Any]:
     setting = Setting(key["strategy"], key["hospitals"], 1, key["bits"], key["key_bits"])
     federation = LocalFederation(setting.protocol(), key["hospitals"], config.spec())
     model = training.model.initial(rows.features.shape[1], config.seed)
+    began = time.monotonic()
     for number in range(1, config.rounds + 1):
         updates = {}
         for place, share in enumerate(shares):
             arrays, metrics = baselines.client_update(training, number, place, model, share.features, share.target)
             updates[place + 1] = Update(arrays, metrics, len(share.target))
         model = federation.mean(updates, model).arrays
-    plain, history = baselines.fedavg(training, rows, parts, test)
+        if (time.monotonic() - began) * (number + 1) / number > LONG_TRAINING:
+            break
+    plain, history = baselines.fedavg(replace(training, rounds=number), rows, parts, test)
     reached = baselines.client_evaluate(training, model, test.features, test.target)
     return {
-        "dataset": TASK, "rounds": config.rounds, "metric": "log-loss", "value": reached["loss"],
+        "dataset": TASK, "rounds": number, "metric": "log-loss", "value": reached["loss"],
         "plain": history[-1]["loss"],
         "largest_difference": max(float(np.abs(model[name] - plain[name]).max()) for name in plain),
     }  # fmt: skip
@@ -480,18 +499,20 @@ def _dump(clocked: Clocked) -> dict[str, Any]:
 
 
 def _clock(setting: Setting, sweep: Sweep, parameters: int, whole: bool) -> Clocked:
-    def clock(count: int) -> Clocked:
+    slow = _slow(setting, parameters)
+
+    def clock(count: int, repetitions: int) -> Clocked:
         if sweep.engine == "flower":
             from fedsec.simulations import compare_flower
 
-            return compare_flower.clock(replace(setting, parameters=count), sweep.repetitions)
-        return cells.clock(setting, sweep.repetitions, sweep.patience, count, whole)
+            return compare_flower.clock(replace(setting, parameters=count), repetitions)
+        return cells.clock(setting, repetitions, sweep.patience, count, whole, not slow)
 
-    found = clock(parameters)
+    found = clock(parameters, sweep.repetitions)
     if parameters == setting.parameters:
         return found
     start = cells.filled(setting, 1)
-    return cells.scaled(clock(start), found, parameters, setting.parameters, start)
+    return cells.scaled(clock(start, 1 if slow else sweep.repetitions), found, parameters, setting.parameters, start)
 
 
 # What is told of all
