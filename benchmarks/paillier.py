@@ -412,7 +412,7 @@ def draw(report: Report) -> Any:
         axes.bar_label(bars, [f" {rates[name]:,.0f}" for name in names], fontsize=8)
         axes.set_xscale("log")
         axes.set_xlim(right=max(rates.values()) * 12)
-        axes.set_xlabel(f"{operation}: values a second on one core (log scale)")
+        axes.set_xlabel(f"{operation}: values a second, one core (log)")
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle("Paillier at 3072 bits (ours in blue), and lattices beside it", x=0.01, ha="left")
     return figure

@@ -38,6 +38,8 @@ from fedsec.simulations.screen import size
 GIB = 1 << 30
 SWEEP, COMPARISON, CELLS = "sweep.json", "comparison.json", "cells"
 TASK = "breast-cancer"
+FORMAT = 2
+"""Of what is kept of each cell: results in another one are not mixed in."""
 LONG_TRAINING = 5.0
 """Seconds of the task's training after which a strategy is not given another round."""
 Follow = Callable[[str, float, float], None]
@@ -98,7 +100,7 @@ class Sweep:
     def how(self) -> dict[str, Any]:
         """What decides how a cell is measured: results of other sweeps are kept only where it is the same."""
         return {
-            "engine": self.engine, "repetitions": self.repetitions, "memory": self.memory, "patience": self.patience,
+            "format": FORMAT, "engine": self.engine, "repetitions": self.repetitions, "memory": self.memory, "patience": self.patience,
             "versions": results.versions(), "machine": machine(),
         }  # fmt: skip
 
