@@ -100,7 +100,8 @@ class Sweep:
     def how(self) -> dict[str, Any]:
         """What decides how a cell is measured: results of other sweeps are kept only where it is the same."""
         return {
-            "format": FORMAT, "engine": self.engine, "repetitions": self.repetitions, "memory": self.memory, "patience": self.patience,
+            "format": FORMAT, "engine": self.engine, "repetitions": self.repetitions,
+            "memory": self.memory, "patience": self.patience,
             "versions": results.versions(), "machine": machine(),
         }  # fmt: skip
 

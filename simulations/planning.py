@@ -37,6 +37,10 @@ ORDER = (
     (8, 1_000), (3, 10_000), (24, 80_000),
 )  # fmt: skip
 """The corners first: whatever time is left out leaves the model between cells that were measured."""
+SLOW_CHECKS = ((5, 10),)
+SLOW_ORDER = ((3, 20), (6, 4), SLOW_CHECKS[0])
+"""In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `cells.SLOW`)."""
+SLOW_FIRST = (3, 4)
 SECONDS = 55.0
 REPETITIONS, PATIENCE = 5, 0.25
 EXACT_UP_TO, CURVE_EXACT = 64, 0
@@ -194,22 +198,34 @@ def _measured(setting: Setting, seconds: float) -> Fit:
     began, rates = time.process_time(), [0.0]
     samples: list[Sample] = []
     checks: list[Sample] = []
-    for hospitals, parameters in ORDER:
+    slow = False
+    if cells.takes_keys(setting.strategy):
+        first = replace(setting, hospitals=SLOW_FIRST[0], parameters=SLOW_FIRST[1])
+        clocked = cells.clock(first, 1, PATIENCE)
+        slow = clocked.round.wall.median > cells.SLOW * SLOW_FIRST[0] * (SLOW_FIRST[1] + _scalars(setting.bits))
+        if slow:
+            samples.append(_sample(first, clocked))
+    for hospitals, parameters in SLOW_ORDER if slow else ORDER:
         cell = replace(setting, hospitals=hospitals, parameters=parameters)
         expected = PATIENCE + 2 * min(rates) * hospitals * parameters
-        if samples and time.process_time() - began + expected > seconds:
+        if samples and not slow and time.process_time() - began + expected > seconds:
             continue
         try:
             cell.check()
         except FedsecError:
             continue
-        clocked = cells.clock(cell, REPETITIONS, PATIENCE)
-        one = Sample(hospitals, parameters, clocked.round.hospital_cpu_most.median, clocked.round.server_cpu.median)
-        (checks if (hospitals, parameters) in CHECKS else samples).append(one)
+        clocked = cells.clock(cell, 1 if slow else REPETITIONS, PATIENCE, warm=not slow)
+        one = _sample(cell, clocked)
+        (checks if (hospitals, parameters) in (*CHECKS, *SLOW_CHECKS) else samples).append(one)
         rates = [*filter(None, rates), clocked.round.wall.median / (hospitals * parameters)]
     if not samples:
         raise ConfigurationError(f"{setting.strategy}: none of the cells of the calibration can be run")
     return fit(samples, checks, setting)
+
+
+def _sample(cell: Setting, clocked: cells.Clocked) -> Sample:
+    round_ = clocked.round
+    return Sample(cell.hospitals, cell.parameters, round_.hospital_cpu_most.median, round_.server_cpu.median)
 
 
 # What is told of a setting
