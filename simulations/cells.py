@@ -408,11 +408,15 @@ def spread_of(values: Sequence[float]) -> Spread:
 
 
 class Need(NamedTuple):
-    """What a round is expected to take: bytes of memory with all hospitals, seconds, and bytes with one hospital."""
+    """What a round is expected to take: bytes of memory with all hospitals, seconds, and bytes with one hospital.
+
+    slow says whether one value of one hospital takes more than SLOW seconds.
+    """
 
     memory: float
     seconds: float
     alone: float
+    slow: bool = False
 
 
 PROBE, LARGEST_PROBE, LONG = 200, 20_000, 0.1
@@ -448,13 +452,14 @@ class Probe(NamedTuple):
     large: tuple[float, float, float]
     start: int
 
-    def need(self, parameters: int) -> Need:
+    def need(self, parameters: int, hospitals: int) -> Need:
         """What so many would take: all three grow in proportion."""
         scale = max(parameters - self.start, 0) / (self.size - self.start)
         seconds, memory, alone = (
             low + max(high - low, 0.0) * scale for low, high in zip(self.small, self.large, strict=True)
         )
-        return Need(memory, seconds, alone)
+        each = (self.large[0] - self.small[0]) / (self.size - self.start) / hospitals
+        return Need(memory, seconds, alone, each > SLOW)
 
 
 def probe(setting: Setting) -> Probe:

@@ -242,7 +242,9 @@ def _untimed(
 
         run(list(jobs.values()))
         probes = {setting: store.get("probe", _keys(setting)[1]) for setting in settings}
-        needs = {one: Probe(*found).need(one.parameters) for one, found in probes.items() if found is not None}
+        needs = {
+            one: Probe(*found).need(one.parameters, one.hospitals) for one, found in probes.items() if found is not None
+        }
         left = [
             one
             for one in settings
@@ -350,21 +352,14 @@ def scope(setting: Setting, need: Need, sweep: Sweep) -> tuple[int, bool]:
     if need.seconds <= sweep.patience or not whole:
         return setting.parameters, whole
     fitting = int(setting.parameters * sweep.patience / 3 / need.seconds)
-    least, probe = cells.filled(setting, 1) + 1, PROBE
-    if need.seconds * PROBE > sweep.patience * setting.parameters:
-        probe = cells.few(setting)
+    least, probe = cells.filled(setting, 1) + 1, cells.few(setting) if need.slow else PROBE
     return min(setting.parameters, cells.filled(setting, max(fitting, probe, least))), whole
 
 
 def examined(setting: Setting, need: Need, sweep: Sweep) -> tuple[int, bool]:
     """As `scope`, but the smallest model where one of many values takes too long: what is scaled tells no memory."""
     parameters, whole = scope(setting, need, sweep)
-    return (cells.filled(setting, 1), whole) if _slow(setting, parameters) else (parameters, whole)
-
-
-def _slow(setting: Setting, parameters: int) -> bool:
-    """Whether so few are measured because one of many values takes too long."""
-    return parameters == cells.filled(setting, cells.few(setting)) < min(PROBE, setting.parameters)
+    return (cells.filled(setting, 1) if need.slow and parameters < setting.parameters else parameters), whole
 
 
 def _too_large(need: Need, sweep: Sweep) -> str:
@@ -462,7 +457,7 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
     key = [key_of(setting), parameters, whole]
     if (kept := store.get("clocked", key)) is None:
         try:
-            kept = _dump(_clock(setting, sweep, parameters, whole))
+            kept = _dump(_clock(setting, sweep, parameters, whole, need.slow))
         except Exception as error:  # not kept: it may have been the machine, and is tried again
             return document.Cell(**base, status="refused", note=_reason(error))
         store.put("clocked", key, kept)
@@ -501,9 +496,7 @@ def _dump(clocked: Clocked) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _clock(setting: Setting, sweep: Sweep, parameters: int, whole: bool) -> Clocked:
-    slow = _slow(setting, parameters)
-
+def _clock(setting: Setting, sweep: Sweep, parameters: int, whole: bool, slow: bool) -> Clocked:
     def clock(count: int, repetitions: int) -> Clocked:
         if sweep.engine == "flower":
             from fedsec.simulations import compare_flower

@@ -318,7 +318,7 @@ def test_under_flower_a_slow_cell_is_measured_on_the_smaller_model_that_it_says(
 ) -> None:
     sweep = Sweep(("shamir",), **{**SMALL, "parameters": (3_000,)}, engine="flower", patience=1e-6)
     (cell,) = compare(sweep, tmp_path / "out").cells
-    assert (cell.status, cell.measured_parameters, flower) == ("extrapolated", 64, [64, 1]) and cell.round is not None
+    assert (cell.status, cell.measured_parameters, flower) == ("extrapolated", 200, [200, 1]) and cell.round is not None
     assert cell.round.up == pytest.approx(cells.clock(Setting("shamir", 3, 3_000), 1, 9.0).round.up, rel=0.01)
 
 
