@@ -87,7 +87,9 @@ class Paillier(KeyHolderSum[Ciphertexts]):
         return PrivateKey(p, q, self._public(data[: -2 * width]).hs, self.s)
 
     def fingerprint(self, public: bytes) -> bytes:
-        key = self._public(public)
+        key, expected = self._public(public), -(-self.key_bits // 8) + ((self.s + 1) * self.key_bits + 7) // 8
+        if len(public) != expected:
+            raise BadMessage(f"public key: {len(public)} bytes came and {expected} were expected")
         key.check()
         if key.bits != self.key_bits:
             raise BadMessage(f"the public key has {key.bits} bits; {self.key_bits} were agreed")

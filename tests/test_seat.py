@@ -13,7 +13,7 @@ from fedsec import codec
 from fedsec.envelope import Session
 from fedsec.errors import AuthenticationError
 from fedsec.primitives import sealing
-from fedsec.strategies.paillier import Blob, KeyAdopted
+from fedsec.strategies._key_holder import Blob, KeyAdopted
 
 OTHERS: list[dict[str, Any]] = [
     {"run": b"another"}, {"counter": 10_000}, {"nonce": bytes(16)}, {"epoch": 7}, {"stage": "evaluate"},
