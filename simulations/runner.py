@@ -28,6 +28,7 @@ COMPLETED = "finished:completed"
 _START_SECONDS = 90.0  # for the SuperLink, and for each command; an idle machine with two cores takes 3
 _STOP_SECONDS = 3.0  # after that by force: whatever they hold is in the home that goes with them
 _SCAN_SECONDS = 2.0
+_ABSENCES = 5  # a run that has just ended is without a process too, until its log and its status say so
 
 
 @dataclass
@@ -82,7 +83,7 @@ class FlowerRun:
             elif time.monotonic() > scan_at:
                 scan_at = time.monotonic() + _SCAN_SECONDS
                 absences = 0 if self._simulating() else absences + 1
-                if absences > 2:  # Flower itself would notice after some 90 s without a heartbeat
+                if absences > _ABSENCES:  # Flower itself would notice after some 90 s without a heartbeat
                     self._ask_status()
                     if not self.status.startswith("finished"):
                         raise RunFailed("Flower's simulation process died without a word (out of memory?)")

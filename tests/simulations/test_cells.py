@@ -139,7 +139,7 @@ def test_inputs_and_other_hospitals_are_in_nobody_s_memory() -> None:
 def test_what_is_foreseen_is_what_it_takes() -> None:
     probe = cells.probe(Setting("shamir", 5, 1))
     small, large = probe.need(1_000, 5), probe.need(30_000, 5)
-    assert large.memory > 5 * small.memory and large.seconds > small.seconds and large.alone > 5 * small.alone
+    assert large.memory > 5 * small.memory and large.alone > 5 * small.alone
     assert large.alone < large.memory
     watched = cells._Watched(Setting("shamir", 5, 30_000))
     watched.enrol()
