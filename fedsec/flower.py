@@ -70,6 +70,7 @@ class Round:
     stage: str
     sampled: int
     included: int = 0
+    parties: tuple[PartyId, ...] = ()
     weight: int = 0
     clipped: int = 0
     metrics: Mapping[str, float | list[float]] | None = None
@@ -124,6 +125,7 @@ class SecureAggregation(Strategy):
         self.ledger = ledger if ledger is not None else Ledger()
         self.on_round = on_round
         self.rounds: list[Round] = []
+        self._grid: tuple[Grid, SecureGrid] | None = None
 
     def start(
         self,
@@ -141,7 +143,7 @@ class SecureAggregation(Strategy):
         protocol, and RunFailed where no round of training succeeded.
         """
         before = len(self.rounds)
-        secure = SecureGrid(grid, self)
+        secure = self._over(grid)
         result = self.inner.start(
             secure, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn
         )
@@ -149,6 +151,30 @@ class SecureAggregation(Strategy):
         if trained and all(outcome.failure for outcome in trained):
             raise RunFailed(f"no round of training succeeded; the last one: {trained[-1].failure}")
         return result
+
+    def collect(
+        self, grid: Grid, message_type: str, config: ConfigRecord | None = None
+    ) -> tuple[dict[str, float | list[float]], int]:
+        """Ask all nodes once, and return the weighted means of the metrics that they answer, and the total weight.
+
+        message_type: what the clients' function is registered for, "query.NAME" for `@app.query("NAME")`; it returns
+        one MetricRecord. Ranges of its metrics are those of this strategy. Raises RunFailed where the round failed.
+        """
+        secure = self._over(grid)
+        content = RecordDict({"config": config or ConfigRecord()})
+        secure.send_and_receive(
+            [Message(content, dst_node_id=node, message_type=message_type) for node in grid.get_node_ids()]
+        )
+        outcome = self.rounds[-1] if self.rounds else None
+        if outcome is None or outcome.stage != message_type or outcome.failure:
+            raise RunFailed(f"{message_type} failed: {outcome.failure if outcome else 'no hospital is connected'}")
+        return dict(outcome.metrics or {}), outcome.weight
+
+    def _over(self, grid: Grid) -> SecureGrid:
+        """The secure grid over this one: one set-up serves all that is asked over it."""
+        if self._grid is None or self._grid[0] is not grid:
+            self._grid = (grid, SecureGrid(grid, self))
+        return self._grid[1]
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -295,7 +321,8 @@ class SecureGrid(Grid):
             return []
         self._owner.finished(
             replace(
-                outcome, included=len(result.included), weight=result.weight, clipped=result.clipped,
+                outcome, included=len(result.included), parties=tuple(sorted(result.included)),
+                weight=result.weight, clipped=result.clipped,
                 metrics=result.metrics, incidents=total.incidents,
                 sum_hash=hashlib.sha256(total.sum.vector.tobytes()).hexdigest(),
             )

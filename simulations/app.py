@@ -7,7 +7,9 @@ the common test rows and, after training, computes the baselines that the federa
 from __future__ import annotations
 
 import functools
+import random
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from logging import INFO
 from typing import Any
 
@@ -16,36 +18,58 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.supercore import log
-from numpy.typing import NDArray
 
 from fedsec.errors import TooFewParties
 from fedsec.flower import SecureAggregation, secure_aggregation, to_numpy
 from fedsec.metering import Ledger
-from fedsec.simulations import datasets, results
-from fedsec.simulations.baselines import client_evaluate, client_update
+from fedsec.simulations import discrimination, hospitals, preparation, results
+from fedsec.simulations.baselines import client_evaluate, client_update, test_quality
 from fedsec.simulations.config import FEWEST, RunConfig
-from fedsec.simulations.models import Parameters, quality
-from fedsec.simulations.partitions import partition
+from fedsec.simulations.datasets import Dataset
+from fedsec.simulations.discrimination import histogram
+from fedsec.simulations.models import Parameters
+from fedsec.simulations.preparation import Preparation, statistics
+from fedsec.simulations.results import Data
+from fedsec.simulations.tables import Table
+
+STATISTICS = "query.statistics"
+METRIC_RANGES = {**preparation.RANGES, **discrimination.RANGES}
 
 client = ClientApp(mods=[secure_aggregation])
 server = ServerApp()
 
 
-@functools.lru_cache(maxsize=4)
-def hospitals_data(
-    dataset: str, how: str, hospitals: int, seed: int
-) -> tuple[datasets.Dataset, datasets.Dataset, list[NDArray[np.int64]]]:
-    """Training rows, common test rows, and which training rows each hospital holds."""
-    train, test = datasets.split(datasets.load(dataset), seed)
-    return train, test, partition(train, hospitals, how, seed)  # type: ignore[arg-type]
-
-
-def _here(context: Context) -> tuple[RunConfig, int, datasets.Dataset]:
+def _here(context: Context) -> tuple[RunConfig, int, Table]:
     """This client's configuration, partition number and rows."""
     config = RunConfig.read(context.run_config)
-    place, hospitals = int(context.node_config["partition-id"]), int(context.node_config["num-partitions"])
-    train, _, parts = hospitals_data(config.dataset, config.partition, hospitals, config.seed)
-    return config, place, train.take(parts[place])
+    place, count = int(context.node_config["partition-id"]), int(context.node_config["num-partitions"])
+    return config, place, hospitals.of_config(config, count).rows(place)
+
+
+@functools.lru_cache(maxsize=64)
+def _prepared(config: RunConfig, place: int, count: int, preparation: str) -> Dataset:
+    """A hospital's features, by what all hospitals' rows together say."""
+    return Preparation.from_json(preparation).apply(hospitals.of_config(config, count).rows(place))
+
+
+def _features(message: Message, context: Context) -> tuple[RunConfig, int, Dataset]:
+    config = RunConfig.read(context.run_config)
+    place, count = int(context.node_config["partition-id"]), int(context.node_config["num-partitions"])
+    preparation = str(message.content.config_records["config"]["preparation"])
+    return config, place, _prepared(config, place, count, preparation)
+
+
+def _reply(message: Message, config: RunConfig, rows: int, metrics: Mapping[str, Any], **records: Any) -> Message:
+    """Metrics, and by how many rows they count."""
+    counted = MetricRecord({**metrics, "num-examples": 1 if config.equal_weights else rows})
+    return Message(RecordDict({**records, "metrics": counted}), reply_to=message)
+
+
+@client.query("statistics")
+def count(message: Message, context: Context) -> Message:
+    """What this hospital adds to the statistics that all prepare their rows by."""
+    config, _, mine = _here(context)
+    return _reply(message, config, len(mine.target), statistics(mine))
 
 
 def record(parameters: Parameters) -> ArrayRecord:
@@ -56,23 +80,23 @@ def record(parameters: Parameters) -> ArrayRecord:
 @client.train()
 def train(message: Message, context: Context) -> Message:
     """Train the global model on this hospital's rows."""
-    config, place, mine = _here(context)
+    config, place, mine = _features(message, context)
     number = int(message.content.config_records["config"]["server-round"])  # type: ignore[arg-type]
     parameters, metrics = client_update(
         config.training(mine.task), number, place, to_numpy(message.content), mine.features, mine.target
     )
-    counted = MetricRecord({**metrics, "num-examples": len(mine.target)})
-    return Message(RecordDict({"arrays": record(parameters), "metrics": counted}), reply_to=message)
+    return _reply(message, config, len(mine.target), metrics, arrays=record(parameters))
 
 
 @client.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Evaluate the global model on this hospital's rows."""
-    config, _, mine = _here(context)
-    metrics = client_evaluate(config.training(mine.task), to_numpy(message.content), mine.features, mine.target)
-    return Message(
-        RecordDict({"metrics": MetricRecord({**metrics, "num-examples": len(mine.target)})}), reply_to=message
-    )
+    config, _, mine = _features(message, context)
+    training, parameters = config.training(mine.task), to_numpy(message.content)
+    metrics: dict[str, Any] = dict(client_evaluate(training, parameters, mine.features, mine.target))
+    if mine.task == "classification":
+        metrics |= histogram(training.model.score(parameters, mine.features), mine.target)
+    return _reply(message, config, len(mine.target), metrics)
 
 
 def wait_for_hospitals(grid: Grid, expected: int, patience: float = 60.0) -> int:
@@ -91,35 +115,81 @@ def wait_for_hospitals(grid: Grid, expected: int, patience: float = 60.0) -> int
     raise TooFewParties("connect", max(expected, FEWEST), range(before), range(max(expected, FEWEST)))
 
 
+class Cohort(Grid):
+    """A grid that shows some of its nodes only: the cohort of a whole run."""
+
+    def __init__(self, grid: Grid, nodes: Sequence[int]) -> None:
+        self._inner, self._nodes = grid, list(nodes)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """The nodes of the cohort."""
+        return list(self._nodes)
+
+    def set_run(self, run: Any) -> None:
+        """As the grid does."""
+        self._inner.set_run(run)
+
+    @property
+    def run(self) -> Any:
+        """As the grid has it."""
+        return self._inner.run
+
+    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
+        """As the grid does."""
+        return self._inner.create_message(*arguments, **keywords)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """As the grid does."""
+        return self._inner.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """As the grid does."""
+        return self._inner.pull_messages(message_ids)
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """As the grid does."""
+        return self._inner.send_and_receive(messages, timeout=timeout)
+
+
 @server.main()
 def main(grid: Grid, context: Context) -> None:
-    """One run, from initial weights to results."""
+    """One run, from statistics and initial weights to results."""
     config = RunConfig.read(context.run_config)
-    hospitals = wait_for_hospitals(grid, config.clients)
-    config.prove(hospitals)
-    train_rows, test_rows, parts = hospitals_data(config.dataset, config.partition, hospitals, config.seed)
-    training = config.training(train_rows.task)
+    here = hospitals.of_config(config, wait_for_hospitals(grid, config.clients))
+    config = config.resolved([len(part) for part in here.parts])
+    asked = len(here.parts)
+    if config.cohort == "fixed":
+        asked = config.sampled(asked)
+        grid = Cohort(grid, random.Random(config.seed).sample(sorted(grid.get_node_ids()), asked))  # noqa: S311
+        config = config.model_copy(update={"fraction": 1.0})
+    config.prove(asked)
     progress = results.Progress(config.output)
+    ledger = Ledger(watch=progress.phase)
+    secure = SecureAggregation(
+        config.inner(asked), config.protocol(), clip=config.clip, largest_weight=config.spec().largest_weight,
+        metric_ranges=METRIC_RANGES, phase_timeout=config.phase_timeout, ledger=ledger, on_round=progress.round,
+    )  # fmt: skip
+    progress.tell("start", hospitals=len(here.parts), rounds=config.rounds)
+    found = Preparation.of(here.train.schema, *secure.collect(grid, STATISTICS))
+    data = Data(here, found.apply(here.train), found.apply(here.test))
+    training = config.training(data.train.task)
     tested: list[dict[str, float]] = []
 
     def on_test(number: int, arrays: ArrayRecord) -> MetricRecord:
         parameters = {name: array.numpy() for name, array in arrays.items()}
-        means = client_evaluate(training, parameters, test_rows.features, test_rows.target)
-        tested.append(quality(train_rows.task, means, test_rows.target_scale))
+        tested.append(test_quality(training, parameters, data.test))
         progress.tell("tested", round=number, **tested[-1])
         return MetricRecord({key: float(value) for key, value in tested[-1].items()})
 
-    ledger = Ledger(watch=progress.phase)
-    secure = SecureAggregation(
-        config.inner(hospitals), config.protocol(), clip=config.clip, largest_weight=config.largest_weight,
-        phase_timeout=config.phase_timeout, ledger=ledger, on_round=progress.round,
+    random.seed(config.seed)  # Flower samples hospitals by it
+    initial = training.model.initial(data.train.features.shape[1], config.seed)
+    result = secure.start(
+        grid, record(initial), config.rounds, train_config=ConfigRecord({"preparation": found.to_json()}),
+        evaluate_config=ConfigRecord({"preparation": found.to_json()}), evaluate_fn=on_test,
     )  # fmt: skip
-    progress.tell("start", hospitals=hospitals, rounds=config.rounds)
-    initial = training.model.initial(train_rows.features.shape[1], config.seed)
-    result = secure.start(grid, record(initial), config.rounds, train_config=ConfigRecord(), evaluate_fn=on_test)
     progress.tell("baselines")
     final: dict[str, Any] = {name: array.numpy() for name, array in result.arrays.items()}
-    document = results.finish(config, secure, final, tested, (train_rows, test_rows, parts), progress)
-    log(INFO, "Quality on the %d common test rows:", len(test_rows.target))
-    for who, figures in results.comparison(document):
+    document = results.finish(config, secure, final, tested, data, found, progress)
+    log(INFO, "Quality on the %d common test rows:", len(data.test.target))
+    for who, figures, _ in results.comparison(document):
         log(INFO, "\t%-24s %s", who, "  ".join(f"{key} {value:.4f}" for key, value in figures.items()))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fedsec.errors import ConfigurationError
 from fedsec.simulations.datasets import Dataset, Floats
+from fedsec.simulations.discrimination import auc
 from fedsec.simulations.models import LEARNING_RATES, Model, Parameters, local_rng, quality
 
 
@@ -22,7 +23,8 @@ class Training:
     """How a model is trained: `rounds` rounds of `epochs` local passes each.
 
     model: from `build`. rounds, epochs, batch_size >= 1. learning_rate > 0; None means the task's own, LEARNING_RATES.
-    seed: 0 .. 2**32 - 1. proximal >= 0: the mu of FedProx. Raises ConfigurationError for a value out of range.
+    seed: 0 .. 2**32 - 1. proximal >= 0: the mu of FedProx. equal: hospitals count alike, not by rows.
+    Raises ConfigurationError for a value out of range.
     """
 
     model: Model
@@ -32,6 +34,7 @@ class Training:
     batch_size: int = 16
     seed: int = 0
     proximal: float = 0.0
+    equal: bool = False
 
     def __post_init__(self) -> None:
         for field, count in (("rounds", self.rounds), ("epochs", self.epochs), ("batch_size", self.batch_size)):
@@ -78,17 +81,24 @@ def client_evaluate(training: Training, parameters: Parameters, features: Floats
 
 def pooled(training: Training, train: Dataset, test: Dataset) -> dict[str, float]:
     """Quality on `test` of training on all rows in one place, with the passes of the federation, rounds x epochs."""
-    return _quality(training, _last(_rounds(training, {0: train})), test)
+    return test_quality(training, pooled_model(training, train), test)
 
 
 def alone(
     training: Training, train: Dataset, parts: Sequence[NDArray[np.int64]], test: Dataset
 ) -> list[dict[str, float]]:
     """Quality on the common `test` of each hospital's own model, trained on its rows only, rounds x epochs passes."""
-    return [
-        _quality(training, _last(_rounds(training, {hospital: train.take(rows)})), test)
-        for hospital, rows in enumerate(parts)
-    ]
+    return [test_quality(training, model, test) for model in lone_models(training, train, parts)]
+
+
+def pooled_model(training: Training, train: Dataset) -> Parameters:
+    """What `pooled` measures."""
+    return _last(_rounds(training, {0: train}))
+
+
+def lone_models(training: Training, train: Dataset, parts: Sequence[NDArray[np.int64]]) -> list[Parameters]:
+    """What `alone` measures."""
+    return [_last(_rounds(training, {hospital: train.take(rows)})) for hospital, rows in enumerate(parts)]
 
 
 def fedavg(
@@ -101,14 +111,14 @@ def fedavg(
     """
     shares = {hospital: train.take(rows) for hospital, rows in enumerate(parts)}
     history = list(_rounds(training, shares))
-    return history[-1], [_quality(training, parameters, test) for parameters in history]
+    return history[-1], [test_quality(training, parameters, test) for parameters in history]
 
 
 def _rounds(training: Training, shares: dict[int, Dataset]) -> Iterator[Parameters]:
     """The global parameters after each round, over the hospitals in `shares`; with one hospital, plain training."""
     columns = next(iter(shares.values())).features.shape[1]
     parameters = training.model.initial(columns, training.seed)
-    weights = np.array([len(share.target) for share in shares.values()], dtype=np.float64)
+    weights = np.array([1 if training.equal else len(share.target) for share in shares.values()], dtype=np.float64)
     weights /= weights.sum()
     for round in range(1, training.rounds + 1):
         updates = [
@@ -125,6 +135,10 @@ def _last(history: Iterator[Parameters]) -> Parameters:
     return list(history)[-1]
 
 
-def _quality(training: Training, parameters: Parameters, test: Dataset) -> dict[str, float]:
+def test_quality(training: Training, parameters: Parameters, test: Dataset) -> dict[str, float]:
+    """What `quality` says of these parameters on rows in one place, and for classification their exact AUC."""
     means = client_evaluate(training, parameters, test.features, test.target)
-    return quality(training.model.task, means, test.target_scale)
+    found = quality(training.model.task, means, test.target_scale)
+    if training.model.task == "classification":
+        found["auc"] = auc(training.model.score(parameters, test.features), test.target)
+    return found

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,11 +18,23 @@ from rich.console import Console
 from fedsec import catalog
 from fedsec.cli import Json, print_json
 from fedsec.errors import ConfigurationError, DataError, RunFailed
-from fedsec.simulations import datasets, results, screen
-from fedsec.simulations.config import AGGREGATORS, RunConfig, parameter_of
+from fedsec.report import run_page
+from fedsec.simulations import hospitals, results, screen, sites
+from fedsec.simulations.config import AGGREGATORS, FEWEST, RunConfig, parameter_of
 from fedsec.simulations.models import MODELS
-from fedsec.simulations.partitions import PARTITIONINGS
-from fedsec.simulations.partitions import partition as divide
+from fedsec.simulations.options import (
+    Clients,
+    Data,
+    Drop,
+    Label,
+    MinimumRows,
+    OneClass,
+    Partition,
+    Person,
+    Positive,
+    SchemaFile,
+    Site,
+)  # fmt: skip
 from fedsec.simulations.runner import flower_run, make_app
 
 DEFAULTS = RunConfig.model_validate({})
@@ -33,13 +45,29 @@ def run(
     strategy: Annotated[
         str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file.")
     ] = DEFAULTS.strategy,
-    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(datasets.DATASETS)}.")] = DEFAULTS.dataset,
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(sites.TABLES)}.")] = DEFAULTS.dataset,
+    data: Data = "",
+    site: Site = "",
+    label: Label = "",
+    positive: Positive = "",
+    person: Person = "",
+    drop: Drop = "",
+    schema: SchemaFile = "",
+    minimum_rows: MinimumRows = 0,
+    one_class: OneClass = False,
     model: Annotated[str, typer.Option(help=f"auto, {', '.join(MODELS)}.")] = DEFAULTS.model,
-    partition: Annotated[
-        str, typer.Option(help=f"How rows lie across hospitals: {', '.join(PARTITIONINGS)}.")
-    ] = DEFAULTS.partition,
-    clients: Annotated[int, typer.Option(help="Number of hospitals, at least 3.")] = 5,
+    partition: Partition = DEFAULTS.partition,
+    clients: Clients = 0,
     rounds: Annotated[int, typer.Option(help="Rounds of training.")] = DEFAULTS.rounds,
+    fraction: Annotated[
+        float, typer.Option(help="Share of the hospitals that a round of training samples.")
+    ] = DEFAULTS.fraction,
+    cohort: Annotated[
+        str, typer.Option(help="sampled: others each round; fixed: the same, and a round without one of them is void.")
+    ] = DEFAULTS.cohort,
+    equal_weights: Annotated[
+        bool, typer.Option("--equal-weights", help="Hospitals count alike, so that no row count enters a sum.")
+    ] = False,
     seed: Annotated[
         int, typer.Option(help="Partition, initial weights and local training; never keys.")
     ] = DEFAULTS.seed,
@@ -55,7 +83,7 @@ def run(
     proximal: Annotated[float, typer.Option(help="mu of FedProx.")] = DEFAULTS.proximal,
     clip: Annotated[float, typer.Option(help="Largest change of a coordinate in a round.")] = DEFAULTS.clip,
     largest_weight: Annotated[
-        int, typer.Option(help="Largest number of rows at a hospital.")
+        int, typer.Option(help="Largest number of rows at a hospital; 0 is the power of ten above the largest.")
     ] = DEFAULTS.largest_weight,
     phase_timeout: Annotated[float, typer.Option(help="Seconds that a phase may take.")] = DEFAULTS.phase_timeout,
     timeout: Annotated[float, typer.Option(help="Seconds that the whole run may take.")] = 3600.0,
@@ -67,7 +95,8 @@ def run(
 ) -> None:
     """Train a model across hospitals under Flower and Ray; the server learns sums only.
 
-    The result folder holds result.json, ledger.csv (what each phase cost), the model as safetensors and the log.
+    The result folder holds report.html with its figures, result.json, ledger.csv (what each phase cost), the model as
+    safetensors and the log.
 
     Examples:
 
@@ -75,41 +104,65 @@ def run(
 
     `fedsec run --strategy paillier --dataset diabetes --rounds 3`
 
+    `fedsec run --dataset randhie --strategy secagg`
+
+    `fedsec run --data rows.csv --site hospital --label died --person patient`
+
     `fedsec run --clients 10 --partition label-skew --model mlp -p threshold=7`
 
     `fedsec run --strategy ./my_strategy.py --output results/mine --json`
     """
     config = RunConfig.read({
+        **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class),
+        "fraction": fraction, "cohort": cohort, "equal-weights": equal_weights,
         "strategy": allow(strategy), "parameters": json.dumps(dict(parameter_of(text) for text in parameter or [])),
-        "dataset": dataset, "model": model, "partition": partition, "rounds": rounds, "seed": seed,
+        "model": model, "partition": partition, "rounds": rounds, "seed": seed,
         "aggregator": aggregator, "epochs": epochs, "batch-size": batch_size, "learning-rate": learning_rate,
         "proximal": proximal, "clip": clip, "largest-weight": largest_weight, "phase-timeout": phase_timeout,
         "clients": clients,
     })  # fmt: skip
     if not timeout > 0:
         raise ConfigurationError(f"timeout is {timeout}; it must be above 0 seconds")
-    check(config, clients)
-    target = _target(output, config.strategy, dataset, force)
+    config = check(config)
+    target = _target(output, config.strategy, config.named, force)
     with _staged(target) as folder:
-        with screen.live(folder / results.PROGRESS, config, clients, quiet=as_json) as follow:
+        with screen.live(folder / results.PROGRESS, config, quiet=as_json) as follow:
             _drive(config.model_copy(update={"output": str(folder)}), folder, timeout, follow)
         document = json.loads((folder / results.RESULT).read_text(encoding="utf-8"))
+        run_page.write(folder)
     if as_json:
         return print_json({**document, "output": str(target)})
     screen.summary(Console(), document, target)
 
 
-def check(config: RunConfig, clients: int) -> None:
-    """Find what cannot work before anything starts."""
-    config.prove(clients)
+def rows_of(
+    dataset: str, data: str, site: str, label: str, positive: str, person: str, drop: str, schema: str,
+    minimum_rows: int, one_class: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """The options that say which rows there are, as a run's configuration has them; files by their absolute paths."""
+    return {
+        "dataset": dataset, "data": _absolute(data), "site": site, "label": label, "positive": positive,
+        "person": person, "drop": drop, "schema-file": _absolute(schema), "minimum-rows": minimum_rows,
+        "one-class": one_class,
+    }  # fmt: skip
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute()) if path else ""
+
+
+def check(config: RunConfig) -> RunConfig:
+    """The run with what its data decide; what cannot work is found before anything starts."""
+    if 0 < config.clients < FEWEST:
+        config.prove(config.clients)
     try:
-        train, _ = datasets.split(datasets.load(config.dataset), config.seed)
-        config.training(train.task)
-        largest = max(len(rows) for rows in divide(train, clients, config.partition, config.seed))
-    except DataError as error:  # a public dataset, and a number of hospitals that does not fit it
+        here = hospitals.of_config(config, config.clients)
+        config.training(here.train.task)
+    except DataError as error:  # what the user gave: a usage that cannot work
         raise ConfigurationError(str(error)) from error
-    if largest > config.largest_weight:
-        raise ConfigurationError(f"a hospital has {largest} rows; largest-weight is {config.largest_weight}")
+    config = config.resolved([len(part) for part in here.parts])
+    config.prove(config.clients)
+    return config
 
 
 def allow(strategy: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,12 +117,30 @@ def load(name: str) -> Dataset:
 
 
 def split(dataset: Dataset, seed: int, test_fraction: float = 0.2) -> tuple[Dataset, Dataset]:
-    """A training part and a held-out test part, drawn by `seed`, stratified by class for classification.
+    """A training part and a held-out test part, as `held_out` draws them, standardised in one place.
 
     Features have mean 0 and standard deviation 1 over the training rows, and so has a regression target, whose scale
     is kept in `target_mean` and `target_scale`; the test part is scaled by the training part's figures. The scaler
-    sees all hospitals' training rows at once. That is the simulation's shortcut: real hospitals would agree on the
-    scale first, by securely summing row counts, values and squares.
+    sees all hospitals' training rows at once, which suits a comparison of costs; a federated run sums the figures
+    securely (`preparation`).
+    """
+    train, test = held_out(dataset, seed, test_fraction)
+    return _standardise(dataset.take(train), dataset.take(test))
+
+
+class Labelled(Protocol):
+    """Rows with a label."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def target(self) -> Floats: ...
+
+
+def held_out(dataset: Labelled, seed: int, test_fraction: float = 0.2) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of a training and of a test part, drawn by `seed`, stratified by class for classification.
 
     seed: 0 .. 2**32 - 1. test_fraction: between 0 and 1, both excluded.
     Raises ConfigurationError for a seed or fraction out of range, and DataError for a single class, a class or a
@@ -144,10 +162,10 @@ def split(dataset: Dataset, seed: int, test_fraction: float = 0.2) -> tuple[Data
         raise DataError(
             f"{dataset.name}: {len(dataset.target)} rows cannot be split with test_fraction {test_fraction}: {error}"
         ) from error
-    return _standardise(dataset.take(train_rows), dataset.take(test_rows))
+    return train_rows, test_rows
 
 
-def _check_target(dataset: Dataset) -> None:
+def _check_target(dataset: Labelled) -> None:
     if dataset.task == "classification":
         positive = int(dataset.target.sum())
         negative = len(dataset.target) - positive

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsec.errors import ConfigurationError, DataError, unknown
-from fedsec.simulations.datasets import Dataset
+from fedsec.simulations.datasets import Labelled
 
 Partitioning = Literal["even", "label-skew"]
 Rows = NDArray[np.int64]
@@ -23,7 +23,9 @@ MINIMUM_ROWS = 8
 """The fewest rows a hospital is given."""
 
 
-def partition(dataset: Dataset, hospitals: int, how: Partitioning, seed: int, concentration: float = 0.5) -> list[Rows]:
+def partition(
+    dataset: Labelled, hospitals: int, how: Partitioning, seed: int, concentration: float = 0.5
+) -> list[Rows]:
     """Row indices of each hospital, int64 and ascending: every row is in exactly one hospital.
 
     even: a shuffle by `seed`, dealt out in parts whose sizes differ by at most one.
@@ -43,7 +45,7 @@ def partition(dataset: Dataset, hospitals: int, how: Partitioning, seed: int, co
     return [np.sort(rows) for rows in parts]
 
 
-def _check(dataset: Dataset, hospitals: int, how: str, seed: int, concentration: float) -> None:
+def _check(dataset: Labelled, hospitals: int, how: str, seed: int, concentration: float) -> None:
     if how not in PARTITIONINGS:
         raise unknown("partition", how, PARTITIONINGS)
     if hospitals < 1:
@@ -60,7 +62,7 @@ def _check(dataset: Dataset, hospitals: int, how: str, seed: int, concentration:
         )
 
 
-def _labels(dataset: Dataset) -> Rows:
+def _labels(dataset: Labelled) -> Rows:
     """int64[rows]: the class, or for regression the quartile of the target, 0 to 3."""
     if dataset.task == "classification":
         return dataset.target.astype(np.int64)

@@ -9,7 +9,7 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,28 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from fedsec import __version__
+from fedsec.disclosure import determined
 from fedsec.flower import Round, SecureAggregation
 from fedsec.metering import NETWORKS, Row
-from fedsec.simulations import baselines
+from fedsec.simulations import baselines, discrimination
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.datasets import Dataset
+from fedsec.simulations.hospitals import Hospitals
+from fedsec.simulations.models import Parameters
+from fedsec.simulations.preparation import Preparation
 
 PROGRESS = "progress.jsonl"
 RESULT, LEDGER, MODEL = "result.json", "ledger.csv", "model.safetensors"
 FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The hospitals of a run, and all their training rows and the common test rows as features."""
+
+    hospitals: Hospitals
+    train: Dataset
+    test: Dataset
 
 
 class Progress:
@@ -85,14 +98,17 @@ def finish(
     secure: SecureAggregation,
     final: dict[str, NDArray[np.float64]],
     tested: Sequence[Mapping[str, float]],
-    data: tuple[Dataset, Dataset, list[NDArray[np.int64]]],
+    data: Data,
+    preparation: Preparation,
     progress: Progress,
 ) -> dict[str, Any]:
     """Compute the baselines, write the files, result.json last, and return what it holds."""
-    train, test, parts = data
+    train, test, parts = data.train, data.test, data.hospitals.parts
     training, clients = config.training(train.task), range(1, len(parts) + 1)
     parameters, history = baselines.fedavg(training, train, parts, test)
+    together, lone = baselines.pooled_model(training, train), baselines.lone_models(training, train, parts)
     protocol = secure.protocol
+    everyone = config.cohort == "sampled" and config.sampled(len(parts)) == len(parts)
     document: dict[str, Any] = {
         "format": FORMAT,
         "configuration": {
@@ -100,7 +116,10 @@ def finish(
             "parameters": protocol.parameters(), "model": training.model.name, "learning-rate": training.rate,
         },
         "task": train.task,
+        "source": train.source,
+        "hospitals": list(data.hospitals.names),
         "rows": [len(part) for part in parts],
+        "statistics": asdict(preparation),
         "tolerance": {phase.__name__: count for phase, count in protocol.tolerance(clients).items()},
         "rounds": [asdict(outcome) for outcome in secure.rounds],
         "quality": {
@@ -108,10 +127,15 @@ def finish(
             "federated": tested[-1],
             "by_round": tested[1:],
             "fedavg": history[-1],
-            "pooled": baselines.pooled(training, train, test),
-            "alone": baselines.alone(training, train, parts, test),
+            "pooled": baselines.test_quality(training, together, test),
+            "alone": [baselines.test_quality(training, model, test) for model in lone],
         },
-        "largest_difference_to_fedavg": _difference(final, parameters) if config.aggregator == "fedavg" else None,
+        "intervals": intervals(config, data, training, [final, parameters, together, *lone]),
+        "disclosed": [] if config.equal_weights else disclosed(secure.rounds),
+        "warnings": warnings(config, [len(part) for part in parts], max(protocol.tolerance(clients).values())),
+        "largest_difference_to_fedavg": _difference(final, parameters)
+        if config.aggregator == "fedavg" and everyone
+        else None,
         "network_seconds": {name: network.seconds(secure.ledger.rows) for name, network in NETWORKS.items()},
         "model_hash": model_hash(final),
         "versions": versions(),
@@ -125,18 +149,72 @@ def finish(
     return document
 
 
-def comparison(document: Mapping[str, Any]) -> list[tuple[str, dict[str, float]]]:
-    """The rows of the final table: who trained, and the quality on the common test rows."""
-    quality, strategy = document["quality"], document["configuration"]["strategy"]
+def intervals(
+    config: RunConfig, data: Data, training: baselines.Training, models: Sequence[Parameters]
+) -> dict[str, Any]:
+    """The measure that the runs are compared by, and its 95% interval for the federated model and each baseline."""
+    classes = data.train.task == "classification"
+    scores = [training.model.score(model, data.test.features) for model in models]
+    measure = discrimination.auc if classes else discrimination.r_squared
+    found = discrimination.interval(measure, scores, data.test.target, data.hospitals.test.person, config.seed)
+    federated, fedavg, pooled, *alone = [list(span) for span in found]
+    return {"metric": "auc" if classes else "r2", "federated": federated, "fedavg": fedavg, "pooled": pooled,
+            "alone": alone}  # fmt: skip
+
+
+def disclosed(rounds: Sequence[Round]) -> list[dict[str, Any]]:
+    """The parties whose number of rows the released sums determine together, that number, and about their loss.
+
+    The loss is that of evaluation, as far as it follows from weighted means over other cohorts; else None.
+    """
+    good = [outcome for outcome in rounds if not outcome.failure]
+    counts = determined([(outcome.parties, outcome.weight) for outcome in good])
+    losses = determined([
+        (outcome.parties, outcome.weight * loss)
+        for outcome in good
+        if outcome.stage == "evaluate" and isinstance(loss := (outcome.metrics or {}).get("loss"), float)
+    ])  # fmt: skip
+    return [
+        {"party": party, "rows": round(rows), "loss": losses[party] / rows if party in losses and rows else None}
+        for party, rows in counts.items()
+    ]
+
+
+def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str]:
+    """What the sums of several rounds would tell together, in words, with the numbers of these hospitals.
+
+    tolerated: hospitals that may fall silent in a round.
+    """
+    if config.equal_weights or config.cohort == "fixed":
+        return []
+    told, sampled = [], config.sampled(len(rows))
+    of = f"between {min(rows):,} and {max(rows):,}" if min(rows) < max(rows) else f"{max(rows):,}"
+    if sampled < len(rows):
+        told.append(
+            f"a round samples {sampled} of {len(rows)} hospitals: totals over cohorts that differ by one hospital tell "
+            f"its number of rows, here {of}"
+        )
+    if tolerated:
+        told.append(
+            f"a hospital that is silent in one round and not in another is told by the difference of two totals: its "
+            f"number of rows, here {of}, and, once the model settles, about its metrics"
+        )
+    return told
+
+
+def comparison(document: Mapping[str, Any]) -> list[tuple[str, dict[str, float], list[float] | None]]:
+    """The rows of the final table: who trained, the quality on the common test rows, and its interval."""
+    quality, spans, strategy = document["quality"], document["intervals"], document["configuration"]["strategy"]
     alone = quality["alone"]
     mean = {key: float(np.mean([row[key] for row in alone])) for key in quality["pooled"]}
-    rows = [
-        (f"federated, {strategy}", quality["federated"]),
-        ("plain FedAvg", quality["fedavg"]),
-        ("pooled data", quality["pooled"]),
-        ("each alone, mean", mean),
+    rows: list[tuple[str, dict[str, float], list[float] | None]] = [
+        (f"federated, {strategy}", quality["federated"], spans["federated"]),
+        ("plain FedAvg", quality["fedavg"], spans["fedavg"]),
+        ("pooled data", quality["pooled"], spans["pooled"]),
+        ("each alone, mean", mean, None),
     ]
-    return rows + [(f"hospital {place} alone", row) for place, row in enumerate(alone, start=1)]
+    names = (f"{name} alone" for name in document["hospitals"])
+    return rows + list(zip(names, alone, spans["alone"], strict=True))
 
 
 def _difference(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> float:

@@ -8,18 +8,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fedsec.simulations.config import RunConfig
+from fedsec.simulations.discrimination import POSITIVE, auc_of_histogram
 from fedsec.simulations.results import comparison
 
 Follow = Callable[[str], None]
+WHERE = {"setup": "set-up", "query.statistics": "statistics"}
 
 
 @contextmanager
-def live(path: Path, config: RunConfig, clients: int, quiet: bool) -> Iterator[Follow]:
+def live(path: Path, config: RunConfig, quiet: bool) -> Iterator[Follow]:
     """Yields a function that reads new events from `path` and shows them; on stderr, so that stdout stays clean."""
     console = Console(stderr=True, quiet=quiet)
     columns = (
@@ -30,7 +33,7 @@ def live(path: Path, config: RunConfig, clients: int, quiet: bool) -> Iterator[F
         TimeElapsedColumn(),
     )
     console.print(
-        f"{clients} hospitals, {config.dataset}, {config.rounds} rounds, secure aggregation by "
+        f"{config.clients} hospitals, {config.named}, {config.rounds} rounds, secure aggregation by "
         f"[bold]{config.protocol().name}[/bold]", highlight=False,
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as bar:
@@ -62,7 +65,7 @@ class _Watcher:
         kind = event["event"]
         if kind == "phase":
             self._bytes += event["bytes_up"] + event["bytes_down"]
-            where = "set-up" if event["stage"] == "setup" else f"round {event['round']}/{self._rounds} {event['stage']}"
+            where = WHERE.get(event["stage"]) or f"round {event['round']}/{self._rounds} {event['stage']}"
             answered = f"{event['phase']} {event['replies']}/{event['parties']} answered, {size(self._bytes)} in all"
             self._bar.update(self._task, description=where, state=answered)
         elif kind == "round":
@@ -86,8 +89,12 @@ class _Watcher:
             self._console.print(text, style="red", highlight=False, markup=False)
             return
         self._told, metrics = self._bytes, event["metrics"] or {}
+        if event["stage"] not in ("train", "evaluate"):
+            return
         self._line |= {"hospitals": event["included"], "rows": event["weight"]}
         self._line |= {f"{event['stage']} loss": metrics.get("train_loss", metrics.get("loss"))}
+        if POSITIVE in metrics and event["stage"] == "evaluate":
+            self._line["evaluate auc"] = auc_of_histogram(metrics)[0]
         if event["clipped"]:
             self._line["clipped coordinates"] = event["clipped"]
 
@@ -116,17 +123,19 @@ def size(count: int) -> str:
 
 def summary(console: Console, document: Mapping[str, Any], target: Path) -> None:
     """The final tables."""
-    setting = document["configuration"]
-    table = Table(
-        title=f"{setting['dataset']}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows"
-    )
+    setting, metric = document["configuration"], document["intervals"]["metric"]
+    name = Path(setting["data"]).stem or setting["dataset"]
+    title = f"{name}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows"
+    table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
     rows = comparison(document)
-    table.add_column("trained")
+    table.add_column("trained", no_wrap=True)
     for key in rows[0][1]:
         table.add_column(key, justify="right")
-    for place, (who, figures) in enumerate(rows):
+    table.add_column(f"95% of {metric}", justify="right", no_wrap=True)
+    for place, (who, figures, span) in enumerate(rows):
+        told = "" if span is None or None in span else f"{span[0]:.3f}-{span[1]:.3f}"
         table.add_row(
-            who, *("-" if value is None else f"{value:.4f}" for value in figures.values()),
+            who, *("-" if value is None else f"{value:.4f}" for value in figures.values()), told,
             style="bold" if place == 0 else None, end_section=place in (0, 3),
         )  # fmt: skip
     console.print(table)
@@ -141,4 +150,21 @@ def summary(console: Console, document: Mapping[str, Any], target: Path) -> None
     difference = document["largest_difference_to_fedavg"]
     if difference is not None:
         console.print(f"Largest difference of a weight to plain FedAvg: {difference:.1e}.", highlight=False)
-    console.print(f"Results: {target}", highlight=False, soft_wrap=True)
+    warn(console, document)
+    text = f"Results: {target}\nTheir page: {target / 'report.html'}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def warn(console: Console, document: Mapping[str, Any]) -> None:
+    """What the released sums tell together, and what they would."""
+    for one in document["disclosed"]:
+        loss = "" if one["loss"] is None else f", and about {one['loss']:.3g} of loss at evaluation"
+        text = f"Told by the released totals together: hospital {one['party']} has {one['rows']:,} rows{loss}."
+        console.print(text, style="red", highlight=False)
+    for text in document["warnings"]:
+        console.print(f"Mind: {text}.", style="yellow", highlight=False)
+    if document["disclosed"] or document["warnings"]:
+        text = (
+            "--cohort fixed makes a round without one of them void; --equal-weights keeps row counts out of the sums."
+        )
+        console.print(text, style="dim", highlight=False)

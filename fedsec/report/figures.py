@@ -68,7 +68,7 @@ def styles(families: Mapping[str, str]) -> dict[str, Style]:
 
 
 @contextmanager
-def _axes(title: str, right: float = 0.745) -> Iterator[tuple[Figure, Axes]]:
+def panel(title: str, right: float = 0.745) -> Iterator[tuple[Figure, Axes]]:
     """A figure in our style, with room for names on its right."""
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=SIZE)
@@ -78,7 +78,7 @@ def _axes(title: str, right: float = 0.745) -> Iterator[tuple[Figure, Axes]]:
         yield figure, axes
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Text in which nothing is markup."""
     return text.replace("$", r"\$")
 
@@ -121,7 +121,7 @@ def _name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mapp
     heights = apart({name: float(place[1]) for name, place in places.items()}, 0.062)
     for name, height in heights.items():
         axes.annotate(
-            _plain(_short(name)), xy=(float(places[name][0]), float(places[name][1])), xytext=(1.035, height),
+            plain_text(_short(name)), xy=(float(places[name][0]), float(places[name][1])), xytext=(1.035, height),
             xycoords="axes fraction", textcoords="axes fraction", va="center", color=looks[name].colour,
             fontsize=9, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "lw": 0.6, "color": looks[name].colour, "shrinkB": 4, "relpos": (0, 0.5)},
@@ -155,7 +155,7 @@ def cost(
     text: Callable[[float], str],
 ) -> Figure:
     """A cost over hospitals or parameters, both on log axes; hollow where it was not measured in full."""
-    with _axes(title) as (figure, axes):
+    with panel(title) as (figure, axes):
         for name, line in points.items():
             look = looks[name]
             axes.plot([x for x, _, _ in line], [y for _, y, _ in line], color=look.colour, ls=look.dash, zorder=3)
@@ -175,7 +175,7 @@ PROMISED = "the bound"
 
 def accuracy(points: Mapping[str, Sequence[tuple[float, float, Cell]]], looks: Mapping[str, Style]) -> Figure:
     """The largest error of a coordinate over bits, and what is promised; lines that coincide are drawn as one."""
-    with _axes("Largest error of a coordinate of the mean") as (figure, axes):
+    with panel("Largest error of a coordinate of the mean") as (figure, axes):
         bounds = {x: cell.error_bound for line in points.values() for x, _, cell in line if cell.error_bound}
         alike: dict[tuple[tuple[float, str], ...], list[str]] = {}
         for name, line in points.items():
@@ -210,7 +210,7 @@ def plane(
     won: shapes.Plane, looks: Mapping[str, Style], families: Mapping[str, str], networks: Mapping[str, Network]
 ) -> Figure:
     """The cheapest strategy over bandwidth and latency, the boundary between families, and the named networks."""
-    with _axes("Cheapest strategy by network", right=0.93) as (figure, axes):
+    with panel("Cheapest strategy by network", right=0.93) as (figure, axes):
         back = {"boxstyle": "round,pad=0.15", "fc": PAPER, "ec": "none", "alpha": 0.75}
         for name, parts in won.regions.items():
             for xs, low, high in bands(won.bandwidths, parts):
@@ -218,7 +218,7 @@ def plane(
             place = _middle(won.bandwidths, parts)
             if won.share[name] > 0.02:
                 axes.text(
-                    *place, _plain(_short(name)), ha="center", va="center", color=INK, weight="bold",
+                    *place, plain_text(_short(name)), ha="center", va="center", color=INK, weight="bold",
                     bbox=back, zorder=6,
                 )  # fmt: skip
         for xs, ys in boundary(won, families):
@@ -229,8 +229,8 @@ def plane(
             axes.plot([x], [y], marker="o", mfc=PAPER, mec=INK, ms=6, zorder=7, clip_on=False)
             left = x > 0.3e9
             axes.annotate(
-                _plain(_short(name)), (x, y), xytext=(-7 if left else 7, 0), textcoords="offset points", va="center",
-                ha="right" if left else "left", bbox=back, zorder=7, fontsize=9,
+                plain_text(_short(name)), (x, y), xytext=(-7 if left else 7, 0), textcoords="offset points",
+                va="center", ha="right" if left else "left", bbox=back, zorder=7, fontsize=9,
             )  # fmt: skip
         _log(axes.xaxis, shapes.BANDWIDTH, units.speed)
         _log(axes.yaxis, shapes.LATENCY, units.seconds)
@@ -300,7 +300,7 @@ def scatter(
     points: Mapping[str, tuple[float, float]], looks: Mapping[str, Style], title: str, x_name: str, log: bool
 ) -> Figure:
     """CPU seconds of a round against its phases or its bytes."""
-    with _axes(title) as (figure, axes):
+    with panel(title) as (figure, axes):
         for name, (x, y) in points.items():
             look = looks[name]
             axes.plot([x], [y], marker=look.marker, color=look.colour, ms=9, ls="")
@@ -320,7 +320,7 @@ def curves(
     lines: Mapping[str, Sequence[float]], levels: Mapping[str, float], looks: Mapping[str, Style], title: str
 ) -> Figure:
     """A quality by round, and levels that it is compared with."""
-    with _axes(title, right=0.71) as (figure, axes):
+    with panel(title, right=0.71) as (figure, axes):
         rounds = max(len(values) for values in lines.values())
         axes.set_xlim(0.6, rounds + 0.4)
         ends = {}

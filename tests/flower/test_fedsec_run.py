@@ -17,6 +17,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedsec import cli
+from fedsec.simulations import hospitals, preparation
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.results import model_hash
 from fedsec.simulations.runner import flower_run
@@ -59,11 +60,14 @@ def test_a_built_in_and_a_file_from_elsewhere_give_the_same_bits(tmp_path: Path)
 
 def check_files(folder: Path, document: dict[str, Any]) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
+        "figures",
         "ledger.csv",
         "model.safetensors",
+        "report.html",
         "result.json",
         "run.log",
     ]
+    assert {path.name for path in (folder / "figures").iterdir()} >= {"intervals.png", "curve-auc.svg"}
     assert model_hash(load_file(folder / "model.safetensors")) == document["model_hash"]
     with (folder / "ledger.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -77,7 +81,23 @@ def check_files(folder: Path, document: dict[str, Any]) -> None:
     assert np.isclose(quality["federated"]["loss"], quality["fedavg"]["loss"], atol=1e-4)
     assert document["tolerance"] == {"ShareInput": 1, "SumShares": 1}
     assert document["configuration"]["clients"] == 4
-    assert [outcome["clipped"] for outcome in document["rounds"]] == [0] * 4
+    assert [outcome["clipped"] for outcome in document["rounds"]] == [0] * 5
+    check_statistics(document)
+
+
+def check_statistics(document: dict[str, Any]) -> None:
+    """What the secure sums said of the rows is what all rows in one place say, to the resolution of a metric."""
+    setting = document["configuration"]
+    names = ("dataset", "partition", "seed", "clients")
+    config = RunConfig.read({name: setting[name] for name in names})
+    here = hospitals.of_config(config, config.clients)
+    told, expected = document["statistics"], preparation.pooled(here.train)
+    assert told["rows"] == expected.rows == sum(document["rows"])
+    for one, other in zip(told["numbers"], expected.numbers, strict=True):
+        assert one["present"] == other.present
+        assert one["mean"] == pytest.approx(other.mean, rel=1e-9)
+        assert one["deviation"] == pytest.approx(other.deviation, rel=1e-6)
+    assert told["target_mean"] == pytest.approx(expected.target_mean, rel=1e-12)
 
 
 def test_paillier_is_what_plain_is(tmp_path: Path) -> None:
@@ -149,6 +169,14 @@ def test_the_declared_configuration_is_that_of_the_command() -> None:
         (("-p", "floor=6"), "below the floor of 6"),
         (("--strategy", "paillier", "-p", "key_bits=1024"), "key too small"),
         (("--strategy", "paillier", "-p", "witness=1"), "must differ"),
+        (("--data", "rows.csv"), "site is not set"),
+        (("--data", "gone.csv", "--site", "a", "--label", "b"), "gone.csv cannot be read"),
+        (("--data", "rows.csv", "--site", "a", "--label", "d"), "unknown column for label 'd'"),
+        (("--data", "rows.csv", "--site", "a", "--label", "b"), "'x' is not a number"),
+        (("--site", "a"), "site is set, and data"),
+        (("--fraction", "0"), "fraction"),
+        (("--cohort", "some"), "cohort"),
+        (("--dataset", "randhie", "--clients", "5"), "randhie has 6 sites"),
         (("--output", "taken"), "exists already; choose another, or replace it with --force"),
         (("--output", "taken", "--force"), "is not the folder of an earlier run"),
         (("--output", "file/below"), "cannot be written"),
@@ -164,13 +192,14 @@ def test_what_cannot_work_ends_at_once_with_status_2(
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.tex").write_text("mine")
     (tmp_path / "file").write_text("mine")
+    (tmp_path / "rows.csv").write_text("a,b,c\n1,0,1\n1,1,2\n1,0,x\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["fedsec", "run", *words])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
     assert expected in " ".join(capsys.readouterr().err.split())
-    assert sorted(os.listdir(tmp_path)) == ["file", "taken"]
+    assert sorted(os.listdir(tmp_path)) == ["file", "rows.csv", "taken"]
 
 
 def test_a_misspelt_option_is_named(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def fed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> A
 def test_a_run_has_a_page(folder: Path) -> None:
     written = run_page.write(folder)
     assert [path.name for path in written] == [
-        "curve-loss.svg", "curve-loss.png", "curve-accuracy.svg", "curve-accuracy.png", "report.html",
+        "curve-loss.svg", "curve-loss.png", "curve-accuracy.svg", "curve-accuracy.png", "phases-cpu.svg",
+        "phases-cpu.png", "phases-bytes.svg", "phases-bytes.png", "report.html",
     ]  # fmt: skip
     text = (folder / "report.html").read_text(encoding="utf-8")
     for said in (
@@ -110,6 +111,24 @@ def test_a_run_with_little_has_a_page(tmp_path: Path) -> None:
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "no ledger.csv" in text and "1 aggregation failed" in text and "&lt;b&gt;too few" in text
     assert "gone&lt;i&gt; is not installed here" in text
+
+
+def test_a_run_shows_intervals_and_what_its_totals_tell(folder: Path) -> None:
+    spans = {"metric": "accuracy", "federated": [0.93, 0.99], "fedavg": [0.92, 0.98], "pooled": [0.94, 1.0],
+             "alone": [[0.81, 0.95], [None, None], [0.82, 0.96]]}  # fmt: skip
+    told = result(
+        hospitals=["north", "<b>south</b>", "west"], intervals=spans, warnings=["a round samples 2 of 3"],
+        disclosed=[{"party": 2, "rows": 1234, "loss": 0.3}],
+    )  # fmt: skip
+    (folder / "result.json").write_text(json.dumps(told), encoding="utf-8")
+    assert "intervals.svg" in [path.name for path in run_page.write(folder)]
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    for said in (
+        "north alone", "&lt;b&gt;south&lt;/b&gt; alone", "95% of accuracy", "0.930 to 0.990",
+        "hospital 2 has 1,234 rows", "a round samples 2 of 3",
+    ):  # fmt: skip
+        assert said in text, said
+    assert "<b>south" not in text
 
 
 def test_the_command_says_what_it_wrote(folder: Path, made: Any, tmp_path: Path, fed: Any) -> None:

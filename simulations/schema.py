@@ -1,0 +1,142 @@
+"""What hospitals agree on before they compute anything: columns, units, ranges, vocabularies and the label.
+
+A schema depends on nobody's rows. Its ranges bound what a hospital's statistics can be, which the secure sum needs to
+know beforehand; its vocabularies say which categories there are, so that no hospital's own list has to leave it.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+
+from fedsec.errors import ConfigurationError, unknown
+
+Task = Literal["classification", "regression"]
+MOST_LEVELS = 50
+
+
+@dataclass(frozen=True)
+class Number:
+    """A numeric column, in [low, high]; a value outside is refused at its hospital."""
+
+    name: str
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.high - self.low) and self.low < self.high):
+            raise ConfigurationError(f"schema: column {self.name!r} has range {self.low}..{self.high}; it must rise")
+
+
+@dataclass(frozen=True)
+class Category:
+    """A column of words, each one of `levels`."""
+
+    name: str
+    levels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.levels) <= MOST_LEVELS or len(set(self.levels)) != len(self.levels):
+            raise ConfigurationError(
+                f"schema: column {self.name!r} has {len(self.levels)} levels, {len(set(self.levels))} of them "
+                f"different; 1 to {MOST_LEVELS} different ones are allowed"
+            )
+
+
+@dataclass(frozen=True)
+class Label:
+    """What is predicted: the class `positive` against one other, or a number in [low, high]."""
+
+    name: str
+    task: Task
+    low: float = 0.0
+    high: float = 1.0
+    positive: str = "1"
+
+    def __post_init__(self) -> None:
+        if self.task not in ("classification", "regression"):
+            raise unknown("task of the label", str(self.task), ("classification", "regression"))
+        Number(self.name, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Columns that are features, in their order, and the label."""
+
+    columns: tuple[Number | Category, ...]
+    label: Label
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in [*names, self.label.name] if [*names, self.label.name].count(name) > 1})
+        if twice or not names:
+            raise ConfigurationError(f"schema: {f'columns {twice} are named twice' if twice else 'no feature column'}")
+
+    @cached_property
+    def numbers(self) -> tuple[Number, ...]:
+        """The numeric columns, in their order."""
+        return tuple(column for column in self.columns if isinstance(column, Number))
+
+    @cached_property
+    def categories(self) -> tuple[Category, ...]:
+        """The columns of words, in their order."""
+        return tuple(column for column in self.columns if isinstance(column, Category))
+
+    def to_toml(self) -> str:
+        """The schema as the text of a TOML file, which `read` reads."""
+        label = self.label
+        about: dict[str, Any] = {"name": label.name, "task": label.task}
+        about |= (
+            {"positive": label.positive} if label.task == "classification" else {"low": label.low, "high": label.high}
+        )
+        columns = {
+            column.name: {"low": column.low, "high": column.high}
+            if isinstance(column, Number)
+            else {"levels": list(column.levels)}
+            for column in self.columns
+        }
+        return tomli_w.dumps({"label": about, "columns": columns})
+
+
+def read(path: Path) -> Schema:
+    """The schema in a TOML file; raises ConfigurationError naming path, field and value."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"schema {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"schema {path} is not TOML: {error}") from error
+    label, columns = document.get("label"), document.get("columns")
+    if not isinstance(label, dict) or not isinstance(columns, dict) or set(document) != {"label", "columns"}:
+        raise ConfigurationError(f"schema {path}: tables [label] and [columns.NAME] were expected, and nothing else")
+    return Schema(tuple(_column(path, name, about) for name, about in columns.items()), _label(path, label))
+
+
+def _column(path: Path, name: str, about: Any) -> Number | Category:
+    if isinstance(about, dict) and set(about) == {"low", "high"} and all(map(_real, about.values())):
+        return Number(name, float(about["low"]), float(about["high"]))
+    if isinstance(about, dict) and set(about) == {"levels"} and isinstance(about["levels"], list):
+        return Category(name, tuple(map(str, about["levels"])))
+    raise ConfigurationError(f"schema {path}: column {name!r} needs numbers low and high, or a list levels")
+
+
+def _label(path: Path, about: Mapping[str, Any]) -> Label:
+    extra = set(about) - {"name", "task", "low", "high", "positive"}
+    if extra or not isinstance(about.get("name"), str):
+        raise ConfigurationError(f"schema {path}: [label] needs a name; it may have task, positive, low and high")
+    low, high = about.get("low", 0.0), about.get("high", 1.0)
+    if not (_real(low) and _real(high)):
+        raise ConfigurationError(f"schema {path}: low and high of the label must be numbers")
+    task = about.get("task", "classification")
+    return Label(about["name"], task, float(low), float(high), str(about.get("positive", "1")))
+
+
+def _real(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
