@@ -1,0 +1,101 @@
+"""`fedsec new-strategy` and `fedsec init`: what they write works as it is, and nothing of one's own is overwritten."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedsec import cli
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+
+
+@pytest.fixture
+def fed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+    """Runs the command line in this process and in an empty folder: exit status, standard output, standard error."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(sys, "argv", ["fedsec", *words])
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        return code, *capfd.readouterr()
+
+    return call
+
+
+def test_a_new_strategy_passes_its_test_as_it_is(fed: Any, tmp_path: Path) -> None:
+    code, out, _ = fed("new-strategy", "my_masks", "--output", "mine")
+    assert code == 0 and "python -m pytest mine/test_my_masks.py" in out
+    folder = tmp_path / "mine"
+    assert sorted(path.name for path in folder.iterdir()) == ["my_masks.py", "test_my_masks.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_masks.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0 and "15 passed" in done.stdout, done.stdout
+    code, out, _ = fed("strategies", str(folder / "my_masks.py"), "--json")
+    assert [one for one in json.loads(out)["strategies"] if one["name"] == "my_masks"]
+
+
+def test_a_new_strategy_is_the_documented_one_with_comments(fed: Any, tmp_path: Path) -> None:
+    fed("new-strategy", "pairwise_masks")
+    written, documented = (tmp_path / "pairwise_masks.py").read_text(), (EXAMPLES / "pairwise_masks.py").read_text()
+    assert ast.dump(ast.parse(written)) == ast.dump(ast.parse(documented))
+    assert written.count("#") > 10 > documented.count("#")
+
+
+def test_a_new_app_is_the_documented_one(fed: Any, tmp_path: Path) -> None:
+    """tests/flower runs the documented one."""
+    code, out, _ = fed("init", "Secured App")
+    assert code == 0 and "flwr run . --stream" in out
+    app, documented = tmp_path / "Secured App", EXAMPLES / "secured_app"
+    for path in ("pyproject.toml", "secured_app/client_app.py", "secured_app/server_app.py", "secured_app/__init__.py"):
+        assert (app / path).read_text() == (documented / path).read_text(), path
+    assert "# Secured app\n" in (app / "README.md").read_text() and "{" not in (app / "README.md").read_text()
+    code, out, _ = fed("init", "other", "--json")
+    assert code == 0 and str(tmp_path / "other" / "README.md") in json.loads(out)["written"]
+    assert "other.server_app:app" in (tmp_path / "other" / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("new-strategy", "My-Masks"), "small letters"),
+        (("new-strategy", "class"), "no word of Python"),
+        (("new-strategy", "test_me"), "not test_"),
+        (("new-strategy", "shamir"), "there is a strategy of that name"),
+        (("new-strategy", "taken"), "taken.py exists already"),
+        (("new-strategy", "mine", "--output", "file/below"), "cannot be written"),
+        (("init", "full"), "exists already, and is not an empty folder"),
+        (("init", "file"), "exists already"),
+        (("init", "file/below"), "cannot be written"),
+        (("init", "123"), "a letter first"),
+        (("init", "flwr"), "would hide another"),
+        (("init", "json"), "would hide another"),
+    ],
+)
+def test_what_cannot_be_written_is_said_and_nothing_is(
+    words: tuple[str, ...], said: str, fed: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "full").mkdir()
+    for name in ("full/thesis.tex", "file", "taken.py"):
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+    code, out, err = fed(*words)
+    assert code == 2 and out == "" and said in " ".join(err.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full", "taken.py"]
+    assert (tmp_path / "taken.py").read_text() == "mine"
+
+
+def test_force_replaces(fed: Any, tmp_path: Path) -> None:
+    (tmp_path / "taken.py").write_text("mine", encoding="utf-8")
+    assert fed("new-strategy", "taken", "--force")[0] == 0
+    assert "class Taken(" in (tmp_path / "taken.py").read_text()
