@@ -157,16 +157,14 @@ def main(grid: Grid, context: Context) -> None:
     config = RunConfig.read(context.run_config)
     here = hospitals.of_config(config, wait_for_hospitals(grid, config.clients))
     config = config.resolved([len(part) for part in here.parts])
-    asked = len(here.parts)
+    config.prove(len(here.parts))
     if config.cohort == "fixed":
-        asked = config.sampled(asked)
-        grid = Cohort(grid, random.Random(config.seed).sample(sorted(grid.get_node_ids()), asked))  # noqa: S311
-        config = config.model_copy(update={"fraction": 1.0})
-    config.prove(asked)
+        chosen = random.Random(config.seed).sample(sorted(grid.get_node_ids()), config.asked(len(here.parts)))  # noqa: S311
+        grid = Cohort(grid, chosen)
     progress = results.Progress(config.output)
     ledger = Ledger(watch=progress.phase)
     secure = SecureAggregation(
-        config.inner(asked), config.protocol(), clip=config.clip, largest_weight=config.spec().largest_weight,
+        config.inner(len(here.parts)), config.protocol(), clip=config.clip, largest_weight=config.spec().largest_weight,
         metric_ranges=METRIC_RANGES, phase_timeout=config.phase_timeout, ledger=ledger, on_round=progress.round,
     )  # fmt: skip
     progress.tell("start", hospitals=len(here.parts), rounds=config.rounds)

@@ -19,9 +19,9 @@ from fedsec import catalog
 from fedsec.cli import Json, print_json
 from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.report import run_page
-from fedsec.simulations import hospitals, results, screen, sites
+from fedsec.simulations import hospitals, results, screen, sites, trackers
 from fedsec.simulations.config import AGGREGATORS, FEWEST, RunConfig, parameter_of
-from fedsec.simulations.models import MODELS
+from fedsec.simulations.models import EXTRAS, MODELS
 from fedsec.simulations.options import (
     Clients,
     Data,
@@ -55,7 +55,7 @@ def run(
     schema: SchemaFile = "",
     minimum_rows: MinimumRows = 0,
     one_class: OneClass = False,
-    model: Annotated[str, typer.Option(help=f"auto, {', '.join(MODELS)}.")] = DEFAULTS.model,
+    model: Annotated[str, typer.Option(help=f"auto, {', '.join([*MODELS, *EXTRAS])}.")] = DEFAULTS.model,
     partition: Partition = DEFAULTS.partition,
     clients: Clients = 0,
     rounds: Annotated[int, typer.Option(help="Rounds of training.")] = DEFAULTS.rounds,
@@ -91,6 +91,9 @@ def run(
         Path | None, typer.Option(help="Folder for the results [default: a new one in results/].")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output folder if it exists.")] = False,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write TensorBoard event files there, while the run goes on.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a model across hospitals under Flower and Ray; the server learns sums only.
@@ -110,6 +113,8 @@ def run(
 
     `fedsec run --clients 10 --partition label-skew --model mlp -p threshold=7`
 
+    `fedsec run --dataset lung --cohort fixed --tensorboard runs`
+
     `fedsec run --strategy ./my_strategy.py --output results/mine --json`
     """
     config = RunConfig.read({
@@ -125,8 +130,9 @@ def run(
         raise ConfigurationError(f"timeout is {timeout}; it must be above 0 seconds")
     config = check(config)
     target = _target(output, config.strategy, config.named, force)
-    with _staged(target) as folder:
-        with screen.live(folder / results.PROGRESS, config, quiet=as_json) as follow:
+    board = None if tensorboard is None else tensorboard.expanduser() / target.name
+    with trackers.tensorboard(board) as listen, _staged(target) as folder:
+        with screen.live(folder / results.PROGRESS, config, as_json, listen) as follow:
             _drive(config.model_copy(update={"output": str(folder)}), folder, timeout, follow)
         document = json.loads((folder / results.RESULT).read_text(encoding="utf-8"))
         run_page.write(folder)

@@ -131,22 +131,29 @@ class RunConfig(BaseModel):
         """How many hospitals a round of training samples."""
         return max(FEWEST, int(hospitals * self.fraction))
 
+    def asked(self, hospitals: int) -> int:
+        """How many of these hospitals a run has to do with: a fixed cohort, or all."""
+        return self.sampled(hospitals) if self.cohort == "fixed" else hospitals
+
     def prove(self, hospitals: int) -> None:
         """Raise ConfigurationError or HeadroomError where these hospitals cannot run the strategy."""
         if hospitals < FEWEST:
             raise ConfigurationError(f"clients is {hospitals}; secure aggregation needs at least {FEWEST} hospitals")
-        protocol, clients = self.protocol(), range(1, hospitals + 1)
+        asked = self.asked(hospitals)
+        protocol, clients = self.protocol(), range(1, asked + 1)
         protocol.check(clients)
         protocol.check(range(1, self.sampled(hospitals) + 1))
-        prove_headroom(protocol.value_bits, hospitals, protocol.capacity(clients))
+        prove_headroom(protocol.value_bits, asked, protocol.capacity(clients))
         FixedPoint(protocol.value_bits, self.spec().clip)
         with closing(protocol.setup(clients)) as flow:
             next(flow, None)  # up to its first request a set-up only checks who is there
 
     def inner(self, hospitals: int) -> FedAvg:
-        """The Flower strategy that runs over secure sums; every hospital evaluates in every round."""
-        everyone: dict[str, Any] = dict.fromkeys(("min_evaluate_nodes", "min_available_nodes"), hospitals)
-        everyone |= {"fraction_train": self.fraction, "min_train_nodes": self.sampled(hospitals)}
+        """The Flower strategy that runs over secure sums; every hospital that is asked evaluates in every round."""
+        asked = self.asked(hospitals)
+        everyone: dict[str, Any] = dict.fromkeys(("min_evaluate_nodes", "min_available_nodes"), asked)
+        fraction = 1.0 if self.cohort == "fixed" else self.fraction
+        everyone |= {"fraction_train": fraction, "min_train_nodes": self.sampled(hospitals)}
         if self.aggregator == "fedprox":
             everyone["proximal_mu"] = self.proximal
         return AGGREGATORS[self.aggregator](**everyone)

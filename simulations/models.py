@@ -6,6 +6,7 @@ slope and the metrics follow from the score by task, and are the same for every 
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -205,21 +206,36 @@ class Perceptron(Model):
 
 
 MODELS: Mapping[str, type[Model]] = {model.name: model for model in (Linear, Logistic, Perceptron)}
+EXTRAS: Mapping[str, tuple[str, str, str]] = {
+    "torch-mlp": ("torch", "fedsec.simulations.torch_models", "TabularNetwork")
+}
+"""Models that need an extra, by name: the extra and its module, and where the model is."""
 
 
 def build(name: str, task: Task) -> Model:
     """The named model for this task; "auto" is logistic for classification and linear for regression.
 
-    Raises ConfigurationError for an unknown name, and for a model that does not fit the task.
+    Raises ConfigurationError for an unknown name, for a model whose extra is not installed, and for one that does not
+    fit the task.
     """
     if name == "auto":
         name = "logistic" if task == "classification" else "linear"
+    if name in EXTRAS:
+        return _extra(name)(task)
     if name not in MODELS:
-        raise unknown("model", name, ["auto", *MODELS])
+        raise unknown("model", name, ["auto", *MODELS, *EXTRAS])
     if task not in MODELS[name].tasks:
         fitting = ", ".join(sorted(fit for fit, model in MODELS.items() if task in model.tasks))
         raise ConfigurationError(f"model {name!r} does not do {task}; these do: auto, {fitting}")
     return MODELS[name](task)
+
+
+def _extra(name: str) -> type[Model]:
+    extra, module, kind = EXTRAS[name]
+    if importlib.util.find_spec(extra) is None:
+        raise ConfigurationError(f"model {name!r} needs {extra}, which is not here: pip install 'fedsec[{extra}]'")
+    found: type[Model] = getattr(importlib.import_module(module), kind)
+    return found
 
 
 def quality(task: Task, means: Mapping[str, float], target_scale: float = 1.0) -> dict[str, float]:

@@ -21,6 +21,7 @@ from fedsec import __version__
 from fedsec.disclosure import determined
 from fedsec.flower import Round, SecureAggregation
 from fedsec.metering import NETWORKS, Row
+from fedsec.protocol import SecureSum
 from fedsec.simulations import baselines, discrimination
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.datasets import Dataset
@@ -104,11 +105,12 @@ def finish(
 ) -> dict[str, Any]:
     """Compute the baselines, write the files, result.json last, and return what it holds."""
     train, test, parts = data.train, data.test, data.hospitals.parts
-    training, clients = config.training(train.task), range(1, len(parts) + 1)
+    training, cohort = config.training(train.task), config.sampled(len(parts))
     parameters, history = baselines.fedavg(training, train, parts, test)
     together, lone = baselines.pooled_model(training, train), baselines.lone_models(training, train, parts)
     protocol = secure.protocol
-    everyone = config.cohort == "sampled" and config.sampled(len(parts)) == len(parts)
+    everyone = cohort == len(parts)
+    silent = tolerance(protocol, cohort)
     document: dict[str, Any] = {
         "format": FORMAT,
         "configuration": {
@@ -120,7 +122,8 @@ def finish(
         "hospitals": list(data.hospitals.names),
         "rows": [len(part) for part in parts],
         "statistics": asdict(preparation),
-        "tolerance": {phase.__name__: count for phase, count in protocol.tolerance(clients).items()},
+        "cohort": cohort,
+        "tolerance": silent,
         "rounds": [asdict(outcome) for outcome in secure.rounds],
         "quality": {
             "initial": tested[0],
@@ -132,7 +135,7 @@ def finish(
         },
         "intervals": intervals(config, data, training, [final, parameters, together, *lone]),
         "disclosed": [] if config.equal_weights else disclosed(secure.rounds),
-        "warnings": warnings(config, [len(part) for part in parts], max(protocol.tolerance(clients).values())),
+        "warnings": warnings(config, [len(part) for part in parts], max(silent.values())),
         "largest_difference_to_fedavg": _difference(final, parameters)
         if config.aggregator == "fedavg" and everyone
         else None,
@@ -147,6 +150,12 @@ def finish(
         write(progress.folder / RESULT, json.dumps(tidy(document), indent=1).encode() + b"\n")
     progress.tell("done")
     return document
+
+
+def tolerance(protocol: SecureSum[Any, Any], cohort: int) -> dict[str, int]:
+    """By phase, how many of a cohort may be silent, with enough left to release a sum."""
+    counts = protocol.tolerance(range(1, cohort + 1))
+    return {phase.__name__: max(min(count, cohort - protocol.floor), 0) for phase, count in counts.items()}
 
 
 def intervals(

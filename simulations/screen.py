@@ -16,14 +16,18 @@ from rich.table import Table
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.discrimination import POSITIVE, auc_of_histogram
 from fedsec.simulations.results import comparison
+from fedsec.simulations.trackers import Listen
 
 Follow = Callable[[str], None]
 WHERE = {"setup": "set-up", "query.statistics": "statistics"}
 
 
 @contextmanager
-def live(path: Path, config: RunConfig, quiet: bool) -> Iterator[Follow]:
-    """Yields a function that reads new events from `path` and shows them; on stderr, so that stdout stays clean."""
+def live(path: Path, config: RunConfig, quiet: bool, listen: Listen = lambda event: None) -> Iterator[Follow]:
+    """Yields a function that reads new events from `path` and shows them; on stderr, so that stdout stays clean.
+
+    `listen` is told each of them too.
+    """
     console = Console(stderr=True, quiet=quiet)
     columns = (
         SpinnerColumn(),
@@ -37,16 +41,17 @@ def live(path: Path, config: RunConfig, quiet: bool) -> Iterator[Follow]:
         f"[bold]{config.protocol().name}[/bold]", highlight=False,
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as bar:
-        watcher = _Watcher(path, bar, console, config.rounds)
+        watcher = _Watcher(path, bar, console, config, listen)
         yield watcher
 
 
 class _Watcher:
     """Reads the run's events as they are written and keeps the bar and the printed lines up to date."""
 
-    def __init__(self, path: Path, bar: Progress, console: Console, rounds: int) -> None:
-        self._path, self._bar, self._console, self._rounds = path, bar, console, rounds
-        self._task = bar.add_task("starting Flower and Ray", total=rounds, state="")
+    def __init__(self, path: Path, bar: Progress, console: Console, config: RunConfig, listen: Listen) -> None:
+        self._path, self._bar, self._console, self._listen = path, bar, console, listen
+        self._rounds, self._equal = config.rounds, config.equal_weights
+        self._task = bar.add_task("starting Flower and Ray", total=config.rounds, state="")
         self._position, self._bytes, self._told = 0, 0, 0
         self._line: dict[str, Any] = {}
 
@@ -59,7 +64,9 @@ class _Watcher:
                 if not line.endswith(b"\n"):
                     break
                 self._position += len(line)
-                self._take(json.loads(line))
+                event = json.loads(line)
+                self._take(event)
+                self._listen(event)
 
     def _take(self, event: Mapping[str, Any]) -> None:
         kind = event["event"]
@@ -91,7 +98,9 @@ class _Watcher:
         self._told, metrics = self._bytes, event["metrics"] or {}
         if event["stage"] not in ("train", "evaluate"):
             return
-        self._line |= {"hospitals": event["included"], "rows": event["weight"]}
+        self._line |= {"hospitals": event["included"]}
+        if not self._equal:
+            self._line |= {"rows": event["weight"]}
         self._line |= {f"{event['stage']} loss": metrics.get("train_loss", metrics.get("loss"))}
         if POSITIVE in metrics and event["stage"] == "evaluate":
             self._line["evaluate auc"] = auc_of_histogram(metrics)[0]
@@ -141,7 +150,7 @@ def summary(console: Console, document: Mapping[str, Any], target: Path) -> None
     console.print(table)
     tolerance = ", ".join(f"{count} in {phase}" for phase, count in document["tolerance"].items())
     text = (
-        f"Silent hospitals tolerated, of {setting['clients']}, where none was silent in an earlier phase: {tolerance}."
+        f"Silent hospitals tolerated, of {document['cohort']}, where none was silent in an earlier phase: {tolerance}."
     )
     console.print(text, highlight=False)
     void = [outcome for outcome in document["rounds"] if outcome["failure"]]
