@@ -14,7 +14,7 @@ from fedsec import __version__  # noqa: E402
 
 project, author, release, version = "fedsec", "the fedsec authors", __version__, __version__
 project_copyright = "the fedsec authors, Apache-2.0"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.doctest"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.doctest"]
 exclude_patterns = ["_build", "reports"]
 nitpicky = False
 
@@ -24,6 +24,11 @@ html_title = f"fedsec {release}"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+nb_execution_mode = "cache"  # the second builder takes what the first has executed
+nb_execution_cache_path = str(ROOT / "docs" / "_build" / "notebooks")
+nb_execution_raise_on_error = True
+nb_execution_timeout = 180
+nb_merge_streams = True
 
 default_role = "code"  # docstrings quote names in single backticks
 autodoc_member_order = "bysource"

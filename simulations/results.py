@@ -205,8 +205,8 @@ def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str
         )
     if tolerated:
         told.append(
-            f"a hospital that is silent in one round and not in another is told by the difference of two totals: its "
-            f"number of rows, here {of}, and, once the model settles, about its metrics"
+            f"where a hospital is silent in one round and not in another, the difference of two totals is its number "
+            f"of rows, here {of}, and, once the model settles, nearly its metrics"
         )
     return told
 
