@@ -160,7 +160,7 @@ def summary(console: Console, document: Mapping[str, Any], target: Path) -> None
     if difference is not None:
         console.print(f"Largest difference of a weight to plain FedAvg: {difference:.1e}.", highlight=False)
     warn(console, document)
-    text = f"Results: {target}\nTheir page: {target / 'report.html'}"
+    text = f"Results: {target}\nPage: {target / 'report.html'}"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
