@@ -1,16 +1,18 @@
-"""What the tests share: one hypothesis profile, and a server that keeps no rule, before parties that do."""
+"""What the tests share: one hypothesis profile, the command line, and a server that keeps no rule, before parties that do."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from fedsec import catalog, codec, envelope
+from fedsec import catalog, cli, codec, envelope
 from fedsec.envelope import SETUP, Adopt, Enrol, Header, Member, Session
 from fedsec.local import LocalFederation
 from fedsec.party import Party, PartyState, Policy
@@ -157,3 +159,21 @@ def paillier(_paillier: DishonestServer) -> Iterator[DishonestServer]:
     inputs = dict(_paillier.federation._inputs)
     yield _paillier
     _paillier.federation._inputs, _paillier.federation.faults, _paillier.federation.tap = inputs, (), None
+
+
+@pytest.fixture
+def fed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
+    """Runs the command line in this process and in an empty folder: exit status, standard output, standard error."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(sys, "argv", ["fedsec", *words])
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        return code, *capfd.readouterr()
+
+    return call

@@ -11,27 +11,7 @@ from typing import Any
 
 import pytest
 
-from fedsec import cli
-
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
-
-
-@pytest.fixture
-def fed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs the command line in this process and in an empty folder: exit status, standard output, standard error."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr(sys, "argv", ["fedsec", *words])
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        return code, *capfd.readouterr()
-
-    return call
 
 
 def test_a_new_strategy_passes_its_test_as_it_is(fed: Any, tmp_path: Path) -> None:

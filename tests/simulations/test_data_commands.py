@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fedsec import cli
 from fedsec.local import LocalFederation
 from fedsec.simulations import hospitals, preparation, stats_command
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.schema import read
-
-
-@pytest.fixture
-def fed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
-    """Runs the command line in this process and in an empty folder: exit status, standard output, standard error."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("COLUMNS", "120")
-        monkeypatch.setattr(sys, "argv", ["fedsec", *words])
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        return code, *capfd.readouterr()
-
-    return call
 
 
 @pytest.mark.parametrize("strategy", ["shamir", "secagg", "plain"])
