@@ -1,4 +1,4 @@
-"""What the tests share: a hypothesis profile, the command line, and a server that keeps no rule, before parties that do."""
+"""What the tests share: a hypothesis profile, the command line, and a server that keeps no rule."""
 
 from __future__ import annotations
 
