@@ -96,7 +96,11 @@ def _describe(kind: type[SecureSum[Any, Any]]) -> dict[str, Any]:
 
 def _load_commands() -> None:
     for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
-        app.command(point.name)(point.load())
+        loaded = point.load()
+        if isinstance(loaded, typer.Typer):
+            app.add_typer(loaded, name=point.name)
+        else:
+            app.command(point.name)(loaded)
 
 
 def main() -> None:

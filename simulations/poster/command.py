@@ -1,0 +1,17 @@
+"""`fedsec poster`: the poster's experiments, one command each."""
+
+from __future__ import annotations
+
+import typer
+
+from fedsec.simulations.poster.tables_command import tables
+
+app = typer.Typer(
+    name="poster",
+    help="The poster's experiments, each beside the number that the poster prints.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command("tables")(tables)

@@ -1,0 +1,46 @@
+"""What an experiment leaves behind: its facts as JSON, its rows as CSV, its figures as SVG and PNG."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn
+
+from fedsec.report import figures, files
+from fedsec.simulations.poster.hospitals import Follow
+
+
+def write(
+    folder: Path, name: str, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], drawn: Mapping[str, Figure]
+) -> list[str]:
+    """Write NAME.json, NAME.csv and each figure; raises ConfigurationError where a file cannot be written."""
+    contents = {
+        f"{figure}.{kind}": figures.save(picture, kind) for figure, picture in drawn.items() for kind in ("svg", "png")
+    }
+    contents |= {f"{name}.csv": _table(rows), f"{name}.json": (json.dumps(facts, indent=1) + "\n").encode()}
+    return [str(path) for path in files.write(folder, contents)]
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    file = io.StringIO()
+    columns = dict.fromkeys(key for row in rows for key in row)
+    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().encode()
+
+
+@contextmanager
+def progress() -> Iterator[Follow]:
+    """A bar on standard error."""
+    with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -1,0 +1,32 @@
+"""The command line, in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from fedsec import cli
+from fedsec.simulations.poster.command import app
+
+
+@pytest.fixture
+def poster(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs `fedsec poster ...`: exit status, standard output, standard error."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fedsec", "poster", *arguments])
+        point = SimpleNamespace(name="poster", load=lambda: app)  # as installed, whatever else is
+        monkeypatch.setattr(cli.importlib.metadata, "entry_points", lambda **_: [point])
+        monkeypatch.setenv("COLUMNS", "200")
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        else:
+            code = 0
+        return code, *capfd.readouterr()
+
+    return call
