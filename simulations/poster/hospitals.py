@@ -54,11 +54,12 @@ class Task:
 
     parts: tuple[Part, ...]
     test: Part
+    seed: int
 
     @property
     def columns(self) -> int:
         """Weights of a model."""
-        return self.test.features.shape[1]
+        return int(self.test.features.shape[1])
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ def task(hospitals: int, seed: int) -> Task:
         raise ConfigurationError(f"hospitals is {hospitals}; it must lie between 1 and {len(rest)}, the training rows")
     rows = len(rest) // hospitals
     places = [rest[start * rows : (start + 1) * rows] for start in range(hospitals)]
-    return Task(tuple(Part(features[place], target[place]) for place in places), Part(features[chosen], target[chosen]))
+    return Task(
+        tuple(Part(features[place], target[place]) for place in places), Part(features[chosen], target[chosen]), seed
+    )
 
 
 def _diabetes() -> tuple[Floats, Floats]:

@@ -32,6 +32,8 @@ AGREEMENT = 1e-9
 """How near the weights of encrypted and of plain training must stay."""
 SETTINGS = ((0.01, 100), (0.001, 50), (0.001, 100), (0.001, 200))
 """eta and iterations of both tables."""
+POSTER_TASK = (3, 42)
+"""Its hospitals, and the seed of its order of rows."""
 POSTER = {
     (0.01, 100): (39.83, 120.99, 49.58),
     (0.001, 50): (184.61, 187.08, 184.09),
@@ -95,7 +97,7 @@ def measure(
     values: list[Value] = []
     for lane, ours, twin in zip(lanes, found, twins, strict=True):
         own = alone(data, lane)
-        printed = _printed(lane, len(data.parts))
+        printed = _printed(lane, data)
         both = zip(gains(data, lane, own, ours), gains(data, lane, own, twin), strict=True)
         for hospital, (ours_gain, twin_gain) in enumerate(both, start=1):
             poster = printed[hospital - 1] if printed else None
@@ -106,8 +108,8 @@ def measure(
     return Outcome(tuple(values), furthest)
 
 
-def _printed(lane: Lane, hospitals: int) -> tuple[float, ...] | None:
-    same = lane.definition == PUBLISHED and hospitals == 3
+def _printed(lane: Lane, data: Task) -> tuple[float, ...] | None:
+    same = (lane.definition, len(data.parts), data.seed) == (PUBLISHED, *POSTER_TASK)
     return POSTER.get((lane.eta, lane.iterations)) if same else None
 
 

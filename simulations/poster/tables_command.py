@@ -1,4 +1,4 @@
-"""`fedsec poster tables`: hospitals that train by summed gradients, as the poster counted them and as they should be."""
+"""`fedsec poster tables`: hospitals that train by summed gradients, counted as the poster did and as they should be."""
 
 from __future__ import annotations
 

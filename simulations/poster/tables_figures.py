@@ -64,13 +64,9 @@ def trends(hospitals: int, seed: int) -> Figure:
         grown = spread(hospitals, [seed], PUBLISHED, 0.001)
         rates = [spread(hospitals, [seed], PUBLISHED, rate, (100,)) for rate in RATES]
         for hospital in range(hospitals):
-            look = {
-                "color": COLOURS[hospital % 6],
-                "marker": MARKERS[hospital % 6],
-                "label": f"hospital {hospital + 1}",
-            }
-            left.plot(BUDGETS, grown.gains[0, :, hospital], **look)
-            right.plot(RATES, [one.gains[0, 0, hospital] for one in rates], **look)
+            colour, marker, name = COLOURS[hospital % 6], MARKERS[hospital % 6], f"hospital {hospital + 1}"
+            left.plot(BUDGETS, grown.gains[0, :, hospital], color=colour, marker=marker, label=name)
+            right.plot(RATES, [one.gains[0, 0, hospital] for one in rates], color=colour, marker=marker, label=name)
         left.axvspan(50, 200, color=GREY[1][0], alpha=0.25, lw=0)
         for rate in (0.001, 0.01):
             right.axvline(rate, color=GREY[1][0], alpha=0.25, lw=9)
