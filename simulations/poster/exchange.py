@@ -1,0 +1,313 @@
+"""The key holder's help: products and powers of encrypted numbers, blinded, with many numbers in a ciphertext.
+
+A hospital holds [v], encrypted under the key of the model's owner. It sends [v + R], R uniform and 40 bits longer than
+v, re-encrypted by fresh noise, several values to a ciphertext. The owner decrypts, drops low bits (u = (v + R) >> s),
+and returns sums of products of such u, each encrypted afresh; it never returns a plaintext. With r = R >> s,
+v = u - r to the last digit, so the hospital has [a b] = [u u'] - r'[a] - r[b] - r r', and any polynomial of v from
+[u], [u^2], ...: one exchange, whatever the degree.
+
+The owner's view is v + R, within 2^-40 of uniform whatever v is; the hospital's is ciphertexts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import gmpy2
+import msgpack
+from gmpy2 import mpz
+
+from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.primitives import modexp, paillier
+from fedsec.primitives.paillier import Policy, PrivateKey, PublicKey
+from fedsec.primitives.randomness import Random, randbits
+
+BLINDING = 40
+"""Bits by which a mask is longer than what it hides."""
+ROWS = 8
+"""Ciphertexts over which the engines compute side by side."""
+Number = Any
+"""An encrypted number (a ciphertext), or an integer where the same steps run in the clear."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Numbers below 2^bits in size to blind, whose `shift` lowest bits the key holder drops."""
+
+    numbers: Sequence[Number]
+    bits: int
+    shift: int = 0
+
+    @property
+    def width(self) -> int:
+        """The bits of a slot: those of number, sign and mask, and a carry."""
+        return self.bits + BLINDING + 2
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a hospital asks: each item is a sum of products of blinded numbers, by their places in all groups."""
+
+    groups: Sequence[Group]
+    items: Sequence[Sequence[Sequence[int]]]
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """The masks r of all groups' numbers, and the items, encrypted."""
+
+    masks: Sequence[int]
+    items: Sequence[Number]
+
+
+Steps = Generator[Ask, Answer, Any]
+"""A hospital's computation: it yields what it asks of the key holder."""
+
+
+class Arithmetic(Protocol):
+    """Integers that add and multiply by known integers: encrypted ones, or the same steps in the clear."""
+
+    def combine(self, terms: Sequence[tuple[Number, int]], constant: int = 0) -> Number:
+        """constant + the sum of each number times its factor."""
+
+    def ask(self, ask: Ask) -> Answer:
+        """The key holder's help."""
+
+
+def masks_of(group: Group, rng: Random) -> tuple[list[int], list[int]]:
+    """What is added to each number, offset included, so that sums are positive; and that, shifted."""
+    added = [(1 << group.bits) + randbits(group.bits + 1 + BLINDING, rng) for _ in group.numbers]
+    return added, [mask >> group.shift for mask in added]
+
+
+def evaluate(items: Sequence[Sequence[Sequence[int]]], values: Sequence[int], modulus: int | None) -> list[int]:
+    """The key holder's arithmetic on blinded values. Raises BadMessage for a place that is none."""
+    out = []
+    for item in items:
+        total = mpz(0)
+        for places in item:
+            product = mpz(1)
+            for place in places:
+                if not 0 <= place < len(values):
+                    raise BadMessage(f"item: place {place} of {len(values)} blinded numbers")
+                product = product * values[place] if modulus is None else product * values[place] % modulus
+            total += product
+        out.append(int(total if modulus is None else total % modulus))
+    return out
+
+
+@dataclass
+class Clear:
+    """The same steps, masks and roundings on plain integers: the twin that says what fixed point alone does."""
+
+    rng: Random = os.urandom
+    exchanges: int = 0
+
+    def combine(self, terms: Sequence[tuple[Number, int]], constant: int = 0) -> Number:
+        return constant + sum(number * factor for number, factor in terms)
+
+    def ask(self, ask: Ask) -> Answer:
+        self.exchanges += 1
+        values, masks = [], []
+        for group in ask.groups:
+            added, shifted = masks_of(group, self.rng)
+            values += [(number + mask) >> group.shift for number, mask in zip(group.numbers, added, strict=True)]
+            masks += shifted
+        return Answer(masks, evaluate(ask.items, values, None))
+
+
+@dataclass(repr=False)
+class KeyHolder:
+    """The owner of the model: decrypts what is blinded, multiplies, encrypts. `watch` is shown all that it sees."""
+
+    private: PrivateKey
+    rng: Random = os.urandom
+    policy: Policy = "conservative"
+    watch: Callable[[Sequence[int]], None] | None = None
+
+    def answer(self, request: bytes) -> bytes:
+        """Answer a request of `Encrypted.request`. Raises BadMessage for one that it did not make."""
+        public = self.private.public
+        groups, items = _parse(request)
+        values: list[int] = []
+        for width, shift, count, body in groups:
+            ciphertexts = split(public, body)
+            paillier.validate(public, ciphertexts)
+            plain = paillier.decrypt(self.private, ciphertexts)
+            values += [value >> shift for value in _slots(plain, width, count, slots(public, width, count))]
+        if self.watch is not None:
+            self.watch(values)
+        found = paillier.encrypt(public, evaluate(items, values, public.n), self.rng, self.policy)
+        return join(public, found)
+
+
+@dataclass
+class Encrypted:
+    """A hospital's arithmetic on ciphertexts; `deliver` takes a request to the key holder and brings its answer."""
+
+    public: PublicKey
+    deliver: Callable[[bytes], bytes]
+    rng: Random = os.urandom
+    policy: Policy = "conservative"
+    exchanges: int = 0
+    sent: int = 0
+    received: int = 0
+    largest_plaintext: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.largest_plaintext = self.public.n // 2
+
+    def combine(self, terms: Sequence[tuple[Number, int]], constant: int = 0) -> Number:
+        modulus, n = mpz(self.public.modulus), mpz(self.public.n)
+        below = iter(inverses([mpz(number) for number, factor in terms if factor < 0], modulus))
+        bases = [(next(below) if factor < 0 else mpz(number), abs(factor)) for number, factor in terms if factor]
+        return multiply(bases, modulus) * (1 + constant % n * n) % modulus
+
+    def ask(self, ask: Ask) -> Answer:
+        request, masks = self.request(ask)
+        reply = self.deliver(request)
+        return self.read(ask, masks, reply, len(request))
+
+    def request(self, ask: Ask) -> tuple[bytes, list[int]]:
+        """The blinded numbers and what is asked of them, and the masks, which stay."""
+        groups, masks = [], []
+        for group in ask.groups:
+            added, shifted = masks_of(group, self.rng)
+            packed = self._pack(group, added)
+            groups.append((group.width, group.shift, len(group.numbers), join(self.public, packed)))
+            masks += shifted
+        return msgpack.packb((groups, ask.items)), masks
+
+    def read(self, ask: Ask, masks: list[int], reply: bytes, sent: int) -> Answer:
+        """The key holder's answer. Raises BadMessage for a wrong number of ciphertexts, or one that is none."""
+        found = split(self.public, reply)
+        if len(found) != len(ask.items):
+            raise BadMessage(f"{len(found)} ciphertexts came for {len(ask.items)} items")
+        paillier.validate(self.public, found)
+        self.exchanges, self.sent, self.received = self.exchanges + 1, self.sent + sent, self.received + len(reply)
+        return Answer(masks, found)
+
+    def _pack(self, group: Group, added: Sequence[int]) -> list[int]:
+        """Ciphertexts of several numbers each, lowest slot first, with their masks and fresh noise."""
+        held = slots(self.public, group.width, len(group.numbers))
+        rows = [list(group.numbers[start : start + held]) for start in range(0, len(group.numbers), held)]
+        sums = [
+            sum(mask << (place * group.width) for place, mask in enumerate(added[start : start + held]))
+            for start in range(0, len(added), held)
+        ]
+        blinds = paillier.encrypt(self.public, sums, self.rng, self.policy)
+        packed: list[int] = [row.pop() for row in rows]
+        while live := [place for place, row in enumerate(rows) if row]:
+            moved = modexp.powers([packed[place] for place in live], 1 << group.width, self.public.n, 2)
+            for place, power in zip(live, moved, strict=True):
+                packed[place] = power * rows[place].pop() % self.public.modulus
+        return paillier.add(self.public, [packed, blinds]) if packed else []
+
+
+def slots(public: PublicKey, width: int, count: int) -> int:
+    """How many slots of this width each plaintext has, for so many numbers: as many as fit, or eight plaintexts.
+
+    Moving numbers to their slots is faster for several ciphertexts side by side. Raises ConfigurationError where not
+    even one slot fits.
+    """
+    if not 0 < width <= public.plaintext_bits:
+        raise ConfigurationError(
+            f"a blinded number of {width} bits overflows the plaintext, which has {public.plaintext_bits}: fewer bits "
+            "of precision, a lower degree, an earlier refresh or a larger key is needed"
+        )
+    return min(public.plaintext_bits // width, -(-count // ROWS))
+
+
+def join(public: PublicKey, ciphertexts: Sequence[int]) -> bytes:
+    """Ciphertexts, big-endian, of one width."""
+    return b"".join(int(c).to_bytes(public.ciphertext_bytes, "big") for c in ciphertexts)
+
+
+def split(public: PublicKey, body: bytes) -> list[int]:
+    """The numbers in bytes of `join`. Raises BadMessage for another length."""
+    width = public.ciphertext_bytes
+    if len(body) % width:
+        raise BadMessage(f"{len(body)} bytes of ciphertexts; whole ones of {width} bytes were expected")
+    return [int.from_bytes(body[start : start + width], "big") for start in range(0, len(body), width)]
+
+
+def _slots(plain: Sequence[int], width: int, count: int, held: int) -> list[int]:
+    if len(plain) != -(-count // held):
+        raise BadMessage(f"{len(plain)} ciphertexts of {held} slots do not hold {count} numbers")
+    out = [(value >> (place * width)) & ((1 << width) - 1) for value in plain for place in range(held)]
+    if any(value >> (held * width) for value in plain) or any(out[count:]):
+        raise BadMessage("a blinded number ran over its slot: it overflowed the fixed point")
+    return out[:count]
+
+
+def _parse(request: bytes) -> tuple[Any, Any]:
+    try:
+        groups, items = msgpack.unpackb(request)
+        for width, shift, count, body in groups:
+            whole = all(type(x) is int and 0 <= x < 1 << 16 for x in (width, shift, count))
+            if not whole or not width or type(body) is not bytes:
+                raise BadMessage("request: a group is not width, shift, count and ciphertexts")
+        if not all(type(place) is int for item in items for places in item for place in places):
+            raise BadMessage("request: an item is not a list of lists of places")
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BadMessage(f"request: {type(error).__name__}: it is not groups and items") from error
+    return groups, items
+
+
+def inverses(numbers: Sequence[mpz], modulus: mpz) -> list[mpz]:
+    """The inverse of each, by one inversion (Montgomery 1987)."""
+    if not numbers:
+        return []
+    products = [mpz(1)]
+    for number in numbers:
+        products.append(products[-1] * number % modulus)
+    rest, out = gmpy2.invert(products[-1], modulus), []
+    for number, before in zip(reversed(numbers), reversed(products[:-1]), strict=True):
+        out.append(rest * before % modulus)
+        rest = rest * number % modulus
+    return out[::-1]
+
+
+def multiply(terms: Sequence[tuple[mpz, int]], modulus: mpz) -> mpz:
+    """The product of base^exponent, exponents above 0, squarings shared (Straus 1964): each base has a window."""
+    if not terms:
+        return mpz(1)
+    longest = max(exponent.bit_length() for _, exponent in terms)
+    if len(terms) == 2 and longest > 8:
+        return _both(*terms, modulus)
+    bits = 1 if longest <= 8 else 3 if longest <= 160 else 5
+    tables = []
+    for base, exponent in terms:
+        table = [mpz(1), base]
+        for _ in range((1 << bits) - 2 if exponent > 1 else 0):
+            table.append(table[-1] * base % modulus)
+        tables.append((table, exponent))
+    total, mask = mpz(1), (1 << bits) - 1
+    for low in range(-(-longest // bits) * bits - bits, -1, -bits):
+        if total != 1:
+            for _ in range(bits):
+                total = total * total % modulus
+        for table, exponent in tables:
+            if digit := (exponent >> low) & mask:
+                total = total * table[digit] % modulus
+    return total
+
+
+def _both(one: tuple[mpz, int], other: tuple[mpz, int], modulus: mpz) -> mpz:
+    """Two bases: one table of all products of their powers up to 3 (Shamir's trick)."""
+    (a, m), (b, n) = one, other
+    rows = [mpz(1), a, a * a % modulus]
+    rows.append(rows[2] * a % modulus)
+    table = [rows]
+    for _ in range(3):
+        table.append([entry * b % modulus for entry in table[-1]])
+    total = mpz(1)
+    for low in range((max(m.bit_length(), n.bit_length()) - 1) // 2 * 2, -1, -2):
+        if total != 1:
+            total = total * total % modulus
+            total = total * total % modulus
+        total = total * table[(n >> low) & 3][(m >> low) & 3] % modulus
+    return total
