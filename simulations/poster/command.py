@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from fedsec.simulations.poster.network_command import network
 from fedsec.simulations.poster.tables_command import tables
 
 app = typer.Typer(
@@ -15,3 +16,4 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command("tables")(tables)
+app.command("network")(network)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,8 @@ def start(inputs: int, hidden: int, seed: int) -> Weights:
 
 def predict(rows: Rows, weights: Weights, sigmoid: Sigmoid) -> Floats:
     """The network's outputs, in the clear."""
-    return sigmoid(sigmoid(rows.features @ weights.first) @ weights.second)
+    with np.errstate(all="ignore"):
+        return sigmoid(sigmoid(rows.features @ weights.first) @ weights.second)
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,11 @@ class Plan:
     def eta(self) -> int:
         """The rate, as it is multiplied by."""
         return round(self.rate * 2**RATE_BITS)
+
+    @property
+    def step(self) -> float:
+        """The rate, rounded as that is."""
+        return float(self.eta / 2**RATE_BITS)
 
     @property
     def coefficient_bits(self) -> int:
@@ -248,9 +255,7 @@ def iteration(rows: Rows, held: Held, plan: Plan, arithmetic: Arithmetic) -> Gen
     answer = yield Ask([Group(out + back, wide, f)], items + [[(n + place,)] for place in range(m)])
     (outputs,) = polynomials(answer, n, (False,))
     back = [strip(answer, len(items) + place, n + place) for place in range(m)]
-    error = [
-        combine([(p, 1)], -(round(label) << plan.scale())) for p, label in zip(outputs, rows.labels, strict=True)
-    ]
+    error = [combine([(p, 1)], -(round(label) << plan.scale())) for p, label in zip(outputs, rows.labels, strict=True)]
 
     # 4: the output's errors, cut; their products with activations and with what goes back
     asked = [Group(error, plan.scale() + whole, plan.scale() - f), Group(a + back, f + 2 * whole)]
@@ -289,15 +294,14 @@ def open_(held: Held, decrypt: Callable[[Sequence[Number]], list[int]]) -> Weigh
     return Weights(found[: inputs * hidden].reshape(inputs, hidden), found[inputs * hidden :])
 
 
-def run(steps: Steps, arithmetic: Arithmetic) -> Held:
+def run(steps: Steps, arithmetic: Arithmetic) -> Any:
     """Bring every question of a computation to the key holder, and its answer back."""
     try:
         ask = next(steps)
         while True:
             ask = steps.send(arithmetic.ask(ask))
     except StopIteration as done:
-        found: Held = done.value
-        return found
+        return done.value
 
 
 def train(
