@@ -59,7 +59,7 @@ def products(rows: list[dict[str, Any]]) -> Figure:
             counts = [by_degree[degree][way] for degree in degrees]
             axes.plot(degrees, counts, color=COOL[place][0], marker=TURN[place], label=way)
             axes.annotate(str(counts[-1]), (degrees[-1], counts[-1]), xytext=(6, -3), textcoords="offset points")
-        axes.set(xlabel="degree", ylabel="products of two secrets", title="One sigmoid", ylim=(0, None))
+        axes.set(xlabel="degree", ylabel="products of two secrets", title="One sigmoid", yticks=range(0, 21, 5))
         axes.set_xticks(degrees)
         axes.legend(frameon=False)
     return figure
