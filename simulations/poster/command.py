@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from fedsec.simulations.poster.network_command import network
+from fedsec.simulations.poster.page_command import basics, page
 from fedsec.simulations.poster.tables_command import tables
 
 app = typer.Typer(
@@ -17,3 +18,5 @@ app = typer.Typer(
 )
 app.command("tables")(tables)
 app.command("network")(network)
+app.command("basics")(basics)
+app.command("page")(page)

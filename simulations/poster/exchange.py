@@ -284,7 +284,8 @@ def multiply(terms: Sequence[tuple[mpz, int]], modulus: mpz) -> mpz:
     longest = max(exponent.bit_length() for _, exponent in rest)
     bits = 2 if len(rest) == 2 and longest <= 128 else 1 if longest <= 8 else 3 if longest <= 160 else 5
     if bits == 2:
-        return total * _both(*rest, modulus) % modulus
+        one, other = rest
+        return total * _both(one, other, modulus) % modulus
     return total * _windows(rest, bits, longest, modulus) % modulus
 
 

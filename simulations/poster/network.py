@@ -133,7 +133,7 @@ class Plan:
     @property
     def eta(self) -> int:
         """The rate, as it is multiplied by."""
-        return round(self.rate * 2**RATE_BITS)
+        return round(self.rate * 2.0**RATE_BITS)
 
     @property
     def step(self) -> float:

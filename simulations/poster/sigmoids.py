@@ -98,14 +98,14 @@ def taylor(degree: int) -> list[Fraction]:
 def interpolated(degree: int, radius: float) -> Floats:
     """Least squares; the even coefficients, zero but for rounding, are left out."""
     x = np.linspace(-radius, radius, POINTS)
-    found = np.asarray(Polynomial.fit(x, exact(x), degree).convert().coef)
+    found = np.asarray(Polynomial.fit(x, exact(x), degree).convert().coef, dtype=np.float64)
     found[0], found[2::2] = 0.5, 0.0
     return found
 
 
 def minimax(degree: int, radius: float) -> Floats:
     """By linear programming on the positive half of the points."""
-    from scipy.optimize import linprog
+    from scipy.optimize import linprog  # type: ignore[import-untyped]
 
     x = np.linspace(0, radius, POINTS)
     powers = np.arange(1, degree + 1, 2)

@@ -130,8 +130,21 @@ def _facts(
             for (eta, count), rung in rungs.items()
             for name, gains in rung.items()
         ],
+        "trends": _trends(len(data.parts), seed),
         "spread": [_spread_row(one, place) for one in spreads for place in BUDGETS],
     }  # fmt: skip
+
+
+def _trends(hospitals: int, seed: int) -> list[dict[str, Any]]:
+    """The published cells over iterations and over eta, in the clear, as far as the training is stable."""
+    out = []
+    for eta, budgets in [(0.001, BUDGETS)] + [(rate, (100,)) for rate in RATES]:
+        try:
+            cells = spread(hospitals, [seed], PUBLISHED, eta, budgets).gains[0]
+        except ConfigurationError:
+            continue
+        out += [{"eta": eta, "iterations": n, "gains": list(row)} for n, row in zip(budgets, cells, strict=True)]
+    return out
 
 
 def _row(value: Value) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+"""The poster's claims, each with what it says, what was measured here, and a verdict that follows from the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+Facts = Mapping[str, Any]
+Verdict = tuple[str, str]
+"""A word, and what was measured."""
+HOLDS, PARTLY, REFUTED, FAILS = "holds", "in part", "refuted", "does not hold"
+MISSING = "not measured"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`judge` reads the facts of one experiment; `part` is what of the experiment it needs."""
+
+    number: str
+    says: str
+    experiment: str
+    part: str
+    judge: Callable[[Facts], Verdict]
+
+    def row(self, found: Mapping[str, Facts]) -> dict[str, str]:
+        """The claim's line of the page."""
+        facts = found.get(self.experiment, {})
+        command = f"fedsec poster {self.experiment}"
+        if self.part not in facts:
+            return {**self._head(), "verdict": MISSING, "measured": f"run {command}", "command": command}
+        verdict, measured = self.judge(facts)
+        return {**self._head(), "verdict": verdict, "measured": measured, "command": command}
+
+    def _head(self) -> dict[str, str]:
+        return {"number": self.number, "says": self.says}
+
+
+def _exact_sums(facts: Facts) -> Verdict:
+    one = facts["sums"]
+    said = f"{one['wrong']} of {one['values']:,} sums of {one['hospitals']} values differ from plain addition"
+    return HOLDS if not one["wrong"] else FAILS, said
+
+
+def _fresh(facts: Facts) -> Verdict:
+    one = facts["ciphertexts"]
+    every = one["different"] == one["right"] == one["encryptions"]
+    said = (
+        f"{one['different']:,} different ciphertexts of one message in {one['encryptions']:,}, {one['right']:,} right"
+    )
+    return HOLDS if every else FAILS, said
+
+
+def _table(wanted: Callable[[Facts], bool]) -> Callable[[Facts], Verdict]:
+    def judge(facts: Facts) -> Verdict:
+        cells = [value for value in facts["values"] if value["poster"] is not None and wanted(value)]
+        if not cells:
+            return MISSING, "this run has none of the poster's settings"
+        worst = max(abs(value["deviation"]) for value in cells)
+        notes = "; ".join(value["note"] for value in cells if value["note"])
+        said = f"{len(cells)} values within {worst:.2f}, as the poster defines them" + (f"; {notes}" if notes else "")
+        return HOLDS if worst <= facts["tolerance"] else FAILS, said
+
+    return judge
+
+
+def _over(facts: Facts, eta: float | None, iterations: int | None) -> list[tuple[float, Sequence[float]]]:
+    rows = {
+        (row["iterations"] if iterations is None else row["eta"]): row["gains"]
+        for row in facts["trends"]
+        if eta in (None, row["eta"]) and iterations in (None, row["iterations"])
+    }
+    return sorted(rows.items())
+
+
+def _grows(facts: Facts) -> Verdict:
+    gains = _over(facts, 0.001, None)
+    seen = [min(b - a for a, b in zip(x, y, strict=True)) > 0 for (_, x), (_, y) in _inside(gains, 50, 200)]
+    turned = next((count for count, gain in gains if count >= 50 and min(gain) < 0), None)
+    said = f"true from 50 to 200 iterations: {'yes' if all(seen) else 'no'}; by {turned} iterations a hospital loses"
+    if turned is None:
+        return (HOLDS if all(seen) else FAILS), "true as far as was looked at" if all(seen) else "false in its range"
+    return PARTLY if all(seen) else FAILS, said
+
+
+def _falls(facts: Facts) -> Verdict:
+    gains = dict(_over(facts, None, 100))
+    if not {0.0005, 0.001, 0.002, 0.01} <= gains.keys():
+        return MISSING, "the training diverges at one of the rates"
+    fell = all(b < a for a, b in zip(gains[0.001], gains[0.01], strict=True))
+    rose = all(b > a for a, b in zip(gains[0.0005], gains[0.002], strict=True))
+    said = (
+        f"from 0.001 to 0.01 it falls: {'yes' if fell else 'no'}; from 0.0005 to 0.002 it rises: "
+        f"{'yes' if rose else 'no'}; both trends are one, over eta times iterations"
+    )
+    return (PARTLY if fell and rose else HOLDS if fell else FAILS), said
+
+
+def _inside(gains: Sequence[tuple[float, Any]], low: float, high: float) -> list[tuple[Any, Any]]:
+    inside = [one for one in gains if low <= one[0] <= high]
+    return list(pairwise(inside))
+
+
+def _accurate(facts: Facts) -> Verdict:
+    one = facts["cancer"]
+    said = (
+        f"breast cancer, 3-4-1: accuracy {one['accuracy']:.3f}, in the clear {one['accuracy_plain']:.3f} (always the "
+        f"larger class: {one['accuracy_majority']:.3f}); weights differ by {one['largest_difference']:.0e}"
+    )
+    return HOLDS if one["accuracy"] == one["accuracy_plain"] else FAILS, said
+
+
+def _right(facts: Facts) -> Verdict:
+    one = facts["xor"]
+    said = ", ".join(f"{x:.3f}" for x in one["outputs"])
+    return HOLDS if one[
+        "solved"
+    ] else FAILS, f"outputs {said} for 0, 1, 1, 0; twin within {one['largest_difference']:.0e}"
+
+
+def _slow(facts: Facts) -> Verdict:
+    one = facts["xor"]
+    said = f"{one['seconds_per_iteration']:.2f} s an iteration, {one['slower']:,.0f} times the same steps in the clear"
+    return HOLDS if one["slower"] > 10 else FAILS, said
+
+
+def _noise(facts: Facts) -> Verdict:
+    rows = facts["precision"]
+    least = min((row["precision"] for row in rows if row["solved"]), default=None)
+    best = min(row["difference"] for row in rows if row["difference"] is not None)
+    overflow = "; ".join(
+        f"{one['key_bits']} bits overflow in iteration {one['wrong_from_iteration']}"
+        for one in facts.get("overflow", [])
+    )
+    said = (
+        f"Paillier decrypts exactly: there is no noise; XOR is solved with {least} bits after the point and more, and "
+        f"weights come within {best:.0e} of floating point"
+    )
+    return REFUTED if best < 1e-9 else FAILS, said + (
+        f". Overflow is real: unrefreshed, {overflow}" if overflow else ""
+    )
+
+
+def _shared(facts: Facts) -> Verdict:
+    one = facts["shares"]
+    said = (
+        f"{one['right']} of {one['groups']} groups of {one['known'] + 1} give the secret; {one['refused']} of "
+        f"{one['small_groups']} groups of {one['known']} are refused, and {one['tests']} tests of uniformity find nothing "
+        f"(least p, corrected: {one['least_p']:.2g})"
+    )
+    whole = one["right"] == one["groups"] and one["refused"] == one["small_groups"]
+    return HOLDS if whole and one["least_p"] > 1e-4 else FAILS, said
+
+
+def _horner(facts: Facts) -> Verdict:
+    rows = {row["degree"]: row["products"] for row in facts["sigmoids"]}
+    said = "; ".join(
+        f"degree {degree}: " + ", ".join(f"{way} {count}" for way, count in rows[degree].items())
+        for degree in sorted(rows)
+    )
+    saves = all(min(one.values()) == one["Horner in x²"] for one in rows.values())
+    return HOLDS if saves else FAILS, f"products of two secrets at {said}"
+
+
+def _helped(facts: Facts) -> Verdict:
+    one = facts["xor"]
+    each = one["exchanges"] / one["iterations"]
+    moved = (one["bytes_to_key_holder"] + one["bytes_back"]) / one["exchanges"]
+    said = (
+        f"{one['exchanges']:,} exchanges with the key holder for {one['iterations']} iterations, {each:.0f} in each, "
+        f"of {moved / 1000:.0f} kB; without any, the affine model overflows"
+    )
+    return HOLDS if one["exchanges"] else FAILS, said
+
+
+def _both(value: Facts) -> bool:
+    return bool(value["iterations"] == 100)
+
+
+CLAIMS = (
+    Claim("C1", "Multiplying ciphertexts adds the messages", "basics", "sums", _exact_sums),
+    Claim("C2", "One message has many ciphertexts, by a random r", "basics", "ciphertexts", _fresh),
+    Claim("C3", "Table 1.0: differences when changing eta", "tables", "values", _table(_both)),
+    Claim(
+        "C4", "Table 2.0: differences when changing the iterations", "tables", "values",
+        _table(lambda value: bool(value["eta"] == 0.001)),
+    ),
+    Claim("C5", "The difference grows with the iterations", "tables", "trends", _grows),
+    Claim("C6", "The difference falls with eta", "tables", "trends", _falls),
+    Claim("C7", "Encryption keeps the accuracy", "network", "cancer", _accurate),
+    Claim("C8", "The prediction of the encrypted XOR network was accurate", "network", "xor", _right),
+    Claim("C9", "The training was so slow", "network", "xor", _slow),
+    Claim("C10", "Noise in the decryption and low precision made tuning tricky", "network", "precision", _noise),
+    Claim("C11", "k + 1 shares reconstruct the secret; k tell nothing of it", "basics", "shares", _shared),
+    Claim("C16", "Horner's method reduces the multiplications", "network", "sigmoids", _horner),
+    Claim("C18", "HE alone is not sufficient", "network", "xor", _helped),
+)  # fmt: skip
+
+
+def rows(found: Mapping[str, Facts], claims: Sequence[Claim] = CLAIMS) -> list[dict[str, str]]:
+    """Every claim with its verdict, by the facts of each experiment; where they are missing, what to run."""
+    return [claim.row(found) for claim in claims]
