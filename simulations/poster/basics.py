@@ -58,7 +58,7 @@ def shares(rng: Random = os.urandom) -> dict[str, Any]:
     The p-values are of chi-square tests, for each k = 2 of 5 shares, of their joint histogram against the uniform one
     and of the two secrets' against each other; the least, times the number of tests.
     """
-    from scipy.stats import chi2, chi2_contingency
+    from scipy.stats import chi2, chi2_contingency  # type: ignore[import-untyped]
 
     points, threshold = list(range(1, PARTIES + 1)), KNOWN + 1
     secret = np.random.default_rng(2).integers(0, M61.p, 100, dtype=np.uint64)

@@ -146,8 +146,8 @@ def _shared(facts: Facts) -> Verdict:
     one = facts["shares"]
     said = (
         f"{one['right']} of {one['groups']} groups of {one['known'] + 1} give the secret; {one['refused']} of "
-        f"{one['small_groups']} groups of {one['known']} are refused, and {one['tests']} tests of uniformity find nothing "
-        f"(least p, corrected: {one['least_p']:.2g})"
+        f"{one['small_groups']} groups of {one['known']} are refused, and {one['tests']} tests of uniformity find "
+        f"nothing (least p, corrected: {one['least_p']:.2g})"
     )
     whole = one["right"] == one["groups"] and one["refused"] == one["small_groups"]
     return HOLDS if whole and one["least_p"] > 1e-4 else FAILS, said
