@@ -127,7 +127,8 @@ def _slow(facts: Facts) -> Verdict:
 
 def _noise(facts: Facts) -> Verdict:
     rows = facts["precision"]
-    least = min((row["precision"] for row in rows if row["solved"]), default=None)
+    wrong = max((row["precision"] for row in rows if not row["solved"]), default=0)
+    least = min((row["precision"] for row in rows if row["precision"] > wrong), default=None)
     best = min(row["difference"] for row in rows if row["difference"] is not None)
     overflow = "; ".join(
         f"{one['key_bits']} bits overflow in iteration {one['wrong_from_iteration']}"
