@@ -468,20 +468,25 @@ def probe(setting: Setting) -> Probe:
     federation = _Watched(setting, start)
     federation.enrol()
     federation.once()  # fills caches
-    began = time.process_time()  # others may be busy beside this
-    wall, spent = federation.once().wall, time.process_time() - began
+    spent = _seconds(federation)
     memory, values = federation.footprint(), setting.hospitals * contribution(start, setting.bits, 0)[0].size
     if spent > SLOW * values:
         more = spent * (values + setting.hospitals) / values
         return Probe(start + 1, (spent, *memory), (more, *memory), start)
-    last = first = (wall, *memory)
+    last = first = (spent, *memory)
     size = 0
     while not size or (last[0] < LONG and size < LARGEST_PROBE):
         size = filled(setting, max(10 * size or PROBE, start + 1))
         federation.resize(size)
         federation.once()
-        last = (federation.once().wall, *federation.footprint())
+        last = (_seconds(federation), *federation.footprint())
     return Probe(size, first, last, start)
+
+
+def _seconds(federation: _Watched) -> float:
+    """What a round takes: its wall seconds, or its CPU where others were busy beside it."""
+    began = time.process_time()
+    return min(federation.once().wall, time.process_time() - began)
 
 
 def scaled(small: Clocked, large: Clocked, measured: int, parameters: int, start: int = 1) -> Clocked:

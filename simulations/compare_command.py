@@ -20,7 +20,7 @@ from rich.table import Table
 
 from fedsec import catalog
 from fedsec.cli import Json, print_json
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import NETWORKS, Network
 from fedsec.report import page
 from fedsec.report.document import Cell, Comparison
@@ -87,13 +87,20 @@ def compare(
     )  # fmt: skip
     comparison.impossible(sweep)  # before --force takes what is there away
     folder = _folder(output, sweep, force)
-    with processes.terminable(), _progress(as_json) as follow:
-        found = comparison.compare(sweep, folder, follow)
-        written = page.write(found, folder)
+    try:
+        with processes.terminable(), _progress(as_json) as follow:
+            found = comparison.compare(sweep, folder, follow)
+            written = page.write(found, folder)
+    except KeyboardInterrupt:
+        said = f"interrupted; what is finished is kept in {folder}, and the same command goes on from there"
+        Console(stderr=True, quiet=as_json).print(said, highlight=False, markup=False, soft_wrap=True)
+        raise
     if as_json:
         document: dict[str, Any] = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
         return print_json({**document, "output": str(folder), "files": [str(path) for path in written]})
     _tell(Console(), found, folder)
+    if not any(cell.round for cell in found.cells):
+        raise RunFailed(f"no cell was measured; the first says why: {found.cells[0].note}")
 
 
 def allowed(text: str) -> str:
@@ -160,8 +167,7 @@ def _folder(output: Path | None, sweep: Sweep, force: bool) -> Path:
 def _goes_on(place: Path, sweep: Sweep) -> bool:
     if not place.exists():
         return True
-    kept = place / SWEEP
-    return kept.is_file() and json.loads(kept.read_text(encoding="utf-8")) == json.loads(json.dumps(sweep.how()))
+    return bool(comparison.kept_sweep(place / SWEEP) == json.loads(json.dumps(sweep.how())))
 
 
 @contextmanager

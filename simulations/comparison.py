@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ from fedsec.local import LocalFederation, Update
 from fedsec.metering import NETWORKS, Network
 from fedsec.protocol import headings
 from fedsec.report import document
-from fedsec.simulations import baselines, cells, datasets, results
+from fedsec.simulations import baselines, cells, datasets, processes, results
 from fedsec.simulations.cells import PROBE, Clocked, Examined, Need, Probe, Setting
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.partitions import partition
@@ -116,6 +115,15 @@ def machine() -> dict[str, Any]:
     return {"system": platform.platform(), "cpu": cpu or platform.processor(), "cpus": os.cpu_count() or 1}
 
 
+def kept_sweep(path: Path) -> dict[str, Any] | None:
+    """How a kept sweep was measured; None where the file is damaged or is not there."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 class Store:
     """The finished parts of a sweep, a file each, written whole or not at all: an interrupted sweep goes on there."""
 
@@ -125,7 +133,9 @@ class Store:
         with writing(folder):
             (folder / CELLS).mkdir(parents=True, exist_ok=True)
             if kept.is_file():
-                before = json.loads(kept.read_text(encoding="utf-8"))
+                before = kept_sweep(kept)
+                if before is None:
+                    raise ConfigurationError(f"output {folder}: {SWEEP} is damaged; replace the sweep with --force")
                 if before != json.loads(json.dumps(how)):
                     other = sorted(key for key in how if before.get(key) != json.loads(json.dumps(how[key])))
                     raise ConfigurationError(
@@ -310,33 +320,37 @@ def _workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Ite
 
     for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}.items():
         os.environ.setdefault(name, value)
-    before = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        "local", num_cpus=_cpus(), include_dashboard=False, log_to_driver=False, configure_logging=False,
-        namespace="fedsec",
-        runtime_env={"env_vars": {catalog.FILES_VARIABLE: os.environ.get(catalog.FILES_VARIABLE, "")}},
-    )  # fmt: skip
+    with processes.held() as signals:
+        try:
+            ray.init(
+                "local", num_cpus=_cpus(), include_dashboard=False, log_to_driver=False, configure_logging=False,
+                namespace="fedsec",
+                runtime_env={"env_vars": {catalog.FILES_VARIABLE: os.environ.get(catalog.FILES_VARIABLE, "")}},
+            )  # fmt: skip
+        except SystemExit:  # Ray's own handler of SIGTERM
+            signals.note(signal.SIGTERM, None)
+        signals.take_back()
 
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)  # Ray has put one of its own there, which ends this process at once
+        def submit(jobs: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, Any, Any]]:
+            pending = {
+                ray.remote(function).options(max_retries=0).remote(*arguments): (kind, key)
+                for kind, key, function, arguments in jobs
+            }
+            while pending:
+                signals.release()
+                ready, _ = ray.wait(list(pending), num_returns=1, timeout=0.2)
+                for job in ready:
+                    try:
+                        value = ray.get(job)
+                    except ray.exceptions.RayError as error:  # the worker is gone
+                        value = {FAILED: _reason(error)}
+                    yield (*pending.pop(job), value)
 
-    def submit(jobs: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, Any, Any]]:
-        pending = {
-            ray.remote(function).options(max_retries=0).remote(*arguments): (kind, key)
-            for kind, key, function, arguments in jobs
-        }
-        while pending:
-            (ready,), _ = ray.wait(list(pending), num_returns=1)
-            try:
-                value = ray.get(ready)
-            except ray.exceptions.RayError as error:  # the worker is gone
-                value = {FAILED: _reason(error)}
-            yield (*pending.pop(ready), value)
-
-    try:
-        yield submit
-    finally:
-        ray.shutdown()
+        try:
+            signals.release()
+            yield submit
+        finally:
+            ray.shutdown()
 
 
 def _probe(setting: Setting) -> list[Any]:

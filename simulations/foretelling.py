@@ -59,8 +59,10 @@ def foretell(setting: Setting) -> Foretold:
     """
     protocol = setting.protocol()
 
+    scalars = int(contribution(1, setting.bits, 0)[0].size) - 1
+
     def size(parameters: int) -> tuple[int, int]:
-        values = int(contribution(parameters, setting.bits, 0)[0].size)
+        values = parameters + scalars
         return values, protocol.columns(setting.clients, values)
 
     probes = _probes(lambda parameters: size(parameters)[1])

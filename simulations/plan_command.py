@@ -74,7 +74,8 @@ def plan(
     setting = Setting(names[0], hospitals, parameters, bits, None, dropout)
     over = dict([network_of(net)]) if "=" in net else {net: network(net)}
     wanted, ((place, line),) = Wanted(colluding, server_breaks, dropout), over.items()
-    model = _model(names, bits, key_bits, calibrate, as_json)
+    able = names if calibrate else [name for name in names if planning.possible(setting, name, key_bits)]
+    model = _model(able, bits, key_bits, calibrate, as_json, hospitals)
     found = planning.prospects(names, setting, wanted, line, model, key_bits)
     checks = planning.validation(model)
     drawn = _draw(found, setting, names, key_bits, model, output) if output is not None else []
@@ -88,7 +89,7 @@ def plan(
         console.print(f"Curve: {path}", highlight=False, soft_wrap=True)
 
 
-def _model(names: Sequence[str], bits: int, key_bits: int, fresh: bool, quiet: bool) -> Model:
+def _model(names: Sequence[str], bits: int, key_bits: int, fresh: bool, quiet: bool, hospitals: int) -> Model:
     """The kept model, with what is missing from it measured now."""
     kept = None if fresh else planning.read(planning.home())
     fits = dict(kept.fits) if kept else {}
@@ -101,7 +102,7 @@ def _model(names: Sequence[str], bits: int, key_bits: int, fresh: bool, quiet: b
         console = Console(stderr=True, quiet=quiet)
         console.print("Measuring this machine, once; it takes under a minute.", highlight=False)
         with _progress(console) as follow:
-            fits |= planning.calibrate(missing, bits, key_bits, follow).fits
+            fits |= planning.calibrate(missing, bits, key_bits, follow, hospitals=hospitals).fits
         Model(fits).write(planning.home())
     return Model(fits)
 
@@ -124,18 +125,19 @@ def _tell(
     breaks = "breaks" if wanted.server_breaks else "follows"
     table = Table(
         title=f"A round, foreseen; the server {breaks} the protocol with {wanted.colluding} hospitals' help",
-        caption="colluding hospitals withstood, silent ones tolerated, bytes up per hospital, seconds of CPU",
-        box=box.SIMPLE, padding=(0, 1, 0, 0),
+        caption="colluding hospitals withstood, silent ones tolerated, spare bits of the largest sum (headroom), bytes "
+        "up per hospital, seconds of CPU",
+        box=box.SIMPLE, padding=0, pad_edge=False, show_edge=False,
     )  # fmt: skip
-    table.add_column("strategy", overflow="fold")
-    for heading in ("collude", "silent", "up", "hospital", "server", place):
+    table.add_column("strategy", overflow="fold", min_width=16)
+    for heading in ("collude", "silent", "spare", "up", "hospital", "server", place):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in found:
         if not one.why_not:
             table.add_row(
                 one.strategy.replace(":", " "), str(one.withstands), str(one.silent),
-                ("" if one.exact else "~") + size(round(one.up)), seconds(one.hospital), seconds(one.server),
-                seconds(one.seconds),
+                f"{one.headroom:.1f}", ("" if one.exact else "~") + size(round(one.up)), seconds(one.hospital),
+                seconds(one.server), seconds(one.seconds),
             )  # fmt: skip
     console.print(table)
     for one in found:

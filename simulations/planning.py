@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -178,9 +179,12 @@ def fit(samples: Sequence[Sample], checks: Sequence[Sample], setting: Setting) -
 
 def calibrate(
     strategies: Sequence[str], bits: int, key_bits: int, follow: Callable[[str, float, float], None],
-    seconds: float = SECONDS,
+    seconds: float = SECONDS, hospitals: int = HOSPITALS[0],
 ) -> Model:  # fmt: skip
-    """Measure each strategy in a few small cells, within `seconds` of CPU altogether, and fit the model."""
+    """Measure each strategy in a few small cells, within `seconds` of CPU altogether, and fit the model.
+
+    hospitals: of the cells of a strategy whose parameters allow none of ours.
+    """
     fits = {}
     began = time.process_time()  # what others do on the machine must not make the model worse
     for place, name in enumerate(sorted(strategies, key=cells.takes_keys)):  # keys take long: they get what is left
@@ -188,13 +192,19 @@ def calibrate(
         setting = Setting(name, 3, 1, bits, key_bits if cells.takes_keys(name) else None)
         left = seconds - (time.process_time() - began)
         share = left / (len(strategies) - place + 2 * any(map(cells.takes_keys, strategies)))
-        fits[key(setting)] = _measured(setting, left if place == len(strategies) - 1 else share)
+        fits[key(setting)] = _measured(setting, left if place == len(strategies) - 1 else share, hospitals)
     follow("done", len(strategies), len(strategies))
     return Model(fits)
 
 
-def _measured(setting: Setting, seconds: float) -> Fit:
-    """Cells while time is left, ORDER's first: a round is expected to take in proportion to its numbers."""
+def _measured(setting: Setting, seconds: float, own: int) -> Fit:
+    """Cells while time is left, ORDER's first: a round is expected to take in proportion to its numbers.
+
+    own: hospitals of all cells where none of ORDER's can be run.
+    """
+    order: Sequence[tuple[int, int]] = ORDER
+    if not any(_possible(setting, hospitals) for hospitals, _ in ORDER):
+        order = tuple((own, parameters) for _, parameters in ORDER[:5])
     began, rates = time.process_time(), [0.0]
     samples: list[Sample] = []
     checks: list[Sample] = []
@@ -205,14 +215,12 @@ def _measured(setting: Setting, seconds: float) -> Fit:
         slow = clocked.round.wall.median > cells.SLOW * SLOW_FIRST[0] * (SLOW_FIRST[1] + _scalars(setting.bits))
         if slow:
             samples.append(_sample(first, clocked))
-    for hospitals, parameters in SLOW_ORDER if slow else ORDER:
+    for hospitals, parameters in SLOW_ORDER if slow else order:
         cell = replace(setting, hospitals=hospitals, parameters=parameters)
         expected = PATIENCE + 2 * min(rates) * hospitals * parameters
         if samples and not slow and time.process_time() - began + expected > seconds:
             continue
-        try:
-            cell.check()
-        except FedsecError:
+        if not _possible(setting, hospitals):
             continue
         clocked = cells.clock(cell, 1 if slow else REPETITIONS, PATIENCE, warm=not slow)
         one = _sample(cell, clocked)
@@ -221,6 +229,14 @@ def _measured(setting: Setting, seconds: float) -> Fit:
     if not samples:
         raise ConfigurationError(f"{setting.strategy}: none of the cells of the calibration can be run")
     return fit(samples, checks, setting)
+
+
+def _possible(setting: Setting, hospitals: int) -> bool:
+    try:
+        replace(setting, hospitals=hospitals).check()
+    except FedsecError:
+        return False
+    return True
 
 
 def _sample(cell: Setting, clocked: cells.Clocked) -> Sample:
@@ -244,6 +260,8 @@ class Prospect(NamedTuple):
 
     strategy: str
     why_not: str
+    headroom: float = 0.0
+    """Bits by which the sum could grow before it were no longer exact."""
     hospital: float = 0.0
     server: float = 0.0
     up: float = 0.0
@@ -279,10 +297,25 @@ def _prospect(setting: Setting, wanted: Wanted, network: Network, model: Model) 
     hospital, server = model.cpu(setting)
     wire = len(traffic.phases) * 2 * network.latency + traffic.down_most / network.down + traffic.up_most / network.up
     return Prospect(
-        name, "", hospital, server, traffic.up, traffic.down, setting.hospitals <= EXACT_UP_TO, len(traffic.phases),
-        wire + hospital + server, protocol.withstands(setting.clients, wanted.server_breaks),
+        name, "", headroom(setting), hospital, server, traffic.up, traffic.down, setting.hospitals <= EXACT_UP_TO,
+        len(traffic.phases), wire + hospital + server, protocol.withstands(setting.clients, wanted.server_breaks),
         protocol.tolerance(setting.clients)[protocol.input_phase],
     )  # fmt: skip
+
+
+def possible(setting: Setting, name: str, key_bits: int) -> bool:
+    """Whether a strategy can be run in this setting at all."""
+    try:
+        return _possible(replace(setting, strategy=name, key_bits=key_bits if cells.takes_keys(name) else None),
+                         setting.hospitals)  # fmt: skip
+    except FedsecError:
+        return False
+
+
+def headroom(setting: Setting) -> float:
+    """Bits between the largest sum of this setting and the largest that the strategy holds."""
+    largest = setting.hospitals * ((1 << setting.bits) - 1)
+    return math.log2(setting.protocol().capacity(setting.clients)) - math.log2(largest)
 
 
 def _unfit(setting: Setting, wanted: Wanted) -> str:

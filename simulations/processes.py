@@ -100,6 +100,38 @@ def terminable() -> Iterator[None]:
         yield
 
 
+class Held:
+    """Signals that came while they were held."""
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self._came = True
+
+    def release(self) -> None:
+        """Raise KeyboardInterrupt if one came."""
+        if self._came:
+            self._came = False
+            raise KeyboardInterrupt
+
+    def take_back(self) -> None:
+        """Handle SIGINT and SIGTERM again, where a library has put handlers of its own."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self.note)
+
+
+@contextmanager
+def held() -> Iterator[Held]:
+    """Ctrl-C and SIGTERM wait until `release`: a library whose native code they would break is running."""
+    found = Held()
+    with _handling({signal.SIGINT: found.note, signal.SIGTERM: found.note}):
+        yield found
+    found.release()
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Neither Ctrl-C nor SIGTERM ends the block."""

@@ -151,7 +151,7 @@ def test_of_processes_that_claim_at_once_one_wins(tmp_path: Path, made: bool) ->
     processes = [SPAWN.Process(target=race, args=(path, ready, results)) for _ in range(3)]
     for process in processes:
         process.start()
-    got = sorted(results.get(timeout=60) for _ in processes)
+    got = sorted(results.get(timeout=300) for _ in processes)
     for process in processes:
         process.join()
     assert got == ["OutOfPhase", "OutOfPhase", "won"]
@@ -179,7 +179,7 @@ def test_a_killed_process_leaves_a_claim_or_none(journal: Journal, committed: bo
     told = SPAWN.Event()
     process = SPAWN.Process(target=dies, args=(journal.path, committed, told))
     process.start()
-    assert told.wait(60) and process.pid
+    assert told.wait(300) and process.pid
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     if committed:

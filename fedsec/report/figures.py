@@ -129,7 +129,7 @@ def _name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mapp
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 15 else f"{name[:14]}…"
+    return name if len(name) <= 15 else f"{name[:8]}…{name[-6:]}"
 
 
 def apart(heights: Mapping[str, float], gap: float) -> dict[str, float]:

@@ -151,8 +151,14 @@ def trust(comparison: Comparison, cells: Sequence[Cell]) -> list[dict[str, str]]
         follows, breaks = _withstood(here.get(name))
         tolerance = here[name].tolerance if name in here else {}
         out.append({
-            "name": name, "learns": one.learns, "trusts": one.trusts, "tolerates": one.tolerates,
-            "reference": one.reference, "follows": follows, "breaks": breaks,
+            "name": name, "learns": _plain(one.learns), "trusts": _plain(one.trusts),
+            "tolerates": _plain(one.tolerates),
+            "reference": _plain(one.reference), "follows": follows, "breaks": breaks,
             "silent": ", ".join(f"{phase}{units.SPACE}{count:,}" for phase, count in tolerance.items()) or units.NONE,
         })  # fmt: skip
     return out
+
+
+def _plain(text: str) -> str:
+    """A docstring's line without its marks of code."""
+    return text.replace("`", "")

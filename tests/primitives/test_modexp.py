@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from math import prod
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -136,7 +137,7 @@ def test_an_engine_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.skipif(vector.binding.get_process_triple().split("-")[0] != "x86_64", reason="x86-64 only")
-def test_ifma_compiles_to_its_instructions_even_where_they_cannot_run() -> None:
+def test_ifma_compiles_to_its_instructions_even_where_they_cannot_run(tmp_path: Path) -> None:
     code = """
 from numba import types as t
 from fedsec.primitives.modexp import kernels
@@ -145,7 +146,7 @@ kernels.reduce.compile((t.UniTuple(t.uint64, 8), words, words, words, t.uint64, 
 print(next(iter(kernels.reduce.inspect_asm().values())))
 """
     there = {**os.environ, "NUMBA_CPU_NAME": "icelake-server", "NUMBA_CPU_FEATURES": "", "NUMBA_DISABLE_JIT": "0"}
-    with_cache = {**there, "NUMBA_CACHE_DIR": os.devnull}  # nothing for another processor is kept
+    with_cache = {**there, "NUMBA_CACHE_DIR": str(tmp_path)}  # what is kept for another processor is kept there
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=with_cache, check=False)
     assert done.returncode == 0, done.stderr
     inner = done.stdout

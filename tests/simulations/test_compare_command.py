@@ -240,6 +240,22 @@ def test_force_replaces_a_sweep_and_nothing_else_does(
     assert found.cells[0].repetitions == 2
 
 
+@pytest.mark.parametrize("damaged", ["{", "[]", "\x00"])
+def test_a_damaged_sweep_is_said_and_a_new_one_goes_beside_it(fed: Any, tmp_path: Path, damaged: str) -> None:
+    words = (*SMALL, "--strategies", "plain")
+    (tmp_path / "results" / "compare").mkdir(parents=True)
+    (tmp_path / "results" / "compare" / "sweep.json").write_text(damaged)
+    assert fed(*words)[0] == 0 and sorted(os.listdir(tmp_path / "results")) == ["compare", "compare-2"]
+    code, out, err = fed(*words, "--output", "results/compare")
+    assert (code, out) == (2, "") and "sweep.json is damaged; replace the sweep with --force" in err
+    assert fed(*words, "--output", "results/compare", "--force")[0] == 0
+
+
+def test_where_nothing_could_be_measured_the_command_fails(fed: Any) -> None:
+    code, _, err = fed("--strategies", "shamir", "--hospitals", "3", "--parameters", "1e13", "--no-task")
+    assert code == 1 and "no cell was measured; the first says why: one hospital's part alone would take" in err
+
+
 def test_a_sweep_goes_on_in_its_folder_until_its_report_is_there(
     fed: Any, counted: Counter[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,7 +353,7 @@ def test_signals_end_a_sweep_and_lose_nothing(counted: Counter[tuple[str, str]],
     with started(tmp_path, *words) as second:
         assert wait_for(lambda: kinds(folder)["clocked"] == 2 or second.poll() is not None), "nothing was finished"
         second.send_signal(signal.SIGINT)
-        assert second.wait(120) == 130 and second.communicate() == ("", "")
+        assert second.wait(120) == 130 and second.communicate() == ("", "")  # --json is quiet
     assert kinds(folder) == {"probe": 3, "examined": 3, "clocked": 2}
     assert not [path for path in folder.rglob("*") if path.name[0] == "."]
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("cells/*")}

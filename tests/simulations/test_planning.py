@@ -27,10 +27,10 @@ def exact(setting: Setting) -> tuple[float, float]:
     return 1e-4 + 3e-8 * m * v + 1e-9 * c * m * m, 2e-4 + 5e-9 * n * v + 1e-5 * n
 
 
-def fitted(names: list[str]) -> Model:
+def fitted(names: list[str], bits: int = 24) -> Model:
     fits = {}
     for name in names:
-        base = Setting(name, 3, 1)
+        base = Setting(name, 3, 1, bits)
         samples, checks = (
             [Sample(n, d, *exact(Setting(name, n, d))) for n, d in cells]
             for cells in ([(n, d) for n in (3, 8, 24) for d in (1_000, 10_000, 80_000)], [(5, 3_000), (16, 30_000)])
@@ -120,6 +120,31 @@ def test_dropouts_and_headroom_are_told(model: Model) -> None:
     assert not found["additive"].why_not and found["additive"].silent == 7
     found = {one.strategy: one for one in prospects(["shamir"], Setting("x", 10, 9, 60), wanted, lan, model, 2048)}
     assert "use at most" in found["shamir"].why_not
+
+
+def test_headroom_is_in_bits(model: Model) -> None:
+    lan, wanted = NETWORKS["lan"], Wanted(0, False, 0.0)
+    for bits in (24, 25):
+        (one,) = prospects(["shamir"], Setting("shamir", 8, 9, bits), wanted, lan, fitted(["shamir"], bits), 2048)
+        largest = 8 * (2**bits - 1)
+        capacity = Setting("shamir", 8, 9, bits).protocol().capacity(range(1, 9))
+        assert 2**one.headroom == pytest.approx(capacity / largest)
+
+
+def test_parameters_that_fit_none_of_the_calibration_s_cells_are_measured_where_they_fit(
+    tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    plan(hospitals=40, parameters=500, strategies="additive:floor=30,additive:floor=99", as_json=True)
+    able, unable = json.loads(capsys.readouterr().out)["strategies"]
+    assert not able["why_not"] and able["hospital"] > 0
+    assert "below the floor of 99" in unable["why_not"]
+
+
+def test_a_model_that_nobody_could_hold_is_planned_all_the_same(home: Path, capsys: Any) -> None:
+    plan(hospitals=5, parameters=10**13, strategies="shamir", as_json=True)
+    (one,) = json.loads(capsys.readouterr().out)["strategies"]
+    assert one["up"] > 10**13 and one["seconds"] > 10**5
 
 
 def test_bytes_are_those_that_are_measured_and_many_hospitals_are_extrapolated() -> None:

@@ -42,8 +42,8 @@ from fedsec.strategies.plain import Plain as _Plain
 
 class Slow(_Plain):
     def respond(self, me, state, request, x, rng):
-        until = time.perf_counter() + 1e-4 * x.size
-        while time.perf_counter() < until:
+        until = time.thread_time() + 1e-4 * x.size
+        while time.thread_time() < until:
             pass
         return super().respond(me, state, request, x, rng)
 '''
@@ -214,7 +214,7 @@ def test_a_slow_strategy_is_measured_on_a_smaller_model_and_marked(inline: Count
     (cell,) = compare(sweep, tmp_path / "out").cells
     assert cell.strategy == "slow" and cell.status == "extrapolated"
     assert 200 <= cell.measured_parameters < 10_000 and "measured on" in cell.note
-    assert 5 < cell.round.hospital_cpu_most.median < 20  # 1e-4 s for each of 100,000 values
+    assert cell.round.hospital_cpu_most.median > 9  # 1e-4 s of CPU for each of 100,000 values
     assert cell.round.up == pytest.approx(800_000, rel=0.05)
 
 
