@@ -20,7 +20,7 @@ from fedsec.simulations.poster.network_figures import drawings
 from fedsec.simulations.poster.owner import MINIMUM_KEY_BITS, Owner, product_cost
 
 Option = typer.Option
-PARTS = ("affine", "xor", "cancer", "sigmoids", "precision", "overflow", "product")
+PARTS = ("affine", "xor", "cancer", "sigmoids", "precision", "overflow", "product", "flower")
 SMALLER_KEY, PRODUCTS, PRODUCT_BITS = 1024, 112, 24
 
 
@@ -85,9 +85,11 @@ def _run(part: str, owner: Owner, plan: Plan, iterations: int, seed: int, follow
             return network_runs.precisions(plan, iterations, seed, follow)
         case "overflow":
             return network_runs.overflow(owner, SMALLER_KEY, follow)
-        case _:
+        case "product":
             follow("one blinded product", 0, 1)
             return product_cost(owner, PRODUCT_BITS, PRODUCTS)
+        case _:
+            return network_runs.over_flower(owner, plan, seed, follow)
 
 
 def _rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -118,7 +120,7 @@ def _tell(console: Console, facts: dict[str, Any]) -> None:
             )  # fmt: skip
     if table.row_count:
         console.print(table)
-    for part, tell in (("sigmoids", _tell_sigmoids), ("precision", _tell_precision)):
+    for part, tell in (("sigmoids", _tell_sigmoids), ("precision", _tell_precision), ("flower", _tell_flower)):
         if part in facts:
             tell(console, facts[part])
     for one in facts.get("overflow", []):
@@ -132,6 +134,14 @@ def _tell(console: Console, facts: dict[str, Any]) -> None:
             f"A blinded product, of {one['batch']} at once: {1e3 * one['ours']:.2f} ms of CPU; by phe "
             f"{1e3 * one['phe']:.1f} ms, {one['phe'] / one['ours']:.0f} times as much.", highlight=False,
         )  # fmt: skip
+
+
+def _tell_flower(console: Console, one: dict[str, Any]) -> None:
+    moved, alike = one["bytes_to_key_holder"] + one["bytes_back"], "the same" if one["same_bytes"] else "other"
+    console.print(
+        f"Over Flower, owner and hospital as nodes, {one['iterations']} iterations: {one['exchanges']} exchanges, "
+        f"{moved:,} bytes, {alike} as in process; {one['largest_difference']:.0e} off the twin.", highlight=False,
+    )  # fmt: skip
 
 
 def _tell_sigmoids(console: Console, rows: list[dict[str, Any]]) -> None:
@@ -161,8 +171,10 @@ def _tell_precision(console: Console, rows: list[dict[str, Any]]) -> None:
 
 
 def _judge(facts: dict[str, Any]) -> None:
-    for part in ("affine", "xor", "cancer"):
+    for part in ("affine", "xor", "cancer", "flower"):
         found = facts.get(part)
+        if found and not found.get("same_bytes", True):
+            raise RunFailed("over Flower, other bytes were exchanged than in process")
         if found and found["largest_difference"] > network_runs.AGREEMENT and found.get("precision", 40) >= 40:
             raise RunFailed(
                 f"{part}: encrypted weights differ from plain ones by {found['largest_difference']:.1e}; "

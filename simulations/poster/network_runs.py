@@ -104,6 +104,22 @@ def cancer(owner: Owner, seed: int, follow: Follow) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def over_flower(owner: Owner, plan: Plan, seed: int, follow: Follow) -> dict[str, Any]:
+    """A prefix of design B on exclusive or over Flower, beside the same in process: weights, exchanges and bytes."""
+    from fedsec.simulations.poster import network_flower  # Flower takes seconds to import
+
+    follow("the same over Flower", 0, 1)
+    found = network_flower.run(plan, PREFIX, seed, owner.private.public.bits)
+    first = network.start(3, HIDDEN, seed)
+    here = encrypted(owner, [XOR] * PREFIX, first, plan, lambda *_: None)
+    counted = ("exchanges", "bytes_to_key_holder", "bytes_back")
+    return {
+        "iterations": PREFIX, "precision": plan.precision, **{name: found[name] for name in counted},
+        "same_bytes": all(found[name] == here.facts[name] for name in counted), "outputs": found["outputs"],
+        "largest_difference": float(np.max(np.abs(np.array(found["weights"]) - here.twin.flat()))),
+    }  # fmt: skip
+
+
 def tangent(owner: Owner, follow: Follow) -> dict[str, Any]:
     """Design A, and when it overflows without the key holder's refresh."""
     affine.check(owner.private.public.bits, affine.EVERY)
