@@ -13,7 +13,8 @@ import numpy as np
 
 from fedsec.errors import ConfigurationError
 from fedsec.simulations.poster.exchange import Answer, Arithmetic, Ask, Group, Number
-from fedsec.simulations.poster.network import Floats, run
+from fedsec.simulations.poster.iteration import run
+from fedsec.simulations.poster.network import Floats
 
 FEATURES = np.array([[1, 0, 0, 0], [1, 0, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]], float)
 LABELS = np.array([0.0, 1.0, 1.0, 0.0])

@@ -7,19 +7,17 @@ s a polynomial and s' its slope. Four exchanges with the key holder in an iterat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster.exchange import BLINDING, Answer, Arithmetic, Ask, Group, Number, Steps
+from fedsec.simulations.poster.exchange import BLINDING
 from fedsec.simulations.poster.sigmoids import Sigmoid
 
 Floats = NDArray[np.float64]
-EXCHANGES = 4
 RATE_BITS = 16
 """Fractional bits of the rate: 0.5 is exact."""
 FEATURE_BITS = 16
@@ -95,11 +93,11 @@ def train_plain(batches: Sequence[Rows], weights: Weights, sigmoid: Sigmoid, rat
             z = rows.features @ weights.first
             hidden = sigmoid(z)
             out = hidden @ weights.second
-            for values in (z, out, weights.first, weights.second, hidden, sigmoid.derivative(z)):
+            error = sigmoid(out) - rows.labels
+            for values in (z, out, weights.first, weights.second, hidden, sigmoid.derivative(z), error):
                 largest = max(largest, float(np.max(np.abs(values))))
             if not math.isfinite(largest):
                 return Trained(weights, math.inf)
-            error = sigmoid(out) - rows.labels
             inner = error[:, None] * weights.second * sigmoid.derivative(z)
             weights = Weights(
                 weights.first - rate * rows.features.T @ inner, weights.second - rate * hidden.T @ error
@@ -170,145 +168,3 @@ class Plan:
         found = self.sigmoid.slope if slope else self.sigmoid.coefficients
         degree, bits = len(found) - 1, self.precision
         return [round(c * 2.0**self.coefficient_bits) << (bits * (degree - k)) for k, c in enumerate(found)]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Held:
-    """What the hospital holds between iterations: both layers' weights, encrypted, with `bits` after the point."""
-
-    first: list[list[Number]]
-    second: list[Number]
-    bits: int
-
-    def flat(self) -> list[Number]:
-        """All weights, the first layer's before the second's."""
-        return [number for row in self.first for number in row] + self.second
-
-
-def of_powers(coefficients: Sequence[int], mask: int) -> list[int]:
-    """What multiplies each power of u so that the sum is the polynomial of u - mask."""
-    shifted = list(coefficients)
-    for low in range(len(shifted)):
-        for k in range(len(shifted) - 2, low - 1, -1):
-            shifted[k] -= mask * shifted[k + 1]
-    return shifted
-
-
-def iteration(rows: Rows, held: Held, plan: Plan, arithmetic: Arithmetic) -> Generator[Ask, Answer, Held]:
-    """One step of training; yields what it asks of the key holder, and returns the weights after it."""
-    f, whole, degree = plan.precision, plan.whole, plan.sigmoid.degree
-    combine = arithmetic.combine
-    x = [[round(value * 2**rows.bits) for value in row] for row in rows.features.tolist()]
-    n, hidden, inputs = len(x), len(held.second), len(held.first)
-    wide = 2 * f + 2 * whole + (n * hidden).bit_length()
-
-    def strip(answer: Answer, at: int, mask: int) -> Number:
-        return combine([(answer.items[at], 1)], -answer.masks[mask])
-
-    def polynomials(answer: Answer, count: int, slopes: tuple[bool, ...]) -> list[list[Number]]:
-        """Of the first `count` numbers, whose powers are the first items."""
-        out = []
-        for slope in slopes:
-            found = []
-            for place in range(count):
-                constant, *factors = of_powers(plan.coefficients(slope), answer.masks[place])
-                powers = answer.items[place * degree : place * degree + len(factors)]
-                found.append(combine(list(zip(powers, factors, strict=True)), constant))
-            out.append(found)
-        return out
-
-    # 1: the arguments of the hidden layer, and the weights, cut to the precision
-    z = [combine([(held.first[i][k], x[s][i]) for i in range(inputs)]) for s in range(n) for k in range(hidden)]
-    weights, long = held.flat(), held.bits
-    asked = [Group(z, long + rows.bits + whole, long + rows.bits - f), Group(weights, long + whole, long - f)]
-    items = [[(place,) * power] for place in range(len(z)) for power in range(1, degree + 1)]
-    answer = yield Ask(asked, items + [[(len(z) + place,)] for place in range(len(weights))])
-    a, slope = polynomials(answer, len(z), (False, True))
-    weights = [strip(answer, len(items) + place, len(z) + place) for place in range(len(weights))]
-    first = [weights[i * hidden : (i + 1) * hidden] for i in range(inputs)]
-    second = weights[inputs * hidden :]
-
-    # 2: activations and slopes, cut; their products with the second layer's weights
-    m = len(a)
-    asked = [
-        Group(a, plan.scale() + whole, plan.scale() - f),
-        Group(slope, plan.scale(True) + whole, plan.scale(True) - f), Group(second, f + whole),
-    ]  # fmt: skip
-    sums = [[(s * hidden + k, 2 * m + k) for k in range(hidden)] for s in range(n)]
-    each = [[(m + s * hidden + k, 2 * m + k)] for s in range(n) for k in range(hidden)]
-    answer = yield Ask(asked, sums + each + [[(place,)] for place in range(2 * m)])
-    base = n + m
-    a, slope = ([strip(answer, base + place, place) for place in range(start, start + m)] for start in (0, m))
-
-    def dot(item: int, pairs: Sequence[tuple[Number, int, Number, int]]) -> Number:
-        """The sum of products a b from that of the blinded ones: a with its mask's place, b with its."""
-        terms = [(answer.items[item], 1)]
-        for one, p, other, q in pairs:
-            terms += [(one, -answer.masks[q]), (other, -answer.masks[p])]
-        return combine(terms, -sum(answer.masks[p] * answer.masks[q] for _, p, _, q in pairs))
-
-    out = [dot(s, [(a[s * hidden + k], s * hidden + k, second[k], 2 * m + k) for k in range(hidden)]) for s in range(n)]
-    back = [dot(n + p, [(slope[p], m + p, second[p % hidden], 2 * m + p % hidden)]) for p in range(m)]
-
-    # 3: the arguments of the output, and the products, cut
-    items = [[(place,) * power] for place in range(n) for power in range(1, degree + 1)]
-    answer = yield Ask([Group(out + back, wide, f)], items + [[(n + place,)] for place in range(m)])
-    (outputs,) = polynomials(answer, n, (False,))
-    back = [strip(answer, len(items) + place, n + place) for place in range(m)]
-    error = [combine([(p, 1)], -(round(label) << plan.scale())) for p, label in zip(outputs, rows.labels, strict=True)]
-
-    # 4: the output's errors, cut; their products with activations and with what goes back
-    asked = [Group(error, plan.scale() + whole, plan.scale() - f), Group(a + back, f + 2 * whole)]
-    sums = [[(s, n + s * hidden + k) for s in range(n)] for k in range(hidden)]
-    each = [[(s, n + m + s * hidden + k)] for s in range(n) for k in range(hidden)]
-    answer = yield Ask(asked, sums + each + [[(s,)] for s in range(n)])
-    error = [strip(answer, hidden + m + s, s) for s in range(n)]
-    upper = [dot(k, [(error[s], s, a[s * hidden + k], n + s * hidden + k) for s in range(n)]) for k in range(hidden)]
-    inner = [dot(hidden + p, [(error[p // hidden], p // hidden, back[p], n + m + p)]) for p in range(m)]
-
-    bits = 2 * f + rows.bits + RATE_BITS
-    grown = 1 << (bits - f)
-    lower = [
-        [
-            combine([(first[i][k], grown)] + [(inner[s * hidden + k], -plan.eta * x[s][i]) for s in range(n)])
-            for k in range(hidden)
-        ]
-        for i in range(inputs)
-    ]
-    step = -plan.eta << rows.bits
-    return Held(lower, [combine([(second[k], grown), (upper[k], step)]) for k in range(hidden)], bits)
-
-
-def hold(weights: Weights, bits: int, encrypt: Callable[[Sequence[int]], list[Number]]) -> Held:
-    """The owner's weights, encrypted."""
-    numbers = encrypt([round(value * 2**bits) for value in weights.flat().tolist()])
-    inputs, hidden = weights.first.shape
-    first = [numbers[i * hidden : (i + 1) * hidden] for i in range(inputs)]
-    return Held(first, numbers[inputs * hidden :], bits)
-
-
-def open_(held: Held, decrypt: Callable[[Sequence[Number]], list[int]]) -> Weights:
-    """The weights, as the owner decrypts them."""
-    found = np.array([number / 2**held.bits for number in decrypt(held.flat())])
-    inputs, hidden = len(held.first), len(held.second)
-    return Weights(found[: inputs * hidden].reshape(inputs, hidden), found[inputs * hidden :])
-
-
-def run(steps: Steps, arithmetic: Arithmetic) -> Any:
-    """Bring every question of a computation to the key holder, and its answer back."""
-    try:
-        ask = next(steps)
-        while True:
-            ask = steps.send(arithmetic.ask(ask))
-    except StopIteration as done:
-        return done.value
-
-
-def train(
-    batches: Sequence[Rows], held: Held, plan: Plan, arithmetic: Arithmetic, follow: Callable[[int, int], None]
-) -> Held:
-    """One iteration per batch."""
-    for done, rows in enumerate(batches):
-        follow(done, len(batches))
-        held = run(iteration(rows, held, plan, arithmetic), arithmetic)
-    return held

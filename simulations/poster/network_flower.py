@@ -21,9 +21,10 @@ from fedsec.errors import BadMessage, RunFailed
 from fedsec.primitives.paillier import PrivateKey, PublicKey
 from fedsec.simulations.app import wait_for_hospitals
 from fedsec.simulations.flower_cli import Value
-from fedsec.simulations.poster import network, sigmoids
+from fedsec.simulations.poster import iteration, network, sigmoids
 from fedsec.simulations.poster.exchange import Answer, Ask, Encrypted, join, split
-from fedsec.simulations.poster.network import XOR, Held, Plan
+from fedsec.simulations.poster.iteration import Held
+from fedsec.simulations.poster.network import XOR, Plan
 from fedsec.simulations.poster.owner import Owner
 from fedsec.simulations.runner import flower_run, make_app
 
@@ -82,7 +83,7 @@ def _as_owner(kind: str, data: bytes, context: Context) -> tuple[str, bytes]:
     if kind == "ask":
         return "answer", owner.holder.answer(data)
     bits, body = msgpack.unpackb(data)
-    found = network.open_(_held(split(owner.private.public, body), bits), owner.decrypt)
+    found = iteration.open_(_held(split(owner.private.public, body), bits), owner.decrypt)
     outputs = network.predict(XOR, found, plan.sigmoid).tolist()
     opened = {"weights": found.flat().tolist(), "outputs": outputs}
     Path(str(context.run_config["owner"])).write_text(json.dumps(opened), encoding="utf-8")
@@ -127,7 +128,7 @@ def _as_hospital(kind: str, data: bytes, context: Context) -> tuple[str, bytes]:
 
 
 def _replay(plan: Plan, held: Held, hospital: Encrypted, log: list[Any]) -> Ask | Held:
-    steps = network.iteration(XOR, held, plan, hospital)
+    steps = iteration.iteration(XOR, held, plan, hospital)
     ask = next(steps)
     try:
         for masks, reply in log:

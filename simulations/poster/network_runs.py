@@ -12,7 +12,7 @@ import numpy as np
 from fedsec.errors import ConfigurationError
 from fedsec.primitives import paillier
 from fedsec.simulations.datasets import load, split
-from fedsec.simulations.poster import affine, network, sigmoids
+from fedsec.simulations.poster import affine, iteration, network, sigmoids
 from fedsec.simulations.poster.exchange import Clear
 from fedsec.simulations.poster.hospitals import Follow
 from fedsec.simulations.poster.network import XOR, Plan, Rows, Weights
@@ -57,11 +57,11 @@ def encrypted(
     plain_seconds = time.perf_counter() - started
     plan.check(owner.private.public.plaintext_bits, twin.largest)
     hospital = owner.hospital()
-    held = network.hold(weights, plan.precision, owner.encrypt)
+    held = iteration.hold(weights, plan.precision, owner.encrypt)
     started, cpu = time.perf_counter(), time.process_time()
-    held = network.train(batches, held, plan, hospital, follow)
+    held = iteration.train(batches, held, plan, hospital, follow)
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    found, count = network.open_(held, owner.decrypt), len(batches)
+    found, count = iteration.open_(held, owner.decrypt), len(batches)
     facts = {
         "sigmoid": plan.sigmoid.name, "eta": plan.rate, "iterations": count, "precision": plan.precision,
         "rows": len(batches[0].labels), "inputs": batches[0].features.shape[1], "hidden": weights.second.size,
@@ -192,9 +192,9 @@ def precisions(plan: Plan, iterations: int, seed: int, follow: Follow) -> list[d
     for done, bits in enumerate(PRECISIONS):
         follow("precision swept", done, len(PRECISIONS))
         cut = Plan(plan.sigmoid, plan.rate, bits, plan.whole)
-        held = network.train([XOR] * iterations, network.hold(first, bits, list), cut, Clear(), lambda *_: None)
+        held = iteration.train([XOR] * iterations, iteration.hold(first, bits, list), cut, Clear(), lambda *_: None)
         try:
-            found = network.open_(held, list)
+            found = iteration.open_(held, list)
         except OverflowError:
             found = Weights(np.full((3, HIDDEN), np.inf), np.full(HIDDEN, np.inf))
         outputs = network.predict(XOR, found, plan.sigmoid)

@@ -16,7 +16,8 @@ from fedsec.errors import ConfigurationError
 from fedsec.primitives import paillier
 from fedsec.simulations.poster import affine, network, network_command, network_runs, owner, sigmoids
 from fedsec.simulations.poster.exchange import Clear
-from fedsec.simulations.poster.network import XOR, Plan, Rows, hold, open_, train
+from fedsec.simulations.poster.iteration import hold, open_, train
+from fedsec.simulations.poster.network import XOR, Plan, Rows
 from fedsec.simulations.poster.owner import Owner
 from fedsec.simulations.poster.sigmoids import Secret, named, products
 

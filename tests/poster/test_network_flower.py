@@ -16,7 +16,8 @@ from flwr.app import RecordDict
 from fedsec.errors import BadMessage
 from fedsec.primitives import paillier
 from fedsec.simulations.poster import network, network_flower, network_runs
-from fedsec.simulations.poster.network import XOR, Plan, hold
+from fedsec.simulations.poster.iteration import hold, train
+from fedsec.simulations.poster.network import XOR, Plan
 from fedsec.simulations.poster.network_flower import _as_hospital, _as_owner
 from fedsec.simulations.poster.owner import Owner
 from fedsec.simulations.poster.sigmoids import named
@@ -54,7 +55,7 @@ def test_nodes_compute_what_one_process_does(contexts: tuple[Any, Any], tmp_path
     assert np.max(np.abs(np.array(found["weights"]) - twin.flat())) < 1e-9
     here = Owner.fresh(512)
     counted = here.hospital()
-    network.train([XOR] * STEPS, hold(first, PLAN.precision, here.encrypt), PLAN, counted, lambda *_: None)
+    train([XOR] * STEPS, hold(first, PLAN.precision, here.encrypt), PLAN, counted, lambda *_: None)
     assert (exchanges, sent, received) == (counted.exchanges, counted.sent, counted.received)
 
 
