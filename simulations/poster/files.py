@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,21 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 
+from fedsec.errors import ConfigurationError
 from fedsec.report import figures, files
 from fedsec.simulations.poster.hospitals import Follow
+
+
+def ready(folder: Path | None) -> None:
+    """Make the folder now, before minutes of work; raises ConfigurationError where nothing can be written there."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"output {folder} cannot be written: {error.strerror or error}") from error
 
 
 def write(

@@ -56,6 +56,7 @@ def network(
     if key_bits < MINIMUM_KEY_BITS:
         raise ConfigurationError(f"key_bits is {key_bits}: key too small; it must be at least {MINIMUM_KEY_BITS}")
     plan = network_runs.checked(precision, eta, sigmoid, iterations, key_bits, seed)
+    files.ready(output)
     with files.progress() as follow:
         follow("keys", 0, 1)
         owner = Owner.fresh(key_bits)

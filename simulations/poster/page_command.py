@@ -31,6 +31,7 @@ def basics(
 
     `fedsec poster basics --output results/poster --json`
     """
+    files.ready(output)
     with files.progress() as follow:
         facts = measured.measure(key_bits, follow)
     judged = [one for one in claims.rows({"basics": facts}) if one["number"] in TOOLS]

@@ -69,6 +69,7 @@ def tables(
     settings = _settings(eta, iterations)
     data = task(hospitals, seed)
     name, parameters = named(allowed(strategy))
+    files.ready(output)
     with files.progress() as follow:
         started = time.perf_counter()
         follow("keys", 0, 1)

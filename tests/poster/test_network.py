@@ -191,6 +191,7 @@ def test_the_command(poster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (("--iterations", "0"), "iterations is 0"),
         (("--parts", "xo"), "unknown part 'xo'"),
         (("--seed", "-1"), "seed is -1"),
+        (("--output", "/proc/none"), "cannot be written"),
         (("--precision", "60", "--sigmoid", "interpolated-15:20", "--iterations", "3", "--key-bits", "9000"), "key"),
     ],
 )

@@ -159,6 +159,7 @@ def test_the_command_writes_what_it_prints(poster: Any, tmp_path: Path) -> None:
         (("--iterations", "0"), "iterations is 0"),
         (("--hospitals", "2", "--iterations", "1"), "floor"),
         (("--seed", "-1"), "seed is -1"),
+        (("--output", "/proc/none"), "cannot be written"),
         (("--seeds", "-1"), "seeds is -1"),
         (("--strategy", "pailler"), "did you mean 'paillier'"),
     ],
