@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,12 @@ def poster(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["fedsec", "poster", *arguments])
         point = SimpleNamespace(name="poster", load=lambda: app)  # as installed, whatever else is
-        monkeypatch.setattr(cli.importlib.metadata, "entry_points", lambda **_: [point])
+
+        def points(**named: str) -> Iterable[Any]:
+            return [point] if named.get("group") == cli.GROUP else original(**named)
+
+        original = importlib.metadata.entry_points
+        monkeypatch.setattr(importlib.metadata, "entry_points", points)
         monkeypatch.setenv("COLUMNS", "200")
         try:
             cli.main()
