@@ -1,0 +1,83 @@
+"""Comparison with public thresholds: bits in XOR shares, 64 to a word, by a tree over the digits of a mask.
+
+A truncation opens c = v + 2^62 + r. With t public, [v < t] is the top bit of (c - 2^62 - t) - r: the top bits of both,
+and the borrow [c' mod 2^63 < r mod 2^63]. The dealer shares each digit of r as a table of 16 bits of which one is set,
+so that the sixteen comparisons of digits are local, and four levels of products of bits join them.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec.mpc.kernels import DIGITS, Words
+from fedsec.mpc.roles import Program, Role, Wire
+
+
+class BitRole(Role):
+    """A role that computes on bits; bits are uint64[..., words], 64 to a word along the last axis."""
+
+    @abstractmethod
+    def and_bits(self, x: Any, y: Any) -> Program[Any]:
+        """x AND y, by Beaver's triples over bits. One round."""
+
+    @abstractmethod
+    def digits(self, x: Wire, thresholds: Sequence[int]) -> tuple[Any, Any, Any]:
+        """For each digit from the lowest and each threshold, [c < r] and [c = r]; and the XOR of the top bits."""
+
+    @abstractmethod
+    def arithmetic(self, bits: Any, shape: tuple[int, ...]) -> Program[list[Wire]]:
+        """Each row of bits as a wire of numbers 0 and 1, of `shape`. One round."""
+
+    @abstractmethod
+    def xor(self, x: Any, y: Any) -> Any:
+        """x XOR y. No round."""
+
+    @abstractmethod
+    def select(self, x: Any, place: Any) -> Any:
+        """x[place]."""
+
+    @abstractmethod
+    def stack(self, x: Any, y: Any) -> Any:
+        """Both along a new first axis."""
+
+    def below(self, x: Wire, thresholds: Sequence[int]) -> Program[list[Wire]]:
+        """[v < t] for each threshold: four levels, then the bits become numbers."""
+        less, equal, top = self.digits(x, thresholds)
+        low, high = slice(0, None, 2), slice(1, None, 2)
+        count = DIGITS
+        while count > 1:
+            above = self.select(equal, high)
+            if count > 2:
+                both = self.stack(self.select(less, low), self.select(equal, low))
+                joint = yield from self.and_bits(self.stack(above, above), both)
+                less, equal = self.xor(self.select(less, high), self.select(joint, 0)), self.select(joint, 1)
+            else:
+                joint = yield from self.and_bits(above, self.select(less, low))
+                less = self.xor(self.select(less, high), joint)
+            count //= 2
+        wires = yield from self.arithmetic(self.xor(top, self.select(less, 0)), x.shape)
+        return wires
+
+    @staticmethod
+    def words_of(size: int) -> int:
+        """Words that hold so many bits."""
+        return -(-size // 64)
+
+    @staticmethod
+    def pack(bits: NDArray[np.uint8]) -> Words:
+        """uint8[..., size] of 0 and 1 as uint64[..., words]."""
+        packed = np.packbits(bits, axis=-1)
+        padded = np.zeros((*packed.shape[:-1], 8 * BitRole.words_of(bits.shape[-1])), np.uint8)
+        padded[..., : packed.shape[-1]] = packed
+        return padded.view("<u8")
+
+    @staticmethod
+    def unpack(words: Words, size: int) -> Words:
+        """The inverse of `pack`, as uint64[..., size] of 0 and 1."""
+        octets = np.ascontiguousarray(words).view(np.uint8)
+        return np.unpackbits(octets, axis=-1)[..., :size].astype(np.uint64)

@@ -1,0 +1,168 @@
+"""Two compute parties, the dealer and the owners in one process: every message as bytes, counted, sealed on demand."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fedsec.errors import BadMessage
+from fedsec.metering import Ledger, Row
+from fedsec.mpc.dealer import Blank, Dealer
+from fedsec.mpc.fixed import Floats
+from fedsec.mpc.kernels import Words
+from fedsec.mpc.party import ComputeParty
+from fedsec.mpc.roles import Program, Returned, Role, Wire
+from fedsec.mpc.sharing import from_seed, join, split
+from fedsec.mpc.streams import Corrections, derived
+from fedsec.mpc.training import Network, finish, iterate, load
+from fedsec.primitives import sealing
+from fedsec.primitives.prg import SEED_BYTES
+from fedsec.primitives.randomness import Random, randbytes
+
+Written = Callable[[Role], Program[Returned]]
+"""A program, for whatever role reads it."""
+
+
+@dataclass
+class Counts:
+    """What was spent so far. Bytes of the openings are of both parties together; seconds are of CPU."""
+
+    rounds: int = 0
+    online_bytes: int = 0
+    offline_bytes: int = 0
+    input_bytes: int = 0
+    party_seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    dealer_seconds: float = 0.0
+
+
+class Exchange:
+    """Couples the programs of the two parties; each round is two messages, which the server relays.
+
+    key: where given, what the parties agreed on; every opening then travels in AES-256-GCM, bound to its round.
+    tap: sees (receiver, bytes as the party reads them), for tests. ledger: a row per round.
+    """
+
+    def __init__(
+        self, counts: Counts, key: bytes | None = None, rng: Random = os.urandom,
+        tap: Callable[[int, bytes], None] | None = None, ledger: Ledger | None = None,
+    ) -> None:  # fmt: skip
+        self.counts, self.ledger = counts, ledger
+        self._key, self._rng, self._tap = key, rng, tap
+
+    def run(self, programs: Sequence[Program[Returned]], number: int = 0) -> list[Returned]:
+        """Both programs to their ends; `number` names the iteration in rows and seals.
+
+        Raises BadMessage where one party ends before the other.
+        """
+        results: list[Returned] = []
+        arrived: list[bytes | None] = [None, None]
+        for step in range(1 << 20):
+            out: list[bytes] = []
+            spent = [0.0, 0.0]
+            started = time.perf_counter()
+            for party, program in enumerate(programs):
+                began = time.thread_time()
+                try:
+                    out.append(
+                        self._sealed(self._step(program, arrived[party], party, number, step), party, number, step)
+                    )
+                except StopIteration as stop:
+                    results.append(stop.value)
+                spent[party] = time.thread_time() - began
+                self.counts.party_seconds[party] += spent[party]
+            if len(results) == 2:
+                return results
+            if results:
+                raise BadMessage("one compute party ended before the other: they read different programs")
+            self._count(out, spent, number, step, time.perf_counter() - started)
+            arrived = [out[1], out[0]]
+        raise BadMessage("a program of over a million rounds")
+
+    def _step(self, program: Program[Returned], arrived: bytes | None, party: int, number: int, step: int) -> bytes:
+        if arrived is None:
+            return next(program)
+        if self._key is not None:
+            arrived = sealing.unseal(self._key, arrived, b"opening %d %d %d" % (number, step - 1, 1 - party))
+        if self._tap is not None:
+            self._tap(party, arrived)
+        return program.send(arrived)
+
+    def _sealed(self, data: bytes, party: int, number: int, step: int) -> bytes:
+        if self._key is None:
+            return data
+        return sealing.seal(self._key, data, b"opening %d %d %d" % (number, step, party), self._rng)
+
+    def _count(self, out: Sequence[bytes], spent: Sequence[float], number: int, step: int, wall: float) -> None:
+        sizes = [len(data) for data in out]
+        self.counts.rounds += 1
+        self.counts.online_bytes += sum(sizes)
+        if self.ledger is not None:
+            self.ledger.add(
+                Row(number, "train", f"Open{step + 1}", "hospital", 2, 2, 4, sum(sizes), sum(sizes), max(sizes),
+                    max(sizes), sum(spent), max(spent), wall)
+            )  # fmt: skip
+
+
+class SharedTraining:
+    """A network trained on rows that hospitals share between two compute parties.
+
+    hospitals: (features float64[rows, columns], target float64[rows, 1]) of each. weights: float64 by layer, shared by
+    the first hospital. draws: where true, `roundings` keeps what the dealer's masks round by, for a twin.
+    """
+
+    def __init__(
+        self, network: Network, hospitals: Sequence[tuple[Floats, Floats]], weights: Sequence[Floats],
+        rng: Random = os.urandom, sealed: bool = True, draws: bool = False,
+        tap: Callable[[int, bytes], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.network, self.iteration, self.counts = network, 0, Counts()
+        self.roundings: list[Words] = []
+        self._draws = draws
+        self._seeds = randbytes(SEED_BYTES, rng), randbytes(SEED_BYTES, rng)
+        self.exchange = Exchange(self.counts, randbytes(sealing.KEY_BYTES, rng) if sealed else None, rng, tap)
+        features, target = ([self._shared(part[which], rng) for part in hospitals] for which in (0, 1))
+        self.weights = [self._shared(matrix, rng) for matrix in weights]
+        joined = [[np.concatenate([part[party] for part in parts]) for party in (0, 1)] for parts in (features, target)]
+        self._shapes = joined[0][0].shape, joined[1][0].shape
+        loads = self._parties(0, lambda role, party: load(role, joined[0][party], joined[1][party]))
+        self._rows: list[list[Wire]] = self.exchange.run(loads)
+
+    def _shared(self, values: Floats, rng: Random) -> tuple[Words, Words]:
+        seed, other = split(values, self.network.fixed, rng)
+        self.counts.input_bytes += len(seed) + other.nbytes
+        return from_seed(seed, other.shape), other
+
+    def _parties(self, number: int, written: Callable[[Role, int], Program[Returned]]) -> list[Program[Returned]]:
+        """The dealer's part of iteration `number`, then the two parties that read it."""
+        seeds = derived(self._seeds[0], "party 0", number), derived(self._seeds[1], "party 1", number)
+        self.roundings = []
+        began = time.thread_time()
+        dealer = Dealer(seeds, self.roundings if self._draws else None)
+        if number == 0:
+            self._masks: list[Wire] = finish(load(dealer, Blank(self._shapes[0]), Blank(self._shapes[1])))
+        else:
+            blanks = [Blank(shape) for shape in self.network.shapes]
+            finish(iterate(dealer, self.network, *self._masks, blanks))
+        data = dealer.corrections()
+        self.counts.dealer_seconds += time.thread_time() - began
+        self.counts.offline_bytes += len(data) + (2 * SEED_BYTES if number == 0 else 0)
+        roles = ComputeParty(0, seeds[0]), ComputeParty(1, seeds[1], Corrections(data))
+        return [written(role, party) for party, role in enumerate(roles)]
+
+    def step(self) -> None:
+        """One iteration."""
+        self.iteration += 1
+        mine = [[matrix[party] for matrix in self.weights] for party in (0, 1)]
+        programs = self._parties(
+            self.iteration, lambda role, party: iterate(role, self.network, *self._rows[party], mine[party])
+        )
+        new = self.exchange.run(programs, self.iteration)
+        self.weights = [(one, other) for one, other in zip(*new, strict=True)]
+
+    def reveal(self) -> list[Floats]:
+        """The weights, as the hospitals get them from both parties."""
+        return [join(pair, self.network.fixed) for pair in self.weights]

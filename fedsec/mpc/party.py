@@ -1,0 +1,156 @@
+"""A compute party's reading of a program: its share, the openings, and its shares of the dealer's masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fedsec.errors import BadMessage
+from fedsec.mpc.bits import BitRole
+from fedsec.mpc.kernels import Words, dot_into, look_up, opened
+from fedsec.mpc.roles import Program, Share, Term, Truncation, Wire, wrapped
+from fedsec.mpc.streams import Corrections, Stream
+
+OFFSET = np.uint64(1 << 62)
+
+
+class ComputeParty(BitRole):
+    """Party 0 or 1. Party 1 also reads the dealer's corrections; party 0 has none and adds public constants.
+
+    A share of the other's never comes here but under a mask: what is received is uniform, whatever the values.
+    """
+
+    def __init__(self, party: int, seed: bytes, corrections: Corrections | None = None) -> None:
+        self.party = party
+        self._stream, self._corrections = Stream(seed), corrections
+
+    def _taken(self, shape: tuple[int, ...]) -> Words:
+        """My share of a value that the dealer gives."""
+        return (self._stream if self._corrections is None else self._corrections).words(shape)
+
+    def _exchange(self, mine: Sequence[Words]) -> Program[list[Words]]:
+        """One round: my parts go out together, the peer's come back."""
+        received = yield b"".join(np.ascontiguousarray(part, "<u8").tobytes() for part in mine)
+        size = sum(part.size for part in mine)
+        if len(received) != 8 * size:
+            raise BadMessage(f"an opening: {len(received)} bytes came from the peer; {8 * size} were expected")
+        words, out, place = np.frombuffer(received, "<u8"), [], 0
+        for part in mine:
+            out.append(words[place : place + part.size].reshape(part.shape))
+            place += part.size
+        return out
+
+    def open(self, masked: Sequence[Share] = (), truncated: Sequence[Truncation] = ()) -> Program[list[Wire]]:
+        """See Role. The mask of a truncation is added, that of a plain opening taken off."""
+        masks = [self._stream.words(share.shape) for share in masked]
+        drawn = [self._masks_of(one) for one in truncated]
+        mine = [share - mask for share, mask in zip(masked, masks, strict=True)]
+        mine += [one.share + parts[0] for one, parts in zip(truncated, drawn, strict=True)]
+        received = yield from self._exchange(mine)
+        whole = [one + other for one, other in zip(mine, received, strict=True)]
+        out = [
+            Wire(share, public, (Term(mask),), share.shape)
+            for share, public, mask in zip(masked, whole, masks, strict=False)
+        ]
+        for one, parts, c in zip(truncated, drawn, whole[len(masks) :], strict=True):
+            out.append(self._truncated(one, parts, c + OFFSET))
+        return out
+
+    def _masks_of(self, one: Truncation) -> tuple[Any, ...]:
+        shape = one.share.shape
+        r, wrap, above = self._stream.words(shape), self._taken(shape), self._taken(shape)
+        if not one.compared:
+            return r, wrap, above, None
+        hot = self._taken((r.size, 4))
+        return r, wrap, above, (hot, self._taken((1, self.words_of(r.size))))
+
+    def _truncated(self, one: Truncation, parts: tuple[Any, ...], c: Words) -> Wire:
+        _, wrap, above, tables = parts
+        public, sign = np.empty_like(c), np.empty_like(c)
+        opened(c.reshape(-1), np.uint64(one.shift), public.reshape(-1), sign.reshape(-1))
+        share = sign * wrap + above
+        if self.party == 0:
+            share += public
+        terms = Term(wrap, sign, 63 - one.shift), Term(above)
+        return Wire(share, public, terms, c.shape, c if one.compared else None, tables)
+
+    def multiply(self, x: Wire, y: Wire) -> Share:
+        """public_x [y] + public_y [x] - public_x public_y, and the products of masks."""
+        out = x.public * y.share
+        out += y.public * (x.share - x.public if self.party == 0 else x.share)
+        for a in x.terms:
+            for b in y.terms:
+                if a.weight + b.weight >= 64:
+                    continue
+                product = self._taken(x.shape)
+                for sign in (a.sign, b.sign):
+                    product = product if sign is None else product * sign
+                out += product
+        return out
+
+    def matmul(self, x: Wire, y: Wire, place: str = "a product") -> Share:
+        """Beaver's product of matrices: D [y] + [A] F + [C]."""
+        out = self._taken((x.shape[0], y.shape[1])).copy()
+        dot_into(out, x.public, np.ascontiguousarray(y.share))
+        dot_into(out, np.ascontiguousarray(x.terms[0].mask), y.public)
+        return out
+
+    def plus(self, x: Share, y: Share) -> Share:
+        return x + y
+
+    def plus_public(self, x: Share, value: ArrayLike) -> Share:
+        return x + wrapped(value) if self.party == 0 else x
+
+    def times(self, x: Share, factor: int) -> Share:
+        return x if factor == 1 else x * wrapped(factor)
+
+    def and_bits(self, x: Any, y: Any) -> Program[Any]:
+        """Beaver's product over bits."""
+        a, b = self._stream.words(x.shape), self._stream.words(y.shape)
+        product = self._taken(x.shape)
+        mine = x ^ a, y ^ b
+        received = yield from self._exchange(mine)
+        left, right = mine[0] ^ received[0], mine[1] ^ received[1]
+        out = product ^ (left & b) ^ (right & a)
+        return out ^ (left & right) if self.party == 0 else out
+
+    def digits(self, x: Wire, thresholds: Sequence[int]) -> tuple[Any, Any, Any]:
+        """Look up each digit of c - 2^62 - t in my share of the tables."""
+        size, (tables, sign) = x.opened.size, x.tables
+        less, equal, top = [], [], []
+        for threshold in thresholds:
+            c = x.opened.reshape(-1) - OFFSET - wrapped(threshold)
+            bits = np.empty((16, size), np.uint8), np.empty((16, size), np.uint8)
+            look_up(c, tables, *bits)
+            less.append(self.pack(bits[0]))
+            equal.append(self.pack(bits[1]))
+            high = self.pack((c >> np.uint64(63)).astype(np.uint8)[None]) if self.party == 0 else np.uint64(0)
+            top.append(sign[0] ^ (high[0] if self.party == 0 else high))
+        return np.stack(less, axis=1), np.stack(equal, axis=1), np.stack(top)
+
+    def arithmetic(self, bits: Any, shape: tuple[int, ...]) -> Program[list[Wire]]:
+        """Open bits XOR random bits; the number is then affine in the random one."""
+        mask = self._stream.words(bits.shape)
+        size = int(np.prod(shape))
+        numbers = self._taken((bits.shape[0], size))
+        mine = bits ^ mask
+        (received,) = yield from self._exchange([mine])
+        out = []
+        for number, row in zip(numbers, self.unpack(mine ^ received, size), strict=True):
+            public, number = row.reshape(shape), number.reshape(shape)
+            sign = np.uint64(1) - (public + public)
+            share = sign * number + public if self.party == 0 else sign * number
+            out.append(Wire(share, public, (Term(number, sign),), shape))
+        return out
+
+    def xor(self, x: Any, y: Any) -> Any:
+        return x ^ y
+
+    def select(self, x: Any, place: Any) -> Any:
+        return x[place]
+
+    def stack(self, x: Any, y: Any) -> Any:
+        return np.stack([x, y])

@@ -1,0 +1,131 @@
+"""Gradient descent of a sigmoid network on shared rows: one program for parties, dealer and twin.
+
+Full-batch descent on the squared error, the gradient summed over the rows (not averaged): delta = (a - y) a (1 - a) at
+the output, (delta W^T) a (1 - a) before it. Rows, targets and weights are shared; shapes, rate and activation public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedsec.errors import ConfigurationError
+from fedsec.mpc.fixed import Fixed, Multiplier, multiplier
+from fedsec.mpc.polynomial import Activation, activate
+from fedsec.mpc.roles import Program, Returned, Role, Share, Truncation, Wire
+
+RATE_BITS = 8
+
+
+@dataclass(frozen=True)
+class Network:
+    """Columns of the rows, hidden units by layer, and one output; the bias is a column of the rows.
+
+    widths: at least two. rate: the step, of which `step` is the nearest that shares compute with.
+    """
+
+    widths: tuple[int, ...]
+    activation: Activation
+    rate: float = 0.001
+    fixed: Fixed = Fixed()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        if len(self.widths) < 2 or min(self.widths) < 1 or self.widths[-1] != 1:
+            raise ConfigurationError(f"widths is {self.widths}; at least two are needed, each above 0 and the last 1")
+        if not 0 < self.rate <= 16:
+            raise ConfigurationError(f"rate is {self.rate}; it must lie in (0, 16]")
+
+    @property
+    def layers(self) -> int:
+        """Matrices of weights."""
+        return len(self.widths) - 1
+
+    @property
+    def step(self) -> Multiplier:
+        """The rate as an integer of at most eight bits and a shift."""
+        return multiplier(self.rate, RATE_BITS)
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Of the weights, from the first layer on."""
+        return [(rows, columns) for rows, columns in zip(self.widths, self.widths[1:], strict=False)]
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of one iteration: weights, each activation, the output's error, three for each layer before."""
+        return 1 + self.layers * self.activation.rounds + 3 + 3 * (self.layers - 1) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What the way forward leaves for the way back: the input of a layer, its weights, and a and a (1 - a) after it."""
+
+    source: Wire
+    weights: Wire
+    output: Wire
+    slope: Share
+
+
+def load(role: Role, features: Share, target: Share) -> Program[list[Wire]]:
+    """Mask the shared rows once: features [rows, columns] and target [rows, 1], each under masks that stay."""
+    return (yield from role.open(masked=[features, target]))
+
+
+def forward(role: Role, network: Network, rows: Wire, weights: Sequence[Wire]) -> Program[list[Layer]]:
+    """All layers; a hidden layer's output is opened twice in one round, under a mask for products and truncated."""
+    bits, layers, source = network.fixed.bits, [], rows
+    for number, matrix in enumerate(weights, start=1):
+        total = role.matmul(source, matrix, f"layer {number}'s sum")
+        factors = 2 if number == 1 else 3  # outputs keep twice the bits
+        place = f"layer {number}'s activation"
+        value = yield from activate(role, total, network.activation, network.fixed, place, factors)
+        narrow = Truncation(value, bits, f"layer {number}'s output", 2 * bits)
+        opened = yield from role.open(masked=[] if number == network.layers else [value], truncated=[narrow])
+        slope = role.multiply(opened[-1], role.combine([(-1, opened[-1])], 1 << bits))
+        layers.append(Layer(source, matrix, opened[-1], slope))
+        source = opened[0]
+    return layers
+
+
+def backward(role: Role, network: Network, layers: Sequence[Layer], target: Wire) -> Program[list[Share]]:
+    """The step of each layer's weights, at network.fixed.bits: rate times the gradient."""
+    bits, step = network.fixed.bits, network.step
+    slopes = yield from role.open(
+        truncated=[Truncation(layer.slope, bits, f"layer {n}'s slope", 2 * bits) for n, layer in enumerate(layers, 1)]
+    )
+    error = role.combine([(1, layers[-1].output), (-1, target)])
+    raw, steps = role.multiply(error, slopes[-1]), []
+    for number in range(len(layers), 0, -1):
+        layer, place = layers[number - 1], f"layer {number}'s error"
+        (narrow,) = yield from role.open(truncated=[Truncation(raw, bits, place, 2 * bits)])
+        (delta,) = yield from role.open(masked=[narrow.share])
+        factors = 2 if number == 1 else 3
+        gradient = role.times(
+            role.matmul(role.transpose(layer.source), delta, f"layer {number}'s gradient"), step.factor
+        )
+        scale = factors * bits + step.shift
+        steps.append(Truncation(gradient, scale - bits, f"layer {number}'s gradient", scale))
+        if number > 1:
+            back = role.matmul(delta, role.transpose(layer.weights), place)
+            (narrow,) = yield from role.open(truncated=[Truncation(back, bits, place, 2 * bits)])
+            raw = role.multiply(narrow, slopes[number - 2])
+    opened = yield from role.open(truncated=steps[::-1])
+    return [wire.share for wire in opened]
+
+
+def iterate(role: Role, network: Network, rows: Wire, target: Wire, weights: Sequence[Share]) -> Program[list[Share]]:
+    """One step of descent: the new weights, at network.fixed.bits."""
+    matrices = yield from role.open(masked=list(weights))
+    layers = yield from forward(role, network, rows, matrices)
+    steps = yield from backward(role, network, layers, target)
+    return [role.plus(old, role.times(step, -1)) for old, step in zip(weights, steps, strict=True)]
+
+
+def finish(program: Program[Returned]) -> Returned:
+    """The result of a program that exchanges nothing: the dealer's or the twin's."""
+    try:
+        next(program)
+    except StopIteration as stop:
+        result: Returned = stop.value
+        return result
+    raise ConfigurationError("this role exchanges with a peer: it is run by a transport")

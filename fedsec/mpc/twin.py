@@ -1,0 +1,84 @@
+"""The twin's reading of a program: the same integers in the clear, without parties, where overflow is seen.
+
+It is what a computation on shares is held against: given the dealer's roundings it computes the same integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fedsec.mpc.fixed import RANGE_BITS, overflow
+from fedsec.mpc.kernels import dot
+from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
+
+Integers = NDArray[np.int64]
+Rounding = Callable[[tuple[int, ...], int], Integers]
+"""For a shape and a shift, what is added before the shift: integers in [0, 2^shift)."""
+LIMIT = 2.0**RANGE_BITS
+
+
+def nearest(shape: tuple[int, ...], shift: int) -> Integers:
+    """Half a unit: rounds to nearest, without chance."""
+    return np.full(shape, 1 << (shift - 1), np.int64)
+
+
+class Twin(Role):
+    """Values as int64; raises FixedPointOverflow where one leaves ±2^62."""
+
+    def __init__(self, rounding: Rounding = nearest, bits: int = 16) -> None:
+        self._rounding, self._bits = rounding, bits
+
+    def open(self, masked: Sequence[Share] = (), truncated: Sequence[Truncation] = ()) -> Program[list[Wire]]:
+        """Nothing is masked; truncations round as `rounding` says."""
+        out = [Wire(share, None, (), share.shape) for share in masked]
+        for one in truncated:
+            largest = magnitude(one.share)
+            if largest >= LIMIT:
+                raise overflow(one.place, largest * 2.0**-one.scale, one.scale)
+            low = self._rounding(one.share.shape, one.shift)
+            out.append(Wire((one.share + low) >> one.shift, None, (), one.share.shape, opened=one.share))
+        return out
+        yield b""
+
+    def multiply(self, x: Wire, y: Wire) -> Share:
+        """The product, after a look at its size: numpy would wrap it without a word."""
+        if magnitude(x.share) * magnitude(y.share) >= LIMIT:
+            largest = float(np.abs(x.share.astype(np.float64) * y.share).max())
+            if not largest < LIMIT:
+                raise overflow("a product", largest * 4.0**-self._bits, 2 * self._bits)
+        return x.share * y.share
+
+    def matmul(self, x: Wire, y: Wire, place: str = "a product") -> Share:
+        """The matrix product, no partial sum of which may overflow."""
+        if magnitude(x.share) * magnitude(y.share) * x.shape[1] >= LIMIT:
+            largest = float((np.abs(x.share).astype(np.float64) @ np.abs(y.share).astype(np.float64)).max())
+            if not largest < LIMIT:
+                raise overflow(place, largest * 4.0**-self._bits, 2 * self._bits)
+        return dot(x.share.view(np.uint64), y.share.view(np.uint64)).view(np.int64)
+
+    def plus(self, x: Share, y: Share) -> Share:
+        return x + y
+
+    def plus_public(self, x: Share, value: ArrayLike) -> Share:
+        return x + np.asarray(value, np.int64)
+
+    def times(self, x: Share, factor: int) -> Share:
+        """The multiple; see multiply."""
+        if factor == 1:
+            return x
+        if magnitude(x) * abs(factor) >= LIMIT:
+            raise overflow("a multiple", magnitude(x) * abs(factor) * 4.0**-self._bits, 2 * self._bits)
+        return x * np.int64(factor)
+
+    def below(self, x: Wire, thresholds: Sequence[int]) -> Program[list[Wire]]:
+        """Plain comparisons."""
+        return [Wire((x.opened < t).astype(np.int64), None, (), x.shape) for t in thresholds]
+        yield b""
+
+
+def magnitude(x: Integers) -> float:
+    """The largest absolute value, as a double; 0.0 of nothing. -2^63 has no absolute value, and is not taken for one."""
+    return max(float(x.max()), -float(x.min())) if x.size else 0.0
