@@ -5,6 +5,7 @@ It draws in the order in which parties consume, as it runs the same program; wha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ class Blank:
     shape: tuple[int, ...]
 
     @property
-    def T(self) -> Blank:  # noqa: N802 (numpy's name)
+    def T(self) -> Blank:
         """The transposed matrix."""
         return Blank(self.shape[::-1])
 
@@ -121,14 +122,14 @@ class Dealer(BitRole):
 
     def digits(self, x: Wire, thresholds: Sequence[int]) -> tuple[Any, Any, Any]:
         """Shapes alone: look-ups are local."""
-        width = self.words_of(int(np.prod(x.shape)))
+        width = self.words_of(math.prod(x.shape))
         bits = Blank((16, len(thresholds), width))
         return bits, bits, Blank((len(thresholds), width))
 
     def arithmetic(self, bits: Any, shape: tuple[int, ...]) -> Program[list[Wire]]:
         """Random bits, shared both ways."""
         mask = self.fresh_bits(bits.shape)
-        plain = self.unpack(mask, int(np.prod(shape)))
+        plain = self.unpack(mask, math.prod(shape))
         self.give(plain)
         return [Wire(Blank(shape), None, (Term(row.reshape(shape)),), shape) for row in plain]
         yield b""

@@ -23,18 +23,25 @@ from fedsec.primitives import sealing
 from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random, randbytes
 
+
+def untimed() -> float:
+    """No clock: reading a thread's CPU time costs up to half a millisecond, more than a round itself."""
+    return 0.0
+
+
 Written = Callable[[Role], Program[Returned]]
 """A program, for whatever role reads it."""
 
 
 @dataclass
 class Counts:
-    """What was spent so far. Bytes of the openings are of both parties together; seconds are of CPU."""
+    """What was spent so far: online bytes of both parties together, and seconds of CPU of the `timed` iterations."""
 
     rounds: int = 0
     online_bytes: int = 0
     offline_bytes: int = 0
     input_bytes: int = 0
+    timed: int = 0
     party_seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
     dealer_seconds: float = 0.0
 
@@ -50,7 +57,7 @@ class Exchange:
         self, counts: Counts, key: bytes | None = None, rng: Random = os.urandom,
         tap: Callable[[int, bytes], None] | None = None, ledger: Ledger | None = None,
     ) -> None:  # fmt: skip
-        self.counts, self.ledger = counts, ledger
+        self.counts, self.ledger, self.clock = counts, ledger, untimed
         self._key, self._rng, self._tap = key, rng, tap
 
     def run(self, programs: Sequence[Program[Returned]], number: int = 0) -> list[Returned]:
@@ -65,14 +72,14 @@ class Exchange:
             spent = [0.0, 0.0]
             started = time.perf_counter()
             for party, program in enumerate(programs):
-                began = time.thread_time()
+                began = self.clock()
                 try:
                     out.append(
                         self._sealed(self._step(program, arrived[party], party, number, step), party, number, step)
                     )
                 except StopIteration as stop:
                     results.append(stop.value)
-                spent[party] = time.thread_time() - began
+                spent[party] = self.clock() - began
                 self.counts.party_seconds[party] += spent[party]
             if len(results) == 2:
                 return results
@@ -140,7 +147,7 @@ class SharedTraining:
         """The dealer's part of iteration `number`, then the two parties that read it."""
         seeds = derived(self._seeds[0], "party 0", number), derived(self._seeds[1], "party 1", number)
         self.roundings = []
-        began = time.thread_time()
+        began = self.exchange.clock()
         dealer = Dealer(seeds, self.roundings if self._draws else None)
         if number == 0:
             self._masks: list[Wire] = finish(load(dealer, Blank(self._shapes[0]), Blank(self._shapes[1])))
@@ -148,14 +155,16 @@ class SharedTraining:
             blanks = [Blank(shape) for shape in self.network.shapes]
             finish(iterate(dealer, self.network, *self._masks, blanks))
         data = dealer.corrections()
-        self.counts.dealer_seconds += time.thread_time() - began
+        self.counts.dealer_seconds += self.exchange.clock() - began
         self.counts.offline_bytes += len(data) + (2 * SEED_BYTES if number == 0 else 0)
         roles = ComputeParty(0, seeds[0]), ComputeParty(1, seeds[1], Corrections(data))
         return [written(role, party) for party, role in enumerate(roles)]
 
-    def step(self) -> None:
-        """One iteration."""
+    def step(self, timed: bool = False) -> None:
+        """One iteration; `timed` adds its CPU to the counts."""
         self.iteration += 1
+        self.counts.timed += timed
+        self.exchange.clock = time.thread_time if timed else untimed
         mine = [[matrix[party] for matrix in self.weights] for party in (0, 1)]
         programs = self._parties(
             self.iteration, lambda role, party: iterate(role, self.network, *self._rows[party], mine[party])

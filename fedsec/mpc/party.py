@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -134,7 +135,7 @@ class ComputeParty(BitRole):
     def arithmetic(self, bits: Any, shape: tuple[int, ...]) -> Program[list[Wire]]:
         """Open bits XOR random bits; the number is then affine in the random one."""
         mask = self._stream.words(bits.shape)
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         numbers = self._taken((bits.shape[0], size))
         mine = bits ^ mask
         (received,) = yield from self._exchange([mine])

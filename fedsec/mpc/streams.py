@@ -7,6 +7,7 @@ share comes from its seed and party 1's is the difference, sent ahead: uniform, 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,8 +17,13 @@ from fedsec.mpc.kernels import Words
 from fedsec.primitives.prg import SEED_BYTES, expand
 from fedsec.primitives.randomness import Random
 
-PIECE = 1 << 16
-"""Words drawn from the generator at a time."""
+PIECE = 1 << 15
+"""Words drawn from the generator at a time; what is left of them when more are wanted is skipped, by every role."""
+
+
+def size(shape: int | tuple[int, ...]) -> int:
+    """Elements of an array of that shape."""
+    return shape if isinstance(shape, int) else math.prod(shape)
 
 
 def derived(seed: bytes, purpose: str, number: int = 0) -> bytes:
@@ -36,11 +42,9 @@ class Stream:
 
     def words(self, shape: int | tuple[int, ...]) -> Words:
         """The next words, as uint64 of `shape`: read-only."""
-        count = int(np.prod(shape))
+        count = size(shape)
         if self._place + count > self._words.size:
-            rest = self._words[self._place :]
-            fresh = np.frombuffer(self._draw(8 * max(PIECE, count)), "<u8")
-            self._words, self._place = np.concatenate([rest, fresh]), 0
+            self._words, self._place = np.frombuffer(self._draw(8 * max(PIECE, count)), "<u8"), 0
         out = self._words[self._place : self._place + count]
         self._place += count
         return out.reshape(shape)
@@ -56,7 +60,7 @@ class Corrections:
 
     def words(self, shape: int | tuple[int, ...]) -> Words:
         """The next words, as uint64 of `shape`: read-only."""
-        count = int(np.prod(shape))
+        count = size(shape)
         if self._place + count > self._words.size:
             raise BadMessage(f"corrections: {self._words.size} words came and more were expected")
         out = self._words[self._place : self._place + count]

@@ -14,7 +14,7 @@ from fedsec.mpc.fixed import Fixed, Multiplier, multiplier
 from fedsec.mpc.polynomial import Activation, activate
 from fedsec.mpc.roles import Program, Returned, Role, Share, Truncation, Wire
 
-RATE_BITS = 8
+RATE_BITS = 2
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Network:
 
     @property
     def step(self) -> Multiplier:
-        """The rate as an integer of at most eight bits and a shift."""
+        """The rate as 1 or 3 times a power of two: more digits would take range from the gradients."""
         return multiplier(self.rate, RATE_BITS)
 
     @property

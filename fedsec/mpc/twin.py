@@ -52,9 +52,9 @@ class Twin(Role):
         return x.share * y.share
 
     def matmul(self, x: Wire, y: Wire, place: str = "a product") -> Share:
-        """The matrix product, no partial sum of which may overflow."""
+        """The matrix product; partial sums may wrap, the sums themselves must not."""
         if magnitude(x.share) * magnitude(y.share) * x.shape[1] >= LIMIT:
-            largest = float((np.abs(x.share).astype(np.float64) @ np.abs(y.share).astype(np.float64)).max())
+            largest = float(np.abs(x.share.astype(np.float64) @ y.share.astype(np.float64)).max())
             if not largest < LIMIT:
                 raise overflow(place, largest * 4.0**-self._bits, 2 * self._bits)
         return dot(x.share.view(np.uint64), y.share.view(np.uint64)).view(np.int64)
@@ -80,5 +80,5 @@ class Twin(Role):
 
 
 def magnitude(x: Integers) -> float:
-    """The largest absolute value, as a double; 0.0 of nothing. -2^63 has no absolute value, and is not taken for one."""
+    """The largest absolute value, as a double, -2^63 included, which has none in int64; 0.0 of nothing."""
     return max(float(x.max()), -float(x.min())) if x.size else 0.0
