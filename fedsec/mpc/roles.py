@@ -28,7 +28,7 @@ Program = Generator[bytes, bytes, Returned]
 """Yields the bytes of an opening, is sent the peer's, and returns its result. Dealer and twin never yield."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Term:
     """A mask of the dealer's, in whose shares an opened value is affine: `sign` (public, ±1) times the mask.
 
@@ -40,7 +40,7 @@ class Term:
     weight: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Wire:
     """A value after its opening under a mask: public + the sum of its terms. `share` is the role's share of it."""
 
@@ -54,7 +54,7 @@ class Wire:
     """Shares of the digits of that opening's mask."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Truncation:
     """`share` * 2^-shift, to be opened: rounded down or up by chance, by less than one unit, without bias.
 

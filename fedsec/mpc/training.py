@@ -56,7 +56,7 @@ class Network:
         return 1 + self.layers * self.activation.rounds + 3 + 3 * (self.layers - 1) + 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Layer:
     """What the way forward leaves for the way back: the input of a layer, its weights, and a and a (1 - a) after it."""
 

@@ -5,6 +5,7 @@ It is what a computation on shares is held against: given the dealer's roundings
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
 Integers = NDArray[np.int64]
 Rounding = Callable[[tuple[int, ...], int], Integers]
 """For a shape and a shift, what is added before the shift: integers in [0, 2^shift)."""
-LIMIT = 2.0**RANGE_BITS
+LIMIT = 1 << RANGE_BITS
 
 
 def nearest(shape: tuple[int, ...], shift: int) -> Integers:
@@ -37,7 +38,7 @@ class Twin(Role):
         for one in truncated:
             largest = magnitude(one.share)
             if largest >= LIMIT:
-                raise overflow(one.place, largest * 2.0**-one.scale, one.scale)
+                raise overflow(one.place, math.ldexp(largest, -one.scale), one.scale)
             low = self._rounding(one.share.shape, one.shift)
             out.append(Wire((one.share + low) >> one.shift, None, (), one.share.shape, opened=one.share))
         return out
@@ -79,6 +80,6 @@ class Twin(Role):
         yield b""
 
 
-def magnitude(x: Integers) -> float:
-    """The largest absolute value, as a double, -2^63 included, which has none in int64; 0.0 of nothing."""
-    return max(float(x.max()), -float(x.min())) if x.size else 0.0
+def magnitude(x: Integers) -> int:
+    """The largest absolute value, exactly, -2^63 included, which has none in int64; 0 of nothing."""
+    return max(int(x.max()), -int(x.min())) if x.size else 0

@@ -1,0 +1,290 @@
+"""Training on secret-shared diabetes data: the setting, the plain training, cells that are resumed, and what they cost.
+
+Target above the median; scikit-learn's scaled features and a column of ones; 354 rows to train on and 88 to test.
+Weights start from a normal distribution of the seed; the split is its own. Gradients are summed over the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedsec.errors import ConfigurationError
+from fedsec.metering import NETWORKS, Ledger
+from fedsec.mpc.compiled import CompiledTwin, started
+from fedsec.mpc.fixed import Fixed, Floats
+from fedsec.mpc.local import SharedTraining
+from fedsec.mpc.training import Network
+from fedsec.primitives.mersenne import jit
+from fedsec.report import files
+from fedsec.simulations.poster import polynomials
+
+FORMAT = 2
+"""Of the cells on disk; those of another format are made again."""
+HIDDEN = 4
+RATE = 2.0**-10
+COLLAPSE = 1e6
+TEST_ROWS = 88
+Follow = Callable[[str, int, float, float, float], None]
+"""Sees (cell, iteration, iterations per second, loss, largest weight)."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows to train on and to test with: features with the bias, targets 0 or 1 as a column."""
+
+    features: Floats
+    target: Floats
+    test_features: Floats
+    test_target: Floats
+
+    def hospitals(self, number: int) -> list[tuple[Floats, Floats]]:
+        """The training rows in `number` parts of almost one size."""
+        parts = np.array_split(np.arange(len(self.target)), number)
+        return [(self.features[part], self.target[part]) for part in parts]
+
+
+def diabetes(split: int = 0) -> Rows:
+    """The rows of one split."""
+    from sklearn.datasets import load_diabetes
+    from sklearn.model_selection import train_test_split
+
+    data = load_diabetes()
+    target = (data.target > np.median(data.target)).astype(np.float64)[:, None]
+    features = np.column_stack([data.data, np.ones(len(target))])
+    a, b, c, d = train_test_split(features, target, test_size=TEST_ROWS, random_state=split)
+    return Rows(a, c, b, d)
+
+
+def widths(layers: int, columns: int = 11, hidden: int = HIDDEN) -> tuple[int, ...]:
+    """Of a network of 1, 2 or 3 layers of weights."""
+    if not 1 <= layers <= 3:
+        raise ConfigurationError(f"layers is {layers}; it must be 1, 2 or 3")
+    return (columns, *[hidden] * (layers - 1), 1)
+
+
+def network(layers: int, activation: str, rate: float = RATE, bits: int = 16, hidden: int = HIDDEN) -> Network:
+    """The network of so many layers under a named activation."""
+    return Network(widths(layers, hidden=hidden), polynomials.design(activation), rate, Fixed(bits))
+
+
+def initial(shapes: Sequence[tuple[int, int]], seed: int) -> list[Floats]:
+    """Weights before training, from the standard normal distribution."""
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape) for shape in shapes]
+
+
+def predict(weights: Sequence[Floats], features: Floats, value: Callable[[Floats], Floats]) -> Floats:
+    """The network's outputs in doubles, as float64[rows, 1]."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        for matrix in weights:
+            features = value(features @ matrix)
+    return features
+
+
+def accuracy(weights: Sequence[Floats], rows: Rows, value: Callable[[Floats], Floats]) -> float:
+    """The part of the test rows on the right side of 1/2."""
+    return float(((predict(weights, rows.test_features, value) > 0.5) == (rows.test_target > 0.5)).mean())
+
+
+def loss(weights: Sequence[Floats], rows: Rows, value: Callable[[Floats], Floats]) -> float:
+    """The mean squared error over the training rows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.square(predict(weights, rows.features, value) - rows.target).mean())
+
+
+def largest(weights: Sequence[Floats]) -> float:
+    """The largest weight's magnitude."""
+    return max(float(np.abs(matrix).max()) for matrix in weights)
+
+
+@jit
+def _plain(x: Floats, y: Floats, widths: Any, flat: Floats, rate: float, steps: int) -> None:
+    layers, widest = widths.size - 1, widths.max()
+    out, delta = np.zeros((layers, widest)), np.zeros((layers, widest))
+    for _ in range(steps):
+        gradient = np.zeros(flat.size)
+        for row in range(y.size):
+            start = 0
+            for layer in range(layers):
+                for j in range(widths[layer + 1]):
+                    z = 0.0
+                    for k in range(widths[layer]):
+                        source = x[row, k] if layer == 0 else out[layer - 1, k]
+                        z += source * flat[start + k * widths[layer + 1] + j]
+                    out[layer, j] = 1.0 / (1.0 + np.exp(-z))
+                start += widths[layer] * widths[layer + 1]
+            a = out[layers - 1, 0]
+            delta[layers - 1, 0] = (a - y[row]) * a * (1.0 - a)
+            for layer in range(layers - 1, -1, -1):
+                start -= widths[layer] * widths[layer + 1]
+                for k in range(widths[layer]):
+                    source, back = x[row, k] if layer == 0 else out[layer - 1, k], 0.0
+                    for j in range(widths[layer + 1]):
+                        place = start + k * widths[layer + 1] + j
+                        gradient[place] += source * delta[layer, j]
+                        back += delta[layer, j] * flat[place]
+                    if layer > 0:
+                        delta[layer - 1, k] = back * source * (1.0 - source)
+        flat -= rate * gradient
+
+
+def descend(weights: Sequence[Floats], features: Floats, target: Floats, rate: float, steps: int) -> list[Floats]:
+    """New weights after so many steps of plain descent in doubles with the exact sigmoid."""
+    flat = np.concatenate([matrix.reshape(-1) for matrix in weights])
+    shape = np.array([weights[0].shape[0], *[matrix.shape[1] for matrix in weights]], np.int64)
+    _plain(features, target.reshape(-1), shape, flat, rate, steps)
+    parts = np.split(flat, np.cumsum([matrix.size for matrix in weights])[:-1])
+    return [part.reshape(matrix.shape) for part, matrix in zip(parts, weights, strict=True)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training on the twin. every: iterations between points of the curves."""
+
+    layers: int
+    activation: str
+    seed: int
+    iterations: int
+    split: int = 0
+    rate: float = RATE
+    every: int = 100
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.activation}-{self.layers}-layers-seed-{self.seed}-split-{self.split}-{self.iterations}"
+
+
+def kept(folder: Path | None, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `make` returns, from `folder` where an earlier run left it there."""
+    if folder is None:
+        return make()
+    path = folder / f"{name}.json"
+    if path.exists():
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if found.get("format") == FORMAT:
+            return found
+    made = {"format": FORMAT} | make()
+    files.write(folder, {path.name: json.dumps(made).encode()})
+    return made
+
+
+def train(cell: Cell, follow: Follow | None = None) -> dict[str, Any]:
+    """Train one cell on the compiled twin, with the roundings by chance that shares have; "exact" trains in doubles."""
+    rows, exact = diabetes(cell.split), cell.activation == "exact"
+    made = network(cell.layers, "clipped-3" if exact else cell.activation, cell.rate)
+    weights = initial(made.shapes, cell.seed)
+    value = polynomials.sigmoid if exact else made.activation.value
+    twin = CompiledTwin(made, rows.features, rows.target, started(made, weights), seed=cell.seed + 1, limit=COLLAPSE)
+    done, curve, began = 0, [(0, loss(weights, rows, value), largest(weights))], time.perf_counter()
+    while done < cell.iterations and not twin.collapsed:
+        steps = min(cell.every, cell.iterations - done)
+        if exact:
+            weights, done = descend(weights, rows.features, rows.target, made.step.value, steps), done + steps
+        else:
+            twin.run(steps)
+            weights, done = twin.reveal(), twin.iteration
+        curve.append((done, loss(weights, rows, value), largest(weights)))
+        if follow is not None:
+            follow(cell.name, done, done / (time.perf_counter() - began), *curve[-1][1:])
+    return {
+        "layers": cell.layers, "activation": cell.activation, "seed": cell.seed, "split": cell.split,
+        "rate": made.step.value, "iterations": done, "collapsed": twin.collapsed,
+        "why": twin.explain() if twin.collapsed else "",
+        "accuracy": None if twin.collapsed else accuracy(weights, rows, value),
+        "curve": [[step, *map(polynomials.finite, point)] for step, *point in curve],
+        "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+
+
+def on_shares(
+    layers: int, activation: str, iterations: int, folder: Path | None = None, hospitals: int = 3, seed: int = 0,
+    hidden: int = HIDDEN, every: int = 100, follow: Follow | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train on shares in process; openings are sealed. Goes on from the checkpoint in `folder`, where there is one.
+
+    The checkpoint holds the weights in the clear, as the hospitals get them. CPU is taken of every hundredth iteration.
+    """
+    rows, made = diabetes(), network(layers, activation, hidden=hidden)
+    name = f"shares-{activation}-{layers}-layers-{hidden}-hidden-seed-{seed}"
+    state = _checkpoint(folder, name)
+    weights = initial(made.shapes, seed) if state is None else [np.array(matrix) for matrix in state["weights"]]
+    training = SharedTraining(made, rows.hospitals(hospitals), weights)
+    done = 0 if state is None else int(state["iterations"])
+    curve = [(0, loss(weights, rows, made.activation.value), largest(weights))] if state is None else state["curve"]
+    spent = 0.0 if state is None else float(state["seconds"])
+    while done < iterations:
+        began, steps = time.perf_counter(), min(every, iterations - done)
+        for step in range(steps):
+            training.step(timed=step == steps - 1)
+        done, spent = done + steps, spent + time.perf_counter() - began
+        weights = training.reveal()
+        curve.append((done, loss(weights, rows, made.activation.value), largest(weights)))
+        if folder is not None:
+            kept_state = {
+                "weights": [m.tolist() for m in weights],
+                "iterations": done,
+                "curve": curve,
+                "seconds": spent,
+            }
+            files.write(folder, {f"{name}.checkpoint.json": json.dumps({"format": FORMAT} | kept_state).encode()})
+        if follow is not None:
+            follow(name, done, done / spent, *curve[-1][1:])
+    return {
+        "layers": layers, "activation": activation, "hidden": hidden, "seed": seed, "hospitals": hospitals,
+        "iterations": done, "iterations_per_second": done / spent, "curve": curve,
+        "accuracy": accuracy(weights, rows, made.activation.value), "weights": [m.tolist() for m in weights],
+    }  # fmt: skip
+
+
+def _checkpoint(folder: Path | None, name: str) -> dict[str, Any] | None:
+    path = None if folder is None else folder / f"{name}.checkpoint.json"
+    if path is None or not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found if found.get("format") == FORMAT else None
+
+
+def costs(layers: int, activation: str, hidden: int = HIDDEN, iterations: int = 20) -> dict[str, Any]:
+    """One iteration on shares: rounds and bytes as counted, CPU measured, seconds on each network foreseen."""
+    rows, made = diabetes(), network(layers, activation, hidden=hidden)
+    training = SharedTraining(made, rows.hospitals(3), initial(made.shapes, 0))
+    given = training.counts.input_bytes
+    training.step()
+    before, ledger = vars(training.counts) | {}, Ledger()
+    training.exchange.ledger = ledger
+    training.step()
+    one = {name: getattr(training.counts, name) - before[name] for name in ("rounds", "online_bytes", "offline_bytes")}
+    training.exchange.ledger = None
+    for _ in range(iterations):
+        training.step(timed=True)
+    counts = training.counts
+    party, dealer = (seconds / counts.timed for seconds in (max(counts.party_seconds), counts.dealer_seconds))
+    return one | {
+        "layers": layers, "activation": activation, "hidden": hidden, "input_bytes": given,
+        "party_cpu": party, "dealer_cpu": dealer,
+        "networks": {name: line.seconds(ledger.rows) + 2 * party for name, line in NETWORKS.items()},
+    }  # fmt: skip
+
+
+def collapse_cells(iterations: int, seeds: int, layers: int = 3) -> Iterator[Cell]:
+    """The table of collapses: each activation, each seed."""
+    for activation in (
+        "maclaurin-5",
+        "maclaurin-9",
+        "maclaurin-3",
+        "maclaurin-7",
+        "fit-10",
+        "fit-3",
+        "clipped-3",
+        "exact",
+    ):
+        for seed in range(seeds):
+            yield Cell(layers, activation, seed, iterations)
