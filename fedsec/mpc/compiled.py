@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,15 @@ from fedsec.mpc.training import Network
 from fedsec.primitives.mersenne import jit
 
 Integers = NDArray[np.int64]
+Int = Any
+"""An int64 of compiled code: numba's rules hold, not Python's."""
 _LIMIT = 2.0**62
 NEAREST = 0
 """The seed that rounds to nearest instead of by chance."""
 
 
 @jit
-def _low(shift: int, state: NDArray[np.uint64]) -> int:
+def _low(shift: Int, state: NDArray[np.uint64]) -> Int:
     """What is added before a shift: half a unit, or low bits of splitmix64 (for experiments, no secret)."""
     if state[0] == np.uint64(0):
         return np.int64(1) << np.int64(shift - 1)
@@ -35,7 +38,7 @@ def _low(shift: int, state: NDArray[np.uint64]) -> int:
 
 
 @jit
-def _cut(value: int, shift: int, state: NDArray[np.uint64], worst: Floats) -> int:
+def _cut(value: Int, shift: Int, state: NDArray[np.uint64], worst: Floats) -> Int:
     """value >> shift, rounded; the largest magnitude goes to worst[0]."""
     size = abs(np.float64(value))
     if size > worst[0]:
@@ -44,7 +47,7 @@ def _cut(value: int, shift: int, state: NDArray[np.uint64], worst: Floats) -> in
 
 
 @jit
-def _mul(a: int, b: int, worst: Floats) -> int:
+def _mul(a: Int, b: Int, worst: Floats) -> Int:
     size = abs(np.float64(a) * np.float64(b))
     if size > worst[0]:
         worst[0] = size
@@ -53,9 +56,9 @@ def _mul(a: int, b: int, worst: Floats) -> int:
 
 @jit
 def _activate(
-    total: int, factors: int, bits: int, kind: int, level: int, factor: int, shift: int, inner: Integers,
+    total: Int, factors: Int, bits: Int, kind: Int, level: Int, factor: Int, shift: Int, inner: Integers,
     state: NDArray[np.uint64], worst: Floats,
-) -> int:  # fmt: skip
+) -> Int:  # fmt: skip
     """polynomial.activate of one value: 2 * bits fractional bits. kind: 0 plain, 1 clipped to level, 2 pieces."""
     one = np.int64(1)
     z = _cut(total, (factors - 1) * bits, state, worst)
@@ -81,8 +84,8 @@ def _activate(
 
 @jit
 def _row(
-    x: Integers, y: int, widths: Integers, weights: Integers, gradient: Integers, bits: int, kind: int, level: int,
-    factor: int, shift: int, inner: Integers, wide: Integers, narrow: Integers, slope: Integers, delta: Integers,
+    x: Integers, y: Int, widths: Integers, weights: Integers, gradient: Integers, bits: Int, kind: Int, level: Int,
+    factor: Int, shift: Int, inner: Integers, wide: Integers, narrow: Integers, slope: Integers, delta: Integers,
     sizes: Floats, state: NDArray[np.uint64], worst: Floats,
 ) -> None:  # fmt: skip
     """One row forward and back; its part of the gradient is added, and that part's magnitude to `sizes`."""
@@ -121,10 +124,10 @@ def _row(
 
 @jit
 def _descend(
-    x: Integers, y: Integers, widths: Integers, weights: Integers, bits: int, kind: int, level: int, factor: int,
-    shift: int, inner: Integers, step: int, step_shift: int, state: NDArray[np.uint64], iterations: int, limit: int,
+    x: Integers, y: Integers, widths: Integers, weights: Integers, bits: Int, kind: Int, level: Int, factor: Int,
+    shift: Int, inner: Integers, step: Int, step_shift: Int, state: NDArray[np.uint64], iterations: Int, limit: Int,
     worst: Floats,
-) -> int:  # fmt: skip
+) -> Int:  # fmt: skip
     """Up to so many iterations in place; how many were made before a value overflowed or a weight passed `limit`."""
     layers, widest = widths.size - 1, widths.max()
     wide, narrow = np.zeros((layers, widest), np.int64), np.zeros((layers, widest), np.int64)

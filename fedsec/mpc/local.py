@@ -153,7 +153,7 @@ class SharedTraining:
             self._masks: list[Wire] = finish(load(dealer, Blank(self._shapes[0]), Blank(self._shapes[1])))
         else:
             blanks = [Blank(shape) for shape in self.network.shapes]
-            finish(iterate(dealer, self.network, *self._masks, blanks))
+            finish(iterate(dealer, self.network, self._masks[0], self._masks[1], blanks))
         data = dealer.corrections()
         self.counts.dealer_seconds += self.exchange.clock() - began
         self.counts.offline_bytes += len(data) + (2 * SEED_BYTES if number == 0 else 0)
@@ -165,9 +165,9 @@ class SharedTraining:
         self.iteration += 1
         self.counts.timed += timed
         self.exchange.clock = time.thread_time if timed else untimed
-        mine = [[matrix[party] for matrix in self.weights] for party in (0, 1)]
+        rows, mine = self._rows, [[matrix[party] for matrix in self.weights] for party in (0, 1)]
         programs = self._parties(
-            self.iteration, lambda role, party: iterate(role, self.network, *self._rows[party], mine[party])
+            self.iteration, lambda role, party: iterate(role, self.network, rows[party][0], rows[party][1], mine[party])
         )
         new = self.exchange.run(programs, self.iteration)
         self.weights = [(one, other) for one, other in zip(*new, strict=True)]

@@ -128,8 +128,8 @@ class ComputeParty(BitRole):
             look_up(c, tables, *bits)
             less.append(self.pack(bits[0]))
             equal.append(self.pack(bits[1]))
-            high = self.pack((c >> np.uint64(63)).astype(np.uint8)[None]) if self.party == 0 else np.uint64(0)
-            top.append(sign[0] ^ (high[0] if self.party == 0 else high))
+            high = self.pack((c >> np.uint64(63)).astype(np.uint8)[None])[0]
+            top.append(sign[0] ^ high if self.party == 0 else sign[0])
         return np.stack(less, axis=1), np.stack(equal, axis=1), np.stack(top)
 
     def arithmetic(self, bits: Any, shape: tuple[int, ...]) -> Program[list[Wire]]:

@@ -59,7 +59,7 @@ def least_squares(degree: int, bound: float) -> Activation:
 @cache
 def minimax(degree: int, bound: float) -> Activation:
     """The odd polynomial with the least largest error on [-bound, bound], by linear programming on GRID points."""
-    from scipy.optimize import linprog
+    from scipy.optimize import linprog  # type: ignore[import-untyped]
 
     _odd(degree)
     t = np.linspace(0.0, 1.0, GRID)
@@ -91,11 +91,16 @@ DESIGNS: Mapping[str, Callable[[], Activation]] = {
     "maclaurin-9": lambda: maclaurin(9),
     "fit-10": lambda: least_squares(10, 10.0),
     "fit-3": lambda: least_squares(3, 5.0),
+    "fit-3-on-10": lambda: least_squares(3, 10.0),
+    "fit-5-on-10": lambda: least_squares(5, 10.0),
+    "fit-7-on-10": lambda: least_squares(7, 10.0),
+    "fit-11-on-10": lambda: least_squares(11, 10.0),
     "clipped-3": lambda: bounded(minimax(3, 8.0), 8.0),
     "clipped-5": lambda: bounded(minimax(5, 8.0), 8.0),
     "pieces": lambda: PIECES,
 }
-"""The activations by name: fit-10 on ±10, fit-3 on ±5, clipped-3 and clipped-5 minimax on ±8 and clipped there."""
+"""The activations by name: fit-10 is that of degree 10 on ±10, and fit-3 that on ±5; clipped-3 and clipped-5 are
+minimax on ±8 and clipped there."""
 
 
 def design(name: str) -> Activation:

@@ -206,14 +206,16 @@ def train(cell: Cell, follow: Follow | None = None) -> dict[str, Any]:
 
 def on_shares(
     layers: int, activation: str, iterations: int, folder: Path | None = None, hospitals: int = 3, seed: int = 0,
-    hidden: int = HIDDEN, every: int = 100, follow: Follow | None = None,
+    hidden: int = HIDDEN, every: int = 100, follow: Follow | None = None, rate: float = RATE, split: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Train on shares in process; openings are sealed. Goes on from the checkpoint in `folder`, where there is one.
 
     The checkpoint holds the weights in the clear, as the hospitals get them. CPU is taken of every hundredth iteration.
     """
-    rows, made = diabetes(), network(layers, activation, hidden=hidden)
-    name = f"shares-{activation}-{layers}-layers-{hidden}-hidden-seed-{seed}"
+    rows, made = diabetes(split), network(layers, activation, rate, hidden=hidden)
+    name = f"shares-{activation}-{layers}-layers-{hidden}-hidden-seed-{seed}" + (
+        "" if rate == RATE else f"-{made.step.value:g}"
+    )
     state = _checkpoint(folder, name)
     weights = initial(made.shapes, seed) if state is None else [np.array(matrix) for matrix in state["weights"]]
     training = SharedTraining(made, rows.hospitals(hospitals), weights)
