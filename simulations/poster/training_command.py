@@ -126,9 +126,9 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
     deeper = [Cell(2, "maclaurin-5", seed, sizes.bounded) for seed in range(sizes.deeper)]
     long = Cell(3, BOUNDED, 0, sizes.bounded)
     split = [
-        Cell(2, name, number, sizes.iterations, split=number)
+        Cell(one_table.LAYERS, name, number, sizes.steps, split=number, rate=one_table.RATE)
         for number in range(sizes.splits)
-        for name in (BOUNDED, "exact")
+        for name in (one_table.ACTIVATION, "exact")
     ]
     made = _all([*cells, *deeper, long, *split], folder, follow)
     found: dict[str, Any] = {
@@ -195,11 +195,11 @@ def _accuracy(cells: Sequence[Cell], made: Mapping[str, Mapping[str, Any]]) -> d
     """Mean and deviation over the splits of the twin's accuracy and of plain training's, and of their difference."""
     by = {
         name: np.array([made[cell.name]["accuracy"] or np.nan for cell in cells if cell.activation == name])
-        for name in (BOUNDED, "exact")
+        for name in (one_table.ACTIVATION, "exact")
     }
     if not cells:
         return {}
-    off = by[BOUNDED] - by["exact"]
+    off = by[one_table.ACTIVATION] - by["exact"]
     spread = {name: [float(values.mean()), float(values.std())] for name, values in (*by.items(), ("difference", off))}
     return {"splits": len(off), "layers": cells[0].layers, "iterations": cells[0].iterations} | spread
 
@@ -253,7 +253,7 @@ def _tell(console: Console, found: Mapping[str, Any]) -> None:
             f"{shares['accuracy']:.3f}; weights within {shares['off_twin']:.2g} of the twin.", highlight=False
         )  # fmt: skip
     if accuracy:
-        ours, plain, off = (accuracy[name] for name in (BOUNDED, "exact", "difference"))
+        ours, plain, off = (accuracy[name] for name in (one_table.ACTIVATION, "exact", "difference"))
         console.print(
             f"Accuracy over {accuracy['splits']} splits, two layers: {ours[0]:.3f} ± {ours[1]:.3f}; plain "
             f"{plain[0]:.3f} ± {plain[1]:.3f}; difference {off[0]:+.3f} ± {off[1]:.3f}.", highlight=False
