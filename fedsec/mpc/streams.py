@@ -17,7 +17,7 @@ from fedsec.mpc.kernels import Words
 from fedsec.primitives.prg import SEED_BYTES, expand
 from fedsec.primitives.randomness import Random
 
-PIECE = 1 << 15
+PIECE = 14_336
 """Words drawn from the generator at a time; what is left of them when more are wanted is skipped, by every role."""
 
 
