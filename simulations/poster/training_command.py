@@ -23,7 +23,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.mpc.compiled import CompiledTwin, started
 from fedsec.mpc.polynomial import secret_products
 from fedsec.report import figures, files, units
-from fedsec.simulations.poster import one_table, polynomials, training, training_figures
+from fedsec.simulations.poster import one_table, polynomials, training, training_figures, training_flower
 from fedsec.simulations.poster.training import Cell, Follow
 
 POSTER = {
@@ -59,14 +59,15 @@ class Sizes:
     deeper: int = 2
     steps: int = one_table.STEPS
     key_bits: int = 3072
+    flower: int = 3
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < (0 if name in ("splits", "shares", "deeper") else 1):
+            if value < (0 if name in ("splits", "shares", "deeper", "flower") else 1):
                 raise ConfigurationError(f"{name} is {value}; it must be at least 1")
 
 
-QUICK = Sizes(seeds=1, iterations=600, bounded=600, shares=60, splits=2, deeper=1, steps=200, key_bits=2048)
+QUICK = Sizes(seeds=1, iterations=600, bounded=600, shares=60, splits=2, deeper=1, steps=200, key_bits=2048, flower=0)
 
 
 def shared_training(
@@ -75,6 +76,7 @@ def shared_training(
     bounded: Annotated[int, typer.Option(help="Iterations of the bounded design.")] = 60_000,
     shares: Annotated[int, typer.Option(help="Iterations of it on shares: a prefix.")] = 10_000,
     splits: Annotated[int, typer.Option(help="Splits to compare accuracy with plain training on.")] = 20,
+    flower: Annotated[int, typer.Option(help="Iterations under Flower on Ray: a shorter prefix; 0 for none.")] = 3,
     quick: Annotated[bool, typer.Option("--quick", help="Every part, too short to collapse: two minutes.")] = False,
     output: Annotated[Path, typer.Option(help="Folder for the results, and for what a later run goes on with.")] = Path(
         "results/shared-training"
@@ -94,7 +96,7 @@ def shared_training(
 
     `fedsec poster shared-training --json > shared-training.json`
     """
-    sizes = QUICK if quick else Sizes(seeds, iterations, bounded, shares, splits)
+    sizes = QUICK if quick else Sizes(seeds, iterations, bounded, shares, splits, flower=flower)
     folder = output.expanduser().absolute()
     with _progress(as_json) as follow:
         found = experiment(sizes, folder / "cells", follow)
@@ -142,6 +144,8 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
     }  # fmt: skip
     if sizes.shares:
         found["shares"] = _shares(sizes.shares, folder, follow)
+    if sizes.flower:
+        found["flower"] = training.kept(folder, f"flower-{sizes.flower}", lambda: training_flower.prefix(sizes.flower))
     found["table"] = one_table.table(sizes.steps, 0, folder, follow, sizes.key_bits)
     return found
 
@@ -251,6 +255,11 @@ def _tell(console: Console, found: Mapping[str, Any]) -> None:
         console.print(
             f"On shares: {shares['iterations']:,} iterations at {shares['iterations_per_second']:.1f}/s, accuracy "
             f"{shares['accuracy']:.3f}; weights within {shares['off_twin']:.2g} of the twin.", highlight=False
+        )  # fmt: skip
+    if flower := found.get("flower"):
+        console.print(
+            f"Under Flower on Ray: {flower['iterations']} iterations in {flower['seconds']:.1f} s, {flower['exchanges']} "
+            f"exchanges, {units.size(flower['bytes'])}; the server holds no key.", highlight=False,
         )  # fmt: skip
     if accuracy:
         ours, plain, off = (accuracy[name] for name in (one_table.ACTIVATION, "exact", "difference"))

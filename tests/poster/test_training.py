@@ -133,7 +133,7 @@ def command() -> typer.Typer:
 
 
 def test_the_command_writes_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = training_command.Sizes(1, 30, 30, 4, 1, 1, 100, 2048)
+    sizes = training_command.Sizes(1, 30, 30, 4, 1, 1, 100, 2048, 0)
     monkeypatch.setattr(training_command, "QUICK", sizes)
     monkeypatch.setattr(training_command, "COSTED", training_command.COSTED[:1])
     done = CliRunner().invoke(command(), ["--quick", "--json", "--output", str(tmp_path / "out")])
