@@ -250,7 +250,9 @@ def _tell(console: Console, found: Mapping[str, Any]) -> None:
         if bounded["collapsed"]
         else f"no collapse in {bounded['iterations']:,}"
     )
-    console.print(f"{NAMES[BOUNDED]}, three layers: {end} iterations, accuracy {bounded['accuracy']}.", highlight=False)
+    console.print(
+        f"{NAMES[BOUNDED]}, three layers: {end} iterations, accuracy {bounded['accuracy'] or 0:.3f}.", highlight=False
+    )
     if shares:
         console.print(
             f"On shares: {shares['iterations']:,} iterations at {shares['iterations_per_second']:.1f}/s, accuracy "
@@ -258,8 +260,9 @@ def _tell(console: Console, found: Mapping[str, Any]) -> None:
         )  # fmt: skip
     if flower := found.get("flower"):
         console.print(
-            f"Under Flower on Ray: {flower['iterations']} iterations in {flower['seconds']:.1f} s, {flower['exchanges']} "
-            f"exchanges, {units.size(flower['bytes'])}; the server holds no key.", highlight=False,
+            f"Under Flower on Ray: {flower['iterations']} iterations in {flower['seconds']:.1f} s, "
+            f"{flower['exchanges']} exchanges, {units.size(flower['bytes'])}; the server holds no key.",
+            highlight=False,
         )  # fmt: skip
     if accuracy:
         ours, plain, off = (accuracy[name] for name in (one_table.ACTIVATION, "exact", "difference"))
@@ -269,14 +272,17 @@ def _tell(console: Console, found: Mapping[str, Any]) -> None:
         )  # fmt: skip
     _tell_costs(console, found["costs"])
     table = _table("The same network, rows and seed, trained in every way")
-    for heading in ("way", "accuracy", "CPU", "bytes", "rounds", "hospital-wan", "who learns what"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("way", "accuracy", "CPU", "bytes", "rounds", "hospital-wan"):
+        table.add_column(heading, justify="left" if heading == "way" else "right", no_wrap=True)
     for row in found["table"]:
         table.add_row(
             row["name"], f"{row['accuracy']:.3f}", units.seconds(row["cpu_seconds"]), units.size(row["bytes"]),
-            f"{row['rounds']:,}", units.seconds(row["networks"]["hospital-wan"]), row["learns"],
+            f"{row['rounds']:,}", units.seconds(row["networks"]["hospital-wan"]),
         )  # fmt: skip
     console.print(table)
+    console.print("Who learns what:", highlight=False)
+    for row in found["table"]:
+        console.print(f"  {row['name']}: {row['learns']}", style="dim", highlight=False)
 
 
 def _tell_collapses(console: Console, found: Mapping[str, Any]) -> None:
@@ -293,14 +299,14 @@ def _tell_collapses(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def _tell_costs(console: Console, costs: Sequence[Mapping[str, Any]]) -> None:
-    table = _table("One iteration on shares, 354 rows")
-    for heading in ("network", "rounds", "openings", "offline", "CPU, party", "CPU, dealer", "LAN", "hospital-wan"):
-        table.add_column(heading, justify="left" if heading == "network" else "right")
+    table = _table("One iteration on shares of 354 rows: layers x width, activation; CPU of a party and the dealer")
+    for heading in ("network", "rounds", "open", "offline", "party", "dealer", "hosp.-wan"):
+        table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
     for row in costs:
         table.add_row(
-            f"{row['layers']} layers of {row['hidden']}, {NAMES[row['activation']]}", str(row["rounds"]),
+            f"{row['layers']}x{row['hidden']} {row['activation']}", str(row["rounds"]),
             units.size(row["online_bytes"]), units.size(row["offline_bytes"]), units.seconds(row["party_cpu"]),
-            units.seconds(row["dealer_cpu"]), units.seconds(row["networks"]["lan"]),
+            units.seconds(row["dealer_cpu"]),
             units.seconds(row["networks"]["hospital-wan"]),
         )  # fmt: skip
     console.print(table)

@@ -58,13 +58,14 @@ def _figure(
         top.plot(z, polynomials.sigmoid(z), color=EXACT, lw=2.4, alpha=0.85, label="sigmoid", zorder=1)
         top.set(xlim=x, ylim=y, xlabel="x")
         top.set_title(title)
+        last = max(point[0] or 0 for curve in curves.values() for point in curve)
         for name, curve in curves.items():
             look = (EXACT, "-") if name == "exact" else looks[name]
-            _trained(left, curve, 1, look, LOSS_TOP, names[name])
-            _trained(right, curve, 2, look, WEIGHT_TOP, names[name])
+            _trained(left, curve, 1, look, LOSS_TOP, names[name], last)
+            _trained(right, curve, 2, look, WEIGHT_TOP, names[name], last)
         left.set_title("Loss: mean squared error over the training rows")
-        left.set_ylim(0.15, LOSS_TOP)
-        right.set_title(f"Largest weight (above {_power(WEIGHT_TOP)}: collapsed)")
+        left.set_ylim(0.1, LOSS_TOP)
+        right.set_title("Largest weight (×: the training collapsed there)")
         right.set_yscale("log")
         right.set_ylim(1, WEIGHT_TOP)
         for axes in (left, right):
@@ -80,17 +81,14 @@ def _looks() -> list[tuple[str, Any]]:
     return [(colour, dashes[number % 3]) for number, colour in enumerate(COLOURS)]
 
 
-def _trained(axes: Axes, curve: Curve, place: int, look: tuple[str, Any], top: float, name: str) -> None:
-    """One training; a cross where it left the range drawn or the fixed point."""
-    points = [(point[0], point[place]) for point in curve]
-    inside = []
-    for step, value in points:
-        if value is None or value > top:
-            break
-        inside.append((step, value))
+def _trained(axes: Axes, curve: Curve, place: int, look: tuple[str, Any], top: float, name: str, last: float) -> None:
+    """One training, as far as it stays below `top`; a cross where it ended before `last`, the others' end."""
+    inside = [(point[0], value) for point in curve if (value := point[place]) is not None and value <= top]
     axes.plot(*zip(*inside, strict=True), color=look[0], ls=look[1], lw=1.3, label=name)
-    if len(inside) < len(points):
-        axes.plot(points[len(inside)][0], top, marker="x", color=look[0], ms=8, mew=2, clip_on=False, zorder=5)
+    ended, value = curve[-1][0], curve[-1][place]
+    if ended is not None and ended < last:
+        height = top if value is None else min(value, top)
+        axes.plot(ended, height, marker="x", color=look[0], ms=8, mew=2, clip_on=False, zorder=5)
 
 
 def _power(value: float) -> str:
@@ -119,14 +117,14 @@ def collapses(table: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_ylim(-0.6, len(table) - 0.4)
         axes.set_xlim(0)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value else "0"))
-        axes.set_xlabel("iterations; filled: collapsed there, open: still trained at the end")
-        axes.set_title(f"Collapse (weight above {_power(COLLAPSE)}, or beyond the fixed point), a dot for each seed")
+        axes.set_xlabel("iterations; a dot for each seed, filled where it collapsed, open where it trained to the end")
+        axes.set_title(f"Collapse: a weight above {_power(COLLAPSE)} or beyond the fixed point", x=-0.32)
     return figure
 
 
 def one_table(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Accuracy, CPU, bytes and rounds of each way to train, side by side."""
-    panels = (("accuracy", "Accuracy, from 0.5 on", str), ("cpu_seconds", "CPU, all parties", units.seconds),
+    panels: tuple[tuple[str, str, Any], ...] = (("accuracy", "Accuracy, from 0.5 on", str), ("cpu_seconds", "CPU, all parties", units.seconds),
               ("bytes", "Bytes, all links", units.size), ("rounds", "Rounds", units.count))  # fmt: skip
     colours = {"he": figures.WARM[0][0], "smpc": figures.COOL[0][0], "shares": figures.COOL[2][0],
                "clear": figures.GREY[0][0]}  # fmt: skip

@@ -274,7 +274,7 @@ def main(grid: Grid, context: Context) -> None:
     })  # fmt: skip
     iteration(relay, 0)
     before, began = (relay.rounds, relay.bytes), time.monotonic()
-    total = int(config["iterations"])
+    total = int(str(config["iterations"]))
     for number in range(1, total + 1):
         iteration(relay, number)
     spent = time.monotonic() - began
