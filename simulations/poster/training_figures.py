@@ -124,8 +124,10 @@ def collapses(table: Sequence[Mapping[str, Any]]) -> Figure:
 
 def one_table(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Accuracy, CPU, bytes and rounds of each way to train, side by side."""
-    panels: tuple[tuple[str, str, Any], ...] = (("accuracy", "Accuracy, from 0.5 on", str), ("cpu_seconds", "CPU, all parties", units.seconds),
-              ("bytes", "Bytes, all links", units.size), ("rounds", "Rounds", units.count))  # fmt: skip
+    panels: tuple[tuple[str, str, Any], ...] = (
+        ("accuracy", "Accuracy, from 0.5 on", str), ("cpu_seconds", "CPU, all parties", units.seconds),
+        ("bytes", "Bytes, all links", units.size), ("rounds", "Rounds", units.count),
+    )  # fmt: skip
     colours = {"he": figures.WARM[0][0], "smpc": figures.COOL[0][0], "shares": figures.COOL[2][0],
                "clear": figures.GREY[0][0]}  # fmt: skip
     with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]

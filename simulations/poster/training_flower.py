@@ -231,7 +231,9 @@ class Relay:
         if failed or len(replies) < len(out):
             raise RunFailed(f"shared training: {len(replies)} of {len(out)} nodes answered; {failed[:1]}")
         self.rounds += 1
-        found = [(reply.metadata.src_node_id, dict(reply.content.config_records[ASK])) for reply in replies]
+        found: list[tuple[int, Fields]] = [
+            (reply.metadata.src_node_id, dict(reply.content.config_records[ASK])) for reply in replies
+        ]
         self.bytes += sum(map(_size, [*asks.values(), *(fields for _, fields in found)]))
         self.last = {int(fields["node"]): fields for _, fields in found}
         return found
