@@ -117,7 +117,7 @@ def collapses(table: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_ylim(-0.6, len(table) - 0.4)
         axes.set_xlim(0)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value else "0"))
-        axes.set_xlabel("iterations; a dot for each seed, filled where it collapsed, open where it trained to the end")
+        axes.set_xlabel("iterations (filled: collapsed, open: trained to the end)")
         axes.set_title(f"Collapse: a weight above {_power(COLLAPSE)} or beyond the fixed point", x=-0.32)
     return figure
 
