@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import keyword
 import os
 import re
@@ -42,9 +44,15 @@ def new_strategy(
     _check("NAME", name)
     if name in catalog.names():
         raise ConfigurationError(f"NAME is {name!r}, and there is a strategy of that name; choose another")
+    if name in sys.stdlib_module_names:
+        raise ConfigurationError(f"NAME is {name!r}, and Python has a module of that name; choose another")
     kind = "".join(part.capitalize() for part in name.split("_"))
+    template = _text(TEMPLATES / "strategy.py.txt")
+    used = {str(getattr(node, "id", getattr(node, "name", ""))) for node in ast.walk(ast.parse(template))}
+    if kind in used - {"PairwiseMasks"}:
+        raise ConfigurationError(f"NAME is {name!r}, and {kind} is a name in the file already; choose another")
     contents = {
-        f"{name}.py": _text(TEMPLATES / "strategy.py.txt").replace("PairwiseMasks", kind),
+        f"{name}.py": template.replace("PairwiseMasks", kind),
         f"test_{name}.py": _filled(_text(TEMPLATES / "test_strategy.py.txt"), name=name, kind=kind),
     }
     folder = output.expanduser()
@@ -72,7 +80,7 @@ def init(
     target = folder.expanduser().absolute()
     name = re.sub(r"[^a-z0-9]+", "_", target.name.lower()).strip("_")
     _check("the app's name, from DIR,", name)
-    if name in ("fedsec", "flwr", "ray", "numpy", *sys.stdlib_module_names):
+    if name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None:
         raise ConfigurationError(f"DIR is {folder}: a package {name!r} would hide another of that name; choose another")
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise ConfigurationError(f"DIR {folder} exists already, and is not an empty folder; choose another")
@@ -137,7 +145,11 @@ def _create(target: Path, contents: Mapping[str, str]) -> None:
             (staged / path).parent.mkdir(parents=True, exist_ok=True)
             (staged / path).write_text(text, encoding="utf-8")
         staged.chmod(0o755)
-        os.replace(staged, target)
+        if target.exists():  # an empty folder, which somebody may be in
+            for made in list(staged.iterdir()):
+                os.replace(made, target / made.name)
+        else:
+            os.replace(staged, target)
     except OSError as error:
         raise ConfigurationError(f"DIR {target} cannot be written: {error.strerror}") from error
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from fedsec.simulations.schema import MOST_LEVELS, Category, Label, Number, Sche
 from fedsec.simulations.tables import Table, as_number, is_gap, of_columns, word
 
 SUFFIXES = (".csv", ".parquet")
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+"""What pandas calls an index that it keeps beside the columns."""
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+LONGEST_WORD, FEW_CLASSES = 80, 10
 Columns = dict[str, list[Any]]
 
 
@@ -39,8 +44,11 @@ class Own:
 def load(own: Own) -> Table:
     """The table; raises ConfigurationError or DataError naming path, column, row and value."""
     path = Path(own.data).expanduser()
+    if not path.exists():
+        raise ConfigurationError(f"data {path} cannot be read: there is no such file or folder")
+    parts: dict[str, Columns] = {}
     if path.is_dir():
-        columns, site = _folder(path, own)
+        columns, site, parts = _folder(path, own)
     else:
         columns = read_columns(path)
         if not own.site:
@@ -58,11 +66,29 @@ def load(own: Own) -> Table:
     person = _column(path, columns, "person", own.person) if own.person else None
     for name in own.drop:
         _column(path, columns, "drop", name)
+    _check_roles(own, label, schema)
     if schema is None:
         left_out = {own.site, own.person, label, *own.drop}
         schema = draw_up({name: values for name, values in columns.items() if name not in left_out},
                          label, columns[label], own.positive)  # fmt: skip
+    for hospital, part in parts.items():  # so that an error names the hospital, and its own row
+        of_columns(f"{path.stem}, hospital {hospital}", part, schema, "")
     return of_columns(path.stem, columns, schema, str(path), site, person)
+
+
+def _check_roles(own: Own, label: str, schema: Schema | None) -> None:
+    """Raise ConfigurationError where one column has two parts to play, or options and schema say different things."""
+    roles = {"label": label, "site": own.site, "person": own.person}
+    for one, other in (("person", "label"), ("person", "site"), ("site", "label")):
+        if roles[one] and roles[one] == roles[other]:
+            raise ConfigurationError(f"{one} and {other} are both {roles[one]!r}; they must be two columns")
+    for role, column in roles.items():
+        if column and column in own.drop:
+            raise ConfigurationError(f"drop has {column!r}, which is the {role}")
+    if schema is not None and own.drop:
+        raise ConfigurationError(f"drop is {', '.join(own.drop)}, and there is a schema: leave these columns out of it")
+    if schema is not None and own.positive and own.positive != schema.label.positive:
+        raise ConfigurationError(f"positive is {own.positive!r}; the schema's is {schema.label.positive!r}")
 
 
 def read_columns(path: Path) -> Columns:
@@ -87,6 +113,10 @@ def _csv(path: Path) -> Columns:
         lines = csv.reader(file)
         names = [name.strip() for name in next(lines, [])]
         rows = [row for row in lines if row]
+    if len(names) == 1 and (odd := next((mark for mark in (";", "\t", "|") if mark in names[0]), "")):
+        raise DataError(f"data {path}: the header is one cell with {odd!r} in it; commas between cells were expected")
+    if names and not names[0] and names.count("") == 1:
+        raise DataError(f"data {path}: the first column has no name; pandas writes its index so, unless index=False")
     if len(set(names)) != len(names) or "" in names:
         raise DataError(f"data {path}: the header has a name twice, or an empty one: {', '.join(names)}")
     for number, row in enumerate(rows, start=1):
@@ -100,12 +130,13 @@ def _parquet(path: Path) -> Columns:
     import pyarrow.parquet
 
     try:
-        return dict(pyarrow.parquet.read_table(path).to_pydict())
+        columns = pyarrow.parquet.read_table(path).to_pydict()
+        return {name: values for name, values in columns.items() if not PANDAS_INDEX.fullmatch(name)}
     except pyarrow.ArrowInvalid as error:
         raise DataError(f"data {path} is not parquet: {error}") from error
 
 
-def _folder(path: Path, own: Own) -> tuple[Columns, list[str]]:
+def _folder(path: Path, own: Own) -> tuple[Columns, list[str], dict[str, Columns]]:
     """All files of a folder as one table, each a hospital of the file's name, with the same columns."""
     if own.site:
         raise ConfigurationError(f"site is {own.site!r}, and data {path} is a folder: there each file is one hospital")
@@ -124,7 +155,7 @@ def _folder(path: Path, own: Own) -> tuple[Columns, list[str]]:
                 f"{[name for name in odd if name in columns]} besides"
             )
     columns = {name: [value for part in parts.values() for value in part[name]] for name in expected}
-    return columns, [hospital for hospital, part in parts.items() for _ in next(iter(part.values()))]
+    return columns, [hospital for hospital, part in parts.items() for _ in next(iter(part.values()))], parts
 
 
 def _column(path: Path, columns: Mapping[str, list[Any]], what: str, name: str) -> list[Any]:
@@ -144,12 +175,17 @@ def _draft(name: str, values: Sequence[Any]) -> Number | Category:
         raise DataError(f"column {name!r} has no value in any of {len(values)} rows; drop it")
     numbers = [number for number in map(as_number, there) if number is not None and math.isfinite(number)]
     if 2 * len(numbers) >= len(there):
-        return Number(name, *_around(min(numbers), max(numbers)))
+        return Number(name, *_around(name, min(numbers), max(numbers)))
     levels = sorted({word(value) for value in there})
-    if len(levels) > MOST_LEVELS:
+    if 2 * sum(bool(DECIMAL_COMMA.fullmatch(level)) for level in levels) >= len(levels):
         raise ConfigurationError(
-            f"column {name!r} has {len(levels)} different words, {levels[0]!r} and others; at most {MOST_LEVELS} make "
-            "a category: drop it"
+            f"column {name!r} has numbers with decimal commas, {levels[0]!r} and others; write them with points"
+        )
+    longest = max(levels, key=len)
+    if len(levels) > MOST_LEVELS or len(longest) > LONGEST_WORD:
+        raise ConfigurationError(
+            f"column {name!r} has {len(levels)} different words, {levels[0][:LONGEST_WORD]!r} and others, the longest "
+            f"of {len(longest)} letters; at most {MOST_LEVELS} of {LONGEST_WORD} letters make a category: drop it"
         )
     return Category(name, tuple(levels))
 
@@ -166,12 +202,25 @@ def _label(name: str, values: Sequence[Any], positive: str) -> Label:
             f"label {name!r} has {len(words)} classes: {', '.join(words[:6])}; say which of them counts as 1 (positive)"
         )
     found = [number for number in numbers if number is not None]
-    return Label(name, "regression", *_around(min(found), max(found)))
+    if not found:
+        raise DataError(f"label {name!r} has no value in any of {len(values)} rows")
+    if len(found) <= FEW_CLASSES and all(number == int(number) for number in found if math.isfinite(number)):
+        raise ConfigurationError(
+            f"label {name!r} has {len(found)} values, {', '.join(words)}: classes or numbers? Say which class counts "
+            'as 1 (positive), or give a schema with task = "regression"'
+        )
+    return Label(name, "regression", *_around(name, min(found), max(found)))
 
 
-def _around(low: float, high: float) -> tuple[float, float]:
-    """A range of round numbers around these."""
+def _around(name: str, low: float, high: float) -> tuple[float, float]:
+    """A range of round numbers around these; raises DataError where there is none."""
+    if not math.isfinite(high - low):
+        raise DataError(
+            f"column {name!r} goes from {low:g} to {high:g}; finite numbers, and a finite range, are needed"
+        )
     span = high - low or abs(high) or 1.0
     step = 10.0 ** math.floor(math.log10(span))
     down, up = math.floor(low / step) * step, math.ceil(high / step) * step
-    return (float(f"{down:.12g}"), float(f"{up:.12g}")) if down < up else (down - step, up + step)
+    down, up = (down, up) if down < up else (down - step, up + step)
+    short = float(f"{down:.12g}"), float(f"{up:.12g}")
+    return short if short[0] <= low and high <= short[1] and short[0] < short[1] else (down, up)

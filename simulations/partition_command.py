@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Printed
 
 from fedsec.cli import Json, print_json
+from fedsec.errors import ConfigurationError
 from fedsec.report import figures, files
 from fedsec.simulations import preparation, sites
 from fedsec.simulations.command import DEFAULTS, rows_of
@@ -33,6 +36,8 @@ from fedsec.simulations.options import (
 from fedsec.simulations.partition_figure import picture
 from fedsec.simulations.stats_command import of_command
 
+PICTURE = "partition.png"
+
 
 def partition(
     dataset: Annotated[str, typer.Option(help=f"One of {', '.join(sites.TABLES)}.")] = DEFAULTS.dataset,
@@ -50,6 +55,7 @@ def partition(
     output: Annotated[
         Path | None, typer.Option(help="Folder for the picture [default: results/partition-DATA].")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the picture if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show how the training rows lie across hospitals: sizes, label shares, gaps and feature shift.
@@ -74,7 +80,7 @@ def partition(
     prepared = found.apply(here.train)
     shift = shifts(here, prepared.features)
     described = describe(here, prepared.feature_names, shift)
-    folder = (output or Path("results") / f"partition-{config.named}").expanduser()
+    folder = _folder(output, config.named, force)
     title = f"{config.named}: {len(prepared.target):,} training rows at {len(here.parts)} hospitals"
     classes = here.train.task == "classification"
     shares = [one["label"] for one in described] if classes else []
@@ -88,6 +94,19 @@ def partition(
         return print_json({"data": config.named, "hospitals": described, "written": [str(path) for path in written]})
     tell(Console(), title, here, described)
     Console().print(f"Picture: {written[-1]}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _folder(output: Path | None, named: str, force: bool) -> Path:
+    """Where the picture goes: a place that has none yet, unless it may be replaced."""
+    if output is None:
+        stem = Path("results") / f"partition-{named}"
+        places = (stem if number == 1 else stem.with_name(f"{stem.name}-{number}") for number in range(1, sys.maxsize))
+        return next(place for place in places if not place.exists())
+    if (output.expanduser() / PICTURE).exists() and not force:
+        raise ConfigurationError(
+            f"output {output / PICTURE} exists already; choose another, or replace it with --force"
+        )
+    return output.expanduser()
 
 
 def shifts(here: Hospitals, features: Floats) -> Floats:
@@ -118,16 +137,20 @@ def tell(console: Console, title: str, here: Hospitals, described: list[dict[str
     """The table."""
     label, classes = here.train.schema.label, here.train.task == "classification"
     persons = described[0]["persons"] is not None
-    table = Printed(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+    table = Printed(title=escape(title), box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
                     caption="shifts are in standard deviations of all rows")  # fmt: skip
     table.add_column("hospital")
-    headings = ["rows", *(["persons"] if persons else []), f"{label.name} = 1" if classes else f"mean {label.name}"]
+    headings = [
+        "rows",
+        *(["persons"] if persons else []),
+        escape(f"{label.name} = 1" if classes else f"mean {label.name}"),
+    ]
     for heading in (*headings, "missing", "mean shift", "shifted most"):
         table.add_column(heading, justify="right" if "most" not in heading else "left")
     for one in described:
         table.add_row(
-            one["hospital"], f"{one['rows']:,}", *([f"{one['persons']:,}"] if persons else []),
+            escape(one["hospital"]), f"{one['rows']:,}", *([f"{one['persons']:,}"] if persons else []),
             f"{one['label']:.1%}" if classes else f"{one['label']:.4g}", f"{one['missing']:.1%}",
-            f"{one['mean_shift']:.2f}", f"{one['most_shifted']} {one['shift']:+.2f}",
+            f"{one['mean_shift']:.2f}", escape(f"{one['most_shifted']} {one['shift']:+.2f}"),
         )  # fmt: skip
     console.print(table)

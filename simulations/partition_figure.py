@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedsec.report.figures import INK, STYLE, plain_text
+from fedsec.report.figures import INK, STYLE, plain_text, shortened
 from fedsec.simulations.datasets import Floats
 
 DARK, LIGHT = "#2166ac", "#a8d8f5"
@@ -26,12 +26,12 @@ def picture(
     float64[hospitals, features], in standard deviations of all rows; the features that vary most are shown.
     """
     chosen = np.sort(np.argsort(-np.abs(shift).max(axis=0), kind="stable")[:MOST_FEATURES])
-    height = 1.7 + 0.27 * len(names) + 0.055 * max(len(features[place]) for place in chosen)
+    height = 1.7 + 0.27 * len(names) + 0.055 * max(len(shortened(features[place], 30)) for place in chosen)
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(11.0, height), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.7))
         _bars(left, names, rows, shares, texts, label)
-        _map(figure, right, [features[place] for place in chosen], shift[:, chosen], len(features))
+        _map(figure, right, [shortened(features[place], 30) for place in chosen], shift[:, chosen], len(features))
         figure.suptitle(plain_text(title), x=0.01, ha="left", fontsize=11.5, fontweight="bold")
     return figure
 
@@ -51,7 +51,7 @@ def _bars(
         axes.barh(places, rows, color=DARK)
     for place, count in enumerate(rows):
         axes.text(count, place, f" {count:,}, {texts[place]}", va="center", fontsize=8, color=INK)
-    axes.set_yticks(places, [plain_text(name) for name in names])
+    axes.set_yticks(places, [plain_text(shortened(name)) for name in names])
     axes.set_xlim(0, 1.4 * max(rows))
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")

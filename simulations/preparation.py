@@ -133,6 +133,8 @@ class Preparation:
         mean, scale = 0.0, 1.0
         if not self.target_deviation > 0.0:
             raise DataError(f"{table.name}: label {table.schema.label.name!r} is the same in all training rows")
+        if not columns:
+            raise DataError(f"{table.name}: no column has a value in any training row, so there is no feature")
         if table.task == "regression":
             mean, scale = self.target_mean, self.target_deviation
         return Dataset(

@@ -134,7 +134,7 @@ def finish(
             "alone": [baselines.test_quality(training, model, test) for model in lone],
         },
         "intervals": intervals(config, data, training, [final, parameters, together, *lone]),
-        "disclosed": [] if config.equal_weights else disclosed(secure.rounds),
+        "disclosed": disclosed(secure.rounds, config, data.hospitals),
         "warnings": warnings(config, [len(part) for part in parts], max(silent.values())),
         "largest_difference_to_fedavg": _difference(final, parameters)
         if config.aggregator == "fedavg" and everyone
@@ -171,22 +171,34 @@ def intervals(
             "alone": alone}  # fmt: skip
 
 
-def disclosed(rounds: Sequence[Round]) -> list[dict[str, Any]]:
-    """The parties whose number of rows the released sums determine together, that number, and about their loss.
+def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) -> list[dict[str, Any]]:
+    """The parties of which the released sums tell something together: their rows, and about their losses.
 
-    The loss is that of evaluation, as far as it follows from weighted means over other cohorts; else None.
+    A loss is told where it follows from weighted means over other cohorts, whose models differ: an estimate. Which
+    hospital a party is, the simulation knows by its rows; where two have as many, it is left open.
     """
     good = [outcome for outcome in rounds if not outcome.failure]
     counts = determined([(outcome.parties, outcome.weight) for outcome in good])
-    losses = determined([
-        (outcome.parties, outcome.weight * loss)
-        for outcome in good
-        if outcome.stage == "evaluate" and isinstance(loss := (outcome.metrics or {}).get("loss"), float)
-    ])  # fmt: skip
-    return [
-        {"party": party, "rows": round(rows), "loss": losses[party] / rows if party in losses and rows else None}
-        for party, rows in counts.items()
-    ]
+    losses = {
+        (stage, key): determined([
+            (outcome.parties, outcome.weight * value)
+            for outcome in good
+            if outcome.stage == stage and isinstance(value := (outcome.metrics or {}).get(key), float)
+        ])
+        for stage, key in (("train", "train_loss"), ("evaluate", "loss"))
+    }  # fmt: skip
+    told = []
+    for party in sorted({*({} if config.equal_weights else counts), *(p for one in losses.values() for p in one)}):
+        rows = None if config.equal_weights else counts.get(party)
+        weight = 1.0 if config.equal_weights else rows
+        found = {key: one[party] / weight if party in one and weight else None for (_, key), one in losses.items()}
+        if rows is None and all(value is None for value in found.values()):
+            continue
+        named = [name for name, part in zip(hospitals.names, hospitals.parts, strict=True) if len(part) == rows]
+        told.append({
+            "party": party, "hospital": named[0] if len(named) == 1 else "", "rows": rows and round(rows), **found,
+        })  # fmt: skip
+    return told
 
 
 def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str]:
@@ -194,19 +206,20 @@ def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str
 
     tolerated: hospitals that may fall silent in a round.
     """
-    if config.equal_weights or config.cohort == "fixed":
+    if config.cohort == "fixed":
         return []
-    told, sampled = [], config.sampled(len(rows))
     of = f"between {min(rows):,} and {max(rows):,}" if min(rows) < max(rows) else f"{max(rows):,}"
+    what = "" if config.equal_weights else f"its number of rows, here {of}, and, "
+    told, sampled = [], config.sampled(len(rows))
     if sampled < len(rows):
         told.append(
             f"a round samples {sampled} of {len(rows)} hospitals: totals over cohorts that differ by one hospital tell "
-            f"its number of rows, here {of}"
+            f"{what}once the model settles, nearly its metrics"
         )
     if tolerated:
         told.append(
-            f"where a hospital is silent in one round and not in another, the difference of two totals is its number "
-            f"of rows, here {of}, and, once the model settles, nearly its metrics"
+            f"where a hospital is silent in one round and not in another, the difference of two totals is {what}once "
+            "the model settles, nearly its metrics"
         )
     return told
 
@@ -218,7 +231,11 @@ def comparison(document: Mapping[str, Any]) -> list[tuple[str, dict[str, float],
     mean = {key: float(np.mean([row[key] for row in alone])) for key in quality["pooled"]}
     rows: list[tuple[str, dict[str, float], list[float] | None]] = [
         (f"federated, {strategy}", quality["federated"], spans["federated"]),
-        ("plain FedAvg", quality["fedavg"], spans["fedavg"]),
+        (
+            "plain FedAvg" + (", all" if document["cohort"] < len(document["rows"]) else ""),
+            quality["fedavg"],
+            spans["fedavg"],
+        ),
         ("pooled data", quality["pooled"], spans["pooled"]),
         ("each alone, mean", mean, None),
     ]

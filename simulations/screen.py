@@ -10,9 +10,12 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fedsec.report.run_document import Disclosed
+from fedsec.report.run_page import told_of
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.discrimination import POSITIVE, auc_of_histogram
 from fedsec.simulations.results import comparison
@@ -37,7 +40,7 @@ def live(path: Path, config: RunConfig, quiet: bool, listen: Listen = lambda eve
         TimeElapsedColumn(),
     )
     console.print(
-        f"{config.clients} hospitals, {config.named}, {config.rounds} rounds, secure aggregation by "
+        f"{config.clients} hospitals, {escape(config.named)}, {config.rounds} rounds, secure aggregation by "
         f"[bold]{config.protocol().name}[/bold]", highlight=False,
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as bar:
@@ -89,7 +92,7 @@ class _Watcher:
             self._flush()
             self._line = {"round": event["round"]}
         for phase, party, reason in event["incidents"] or []:
-            text = f"  {phase}: hospital {party}: {reason}"
+            text = f"  {phase}: party {party}: {reason}"
             self._console.print(text, style="yellow", highlight=False, markup=False)
         if event["failure"]:
             text = f"  round {event['round']} {event['stage']} is void: {event['failure']}"
@@ -134,7 +137,7 @@ def summary(console: Console, document: Mapping[str, Any], target: Path) -> None
     """The final tables."""
     setting, metric = document["configuration"], document["intervals"]["metric"]
     name = Path(setting["data"]).stem or setting["dataset"]
-    title = f"{name}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows"
+    title = f"{escape(name)}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows"
     table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
     rows = comparison(document)
     table.add_column("trained", no_wrap=True)
@@ -144,7 +147,7 @@ def summary(console: Console, document: Mapping[str, Any], target: Path) -> None
     for place, (who, figures, span) in enumerate(rows):
         told = "" if span is None or None in span else f"{span[0]:.3f}-{span[1]:.3f}"
         table.add_row(
-            who, *("-" if value is None else f"{value:.4f}" for value in figures.values()), told,
+            escape(who), *("-" if value is None else f"{value:.4f}" for value in figures.values()), told,
             style="bold" if place == 0 else None, end_section=place in (0, 3),
         )  # fmt: skip
     console.print(table)
@@ -167,9 +170,8 @@ def summary(console: Console, document: Mapping[str, Any], target: Path) -> None
 def warn(console: Console, document: Mapping[str, Any]) -> None:
     """What the released sums tell together, and what they would."""
     for one in document["disclosed"]:
-        loss = "" if one["loss"] is None else f", and about {one['loss']:.3g} of loss at evaluation"
-        text = f"Told by the released totals together: hospital {one['party']} has {one['rows']:,} rows{loss}."
-        console.print(text, style="red", highlight=False)
+        text = f"Told by the released totals together: {told_of(Disclosed.model_validate(one))}."
+        console.print(text, style="red", highlight=False, markup=False)
     for text in document["warnings"]:
         console.print(f"Mind: {text}.", style="yellow", highlight=False)
     if document["disclosed"] or document["warnings"]:

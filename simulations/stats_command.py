@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Printed
 
 from fedsec.cli import Json, print_json
-from fedsec.errors import ConfigurationError, DataError
+from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.local import LocalFederation, Update
 from fedsec.mean import MeanSpec
 from fedsec.metering import Ledger
@@ -72,7 +73,7 @@ def stats(
 
     `fedsec stats --dataset lung`
 
-    `fedsec stats --data rows.csv --site hospital --label died --write-schema schema.toml`
+    `fedsec stats --data rows.csv --site hospital --label died --person patient --write-schema schema.toml`
 
     `fedsec stats --dataset randhie --strategy secagg --json`
     """
@@ -99,9 +100,10 @@ def stats(
         })  # fmt: skip
     tell(Console(), config, here, found)
     moved = sum(row.bytes_up + row.bytes_down for row in ledger.rows if row.role == "hospital")
+    seen = "these sums only" if config.protocol().private else "each hospital's own figures"
     Console().print(
-        f"By {config.strategy}: the server saw these sums only; {size(moved)} were moved. The largest deviation from "
-        f"the pooled rows is {off:.1e} of a column's range.", highlight=False,
+        f"By {config.strategy}: the server saw {seen}; {size(moved)} were moved. The largest deviation from the pooled "
+        f"rows is {off:.1e} of a column's range.", highlight=False, markup=False,
     )  # fmt: skip
     if write_schema is not None:
         Console().print(f"Schema: {write_schema}", highlight=False, markup=False, soft_wrap=True)
@@ -122,6 +124,8 @@ def collect(config: RunConfig, here: Hospitals) -> tuple[Preparation, Ledger]:
     federation = LocalFederation(config.protocol(), len(here.parts), spec, ledger=ledger)
     updates = {place + 1: Update({}, statistics(here.rows(place)), len(here.parts[place])) for place in places}
     mean = federation.mean(updates, {}, "query.statistics")
+    if silent := [here.names[party - 1] for party in updates if party not in mean.included]:
+        raise RunFailed(f"the statistics of {len(silent)} hospitals are refused: {', '.join(silent)}")
     return Preparation.of(here.train.schema, mean.metrics, mean.weight), ledger
 
 
@@ -141,7 +145,8 @@ def tell(console: Console, config: RunConfig, here: Hospitals, found: Preparatio
     """The tables."""
     label = here.train.schema.label
     console.print(
-        f"[bold]{config.named}[/bold]: {found.rows:,} training rows at {len(here.parts)} hospitals", highlight=False
+        f"[bold]{escape(config.named)}[/bold]: {found.rows:,} training rows at {len(here.parts)} hospitals",
+        highlight=False,
     )
     if label.task == "classification":
         positive = round(found.rows * found.target_mean)
@@ -156,7 +161,7 @@ def tell(console: Console, config: RunConfig, here: Hospitals, found: Preparatio
     for column, one in zip(here.train.schema.numbers, found.numbers, strict=True):
         known = bool(one.present)
         table.add_row(
-            one.name, _share(1.0 - one.present), f"{one.mean:.4g}" if known else "-",
+            escape(one.name), _share(1.0 - one.present), f"{one.mean:.4g}" if known else "-",
             f"{one.deviation:.4g}" if known else "-", f"{column.low:g} to {column.high:g}",
         )  # fmt: skip
     if found.numbers:
@@ -164,7 +169,7 @@ def tell(console: Console, config: RunConfig, here: Hospitals, found: Preparatio
     table = _table("category", "missing", "share of each level")
     for name, levels in found.levels.items():
         told = ", ".join(f"{level} {share:.1%}" for level, share in levels.items())
-        table.add_row(name, _share(max(1.0 - sum(levels.values()), 0.0)), told)
+        table.add_row(escape(name), _share(max(1.0 - sum(levels.values()), 0.0)), escape(told))
     if found.levels:
         console.print(table)
 

@@ -107,17 +107,22 @@ def of_columns(
     _check_ranges(name, schema, numbers)
     target = _target(name, schema.label, columns[schema.label.name])
     sites, where = _sites(name, site) if site is not None else ((), None)
-    people = (
-        None if person is None else np.unique([str(one) for one in person], return_inverse=True)[1].astype(np.int64)
-    )
+    people = None
+    if person is not None:
+        if gaps := [row for row, value in enumerate(person) if is_gap(value)]:
+            raise DataError(
+                f"{name}: the person of row {gaps[0] + 1} is empty ({len(gaps)} of {len(person)} rows have none); rows "
+                "without a person cannot be kept together"
+            )
+        people = np.unique([word(one) for one in person], return_inverse=True)[1].astype(np.int64)
     return Table(name, schema, numbers, levels, target, source, sites, where, people)
 
 
 def is_gap(value: Any) -> bool:
-    """Whether a raw value stands for none."""
-    return (
-        value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and not value.strip())
-    )
+    """Whether a raw value stands for none: nothing, blanks, or NaN in words too, as pandas writes it."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("", "nan")
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def as_number(value: Any) -> float | None:
@@ -125,7 +130,7 @@ def as_number(value: Any) -> float | None:
     if is_gap(value):
         return float("nan")
     try:
-        return float(value)
+        return None if isinstance(value, str) and "_" in value else float(value)  # Python reads 1_000 as a number
     except (TypeError, ValueError):
         return None
 

@@ -17,6 +17,8 @@ from fedsec.errors import ConfigurationError
 from fedsec.simulations.datasets import Floats, Task
 from fedsec.simulations.models import Model, Parameters
 
+torch.set_num_threads(1)  # for networks as small as these, waking threads takes longer than the work
+
 
 class TorchModel(Model):
     """A model that is a torch module: (rows, columns) to (rows, 1), in float32, without buffers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -338,10 +339,23 @@ def curves(
     return figure
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings of letters that the font lacks: a page has others, and a picture shows a box."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def shortened(name: str, most: int = 24) -> str:
+    """A name of at most so many letters, its middle left out where it has more."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - most // 2 + 1 :]}"
+
+
 def save(figure: Figure, kind: str) -> bytes:
     """A figure as the bytes of an `svg` or a `png` file, the same each time."""
     file = io.BytesIO()
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context(STYLE), _quiet():  # type: ignore[arg-type]
         figure.savefig(file, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else {"Software": None})
     data = file.getvalue()
     return data if kind == "png" else data.replace(INK.encode(), b"#000000").replace(PAPER.encode(), b"#ffffff")
@@ -350,7 +364,7 @@ def save(figure: Figure, kind: str) -> bytes:
 def inline(figure: Figure, name: str, label: str, looks: Mapping[str, Style]) -> str:
     """A figure as SVG within a page, in its width, font and theme; `label` is for those who cannot see it."""
     file = io.StringIO()
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context(STYLE), _quiet():  # type: ignore[arg-type]
         figure.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]

@@ -54,10 +54,13 @@ class Intervals(_Part):
 
 
 class Disclosed(_Part):
-    """A hospital whose number of rows follows from the released sums."""
+    """A hospital of which the released sums together tell something."""
 
     party: int
-    rows: int
+    hospital: str = ""
+    rows: int | None
+    train_loss: float | None = None
+    loss: float | None = None
 
 
 class Result(_Part):
@@ -68,6 +71,7 @@ class Result(_Part):
     task: str
     hospitals: tuple[str, ...] = ()
     rows: tuple[int, ...]
+    cohort: int | None = None
     tolerance: Mapping[str, int]
     rounds: tuple[Outcome, ...]
     quality: Reached

@@ -135,6 +135,8 @@ def _forest(result: Result) -> Iterator[Drawn]:
         (name, looks[kind], point, (span[0], span[1]) if span and None not in span else None)
         for name, kind, point, span in zip(names, kinds, points, spans, strict=True)
     ]
+    if all(point is None and span is None for _, _, point, span in found):
+        return
     own = found[0]
     caption = f"{metric} on the common test rows with 95% bootstrap intervals; federated {value_text(own[2])}"
     caption += f", {span_text(spans[0])}." if own[3] else "."

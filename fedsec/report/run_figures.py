@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from fedsec.report import units
-from fedsec.report.figures import INK, STYLE, Style, plain_text
+from fedsec.report.figures import INK, STYLE, Style, plain_text, shortened
 
 Interval = tuple[float, float]
 PATTERNS = ("", "///", "...", "\\\\\\")
@@ -33,7 +33,7 @@ def forest(found: Sequence[tuple[str, Style, float | None, Interval | None]], ti
         pad = 0.06 * (high - low) or 0.05
         axes.set_xlim(low - pad, high + pad)
         axes.set_ylim(len(found) - 0.4, -0.6)
-        axes.set_yticks(range(len(found)), [plain_text(name) for name, *_ in found])
+        axes.set_yticks(range(len(found)), [plain_text(shortened(name)) for name, *_ in found])
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(measure)
     return figure

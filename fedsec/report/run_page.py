@@ -11,7 +11,7 @@ from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
 from fedsec.report import drawings, figures, files, sections, units
-from fedsec.report.run_document import RESULT, Figures, Result, load
+from fedsec.report.run_document import RESULT, Disclosed, Figures, Result, load
 from fedsec.report.run_drawings import (
     STAGES,
     costs_of,
@@ -49,7 +49,9 @@ def _render(result: Result, rows: Sequence[Row], drawn: Sequence[drawings.Drawn]
     setting = result.configuration
     strategy = str(setting.get("strategy", ""))
     looks = looks_of()
-    title = f"{setting.get('dataset', 'A model')} across {units.plural(len(result.rows), 'hospital')}"
+    own = bool(setting.get("data"))
+    named = Path(str(setting.get("data") or "")).stem or setting.get("dataset", "A model")
+    title = f"{named} across {units.plural(len(result.rows), 'hospital')}"
     stages = stages_of(rows)
     return files.environment().get_template("run.html.j2").render(
         version=__version__, kind="run", title=title, looks=looks, result=result, strategy=strategy,
@@ -57,15 +59,17 @@ def _render(result: Result, rows: Sequence[Row], drawn: Sequence[drawings.Drawn]
         shown=[one.shown(looks) for one in drawn], headings=_headings(strategy),
         stages=[_stage(rows, stage) for stage in stages], networks=result.network_seconds,
         failures=[one for one in result.rounds if one.failure], names=hospitals_of(result),
-        configuration=[(key, value_text(value)) for key, value in setting.items()],
+        told=[told_of(one) for one in result.disclosed],
+        configuration=[(key, value_text(value)) for key, value in setting.items() if key != "dataset" or not own],
     )  # fmt: skip
 
 
 def _said(result: Result, strategy: str) -> str:
     trained = [one for one in result.rounds if one.stage == "train" and not one.failure]
+    some = f", {result.cohort} of them in a round," if result.cohort and result.cohort < len(result.rows) else ""
     text = (
-        f"{units.plural(len(result.rows), 'hospital')} with {units.plural(sum(result.rows), 'row')} trained one model "
-        f"in {units.plural(len(trained), 'round')}; the server saw sums only, by {strategy}."
+        f"{units.plural(len(result.rows), 'hospital')} with {units.plural(sum(result.rows), 'row')}{some} trained one "
+        f"model in {units.plural(len(trained), 'round')}; the server saw sums only, by {strategy}."
     )
     difference = result.largest_difference_to_fedavg
     if difference is not None:
@@ -102,10 +106,22 @@ def _quality(result: Result, strategy: str) -> dict[str, Any]:
     }
 
 
+def told_of(one: Disclosed) -> str:
+    """What is told of one hospital."""
+    who = f"party {one.party}" + (f" ({one.hospital})" if one.hospital else "")
+    parts = [] if one.rows is None else [f"has {units.plural(one.rows, 'row')}"]
+    parts += [
+        f"has about {value_text(value)} of loss {when}"
+        for value, when in ((one.train_loss, "after training"), (one.loss, "at evaluation"))
+        if value is not None
+    ]
+    return f"{who} {', '.join(parts)}"
+
+
 def _headings(strategy: str) -> list[tuple[str, str]]:
     """What the strategy says of itself, where it is installed here."""
     try:
-        return list(headings(catalog.strategy(strategy)).items())
+        return [(key, text.replace("`", "")) for key, text in headings(catalog.strategy(strategy)).items()]
     except FedsecError:
         return []
 

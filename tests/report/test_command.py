@@ -118,17 +118,27 @@ def test_a_run_shows_intervals_and_what_its_totals_tell(folder: Path) -> None:
              "alone": [[0.81, 0.95], [None, None], [0.82, 0.96]]}  # fmt: skip
     told = result(
         hospitals=["north", "<b>south</b>", "west"], intervals=spans, warnings=["a round samples 2 of 3"],
-        disclosed=[{"party": 2, "rows": 1234, "loss": 0.3}],
+        disclosed=[{"party": 2, "hospital": "north", "rows": 1234, "loss": 0.3}],
     )  # fmt: skip
     (folder / "result.json").write_text(json.dumps(told), encoding="utf-8")
     assert "intervals.svg" in [path.name for path in run_page.write(folder)]
     text = (folder / "report.html").read_text(encoding="utf-8")
     for said in (
         "north alone", "&lt;b&gt;south&lt;/b&gt; alone", "95% of accuracy", "0.930 to 0.990",
-        "hospital 2 has 1,234 rows", "a round samples 2 of 3",
+        "party 2 (north) has 1,234 rows, has about 0.300 of loss at evaluation", "a round samples 2 of 3",
     ):  # fmt: skip
         assert said in text, said
     assert "<b>south" not in text
+
+
+def test_a_run_whose_measure_is_nowhere_known_has_a_page(folder: Path) -> None:
+    nothing = [None, None]
+    spans = {"metric": "auc", "federated": nothing, "fedavg": nothing, "pooled": nothing, "alone": [nothing] * 3}
+    named = {"data": "/home/me/ward <7>.csv", "dataset": "breast-cancer", "strategy": "shamir"}
+    (folder / "result.json").write_text(json.dumps(result(intervals=spans, configuration=named)), encoding="utf-8")
+    assert "intervals.svg" not in [path.name for path in run_page.write(folder)]
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<title>ward &lt;7&gt; across 3 hospitals</title>" in text and "breast-cancer" not in text
 
 
 def test_the_command_says_what_it_wrote(folder: Path, made: Any, tmp_path: Path, fed: Any) -> None:

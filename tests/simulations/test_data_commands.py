@@ -89,6 +89,27 @@ def test_odd_hospitals_are_shown_too(fed: Any, tmp_path: Path) -> None:
     assert code == 2 and "hospital 'a': label 'died' is 0 in all" in err
 
 
+def test_brackets_in_names_are_shown_as_they_are(fed: Any, tmp_path: Path) -> None:
+    lines = ["site,age [/l],ward,died"]
+    lines += [f"St. {site} [/x],{20 + row},[b]icu[/b],{row % 2}" for site in "abc" for row in range(20)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    words = ("--data", "rows.csv", "--site", "site", "--label", "died")
+    for command, said in (("stats", "age [/l]"), ("stats", "[b]icu[/b] 100.0%"), ("partition", "St. a [/x]")):
+        code, out, err = fed(command, *words)
+        assert (code, err) == (0, "") and said in out
+
+
+def test_a_picture_is_replaced_on_demand_only(fed: Any, tmp_path: Path) -> None:
+    words = ("partition", "--dataset", "diabetes")
+    assert fed(*words, "--output", "mine")[0] == 0
+    code, _, err = fed(*words, "--output", "mine")
+    assert code == 2 and "partition.png exists already" in err
+    assert fed(*words, "--output", "mine", "--force")[0] == 0
+    assert fed(*words)[0] == 0 == fed(*words)[0]
+    found = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert found == ["partition-diabetes", "partition-diabetes-2"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

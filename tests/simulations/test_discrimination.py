@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,9 +86,27 @@ def test_a_dropout_tells_rows_and_loss() -> None:
         mean = sum(rows[party] * loss[party] for party in parties) / total
         return Round(number, "evaluate", 4, len(parties), parties, total, metrics={"loss": mean})
 
-    [told] = disclosed([outcome(1, (1, 2, 3, 4)), outcome(2, (1, 2, 3))])
-    assert (told["party"], told["rows"]) == (4, 30) and told["loss"] == pytest.approx(0.9, abs=1e-6)
-    assert disclosed([outcome(1, (1, 2, 3, 4)), outcome(2, (1, 2, 3, 4))]) == []
+    here = SimpleNamespace(names=("a", "b", "c", "d"), parts=[range(80), range(50), range(30), range(100)])
+    both: list[Round] = [outcome(1, (1, 2, 3, 4)), outcome(2, (1, 2, 3))]
+    [told] = disclosed(both, RunConfig(), here)  # type: ignore[arg-type]
+    assert (told["party"], told["hospital"], told["rows"]) == (4, "c", 30) and told["train_loss"] is None
+    assert told["loss"] == pytest.approx(0.9, abs=1e-6)
+    assert disclosed([both[0], both[0]], RunConfig(), here) == []  # type: ignore[arg-type]
+
+
+def test_with_equal_weights_metrics_alone_are_told() -> None:
+    loss = {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.9}
+
+    def outcome(number: int, parties: tuple[int, ...]) -> Round:
+        mean = sum(loss[party] for party in parties) / len(parties)
+        return Round(number, "train", 4, len(parties), parties, len(parties), metrics={"train_loss": mean})
+
+    here = SimpleNamespace(names=("a", "b", "c", "d"), parts=[range(80)] * 4)
+    cohorts = [(1, 2, 3), (1, 2, 4), (1, 3, 4), (2, 3, 4)]
+    rounds = [outcome(number, cohort) for number, cohort in enumerate(cohorts)]
+    told = disclosed(rounds, RunConfig(equal_weights=True), here)  # type: ignore[arg-type]
+    assert [one["rows"] for one in told] == [None] * 4
+    assert [one["train_loss"] for one in told] == pytest.approx(list(loss.values()), abs=1e-5)
 
 
 def test_warnings_have_the_numbers_and_go_where_nothing_is_told() -> None:
@@ -97,4 +116,5 @@ def test_warnings_have_the_numbers_and_go_where_nothing_is_told() -> None:
     assert "samples 3 of 6" in sampled and "between 30 and 100" in sampled
     assert warnings(RunConfig(), [100, 40, 70], 0) == []
     assert warnings(RunConfig(cohort="fixed"), [100, 40, 70], 1) == []
-    assert warnings(RunConfig(equal_weights=True), [100, 40, 70], 1) == []
+    [equal] = warnings(RunConfig(equal_weights=True), [100, 40, 70], 1)
+    assert "rows" not in equal and "metrics" in equal

@@ -180,6 +180,37 @@ def test_a_folder_has_a_file_for_each_hospital(tmp_path: Path) -> None:
         load(Own(str(tmp_path), label="died"))
 
 
+def test_an_error_in_a_folder_names_the_hospital_and_its_row(tmp_path: Path) -> None:
+    write(tmp_path / "north.csv", age=[30, 40, 50, 60], died=[0, 1, 0, 1])
+    write(tmp_path / "west.csv", age=[30, 40, "old"], died=[1, 0, 1])
+    with pytest.raises(DataError, match="hospital west: column 'age', row 3: 'old' is not a number"):
+        load(Own(str(tmp_path), label="died"))
+
+
+def test_an_index_that_pandas_keeps_is_no_feature(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(rows())
+    frame[frame.age > 25].to_parquet(tmp_path / "rows.parquet")
+    found = load(Own(str(tmp_path / "rows.parquet"), "hospital", "died", "patient"))
+    assert [column.name for column in found.schema.columns] == ["age", "ward"]
+
+
+def test_options_and_a_schema_say_the_same(tmp_path: Path) -> None:
+    data = write(tmp_path / "rows.csv", **rows())
+    drafted = load(Own(data, "hospital", "died", "patient")).schema
+    (tmp_path / "schema.toml").write_text(drafted.to_toml(), encoding="utf-8")
+    for options, said in ((("0", ()), "positive is '0'; the schema's is '1'"), (("", ("age",)), "drop is age")):
+        with pytest.raises(ConfigurationError, match=said):
+            load(Own(data, "hospital", "died", "patient", *options, str(tmp_path / "schema.toml")))
+
+
+def test_long_numbers_have_a_range(tmp_path: Path) -> None:
+    stamps = [1_700_000_000_1200 + row for row in range(36)]
+    found = load(Own(write(tmp_path / "rows.csv", **rows(age=stamps)), "hospital", "died", "patient"))
+    (age,) = found.schema.numbers
+    assert age.low <= min(stamps) and max(stamps) <= age.high
+
+
 def test_a_drafted_schema_reads_back(tmp_path: Path) -> None:
     data = write(tmp_path / "rows.csv", **rows())
     drafted = load(Own(data, "hospital", "died", "patient")).schema
@@ -203,6 +234,18 @@ FAULTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"died": ["0", "1", "1", "0", "0", "1"] * 6}, {}, "label 'died' is 0 in all of its"),
     ({"hospital": ["north"] * 30 + ["south"] * 6}, {"one_class": True}, "hospital 'south' has"),
     ({"ward": [f"w{row}" for row in range(36)] }, {"drop": ""}, ""),
+    ({"died": ["0", "nan"] * 18}, {}, "label 'died', row 2: no value"),
+    ({"died": [0, 1, 2] * 12}, {}, "label 'died' has 3 values, 0, 1, 2: classes or numbers?"),
+    ({"died": [0.5 + row for row in range(35)] + ["inf"]}, {}, "column 'died' goes from 0.5 to inf"),
+    ({"died": ["0"] * 36}, {"one_class": True}, "label 'died' is 0 in all"),
+    ({"age": ["1e308", "-1e308"] * 18}, {}, "finite numbers, and a finite range"),
+    ({"age": ["1_0"] * 5 + [30] * 31}, {}, "column 'age', row 1: '1_0' is not a number"),
+    ({"age": [f"{row},5" for row in range(36)]}, {}, "column 'age' has numbers with decimal commas, '0,5'"),
+    ({"ward": ["a", "b" * 200, "a"] * 12}, {}, "the longest of 200 letters"),
+    ({"patient": ["", 1, 2] * 12}, {}, "the person of row 1 is empty (12 of 36 rows have none)"),
+    ({}, {"person": "died"}, "person and label are both 'died'"),
+    ({}, {"site": "died"}, "site and label are both 'died'"),
+    ({}, {"drop": "died"}, "drop has 'died', which is the label"),
     ({"age": [""] * 36}, {}, "column 'age' has no value in any of 36 rows"),
 ]  # fmt: skip
 
@@ -247,7 +290,9 @@ def test_rows_that_a_schema_does_not_allow_are_refused(tmp_path: Path, schema: s
     ("name", "content", "said"),
     [
         ("rows.csv", b"", "no rows"), ("rows.csv", b"a,b\n", "no rows"), ("rows.csv", b"a,b\n1\n", "row 1"),
-        ("rows.csv", b"a,a\n1,2\n", "twice"), ("rows.csv", b"\xff\xfe\x00", "not CSV in UTF-8"),
+        ("rows.csv", b"a,a\n1,2\n", "twice"), ("rows.csv", b"a;b\n1;2\n", "one cell with ';' in it"),
+        ("rows.csv", b",a,b\n0,1,2\n", "the first column has no name; pandas writes its index so"),
+        ("rows.csv", b"\xff\xfe\x00", "not CSV in UTF-8"),
         ("rows.parquet", b"nothing", "rows.parquet"), ("rows.xlsx", b"", ".csv, .parquet"),
     ],
 )  # fmt: skip
