@@ -20,7 +20,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from fedsec.errors import RunFailed
+from fedsec.errors import RunFailed, Stale
 from fedsec.mpc.dealer import Blank, Dealer
 from fedsec.mpc.party import ComputeParty
 from fedsec.mpc.roles import Wire
@@ -141,7 +141,9 @@ class Node:
 
     def on_open(self, ask: Fields) -> Fields:
         """As a party: one round of an iteration. The program is read from the iteration's start, on what came in."""
-        number, step = int(ask["number"]), int(ask["step"])
+        number, step, due = int(ask["number"]), int(ask["step"]), int(self.state.get("due", 0))
+        if number != due or (step and step != len(self.state["openings"]) + 1):  # else masks would serve twice
+            raise Stale(f"iteration {number}, round {step} was asked for; iteration {due} is due")
         if step == 0:
             corrections = self.unseal(DEALER, ask["corrections"], f"corrections {number}") if self.me == 1 else b""
             self.state |= {"corrections": corrections, "openings": []}
@@ -155,6 +157,7 @@ class Node:
             for opening in self.state["openings"]:
                 mine = program.send(opening)
         except StopIteration as stop:
+            self.state["due"] = number + 1
             if number == 0:
                 self.state["loaded"] = [self.state["corrections"], *self.state["openings"]]
             else:

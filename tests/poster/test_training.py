@@ -146,7 +146,7 @@ def test_the_command_writes_what_it_says(tmp_path: Path, monkeypatch: pytest.Mon
     times = [path.stat().st_mtime_ns for path in cells]
     monkeypatch.setattr(training_command, "_files", lambda found: {})
     again = CliRunner().invoke(command(), ["--quick", "--output", str(tmp_path / "out")])
-    assert again.exit_code == 0 and "who learns" in again.stdout
+    assert again.exit_code == 0 and "Who learns what" in again.stdout
     assert times == [path.stat().st_mtime_ns for path in cells]  # nothing was trained again
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsec.errors import AuthenticationError
+from fedsec.errors import AuthenticationError, Stale
 from fedsec.simulations.poster import training, training_flower
 from fedsec.simulations.poster.training_flower import DEALER, NODES, Node
 
@@ -67,7 +67,18 @@ def test_what_the_server_passes_on_is_sealed() -> None:
     with pytest.raises(AuthenticationError):
         relay.ask({1: {"kind": "open", "number": 1, "step": 0, "corrections": changed}})
     with pytest.raises(AuthenticationError):  # one iteration's corrections in another
-        relay.ask({1: {"kind": "open", "number": 2, "step": 0, "corrections": dealt}})
+        other = relay.ask({DEALER: {"kind": "deal", "number": 2}})[DEALER]["corrections"]
+        relay.ask({1: {"kind": "open", "number": 1, "step": 0, "corrections": other}})
+
+
+@pytest.mark.parametrize(("number", "step"), [(0, 0), (2, 0), (1, 1)])
+def test_a_party_answers_no_iteration_twice_and_none_out_of_turn(number: int, step: int) -> None:
+    """Its masks are a function of the iteration's number: they serve once."""
+    relay = begun()
+    training_flower.iteration(relay, 0)  # type: ignore[arg-type]
+    relay.states[0]["openings"] = [b""] if step else []
+    with pytest.raises(Stale, match="iteration 1 is due"):
+        relay.ask({0: {"kind": "open", "number": number, "step": step, "opening": b""}})
 
 
 @pytest.mark.campaign
