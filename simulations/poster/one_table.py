@@ -19,7 +19,7 @@ from fedsec.mean import MeanSpec
 from fedsec.metering import NETWORKS
 from fedsec.mpc.fixed import Floats
 from fedsec.mpc.training import Network
-from fedsec.simulations.poster import polynomials, training
+from fedsec.simulations.poster import polynomials, training, training_shares
 from fedsec.simulations.poster.training import Follow, Rows
 
 LOCAL_STEPS = 100
@@ -104,10 +104,10 @@ def on_shares(folder: Path | None, follow: Follow | None) -> Way:
     """The rows themselves on shares, with the bounded activation."""
 
     def train(rows: Rows, network: Network, steps: int, seed: int) -> dict[str, Any]:
-        found = training.on_shares(
+        found = training_shares.on_shares(
             LAYERS, ACTIVATION, steps, folder, HOSPITALS, seed, follow=follow, rate=network.rate, split=seed
         )  # fmt: skip
-        cost = training.costs(LAYERS, ACTIVATION)
+        cost = training_shares.costs(LAYERS, ACTIVATION)
         cpu = steps * (2 * cost["party_cpu"] + cost["dealer_cpu"])
         sent = steps * (2 * cost["online_bytes"] + cost["offline_bytes"]) + cost["input_bytes"]
         made = _row(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -13,18 +12,24 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from fedsec.cli import Json, print_json
 from fedsec.errors import ConfigurationError
 from fedsec.mpc.compiled import CompiledTwin, started
 from fedsec.mpc.polynomial import secret_products
-from fedsec.report import figures, files, units
-from fedsec.simulations.poster import one_table, polynomials, training, training_figures, training_flower
+from fedsec.report import figures, files
+from fedsec.simulations.poster import (
+    one_table,
+    polynomials,
+    training,
+    training_figures,
+    training_flower,
+    training_shares,
+)
 from fedsec.simulations.poster.training import Cell, Follow
+from fedsec.simulations.poster.training_told import BOUNDED, NAMES, tell
 
 POSTER = {
     "maclaurin-5": "all, 10,247-14,499", "maclaurin-9": "all, 9,607-13,780", "maclaurin-3": "none; 0.59-0.67",
@@ -32,17 +37,9 @@ POSTER = {
     "exact": "none; 0.72-0.74", "clipped-3": "",
 }  # fmt: skip
 """What an earlier experiment of ours found with another split and start, for 8 seeds and 30,000 iterations."""
-NAMES = {
-    "maclaurin-1": "Maclaurin 1", "maclaurin-3": "Maclaurin 3", "maclaurin-5": "Maclaurin 5",
-    "maclaurin-7": "Maclaurin 7", "maclaurin-9": "Maclaurin 9", "fit-10": "fit of degree 10 on ±10",
-    "fit-3": "fit of degree 3 on ±5", "clipped-3": "minimax 3, clipped at ±8", "clipped-5": "minimax 5, clipped at ±8",
-    "pieces": "SecureML's pieces", "exact": "exact sigmoid (doubles)", "fit-3-on-10": "degree 3",
-    "fit-5-on-10": "degree 5", "fit-7-on-10": "degree 7", "fit-11-on-10": "degree 11",
-}  # fmt: skip
 DRAWN = ("maclaurin-1", "maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10")
 TRAINED = ("maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10", "clipped-3", "exact")
 FITS = (3, 5, 7, 9, 11, 13, 15, 17, 20)
-BOUNDED = "clipped-3"
 COSTED = ((1, "clipped-5", 4), (2, "clipped-5", 4), (3, "maclaurin-5", 4), (3, "clipped-3", 4), (3, "pieces", 4),
           (2, "maclaurin-5", 10), (2, "clipped-3", 10))  # fmt: skip
 
@@ -103,7 +100,7 @@ def shared_training(
     written = files.write(folder, _files(found))
     if as_json:
         return print_json({**found, "output": str(folder), "files": [str(path) for path in written]})
-    _tell(Console(), found)
+    tell(Console(), found)
     Console().print(f"Written to {folder}", highlight=False)
 
 
@@ -138,9 +135,7 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
         "collapses": _collapses(cells, made), "deeper": [_short(made[cell.name]) for cell in deeper],
         "bounded": made[long.name], "accuracy": _accuracy(split, made),
         "curves": {cell.activation: made[cell.name]["curve"] for cell in cells if cell.seed == 0},
-        "costs": [training.kept(folder, f"costs-{layers}-{name}-{hidden}",
-                                lambda layers=layers, name=name, hidden=hidden: training.costs(layers, name, hidden))  # type: ignore[misc]
-                  for layers, name, hidden in COSTED],
+        "costs": [_cost(folder, *one) for one in COSTED],
     }  # fmt: skip
     if sizes.shares:
         found["shares"] = _shares(sizes.shares, folder, follow)
@@ -148,6 +143,10 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
         found["flower"] = training.kept(folder, f"flower-{sizes.flower}", lambda: training_flower.prefix(sizes.flower))
     found["table"] = one_table.table(sizes.steps, 0, folder, follow, sizes.key_bits)
     return found
+
+
+def _cost(folder: Path, layers: int, name: str, hidden: int) -> dict[str, Any]:
+    return training.kept(folder, f"costs-{layers}-{name}-{hidden}", lambda: training_shares.costs(layers, name, hidden))
 
 
 def _all(cells: Sequence[Cell], folder: Path, follow: Follow) -> dict[str, dict[str, Any]]:
@@ -211,7 +210,9 @@ def _accuracy(cells: Sequence[Cell], made: Mapping[str, Mapping[str, Any]]) -> d
 def _shares(iterations: int, folder: Path, follow: Follow) -> dict[str, Any]:
     """The bounded design on shares, and how far its weights lie from the twin's that rounds to nearest."""
     name = f"shares-{BOUNDED}-3-layers-4-hidden-seed-0-{iterations}"
-    found = training.kept(folder, name, lambda: training.on_shares(3, BOUNDED, iterations, folder, follow=follow))
+    found = training.kept(
+        folder, name, lambda: training_shares.on_shares(3, BOUNDED, iterations, folder, follow=follow)
+    )
     rows, made = training.diabetes(), training.network(3, BOUNDED)
     twin = CompiledTwin(made, rows.features, rows.target, started(made, training.initial(made.shapes, 0)))
     twin.run(iterations)
@@ -240,77 +241,3 @@ def _files(found: Mapping[str, Any]) -> dict[str, bytes]:
         for kind in ("svg", "png")
     }
     return out | {"shared-training.json": json.dumps(found, indent=1).encode()}
-
-
-def _tell(console: Console, found: Mapping[str, Any]) -> None:
-    _tell_collapses(console, found)
-    bounded, shares, accuracy = found["bounded"], found.get("shares"), found["accuracy"]
-    end = (
-        f"collapsed at {bounded['iterations']:,}"
-        if bounded["collapsed"]
-        else f"no collapse in {bounded['iterations']:,}"
-    )
-    console.print(
-        f"{NAMES[BOUNDED]}, three layers: {end} iterations, accuracy {bounded['accuracy'] or 0:.3f}.", highlight=False
-    )
-    if shares:
-        console.print(
-            f"On shares: {shares['iterations']:,} iterations at {shares['iterations_per_second']:.1f}/s, accuracy "
-            f"{shares['accuracy']:.3f}; weights within {shares['off_twin']:.2g} of the twin.", highlight=False
-        )  # fmt: skip
-    if flower := found.get("flower"):
-        console.print(
-            f"Under Flower on Ray: {flower['iterations']} iterations in {flower['seconds']:.1f} s, "
-            f"{flower['exchanges']} exchanges, {units.size(flower['bytes'])}; the server holds no key.",
-            highlight=False,
-        )  # fmt: skip
-    if accuracy:
-        ours, plain, off = (accuracy[name] for name in (one_table.ACTIVATION, "exact", "difference"))
-        console.print(
-            f"Accuracy over {accuracy['splits']} splits, two layers: {ours[0]:.3f} ± {ours[1]:.3f}; plain "
-            f"{plain[0]:.3f} ± {plain[1]:.3f}; difference {off[0]:+.3f} ± {off[1]:.3f}.", highlight=False
-        )  # fmt: skip
-    _tell_costs(console, found["costs"])
-    table = _table("The same network, rows and seed, trained in every way")
-    for heading in ("way", "accuracy", "CPU", "bytes", "rounds", "hospital-wan"):
-        table.add_column(heading, justify="left" if heading == "way" else "right", no_wrap=True)
-    for row in found["table"]:
-        table.add_row(
-            row["name"], f"{row['accuracy']:.3f}", units.seconds(row["cpu_seconds"]), units.size(row["bytes"]),
-            f"{row['rounds']:,}", units.seconds(row["networks"]["hospital-wan"]),
-        )  # fmt: skip
-    console.print(table)
-    console.print("Who learns what:", highlight=False)
-    for row in found["table"]:
-        console.print(f"  {row['name']}: {row['learns']}", style="dim", highlight=False)
-
-
-def _tell_collapses(console: Console, found: Mapping[str, Any]) -> None:
-    table = _table(f"Three layers, {found['sizes']['iterations']:,} iterations: where each seed collapsed")
-    for heading in ("activation", "collapsed", "at iterations", "accuracy of the others", "an earlier experiment"):
-        table.add_column(heading, overflow="fold")
-    for row in found["collapses"]:
-        at = [cell["iterations"] for cell in row["cells"] if cell["collapsed"]]
-        left = [cell["accuracy"] for cell in row["cells"] if not cell["collapsed"]]
-        span = f"{min(at):,}-{max(at):,}" if at else ""
-        kept = f"{min(left):.2f}-{max(left):.2f} (median {statistics.median(left):.2f})" if left else ""
-        table.add_row(row["name"], f"{len(at)} of {len(row['cells'])}", span, kept, row["before"])
-    console.print(table)
-
-
-def _tell_costs(console: Console, costs: Sequence[Mapping[str, Any]]) -> None:
-    table = _table("One iteration on shares of 354 rows: layers x width, activation; CPU of a party and the dealer")
-    for heading in ("network", "rounds", "open", "offline", "party", "dealer", "hosp.-wan"):
-        table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
-    for row in costs:
-        table.add_row(
-            f"{row['layers']}x{row['hidden']} {row['activation']}", str(row["rounds"]),
-            units.size(row["online_bytes"]), units.size(row["offline_bytes"]), units.seconds(row["party_cpu"]),
-            units.seconds(row["dealer_cpu"]),
-            units.seconds(row["networks"]["hospital-wan"]),
-        )  # fmt: skip
-    console.print(table)
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))

@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster import one_table, polynomials, training, training_command
+from fedsec.simulations.poster import one_table, polynomials, training, training_command, training_shares
 from fedsec.simulations.poster.training import Cell
 
 
@@ -96,11 +96,13 @@ def test_what_was_made_is_not_made_again(tmp_path: Path) -> None:
 
 
 def test_shares_go_on_from_their_checkpoint(tmp_path: Path) -> None:
-    first = training.on_shares(1, "clipped-3", 4, tmp_path, every=2)
+    first = training_shares.on_shares(1, "clipped-3", 4, tmp_path, every=2)
     seen: list[int] = []
-    later = training.on_shares(1, "clipped-3", 6, tmp_path, every=2, follow=lambda name, done, *_: seen.append(done))
+    later = training_shares.on_shares(
+        1, "clipped-3", 6, tmp_path, every=2, follow=lambda name, done, *_: seen.append(done)
+    )
     assert seen == [6] and later["iterations"] == 6 and first["curve"][-1][0] == 4
-    straight = training.on_shares(1, "clipped-3", 6, None, every=2)
+    straight = training_shares.on_shares(1, "clipped-3", 6, None, every=2)
     off = max(
         np.abs(np.array(one) - other).max() for one, other in zip(later["weights"], straight["weights"], strict=True)
     )
@@ -108,7 +110,7 @@ def test_shares_go_on_from_their_checkpoint(tmp_path: Path) -> None:
 
 
 def test_costs_are_counted() -> None:
-    found = training.costs(1, "maclaurin-3", iterations=1)
+    found = training_shares.costs(1, "maclaurin-3", iterations=1)
     assert found["rounds"] == training.network(1, "maclaurin-3").rounds
     assert found["online_bytes"] > 0 and found["offline_bytes"] > 0 and found["party_cpu"] > 0
     assert found["networks"]["lan"] < found["networks"]["hospital-wan"] < found["networks"]["mobile"]

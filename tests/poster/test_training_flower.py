@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedsec.errors import AuthenticationError, Stale
-from fedsec.simulations.poster import training, training_flower
+from fedsec.simulations.poster import training, training_flower, training_shares
 from fedsec.simulations.poster.training_flower import DEALER, NODES, Node
 
 
@@ -49,9 +49,9 @@ def test_nodes_train_what_one_process_trains() -> None:
         {node: {"kind": "learn", "weights": [shares[p]["weights"][node] for p in (0, 1)]} for node in range(NODES)}
     )
     assert len({(one["accuracy"], one["loss"]) for one in learnt.values()}) == 1
-    _, loss, _ = training.on_shares(2, "clipped-3", 2)["curve"][-1]
+    _, loss, _ = training_shares.on_shares(2, "clipped-3", 2)["curve"][-1]
     assert abs(learnt[0]["loss"] - loss) < 1e-3
-    assert abs(learnt[0]["loss"] - training.on_shares(2, "clipped-3", 1)["curve"][0][1]) > 1e-3  # it did train
+    assert abs(learnt[0]["loss"] - training_shares.on_shares(2, "clipped-3", 1)["curve"][0][1]) > 1e-3  # it did train
 
 
 def test_what_the_server_passes_on_is_sealed() -> None:
