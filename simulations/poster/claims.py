@@ -151,7 +151,7 @@ def _shared(facts: Facts) -> Verdict:
         f"nothing (least p, corrected: {one['least_p']:.2g})"
     )
     whole = one["right"] == one["groups"] and one["refused"] == one["small_groups"]
-    return HOLDS if whole and one["least_p"] > 1e-4 else FAILS, said
+    return HOLDS if whole and one["least_p"] > 1e-6 else FAILS, said
 
 
 def _horner(facts: Facts) -> Verdict:

@@ -153,7 +153,7 @@ def _least(one: np.ndarray, other: np.ndarray) -> float:
 ORDER = [3, 2, 1, 0]
 MORE = Weights(np.full((3, 4), -3.0), np.full(4, 2.5))
 RUNS = 36
-PLAUSIBLE = 1e-4
+PLAUSIBLE = 1e-6
 
 
 def test_views_do_not_tell_data_of_equal_outcome_apart() -> None:

@@ -102,7 +102,7 @@ def test_a_biased_share_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(basics, "_deal", biased)
     monkeypatch.setattr(basics.shamir, "combine", lambda shares, *_: next(iter(shares.values())))
-    assert basics.shares()["least_p"] < 1e-4
+    assert basics.shares()["least_p"] < 1e-6
 
 
 def test_the_page_needs_nothing_else(poster: Any, tmp_path: Path) -> None:
