@@ -58,8 +58,8 @@ def _of(
     train, test = tables.split(table, seed)
     if train.target.min() == train.target.max():
         raise DataError(
-            f"{table.name}: label {table.schema.label.name!r} is {train.target[0]:g} in all {len(train.target)} training "
-            "rows; there is nothing to learn"
+            f"{table.name}: label {table.schema.label.name!r} is {train.target[0]:g} in all {len(train.target)} "
+            "training rows; there is nothing to learn"
         )
     natural = how == "natural" or (how == "auto" and table.site is not None)
     if not natural:
