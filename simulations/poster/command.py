@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from fedsec.simulations.poster.all_command import every
 from fedsec.simulations.poster.network_command import network
 from fedsec.simulations.poster.page_command import basics, page
 from fedsec.simulations.poster.tables_command import tables
+from fedsec.simulations.poster.training_command import shared_training
 
 app = typer.Typer(
     name="poster",
@@ -18,5 +20,7 @@ app = typer.Typer(
 )
 app.command("tables")(tables)
 app.command("network")(network)
+app.command("shared-training")(shared_training)
 app.command("basics")(basics)
 app.command("page")(page)
+app.command("all")(every)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,10 @@ def progress() -> Iterator[Follow]:
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+@contextmanager
+def aside(quiet: bool) -> Iterator[None]:
+    """What is printed within goes to standard error where standard output is for one JSON object."""
+    with redirect_stdout(sys.stderr) if quiet else nullcontext():
+        yield

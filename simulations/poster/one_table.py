@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from fedsec.metering import NETWORKS
 from fedsec.mpc.fixed import Floats
 from fedsec.mpc.training import Network
 from fedsec.simulations.poster import polynomials, training, training_shares
+from fedsec.simulations.poster.encrypted_way import encrypted
 from fedsec.simulations.poster.training import Follow, Rows
 
 LOCAL_STEPS = 100
@@ -39,8 +41,6 @@ LEARNS = {
 }
 Way = Callable[[Rows, Network, int, int], dict[str, Any]]
 """Trains (rows, network, steps, seed): returns name, family, accuracy, cpu_seconds, bytes, rounds, networks, learns."""
-EXTRA: list[Way] = []
-"""Ways that other experiments add: the encrypted network."""
 
 
 def plain_cpu(rows: Rows, weights: Sequence[Floats], rate: float, steps: int) -> tuple[list[Floats], float]:
@@ -133,10 +133,10 @@ def table(
     ways: Mapping[str, Way] = {
         "pooled": pooled, "local": local, "paillier": federated("paillier", key_bits), "shamir": federated("shamir"),
         "secagg": federated("secagg"), "shares": on_shares(folder, follow),
-        **{f"extra-{way.__name__}": way for way in EXTRA},
+        "encrypted": partial(encrypted, key_bits=key_bits),
     }  # fmt: skip
     made = []
     for name, way in ways.items():
-        key = f"table-{name}-{steps}-seed-{seed}" + (f"-{key_bits}" if name == "paillier" else "")
+        key = f"table-{name}-{steps}-seed-{seed}" + (f"-{key_bits}" if name in ("paillier", "encrypted") else "")
         made.append(training.kept(folder, key, lambda way=way: way(rows, network, steps, seed)))  # type: ignore[misc]
     return made

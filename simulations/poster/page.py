@@ -10,14 +10,18 @@ from typing import Any
 
 from fedsec import __version__
 from fedsec.errors import ConfigurationError
-from fedsec.report import files
+from fedsec.report import files, units
 from fedsec.simulations.poster import claims
 from fedsec.simulations.poster.claims import Facts
 
 PAGE = "poster.html"
-EXPERIMENTS = ("basics", "tables", "network")
+EXPERIMENTS = ("basics", "tables", "network", "shared-training")
 """Each leaves a JSON file of its name. A new experiment adds its name, its claims, its figures and its texts."""
-TITLES = {"tables": "Hospitals that train together: tables 1.0 and 2.0", "network": "The encrypted network"}
+TITLES = {
+    "tables": "Hospitals that train together: tables 1.0 and 2.0",
+    "network": "The encrypted network",
+    "shared-training": "Training on shared data",
+}
 FIGURES: Mapping[str, Mapping[str, str]] = {
     "tables": {
         "tables": "The poster's values as bars, ours as dots; two cells are misprinted.",
@@ -31,6 +35,15 @@ FIGURES: Mapping[str, Mapping[str, str]] = {
         "network-products": "Products of two secrets in one evaluation, over the degree.",
         "network-precision": "The largest difference of a weight from floating point, over bits after the point.",
     },
+    "shared-training": {
+        "shared-training-approximation": "The sigmoid and what stands for it; below, loss and largest weight of three "
+        "layers trained with each, a cross where a training collapsed.",
+        "shared-training-degrees": "Least-squares fits of degree 3 to 20 on [-10, 10]; below, loss and largest weight "
+        "of trainings with some of them.",
+        "shared-training-collapses": "The iteration at which each start collapsed, by activation.",
+        "shared-training-one-table": "The same network, rows, seed and steps, trained in every way: accuracy, CPU, "
+        "bytes and rounds.",
+    },
 }
 TEXTS: Mapping[str, Sequence[str]] = {
     "tables": (
@@ -42,6 +55,10 @@ TEXTS: Mapping[str, Sequence[str]] = {
         "Weights are encrypted under their owner's key; the rows are in the clear at one hospital. What Paillier "
         "cannot multiply, the key holder does, blinded: it sees numbers within 2^-40 of uniform and returns "
         "ciphertexts. At the end the owner learns the trained weights, which is what remains of the data.",
+    ),
+    "shared-training": (
+        "Hospitals split their rows between two compute parties, which train on shares with a dealer's masks; no two "
+        "of the three may collude. Collapse is a weight above a million, or a number beyond the fixed point.",
     ),
 }
 
@@ -91,7 +108,7 @@ def write(folder: Path) -> Path:
 
 
 def _part(name: str, facts: Facts, folder: Path) -> dict[str, Any]:
-    tables = {"tables": _tables, "network": _network}[name](facts)
+    tables = {"tables": _tables, "network": _network, "shared-training": _shared}[name](facts)
     return {
         "name": name, "title": TITLES[name], "texts": TEXTS[name], "tables": tables,
         "figures": [
@@ -158,3 +175,28 @@ def _network(facts: Facts) -> list[dict[str, Any]]:
         )  # fmt: skip
         out.append({"title": "Sigmoids: XOR in the clear, products of two secrets", "head": head, "rows": rows})
     return out
+
+
+def _shared(facts: Facts) -> list[dict[str, Any]]:
+    collapses = []
+    for row in facts["collapses"]:
+        at = [cell["iterations"] for cell in row["cells"] if cell["collapsed"]]
+        left = [cell["accuracy"] for cell in row["cells"] if not cell["collapsed"]]
+        collapses.append((
+            row["name"], f"{len(at)} of {len(row['cells'])}", f"{min(at):,} to {max(at):,}" if at else "",
+            f"{min(left):.2f} to {max(left):.2f}" if left else "", row["before"],
+        ))  # fmt: skip
+    ways = [
+        (
+            row["name"], f"{row['accuracy']:.3f}", units.seconds(row["cpu_seconds"]), units.size(row["bytes"]),
+            f"{row['rounds']:,}", units.seconds(row["networks"]["hospital-wan"]), row["learns"],
+        )
+        for row in facts["table"]
+    ]  # fmt: skip
+    title = f"Three layers, {facts['sizes']['iterations']:,} iterations: where each start collapsed"
+    return [
+        {"title": title, "head": ("activation", "collapsed", "at", "accuracy of the others", "an earlier experiment"),
+         "rows": collapses},
+        {"title": f"The same network trained in every way, {facts['sizes']['steps']:,} steps",
+         "head": ("way", "accuracy", "CPU", "bytes", "rounds", "hospital's line", "who learns what"), "rows": ways},
+    ]  # fmt: skip

@@ -1,0 +1,53 @@
+"""`fedsec poster all`: every experiment into one folder, and the page of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fedsec.cli import Json, print_json
+from fedsec.simulations.poster import claims, files
+from fedsec.simulations.poster import page as pages
+from fedsec.simulations.poster.network_command import network
+from fedsec.simulations.poster.page_command import basics
+from fedsec.simulations.poster.tables_command import tables
+from fedsec.simulations.poster.training_command import shared_training
+
+
+def every(
+    output: Annotated[Path, typer.Option(help="Folder for all of it.")] = Path("results/poster"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Shorter: no sigmoids, trainings too short to collapse; some minutes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run every experiment of the poster, one after the other, and make the page of them: an hour.
+
+    What is finished is kept, so that the same command goes on where it was interrupted.
+
+    Examples:
+
+    `fedsec poster all --quick --output results/quick`
+
+    `fedsec poster all`
+    """
+    files.ready(output)
+    experiments: dict[str, Callable[[], None]] = {
+        "basics": lambda: basics(output=output),
+        "tables": lambda: tables(seeds=10 if quick else 200, output=output),
+        "network": lambda: network(parts="affine,overflow,product" if quick else "all", output=output),
+        "shared-training": lambda: shared_training(quick=quick, output=output),
+    }
+    with files.aside(as_json):
+        for name, run in experiments.items():
+            if not (output / f"{name}.json").is_file():
+                run()
+    path = pages.write(output)
+    if as_json:
+        print_json({"page": str(path), "claims": claims.rows(pages.load(output))})
+    else:
+        Console().print(f"Page: {path}", highlight=False, markup=False, soft_wrap=True)
