@@ -26,6 +26,7 @@ from fedsec import catalog
 from fedsec.errors import ConfigurationError, DataError, FedsecError, RunFailed
 from fedsec.local import LocalFederation, Update
 from fedsec.metering import NETWORKS, Network
+from fedsec.primitives import modexp
 from fedsec.protocol import headings
 from fedsec.report import document
 from fedsec.simulations import baselines, cells, datasets, processes, results
@@ -112,7 +113,8 @@ def machine() -> dict[str, Any]:
     except OSError:
         lines = []
     cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return {"system": platform.platform(), "cpu": cpu or platform.processor(), "cpus": os.cpu_count() or 1}
+    return {"system": platform.platform(), "cpu": cpu or platform.processor(), "cpus": os.cpu_count() or 1,
+            "modular exponentiation": os.environ.get("FEDSEC_ENGINE") or modexp.available()[0]}  # fmt: skip
 
 
 def kept_sweep(path: Path) -> dict[str, Any] | None:

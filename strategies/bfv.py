@@ -81,8 +81,7 @@ class Bfv(KeyHolderSum[list[Any]]):
         return -(-values // self._slots)
 
     def generate(self, rng: Random) -> tuple[bytes, bytes]:
-        modulus = plaintext_modulus(self._slots, self._bits)
-        made = tenseal.context(tenseal.SCHEME_TYPE.BFV, poly_modulus_degree=self._slots, plain_modulus=modulus)
+        made = _fresh(self._slots, self._bits)
         public, private = (
             made.serialize(save_public_key=True, save_secret_key=secret, save_galois_keys=False, save_relin_keys=False)
             for secret in (False, True)
@@ -95,6 +94,8 @@ class Bfv(KeyHolderSum[list[Any]]):
             slots = tenseal.bfv_vector(context, [0] * self._slots).size()
         except Exception as error:
             raise BadMessage(f"public key: TenSEAL cannot read it, or it is not for {self._slots} slots") from error
+        if list(context.seal_context().data.key_parms_id()) != list(_parameters(self._slots, self._bits)):
+            raise BadMessage(f"public key: its moduli are not those of {self._slots} slots and {self._bits} bits")
         if context.is_private() or slots != self._slots or len(public) != KEY_BYTES[slots] * slots:
             raise BadMessage(f"public key: one for {self._slots} slots, and without the secret key, was expected")
         return hashlib.sha256(public).digest()
@@ -181,6 +182,18 @@ def plaintext_modulus(slots: int, bits: int) -> int:
     while not gmpy2.is_prime(candidate):
         candidate += 2 * slots
     return candidate
+
+
+def _fresh(slots: int, bits: int) -> Any:
+    """New keys, with SEAL's default moduli for 128-bit security."""
+    modulus = plaintext_modulus(slots, bits)
+    return tenseal.context(tenseal.SCHEME_TYPE.BFV, poly_modulus_degree=slots, plain_modulus=modulus)
+
+
+@lru_cache
+def _parameters(slots: int, bits: int) -> tuple[int, ...]:
+    """SEAL's hash of all parameters."""
+    return tuple(_fresh(slots, bits).seal_context().data.key_parms_id())
 
 
 @lru_cache(maxsize=4)

@@ -49,6 +49,10 @@ class Paillier(KeyHolderSum[Ciphertexts]):
             )
         if self.policy not in POLICIES:
             raise ConfigurationError(f"policy is {self.policy!r} (choose from {', '.join(POLICIES)})")
+        if self.policy == "fast" and self.key_bits > paillier.MOST_FAST_BITS:
+            raise ConfigurationError(
+                f"key_bits is {self.key_bits}; policy fast is for at most {paillier.MOST_FAST_BITS}: take conservative"
+            )
         if not 1 <= self.s <= LARGEST_S:
             raise ConfigurationError(f"s is {self.s}; it must lie between 1 and {LARGEST_S}")
 

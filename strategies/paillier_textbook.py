@@ -125,11 +125,20 @@ class PaillierTextbook(KeyHolderSum[list["EncryptedNumber"]]):
     def decrypt(self, private: bytes, batch: list[EncryptedNumber]) -> bytes:
         p, q = (int.from_bytes(part, "big") for part in (private[: self._width // 2], private[self._width // 2 :]))
         key = to_phe_private(paillier.PrivateKey(p, q, 4))
-        return b"".join(int(key.decrypt(number)).to_bytes(8, "big") for number in batch)
+        out = []
+        for number in batch:
+            try:
+                out.append(int(key.decrypt(number)).to_bytes(8, "big"))
+            except (OverflowError, ValueError) as error:  # below 0 or from 2^64 on; phe's own refusal of n/3 and more
+                raise BadMessage("a sum is no number of 64 bits: an addend was not one") from error
+        return b"".join(out)
 
     def decode(
         self, public: bytes, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int
     ) -> Vector:
         if values < 0 or len(plaintexts) != 8 * values:
             raise BadMessage(f"{len(plaintexts)} bytes of plaintexts; {values} values of 8 were expected")
-        return np.frombuffer(plaintexts, ">u8").astype(np.uint64)
+        vector = np.frombuffer(plaintexts, ">u8").astype(np.uint64)
+        if values and int(vector.max()) > addends * ((1 << self.value_bits) - 1):
+            raise BadMessage(f"a sum is above what {addends} values can add up to")
+        return vector

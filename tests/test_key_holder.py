@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import numpy as np
+import phe
 import pytest
 
 from fedsec import catalog
@@ -135,3 +136,28 @@ def test_a_missing_package_is_named(monkeypatch: Any) -> None:
         assert "bfv" not in catalog.names() and "paillier" in catalog.names()
     finally:
         catalog._loads.cache_clear()
+
+
+@pytest.mark.parametrize("chosen", [-100, 1 << 64, 1 << 63, 1 << 26])
+def test_a_sum_that_no_textbook_inputs_have_is_refused(chosen: int) -> None:
+    """One hospital encrypts what is no input: the sum is refused in words, not decoded."""
+    protocol = PaillierTextbook(key_bits=256)
+    public, private = protocol.generate(os.urandom)
+    key = phe.PaillierPublicKey(int.from_bytes(public, "big"))
+    batch = [key.encrypt(chosen), key.encrypt(7)]
+    with pytest.raises(BadMessage, match="a sum is"):
+        protocol.decode(public, protocol.decrypt(private, batch), 2, CLIENTS, 2)
+
+
+def test_bfv_keys_of_other_moduli_are_refused() -> None:
+    kind: Any = catalog.strategy("bfv")
+    small, _ = kind(capacity_bits=34).generate(os.urandom)
+    with pytest.raises(BadMessage, match="moduli are not those of 4096 slots and 44 bits"):
+        kind(capacity_bits=44).fingerprint(small)
+
+
+def test_paillier_fast_is_refused_beyond_its_exponents() -> None:
+    kind: Any = catalog.strategy("paillier")
+    kind(key_bits=4096, policy="fast")
+    with pytest.raises(ConfigurationError, match="key_bits is 4160; policy fast is for at most 4096"):
+        kind(key_bits=4160, policy="fast")

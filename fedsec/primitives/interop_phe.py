@@ -1,12 +1,13 @@
 """Keys to and from phe, the reference implementation. phe is GPLv3: it is imported only when a function here is called.
 
-Ciphertexts need no conversion: both libraries use g = n + 1, so the integers are the same.
+Ciphertexts need no conversion: both libraries use g = n + 1, so the integers are the same, where s is 1.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fedsec.errors import ConfigurationError
 from fedsec.primitives.paillier import PrivateKey, PublicKey, noise_base
 from fedsec.primitives.randomness import Random
 
@@ -15,14 +16,18 @@ if TYPE_CHECKING:
 
 
 def to_phe_public(public: PublicKey) -> PaillierPublicKey:
-    """Return phe's public key of the same n; h_s has no place there."""
+    """Return phe's public key of the same n; h_s has no place there. Raises ConfigurationError unless s is 1."""
+    if public.s != 1:
+        raise ConfigurationError(f"s is {public.s}; phe has Paillier's own scheme only, s = 1")
     from phe.paillier import PaillierPublicKey
 
     return PaillierPublicKey(public.n)
 
 
 def to_phe_private(private: PrivateKey) -> PaillierPrivateKey:
-    """Return phe's private key of the same p and q."""
+    """Return phe's private key of the same p and q. Raises ConfigurationError unless s is 1: phe knows no other."""
+    if private.s != 1:
+        raise ConfigurationError(f"s is {private.s}; phe has Paillier's own scheme only, s = 1")
     from phe.paillier import PaillierPrivateKey
 
     return PaillierPrivateKey(to_phe_public(private.public), private.p, private.q)

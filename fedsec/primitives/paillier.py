@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -34,6 +35,7 @@ MINIMUM_BITS = 256  # what the arithmetic needs; no security is claimed below 20
 LARGEST_S = 2
 
 _FAST_BITS = {2048: 256, 3072: 320, 4096: 384}
+MOST_FAST_BITS = max(_FAST_BITS)
 _PRIME_ROUNDS = 40
 _GCD_BATCH = 64
 _SMALL_PRIMES = gmpy2.primorial(4000)
@@ -167,7 +169,7 @@ def exponent_bits(public: PublicKey, policy: Policy) -> int:
 def noise(public: PublicKey, count: int, rng: Random, policy: Policy = "conservative") -> list[mpz]:
     """Return `count` fresh encryptions of 0, in [1, n^(s+1)): a secret until used, and used once. See `NoisePool`.
 
-    The first call for a key and policy builds a table that the process keeps, for two keys at most: some 40 MB and a
+    The first call for a key and policy builds a table that the process keeps, for two keys at most: some 48 MB and a
     fifth of a second at 3072 bits, conservative. Raises ConfigurationError for an unknown policy.
     """
     if policy == "standard":
@@ -200,6 +202,9 @@ def encrypt(public: PublicKey, plaintexts: Sequence[int], rng: Random, policy: P
     return [int(c) for c in _fixed_base(public, policy).powers(exponents, factors)]
 
 
+_POOLS: weakref.WeakSet[NoisePool] = weakref.WeakSet()
+
+
 class NoisePool:
     """Noise made before it is needed, in idle time; each value is handed out once.
 
@@ -211,6 +216,7 @@ class NoisePool:
         self._public, self._rng, self._policy = public, rng, policy
         self._made: list[mpz] = []
         self._process, self._lock = os.getpid(), threading.Lock()
+        _POOLS.add(self)
 
     def __len__(self) -> int:
         """The values that are there."""
@@ -236,11 +242,24 @@ class NoisePool:
         if self._process != os.getpid():
             self._made, self._process = [], os.getpid()
 
+    def _forget(self) -> None:
+        self._made, self._process, self._lock = [], os.getpid(), threading.Lock()
+
     def __repr__(self) -> str:
         return f"NoisePool(<{len(self)} values>)"
 
     def __reduce__(self) -> str:
         raise TypeError("a pool of noise cannot be copied or pickled: its values are used once")
+
+
+def _after_fork() -> None:
+    """What a parent has made is the parent's: process ids alone do not tell, in a namespace of their own."""
+    for pool in _POOLS:
+        pool._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def decrypt(private: PrivateKey, ciphertexts: Sequence[int]) -> list[int]:

@@ -283,6 +283,21 @@ def _zeros(pool: NoisePool, sender: Connection) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.filterwarnings("ignore:This process")
+def test_a_child_of_the_same_process_id_has_no_noise_of_its_parent_s(monkeypatch):
+    """As in a process namespace of its own, or where ids wrap around."""
+    monkeypatch.setattr(paillier.os, "getpid", lambda: 1)
+    pool = NoisePool(PUBLIC, os.urandom)
+    pool.fill(3)
+    receiver, sender = (context := multiprocessing.get_context("fork")).Pipe(duplex=False)
+    child = context.Process(target=_zeros, args=(pool, sender))
+    child.start()
+    there, ciphertexts = receiver.recv()
+    child.join(60)
+    assert there == 0 and not set(ciphertexts) & set(pool.encrypt([0] * 3))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:This process")
 def test_noise_is_never_used_twice_across_processes():
     """Encryptions of 0 are the noise itself: whatever parent and children encrypt, all of it differs."""
     pool = NoisePool(PUBLIC, os.urandom)
@@ -427,3 +442,10 @@ def test_ten_thousand_vectors_sum_exactly_at_the_edges_of_the_packing():
         pack(np.array([(1 << slot_bits) - 2, (1 << slot_bits) - 1], np.uint64), slot_bits, 255)
         with pytest.raises(ConfigurationError, match="does not fit"):
             pack(np.array([1 << slot_bits], np.uint64), slot_bits, 255)
+
+
+def test_phe_takes_no_key_of_another_degree():
+    key = generate(512, os.urandom, 2)
+    for convert, one in ((to_phe_private, key), (to_phe_public, key.public)):
+        with pytest.raises(ConfigurationError, match="s is 2; phe has"):
+            convert(one)

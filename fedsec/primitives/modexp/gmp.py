@@ -8,10 +8,11 @@ import gmpy2
 from gmpy2 import mpz
 
 from fedsec.primitives.modexp.engine import WINDOW, Engine, FixedBase
+from fedsec.primitives.parallel import spread
 
 
 class Gmp(Engine):
-    """See `Engine`. A fixed base holds the interpreter's lock, so it uses one core; `powers` does not."""
+    """See `Engine`. Powers of a common exponent use all cores; fixed bases and products hold the interpreter's lock."""
 
     name = "gmpy2"
 
@@ -19,8 +20,13 @@ class Gmp(Engine):
         return _Table(base, n, degree, exponent_bits)
 
     def _powers(self, bases: Sequence[int], exponent: int, n: int, degree: int) -> list[mpz]:
-        modulus = mpz(n) ** degree
-        return [mpz(x) for x in gmpy2.powmod_base_list([mpz(b) for b in bases], mpz(exponent), modulus)]
+        modulus, out = mpz(n) ** degree, [mpz(b) for b in bases]
+
+        def work(start: int, stop: int) -> None:
+            out[start:stop] = gmpy2.powmod_base_list(out[start:stop], mpz(exponent), modulus)
+
+        spread(work, len(out))
+        return out
 
     def _product(self, columns: Sequence[Sequence[int]], modulus: int) -> list[mpz]:
         m = mpz(modulus)
