@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import modexp, parallel
-from fedsec.primitives.modexp import vector
+from fedsec.primitives.modexp import gmp, vector
 from fedsec.primitives.modexp.engine import Engine
 from fedsec.primitives.modexp.gmp import Gmp
 
@@ -185,3 +185,19 @@ def test_fewer_cores_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for odd in ("", "0", "many", "-3"):
         monkeypatch.setenv("FEDSEC_THREADS", odd)
         assert parallel.cores() >= 1
+
+
+@pytest.mark.parametrize("bits", [64, 2300, 3300, 3400])
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_a_wider_table_gives_the_same_powers(bits: int, degree: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gmp, "WIDE_AFTER", 5)
+    n = (1 << bits - 1) + 15
+    for exponent_bits in (0, 1, 9, 10, 37):
+        base = Gmp().fixed_base(n - 2, n, degree, exponent_bits)
+        exponents = [0, (1 << exponent_bits) - 1, (1 << exponent_bits) // 3]
+        factors = [[n - 1] * degree, [1] + [0] * (degree - 1), [0] * degree]
+        for _ in range(3):  # the second time with the wider table
+            found = base.powers(exponents, factors)
+            for e, f, got in zip(exponents, factors, found, strict=True):
+                value = sum(digit * n**place for place, digit in enumerate(f))
+                assert got == value * pow(n - 2, e, n**degree) % n**degree
