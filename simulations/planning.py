@@ -42,7 +42,7 @@ SLOW_CHECKS = ((5, 10),)
 SLOW_ORDER = ((3, 20), (6, 4), SLOW_CHECKS[0])
 """In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `cells.SLOW`)."""
 SLOW_FIRST = (3, 4)
-SECONDS = 55.0
+SECONDS = 50.0
 REPETITIONS, PATIENCE = 5, 0.25
 EXACT_UP_TO, CURVE_EXACT = 64, 0
 """Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they follow
