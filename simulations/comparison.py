@@ -38,6 +38,8 @@ from fedsec.simulations.screen import size
 GIB = 1 << 30
 SWEEP, COMPARISON, CELLS = "sweep.json", "comparison.json", "cells"
 TASK = "breast-cancer"
+SLOW_REPETITIONS = 2
+"""Rounds at most of a baseline whose single values take long (see `cells.SLOW`)."""
 FORMAT = 2
 """Of what is kept of each cell: results in another one are not mixed in."""
 LONG_TRAINING = 5.0
@@ -520,7 +522,7 @@ def _clock(setting: Setting, sweep: Sweep, parameters: int, whole: bool, slow: b
             return compare_flower.clock(replace(setting, parameters=count), repetitions)
         return cells.clock(setting, repetitions, sweep.patience, count, whole, not slow)
 
-    found = clock(parameters, sweep.repetitions)
+    found = clock(parameters, min(sweep.repetitions, SLOW_REPETITIONS) if slow else sweep.repetitions)
     if parameters == setting.parameters:
         return found
     start = cells.filled(setting, 1)
