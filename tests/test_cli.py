@@ -21,24 +21,6 @@ from fedsec.protocol import HEADINGS
 PLAIN = (Path(fedsec.strategies.__path__[0]) / "plain.py").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def fed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Runs the command line in this process: exit status, standard output, standard error."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fedsec", *arguments])
-        monkeypatch.setenv("COLUMNS", "200")
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        else:
-            code = 0
-        return code, *capfd.readouterr()
-
-    return call
-
-
 def test_text_tells_what_each_strategy_is(fed: Any) -> None:
     code, out, err = fed("strategies")
     assert (code, err) == (0, "")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fedsec import cli
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Ledger, Row
 from fedsec.report import run_page
@@ -55,24 +53,6 @@ def folder(tmp_path: Path) -> Path:
     ]
     Ledger([row(*stage, role) for stage in stages for role in ("hospital", "server")]).write(tmp_path / "ledger.csv")
     return tmp_path
-
-
-@pytest.fixture
-def fed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Runs the command line in this process: exit status, standard output, standard error."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fedsec", *arguments])
-        monkeypatch.setenv("COLUMNS", "200")
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        else:
-            code = 0
-        return code, *capfd.readouterr()
-
-    return call
 
 
 def test_a_run_has_a_page(folder: Path) -> None:
