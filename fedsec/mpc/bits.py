@@ -11,10 +11,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fedsec.mpc.kernels import DIGITS, Words
+from fedsec.mpc.kernels import DIGITS
 from fedsec.mpc.roles import Program, Role, Wire
 
 
@@ -27,7 +24,7 @@ class BitRole(Role):
 
     @abstractmethod
     def digits(self, x: Wire, thresholds: Sequence[int]) -> tuple[Any, Any, Any]:
-        """For each digit from the lowest and each threshold, [c < r] and [c = r]; and the XOR of the top bits."""
+        """For each threshold, and each digit from the lowest, [c < r] and [c = r]; and the XOR of the top bits."""
 
     @abstractmethod
     def arithmetic(self, bits: Any, shape: tuple[int, ...]) -> Program[list[Wire]]:
@@ -48,7 +45,7 @@ class BitRole(Role):
     def below(self, x: Wire, thresholds: Sequence[int]) -> Program[list[Wire]]:
         """[v < t] for each threshold: four levels, then the bits become numbers."""
         less, equal, top = self.digits(x, thresholds)
-        low, high = slice(0, None, 2), slice(1, None, 2)
+        low, high = (slice(None), slice(0, None, 2)), (slice(None), slice(1, None, 2))
         count = DIGITS
         while count > 1:
             above = self.select(equal, high)
@@ -60,24 +57,5 @@ class BitRole(Role):
                 joint = yield from self.and_bits(above, self.select(less, low))
                 less = self.xor(self.select(less, high), joint)
             count //= 2
-        wires = yield from self.arithmetic(self.xor(top, self.select(less, 0)), x.shape)
+        wires = yield from self.arithmetic(self.xor(top, self.select(less, (slice(None), 0))), x.shape)
         return wires
-
-    @staticmethod
-    def words_of(size: int) -> int:
-        """Words that hold so many bits."""
-        return -(-size // 64)
-
-    @staticmethod
-    def pack(bits: NDArray[np.uint8]) -> Words:
-        """uint8[..., size] of 0 and 1 as uint64[..., words]."""
-        packed = np.packbits(bits, axis=-1)
-        padded = np.zeros((*packed.shape[:-1], 8 * BitRole.words_of(bits.shape[-1])), np.uint8)
-        padded[..., : packed.shape[-1]] = packed
-        return padded.view("<u8")
-
-    @staticmethod
-    def unpack(words: Words, size: int) -> Words:
-        """The inverse of `pack`, as uint64[..., size] of 0 and 1."""
-        octets = np.ascontiguousarray(words).view(np.uint8)
-        return np.unpackbits(octets, axis=-1)[..., :size].astype(np.uint64)

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fedsec.mpc import operations
 from fedsec.mpc.bits import BitRole
-from fedsec.mpc.kernels import Words, dot, one_hot
+from fedsec.mpc.kernels import Words
 from fedsec.mpc.roles import Program, Share, Term, Truncation, Wire
-from fedsec.mpc.streams import Stream, joined
-
-LOW63 = np.uint64((1 << 63) - 1)
+from fedsec.mpc.streams import Source
 
 
 @dataclass(frozen=True)
@@ -34,21 +33,21 @@ class Blank:
 
 
 class Dealer(BitRole):
-    """Holds both seeds; `corrections` is what party 1 is sent.
+    """Holds both streams; `corrections` is what party 1 is sent.
 
     draws: where given, receives the low bits of each truncation's mask, in order, for a twin that is to round alike.
     """
 
     party = None
 
-    def __init__(self, seeds: tuple[bytes, bytes], draws: list[Words] | None = None) -> None:
-        self._streams = Stream(seeds[0]), Stream(seeds[1])
+    def __init__(self, streams: tuple[Source, Source], draws: list[Words] | None = None) -> None:
+        self._streams = streams
         self._corrections: list[Words] = []
         self._draws = draws
 
-    def corrections(self) -> bytes:
-        """The bytes for party 1."""
-        return joined(self._corrections)
+    def corrections(self) -> Any:
+        """The words for party 1, uint64 in one dimension."""
+        return operations.joined(self._corrections)
 
     def fresh(self, shape: tuple[int, ...]) -> Words:
         """A uniform value: no correction."""
@@ -70,21 +69,18 @@ class Dealer(BitRole):
         """Masks for each; of a truncation also its wrap bit and what it leaves above the shift."""
         out = [Wire(share, None, (Term(self.fresh(share.shape)),), share.shape) for share in masked]
         for one in truncated:
-            shape, shift = one.share.shape, np.uint64(one.shift)
+            shape = one.share.shape
             r = self.fresh(shape)
             if self._draws is not None:
                 self._draws.append(r & np.uint64((1 << one.shift) - 1))
-            wrap = (r >> np.uint64(63)) << (np.uint64(63) - shift)
-            above = np.negative((r & LOW63) >> shift)
+            wrap, above = operations.halves(r, one.shift)
             self.give(wrap)
             self.give(above)
             terms = Term(wrap, None, 63 - one.shift), Term(above)
             tables = None
             if one.compared:
-                hot = np.empty((r.size, 4), np.uint64)
-                one_hot(r.reshape(-1), hot)
+                hot, sign = operations.one_hot(r), operations.top_bits(r)
                 self.give_bits(hot)
-                sign = self.pack((r.reshape(-1) >> np.uint64(63)).astype(np.uint8)[None])
                 self.give_bits(sign)
                 tables = hot, sign
             out.append(Wire(Blank(shape), None, terms, shape, tables=tables))
@@ -101,7 +97,7 @@ class Dealer(BitRole):
 
     def matmul(self, x: Wire, y: Wire, place: str = "a product") -> Share:
         """Beaver's third matrix."""
-        self.give(dot(x.terms[0].mask, y.terms[0].mask))
+        self.give(operations.dot(x.terms[0].mask, y.terms[0].mask))
         return Blank((x.shape[0], y.shape[1]))
 
     def plus(self, x: Share, y: Share) -> Share:
@@ -122,14 +118,14 @@ class Dealer(BitRole):
 
     def digits(self, x: Wire, thresholds: Sequence[int]) -> tuple[Any, Any, Any]:
         """Shapes alone: look-ups are local."""
-        width = self.words_of(math.prod(x.shape))
-        bits = Blank((16, len(thresholds), width))
+        width = operations.words_of(math.prod(x.shape))
+        bits = Blank((len(thresholds), 16, width))
         return bits, bits, Blank((len(thresholds), width))
 
     def arithmetic(self, bits: Any, shape: tuple[int, ...]) -> Program[list[Wire]]:
         """Random bits, shared both ways."""
         mask = self.fresh_bits(bits.shape)
-        plain = self.unpack(mask, math.prod(shape))
+        plain = operations.unpack(mask, math.prod(shape))
         self.give(plain)
         return [Wire(Blank(shape), None, (Term(row.reshape(shape)),), shape) for row in plain]
         yield b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,9 +16,10 @@ from fedsec.mpc.dealer import Blank, Dealer
 from fedsec.mpc.fixed import Floats
 from fedsec.mpc.kernels import Words
 from fedsec.mpc.party import ComputeParty
-from fedsec.mpc.roles import Program, Returned, Role, Wire
+from fedsec.mpc.recorded import TapedDealer, TapedParty
+from fedsec.mpc.roles import Program, Returned, Role, Share, Wire
 from fedsec.mpc.sharing import from_seed, join, split
-from fedsec.mpc.streams import Corrections, derived
+from fedsec.mpc.streams import Stream, derived
 from fedsec.mpc.training import Network, finish, iterate, load
 from fedsec.primitives import sealing
 from fedsec.primitives.prg import SEED_BYTES
@@ -58,7 +60,8 @@ class Exchange:
         tap: Callable[[int, bytes], None] | None = None, ledger: Ledger | None = None,
     ) -> None:  # fmt: skip
         self.counts, self.ledger, self.clock = counts, ledger, untimed
-        self._key, self._rng, self._tap = key, rng, tap
+        self._sealer = None if key is None else sealing.Sealer(key)
+        self._rng, self._tap = rng, tap
 
     def run(self, programs: Sequence[Program[Returned]], number: int = 0) -> list[Returned]:
         """Both programs to their ends; `number` names the iteration in rows and seals.
@@ -92,16 +95,16 @@ class Exchange:
     def _step(self, program: Program[Returned], arrived: bytes | None, party: int, number: int, step: int) -> bytes:
         if arrived is None:
             return next(program)
-        if self._key is not None:
-            arrived = sealing.unseal(self._key, arrived, b"opening %d %d %d" % (number, step - 1, 1 - party))
+        if self._sealer is not None:
+            arrived = self._sealer.unseal(arrived, b"opening %d %d %d" % (number, step - 1, 1 - party))
         if self._tap is not None:
             self._tap(party, arrived)
         return program.send(arrived)
 
     def _sealed(self, data: bytes, party: int, number: int, step: int) -> bytes:
-        if self._key is None:
+        if self._sealer is None:
             return data
-        return sealing.seal(self._key, data, b"opening %d %d %d" % (number, step, party), self._rng)
+        return self._sealer.seal(data, b"opening %d %d %d" % (number, step, party), self._rng)
 
     def _count(self, out: Sequence[bytes], spent: Sequence[float], number: int, step: int, wall: float) -> None:
         sizes = [len(data) for data in out]
@@ -128,49 +131,61 @@ class SharedTraining:
     ) -> None:  # fmt: skip
         self.network, self.iteration, self.counts = network, 0, Counts()
         self.roundings: list[Words] = []
-        self._draws = draws
         self._seeds = randbytes(SEED_BYTES, rng), randbytes(SEED_BYTES, rng)
         self.exchange = Exchange(self.counts, randbytes(sealing.KEY_BYTES, rng) if sealed else None, rng, tap)
         features, target = ([self._shared(part[which], rng) for part in hospitals] for which in (0, 1))
-        self.weights = [self._shared(matrix, rng) for matrix in weights]
-        joined = [[np.concatenate([part[party] for part in parts]) for party in (0, 1)] for parts in (features, target)]
-        self._shapes = joined[0][0].shape, joined[1][0].shape
-        loads = self._parties(0, lambda role, party: load(role, joined[0][party], joined[1][party]))
-        self._rows: list[list[Wire]] = self.exchange.run(loads)
+        shares = [self._shared(matrix, rng) for matrix in weights]
+        rows = [[np.concatenate([part[party] for part in parts]) for parts in (features, target)] for party in (0, 1)]
+        masks, wires = self._load(rows)
+
+        def written(role: Role, rows: list[Wire], weights: list[Share]) -> Program[list[Share]]:
+            return iterate(role, network, rows[0], rows[1], weights)
+
+        self._dealer = TapedDealer(written, masks, network.shapes, draws)
+        self._parties = [TapedParty(p, written, wires[p], [pair[p] for pair in shares]) for p in (0, 1)]
+        self._ahead = ThreadPoolExecutor(1, "dealer")
+        self._dealt = self._ahead.submit(self._deal, 1, untimed)
 
     def _shared(self, values: Floats, rng: Random) -> tuple[Words, Words]:
         seed, other = split(values, self.network.fixed, rng)
         self.counts.input_bytes += len(seed) + other.nbytes
         return from_seed(seed, other.shape), other
 
-    def _parties(self, number: int, written: Callable[[Role, int], Program[Returned]]) -> list[Program[Returned]]:
-        """The dealer's part of iteration `number`, then the two parties that read it."""
-        seeds = derived(self._seeds[0], "party 0", number), derived(self._seeds[1], "party 1", number)
-        self.roundings = []
-        began = self.exchange.clock()
-        dealer = Dealer(seeds, self.roundings if self._draws else None)
-        if number == 0:
-            self._masks: list[Wire] = finish(load(dealer, Blank(self._shapes[0]), Blank(self._shapes[1])))
-        else:
-            blanks = [Blank(shape) for shape in self.network.shapes]
-            finish(iterate(dealer, self.network, self._masks[0], self._masks[1], blanks))
-        data = dealer.corrections()
-        self.counts.dealer_seconds += self.exchange.clock() - began
-        self.counts.offline_bytes += len(data) + (2 * SEED_BYTES if number == 0 else 0)
-        roles = ComputeParty(0, seeds[0]), ComputeParty(1, seeds[1], Corrections(data))
-        return [written(role, party) for party, role in enumerate(roles)]
+    def _numbered(self, number: int) -> tuple[bytes, bytes]:
+        return derived(self._seeds[0], "party 0", number), derived(self._seeds[1], "party 1", number)
+
+    def _load(self, rows: Sequence[Sequence[Words]]) -> tuple[list[Wire], list[list[Wire]]]:
+        """Mask the rows once: what the dealer keeps, and the parties."""
+        seeds = self._numbered(0)
+        dealer = Dealer((Stream(seeds[0]), Stream(seeds[1])))
+        masks = finish(load(dealer, Blank(rows[0][0].shape), Blank(rows[0][1].shape)))
+        self.counts.offline_bytes += 2 * SEED_BYTES
+        roles = [ComputeParty(party, Stream(seed)) for party, seed in enumerate(seeds)]
+        wires = self.exchange.run([load(role, *mine) for role, mine in zip(roles, rows, strict=True)])
+        return masks, wires
+
+    def _deal(self, number: int, clock: Callable[[], float]) -> tuple[bytes, list[Words], float]:
+        began = clock()
+        data, roundings = self._dealer.deal(self._numbered(number))
+        return data, roundings, clock() - began
 
     def step(self, timed: bool = False) -> None:
-        """One iteration; `timed` adds its CPU to the counts."""
+        """One iteration; `timed` adds its CPU to the counts. The dealer is an iteration ahead, in its own thread."""
         self.iteration += 1
         self.counts.timed += timed
         self.exchange.clock = time.thread_time if timed else untimed
-        rows, mine = self._rows, [[matrix[party] for matrix in self.weights] for party in (0, 1)]
-        programs = self._parties(
-            self.iteration, lambda role, party: iterate(role, self.network, rows[party][0], rows[party][1], mine[party])
-        )
-        new = self.exchange.run(programs, self.iteration)
-        self.weights = [(one, other) for one, other in zip(*new, strict=True)]
+        data, self.roundings, _ = self._dealt.result()
+        self._dealt = self._ahead.submit(self._deal, self.iteration + 1, self.exchange.clock)
+        if timed:  # of the same size, whichever iteration it is for
+            self.counts.dealer_seconds += self._dealt.result()[2]
+        self.counts.offline_bytes += len(data)
+        seeds = self._numbered(self.iteration)
+        self.exchange.run([self._parties[0].play(seeds[0]), self._parties[1].play(seeds[1], data)], self.iteration)
+
+    @property
+    def weights(self) -> list[tuple[Words, Words]]:
+        """The shares of both parties, by layer; the next iteration overwrites them."""
+        return list(zip(self._parties[0].state, self._parties[1].state, strict=True))
 
     def reveal(self) -> list[Floats]:
         """The weights, as the hospitals get them from both parties."""

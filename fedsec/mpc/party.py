@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fedsec.errors import BadMessage
+from fedsec.mpc import operations
 from fedsec.mpc.bits import BitRole
-from fedsec.mpc.kernels import Words, dot_into, look_up, opened
+from fedsec.mpc.kernels import Words
 from fedsec.mpc.roles import Program, Share, Term, Truncation, Wire, wrapped
-from fedsec.mpc.streams import Corrections, Stream
+from fedsec.mpc.streams import Source
 
 OFFSET = np.uint64(1 << 62)
 
@@ -24,9 +25,9 @@ class ComputeParty(BitRole):
     A share of the other's never comes here but under a mask: what is received is uniform, whatever the values.
     """
 
-    def __init__(self, party: int, seed: bytes, corrections: Corrections | None = None) -> None:
+    def __init__(self, party: int, stream: Source, corrections: Source | None = None) -> None:
         self.party = party
-        self._stream, self._corrections = Stream(seed), corrections
+        self._stream, self._corrections = stream, corrections
 
     def _taken(self, shape: tuple[int, ...]) -> Words:
         """My share of a value that the dealer gives."""
@@ -34,15 +35,9 @@ class ComputeParty(BitRole):
 
     def _exchange(self, mine: Sequence[Words]) -> Program[list[Words]]:
         """One round: my parts go out together, the peer's come back."""
-        received = yield b"".join(np.ascontiguousarray(part, "<u8").tobytes() for part in mine)
-        size = sum(part.size for part in mine)
-        if len(received) != 8 * size:
-            raise BadMessage(f"an opening: {len(received)} bytes came from the peer; {8 * size} were expected")
-        words, out, place = np.frombuffer(received, "<u8"), [], 0
-        for part in mine:
-            out.append(words[place : place + part.size].reshape(part.shape))
-            place += part.size
-        return out
+        out = operations.joined(mine)
+        received = yield out.tobytes()
+        return operations.separated(arrived(received, out.size), [part.shape for part in mine])
 
     def open(self, masked: Sequence[Share] = (), truncated: Sequence[Truncation] = ()) -> Program[list[Wire]]:
         """See Role. The mask of a truncation is added, that of a plain opening taken off."""
@@ -65,13 +60,12 @@ class ComputeParty(BitRole):
         r, wrap, above = self._stream.words(shape), self._taken(shape), self._taken(shape)
         if not one.compared:
             return r, wrap, above, None
-        hot = self._taken((r.size, 4))
-        return r, wrap, above, (hot, self._taken((1, self.words_of(r.size))))
+        hot = self._taken((4, r.size))
+        return r, wrap, above, (hot, self._taken((operations.words_of(r.size),)))
 
     def _truncated(self, one: Truncation, parts: tuple[Any, ...], c: Words) -> Wire:
         _, wrap, above, tables = parts
-        public, sign = np.empty_like(c), np.empty_like(c)
-        opened(c.reshape(-1), np.uint64(one.shift), public.reshape(-1), sign.reshape(-1))
+        public, sign = operations.opened(c, one.shift)
         share = sign * wrap + above
         if self.party == 0:
             share += public
@@ -95,8 +89,8 @@ class ComputeParty(BitRole):
     def matmul(self, x: Wire, y: Wire, place: str = "a product") -> Share:
         """Beaver's product of matrices: D [y] + [A] F + [C]."""
         out = self._taken((x.shape[0], y.shape[1])).copy()
-        dot_into(out, x.public, np.ascontiguousarray(y.share))
-        dot_into(out, np.ascontiguousarray(x.terms[0].mask), y.public)
+        operations.add_dot(out, x.public, y.share)
+        operations.add_dot(out, x.terms[0].mask, y.public)
         return out
 
     def plus(self, x: Share, y: Share) -> Share:
@@ -120,17 +114,15 @@ class ComputeParty(BitRole):
 
     def digits(self, x: Wire, thresholds: Sequence[int]) -> tuple[Any, Any, Any]:
         """Look up each digit of c - 2^62 - t in my share of the tables."""
-        size, (tables, sign) = x.opened.size, x.tables
+        tables, sign = x.tables
         less, equal, top = [], [], []
         for threshold in thresholds:
-            c = x.opened.reshape(-1) - OFFSET - wrapped(threshold)
-            bits = np.empty((16, size), np.uint8), np.empty((16, size), np.uint8)
-            look_up(c, tables, *bits)
-            less.append(self.pack(bits[0]))
-            equal.append(self.pack(bits[1]))
-            high = self.pack((c >> np.uint64(63)).astype(np.uint8)[None])[0]
-            top.append(sign[0] ^ high if self.party == 0 else sign[0])
-        return np.stack(less, axis=1), np.stack(equal, axis=1), np.stack(top)
+            c = x.opened.reshape(-1) - (OFFSET + wrapped(threshold))
+            bits = operations.look_up(c, tables)
+            less.append(bits[0])
+            equal.append(bits[1])
+            top.append(sign ^ operations.top_bits(c) if self.party == 0 else sign)
+        return operations.stack(less), operations.stack(equal), operations.stack(top)
 
     def arithmetic(self, bits: Any, shape: tuple[int, ...]) -> Program[list[Wire]]:
         """Open bits XOR random bits; the number is then affine in the random one."""
@@ -140,7 +132,7 @@ class ComputeParty(BitRole):
         mine = bits ^ mask
         (received,) = yield from self._exchange([mine])
         out = []
-        for number, row in zip(numbers, self.unpack(mine ^ received, size), strict=True):
+        for number, row in zip(numbers, operations.unpack(mine ^ received, size), strict=True):
             public, number = row.reshape(shape), number.reshape(shape)
             sign = np.uint64(1) - (public + public)
             share = sign * number + public if self.party == 0 else sign * number
@@ -154,4 +146,11 @@ class ComputeParty(BitRole):
         return x[place]
 
     def stack(self, x: Any, y: Any) -> Any:
-        return np.stack([x, y])
+        return operations.stack([x, y])
+
+
+def arrived(data: bytes, size: int) -> Words:
+    """The words of the peer's opening; raises BadMessage where they are not so many."""
+    if len(data) != 8 * size:
+        raise BadMessage(f"an opening: {len(data)} bytes came from the peer; {8 * size} were expected")
+    return np.frombuffer(data, "<u8")

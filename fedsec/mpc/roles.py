@@ -126,7 +126,7 @@ class Role(ABC):
 
 def turned(x: Any) -> Any:
     """The transposed copy of a matrix that there is."""
-    return None if x is None else np.ascontiguousarray(x.T)
+    return None if x is None else x.T.copy()
 
 
 def scaled(x: Any, factor: int) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 
@@ -18,7 +18,14 @@ from fedsec.primitives.prg import SEED_BYTES, expand
 from fedsec.primitives.randomness import Random
 
 PIECE = 14_336
-"""Words drawn from the generator at a time; what is left of them when more are wanted is skipped, by every role."""
+"""Words drawn from the generator at a time."""
+
+
+class Source(Protocol):
+    """Where a role reads the words that it shares with the dealer."""
+
+    def words(self, shape: int | tuple[int, ...]) -> Words:
+        """The next words, as uint64 of `shape`."""
 
 
 def size(shape: int | tuple[int, ...]) -> int:
@@ -44,7 +51,9 @@ class Stream:
         """The next words, as uint64 of `shape`: read-only."""
         count = size(shape)
         if self._place + count > self._words.size:
-            self._words, self._place = np.frombuffer(self._draw(8 * max(PIECE, count)), "<u8"), 0
+            rest = self._words[self._place :]
+            fresh = np.frombuffer(self._draw(8 * max(PIECE, count - rest.size)), "<u8")
+            self._words, self._place = np.concatenate([rest, fresh]), 0
         out = self._words[self._place : self._place + count]
         self._place += count
         return out.reshape(shape)
@@ -71,8 +80,3 @@ class Corrections:
         """Raise BadMessage unless all was read."""
         if self._place != self._words.size:
             raise BadMessage(f"corrections: {self._words.size} words came and {self._place} were expected")
-
-
-def joined(corrections: Iterable[Words]) -> bytes:
-    """Corrections as the bytes that travel."""
-    return b"".join(np.ascontiguousarray(words, "<u8").tobytes() for words in corrections)

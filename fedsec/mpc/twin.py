@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedsec.mpc.fixed import RANGE_BITS, overflow
-from fedsec.mpc.kernels import dot
+from fedsec.mpc.operations import dot
 from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
 
 Integers = NDArray[np.int64]

@@ -127,6 +127,16 @@ def expand(seed: bytes) -> Random:
     return draw
 
 
+def keystream_into(seed: bytes, words: NDArray[np.uint64]) -> None:
+    """Write the stream of `seed` to all words but the last two, which the cipher asks for as slack and leaves alone.
+
+    `words` is one contiguous dimension of little-endian uint64. Raises ConfigurationError for a seed of another size.
+    """
+    stream, out, total = _open(seed), words.data.cast("B"), 8 * (words.size - 2)
+    for start in range(0, total, _ZEROS.nbytes):
+        stream.update_into(_ZEROS[: min(_ZEROS.nbytes, total - start)], out[start:])
+
+
 def _open(seed: bytes) -> CipherContext:
     _check(seed)
     return Cipher(AES(seed[:16]), CTR(seed[16:])).encryptor()

@@ -14,34 +14,42 @@ TAG_BYTES = 16
 OVERHEAD = NONCE_BYTES + TAG_BYTES
 
 
-def seal(key: bytes, plaintext: bytes, associated: bytes, rng: Random) -> bytes:
-    """Return nonce || ciphertext || tag, 28 bytes (`OVERHEAD`) above `plaintext`; `associated` is bound, not sent.
+class Sealer:
+    """Seals and unseals under one key, 32 bytes. Raises ConfigurationError for a key of another size."""
 
-    A random nonce serves at most 2^32 envelopes a key (SP 800-38D, section 8.3). Raises ConfigurationError for a key
-    that is not 32 bytes.
-    """
-    nonce = randbytes(NONCE_BYTES, rng)
-    return nonce + _cipher(key).encrypt(nonce, plaintext, associated)
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ConfigurationError(f"sealing key: {len(key)} bytes were given and {KEY_BYTES} are expected")
+        self._cipher = AESGCM(key)
+
+    def seal(self, plaintext: bytes, associated: bytes, rng: Random) -> bytes:
+        """Return nonce || ciphertext || tag, 28 bytes (`OVERHEAD`) above `plaintext`; `associated` is bound, not sent.
+
+        A random nonce serves at most 2^32 envelopes a key (SP 800-38D, section 8.3).
+        """
+        nonce = randbytes(NONCE_BYTES, rng)
+        return nonce + self._cipher.encrypt(nonce, plaintext, associated)
+
+    def unseal(self, sealed: bytes, associated: bytes) -> bytes:
+        """Return the plaintext of `sealed`.
+
+        Raises AuthenticationError where key, envelope or associated data differ from the sealing ones.
+        """
+        if len(sealed) < OVERHEAD:
+            raise AuthenticationError(f"sealed envelope: {len(sealed)} bytes came and at least {OVERHEAD} are expected")
+        try:
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
+        except InvalidTag as error:
+            raise AuthenticationError(
+                "sealed envelope: it was changed, or sealed under another key or for another occasion"
+            ) from error
+
+
+def seal(key: bytes, plaintext: bytes, associated: bytes, rng: Random) -> bytes:
+    """See Sealer.seal."""
+    return Sealer(key).seal(plaintext, associated, rng)
 
 
 def unseal(key: bytes, sealed: bytes, associated: bytes) -> bytes:
-    """Return the plaintext of `sealed`.
-
-    Raises AuthenticationError where key, envelope or associated data differ from the sealing ones, and
-    ConfigurationError for a key that is not 32 bytes.
-    """
-    cipher = _cipher(key)
-    if len(sealed) < OVERHEAD:
-        raise AuthenticationError(f"sealed envelope: {len(sealed)} bytes came and at least {OVERHEAD} are expected")
-    try:
-        return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
-    except InvalidTag as error:
-        raise AuthenticationError(
-            "sealed envelope: it was changed, or sealed under another key or for another occasion"
-        ) from error
-
-
-def _cipher(key: bytes) -> AESGCM:
-    if len(key) != KEY_BYTES:
-        raise ConfigurationError(f"sealing key: {len(key)} bytes were given and {KEY_BYTES} are expected")
-    return AESGCM(key)
+    """See Sealer.unseal."""
+    return Sealer(key).unseal(sealed, associated)

@@ -25,7 +25,7 @@ from fedsec.mpc.dealer import Blank, Dealer
 from fedsec.mpc.party import ComputeParty
 from fedsec.mpc.roles import Wire
 from fedsec.mpc.sharing import from_seed, split
-from fedsec.mpc.streams import Corrections, derived
+from fedsec.mpc.streams import Corrections, Stream, derived
 from fedsec.mpc.training import finish, iterate, load
 from fedsec.primitives import sealing
 from fedsec.primitives.key_agreement import AgreementKey, agree
@@ -133,11 +133,11 @@ class Node:
             finish(load(dealer, *map(Blank, self.whole)))
         else:
             finish(iterate(dealer, self.network, masks[0], masks[1], [Blank(shape) for shape in self.network.shapes]))
-        return {"corrections": self.seal(1, dealer.corrections(), f"corrections {number}")}
+        return {"corrections": self.seal(1, dealer.corrections().tobytes(), f"corrections {number}")}
 
     def _dealer(self, number: int) -> Dealer:
         one, other = self.state["seeds"]
-        return Dealer((derived(one, "party 0", number), derived(other, "party 1", number)))
+        return Dealer((Stream(derived(one, "party 0", number)), Stream(derived(other, "party 1", number))))
 
     def on_open(self, ask: Fields) -> Fields:
         """As a party: one round of an iteration. The program is read from the iteration's start, on what came in."""
@@ -167,7 +167,7 @@ class Node:
 
     def _party(self, number: int, corrections: bytes) -> ComputeParty:
         seed = derived(self.state["seed"], f"party {self.me}", number)
-        return ComputeParty(self.me, seed, Corrections(corrections) if self.me == 1 else None)
+        return ComputeParty(self.me, Stream(seed), Corrections(corrections) if self.me == 1 else None)
 
     def _load(self, role: ComputeParty) -> Any:
         features, target = (

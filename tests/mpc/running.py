@@ -36,10 +36,11 @@ class Run:
 def both(written: Written, inputs: Sequence[Integers], twin: bool = True) -> Run:
     """Share the inputs, run the program, open what it returns; the twin rounds as the dealer's masks do."""
     seeds, draws = (os.urandom(32), os.urandom(32)), []
-    dealer = Dealer(seeds, draws)
+    dealer = Dealer((Stream(seeds[0]), Stream(seeds[1])), draws)
     finish(written(dealer, [Blank(x.shape) for x in inputs]))
     masks = [Stream(os.urandom(32)).words(x.shape) for x in inputs]
-    parties = ComputeParty(0, seeds[0]), ComputeParty(1, seeds[1], Corrections(dealer.corrections()))
+    corrections = dealer.corrections()
+    parties = ComputeParty(0, Stream(seeds[0])), ComputeParty(1, Stream(seeds[1]), Corrections(corrections.tobytes()))
     mine = masks, [wrapped(x) - mask for x, mask in zip(inputs, masks, strict=True)]
     received: dict[int, list[NDArray[np.uint64]]] = {0: [], 1: []}
     exchange = Exchange(Counts(), tap=lambda party, data: received[party].append(np.frombuffer(data, "<u8")))
@@ -47,4 +48,4 @@ def both(written: Written, inputs: Sequence[Integers], twin: bool = True) -> Run
     shares = [(one + other).astype(np.int64) for one, other in zip(*out, strict=True)]
     lows = iter([low.astype(np.int64) for low in draws])
     plain = finish(written(Twin(lambda shape, shift: next(lows)), list(inputs))) if twin else []
-    return Run(shares, plain, exchange.counts, received, np.frombuffer(dealer.corrections(), "<u8"))
+    return Run(shares, plain, exchange.counts, received, corrections)

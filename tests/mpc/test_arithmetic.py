@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as drawn
 
 from fedsec.errors import BadMessage, ConfigurationError, DataError
-from fedsec.mpc.bits import BitRole
+from fedsec.mpc import operations
 from fedsec.mpc.fixed import Fixed, FixedPointOverflow, multiplier
-from fedsec.mpc.kernels import dot
 from fedsec.mpc.roles import Program, Role, Share, Truncation
 from fedsec.mpc.streams import Corrections, Stream, derived
 from fedsec.mpc.training import finish
@@ -133,15 +132,16 @@ def test_comparison_is_exact_at_the_edges(thresholds: list[int], size: int, seed
 
 
 def test_bits_pack_and_unpack() -> None:
-    bits = np.random.default_rng(0).integers(0, 2, (3, 130), dtype=np.uint8)
-    assert BitRole.pack(bits).shape == (3, 3)
-    assert np.array_equal(BitRole.unpack(BitRole.pack(bits), 130), bits)
+    bits = np.random.default_rng(0).integers(0, 2, (3, 130), dtype=np.uint64)
+    packed = operations.stack([operations.top_bits(row << np.uint64(63)) for row in bits])
+    assert packed.shape == (3, 3)
+    assert np.array_equal(operations.unpack(packed, 130), bits)
 
 
 def test_dot_is_numpys_for_columns_and_transposes() -> None:
     x, y = (np.frombuffer(Stream(bytes([n]) * 32).words((30, 30)).tobytes(), np.uint64).reshape(30, 30) for n in (1, 2))
     for a, b in ((x, y), (x.T, y), (x[:, :7], y[:7, :1]), (x[:1], y)):
-        assert np.array_equal(dot(a, b), a @ b)
+        assert np.array_equal(operations.dot(a, b), a @ b)
 
 
 def test_what_cannot_be_is_refused() -> None:

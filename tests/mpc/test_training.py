@@ -274,5 +274,5 @@ def test_what_cannot_be_trained_is_refused() -> None:
 
 def test_secrets_stay_out_of_sight() -> None:
     training = trained(Network((5, 1), CUBIC))
-    for secret in (training, training._rows[0][0], training._rows[0][0].terms[0], training.exchange):
+    for secret in (training, training._parties[0], training._dealer, training.exchange, training.exchange._sealer):
         assert "array" not in repr(secret) and "b'" not in repr(secret)

@@ -1,0 +1,146 @@
+"""What roles do with arrays of words beside numpy's operators: at once, or recorded where the arrays are traced."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fedsec.mpc import kernels
+from fedsec.mpc.kernels import DIGITS
+from fedsec.mpc.tape import Traced
+
+Array = Any
+"""uint64, or `Traced`."""
+
+
+def words_of(size: int) -> int:
+    """Words that hold so many bits."""
+    return -(-size // 64)
+
+
+def add_dot(out: Array, x: Array, y: Array) -> None:
+    """Add x @ y to out modulo 2^64: x is [n, k], y [k, m] and out [n, m]."""
+    if isinstance(out, Traced):
+        tape, (n, k), m = out.tape, x.shape, y.shape[1]
+        x, y = tape.ordered(x), tape.ordered(y)
+        tape.emit(kernels.DOT, n * k * m, out, tape.start(x), tape.start(y), n, m)
+    else:
+        kernels.dot_into(out, np.ascontiguousarray(x), np.ascontiguousarray(y))
+
+
+def dot(x: Array, y: Array) -> Array:
+    """x @ y modulo 2^64."""
+    out = _zeros(x, (x.shape[0], y.shape[1]))
+    add_dot(out, x, y)
+    return out
+
+
+def opened(c: Array, shift: int) -> tuple[Array, Array]:
+    """See kernels.opened: the public part and the sign, of the shape of c."""
+    return _pair(kernels.OPENED, kernels.opened, c, shift)
+
+
+def halves(r: Array, shift: int) -> tuple[Array, Array]:
+    """See kernels.halves: the wrap bit's term and the rest, of the shape of r."""
+    return _pair(kernels.HALVES, kernels.halves, r, shift)
+
+
+def one_hot(r: Array) -> Array:
+    """See kernels.one_hot: [4, size]."""
+    if isinstance(r, Traced):
+        out, r = r.tape.new((4, r.size)), r.tape.ordered(r)
+        r.tape.emit(kernels.ONE_HOT, r.size, out, r.tape.start(r))
+        return out
+    hot = np.empty((4, r.size), np.uint64)
+    kernels.one_hot(np.ascontiguousarray(r).reshape(-1), hot.reshape(-1))
+    return hot
+
+
+def look_up(c: Array, tables: Array) -> tuple[Array, Array]:
+    """See kernels.look_up: [digits, words] of less and of equal."""
+    out = _zeros(c, (2, DIGITS, words_of(c.size)))
+    if isinstance(c, Traced):
+        c.tape.emit(kernels.LOOK_UP, c.size, out, c.tape.start(c), c.tape.start(tables))
+    else:
+        less, equal = out.reshape(2, -1)
+        kernels.look_up(c, np.ascontiguousarray(tables).reshape(-1), less, equal)
+    return out[0], out[1]
+
+
+def top_bits(values: Array) -> Array:
+    """The highest bits, [words]."""
+    out = _zeros(values, (words_of(values.size),))
+    if isinstance(values, Traced):
+        values = values.tape.ordered(values)
+        values.tape.emit(kernels.TOP, values.size, out, values.tape.start(values))
+    else:
+        kernels.top_bits(np.ascontiguousarray(values).reshape(-1), out)
+    return out
+
+
+def unpack(words: Array, size: int) -> Array:
+    """Each row of [rows, words] as [rows, size] of 0 and 1."""
+    if isinstance(words, Traced):
+        tape, out = words.tape, words.tape.new((words.shape[0], size))
+        for bits, row in zip(words, out, strict=True):
+            tape.emit(kernels.UNPACK, size, row, tape.start(bits))
+        return out
+    found = np.empty((words.shape[0], size), np.uint64)
+    for bits, row in zip(words, found, strict=True):
+        kernels.unpack(np.ascontiguousarray(bits), row)
+    return found
+
+
+def stack(parts: Sequence[Array]) -> Array:
+    """Arrays of one shape along a new first axis."""
+    if not isinstance(parts[0], Traced):
+        return np.stack(parts)
+    tape = parts[0].tape
+    out = tape.new((len(parts), *parts[0].shape))
+    for row, part in zip(out, parts, strict=True):
+        tape.copy_to(row, part)
+    return out
+
+
+def joined(parts: Sequence[Array]) -> Array:
+    """All words in order, in one dimension."""
+    if not isinstance(parts[0], Traced):
+        return np.concatenate([part.reshape(-1) for part in parts])
+    tape, place = parts[0].tape, 0
+    out = tape.new((sum(part.size for part in parts),))
+    for part in parts:
+        tape.copy_to(out[place : place + part.size], part)
+        place += part.size
+    return out
+
+
+def separated(whole: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+    """The inverse of `joined`."""
+    out, place = [], 0
+    for shape in shapes:
+        size = math.prod(shape)
+        out.append(whole[place : place + size].reshape(shape))
+        place += size
+    return out
+
+
+def _zeros(like: Array, shape: tuple[int, ...]) -> Array:
+    if not isinstance(like, Traced):
+        return np.zeros(shape, np.uint64)
+    out = like.tape.new(shape)
+    like.tape.emit(kernels.ZERO, out.size, out, 0)
+    return out
+
+
+def _pair(op: int, kernel: Any, x: Array, shift: int) -> tuple[Array, Array]:
+    if isinstance(x, Traced):
+        tape = x.tape
+        x, one, other = tape.ordered(x), tape.new(x.shape), tape.new(x.shape)
+        tape.emit(op, x.size, one, tape.start(x), tape.start(other), scalar=shift)
+        return one, other
+    first, second = np.empty(x.shape, np.uint64), np.empty(x.shape, np.uint64)
+    kernel(np.ascontiguousarray(x).reshape(-1), np.uint64(shift), first.reshape(-1), second.reshape(-1))
+    return first, second
