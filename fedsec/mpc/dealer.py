@@ -130,6 +130,14 @@ class Dealer(BitRole):
         return [Wire(Blank(shape), None, (Term(row.reshape(shape)),), shape) for row in plain]
         yield b""
 
+    def flat(self, shares: Sequence[Share]) -> Share:
+        return Blank((sum(math.prod(one.shape) for one in shares),))
+
+    def announce(self, x: Share) -> Program[int]:
+        """Nothing: it never learns a value."""
+        return 0
+        yield b""
+
     def xor(self, x: Any, y: Any) -> Any:
         return x
 

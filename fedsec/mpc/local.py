@@ -12,6 +12,7 @@ import numpy as np
 
 from fedsec.errors import BadMessage
 from fedsec.metering import Ledger, Row
+from fedsec.mpc.bounds import GUARDED, beyond, safe_weight
 from fedsec.mpc.dealer import Blank, Dealer
 from fedsec.mpc.fixed import Floats
 from fedsec.mpc.kernels import Words
@@ -19,8 +20,8 @@ from fedsec.mpc.party import ComputeParty
 from fedsec.mpc.recorded import TapedDealer, TapedParty
 from fedsec.mpc.roles import Program, Returned, Role, Share, Wire
 from fedsec.mpc.sharing import from_seed, join, split
-from fedsec.mpc.streams import Stream, derived
-from fedsec.mpc.training import Network, finish, iterate, load
+from fedsec.mpc.streams import Corrections, Stream, derived
+from fedsec.mpc.training import Network, check_rows, finish, iterate, load, outside
 from fedsec.primitives import sealing
 from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random, randbytes
@@ -120,8 +121,11 @@ class Exchange:
 class SharedTraining:
     """A network trained on rows that hospitals share between two compute parties.
 
-    hospitals: (features float64[rows, columns], target float64[rows, 1]) of each. weights: float64 by layer, shared by
-    the first hospital. draws: where true, `roundings` keeps what the dealer's masks round by, for a twin.
+    hospitals: (features float64[rows, columns] within ±8, target float64[rows, 1] within ±1) of each. weights: float64
+    by layer, shared by the first hospital. draws: where true, `roundings` keeps what the dealer's masks round by.
+
+    Where `guarded`, parties compare the weights with what is safe at the start and every GUARDED iterations: between,
+    no value can overflow. Raises DataError for rows beyond their limits, and FixedPointOverflow.
     """
 
     def __init__(
@@ -131,6 +135,9 @@ class SharedTraining:
     ) -> None:  # fmt: skip
         self.network, self.iteration, self.counts = network, 0, Counts()
         self.roundings: list[Words] = []
+        for part in hospitals:
+            check_rows(*part)
+        self._safe = safe_weight(network, sum(len(target) for _, target in hospitals), GUARDED)
         self._seeds = randbytes(SEED_BYTES, rng), randbytes(SEED_BYTES, rng)
         self.exchange = Exchange(self.counts, randbytes(sealing.KEY_BYTES, rng) if sealed else None, rng, tap)
         features, target = ([self._shared(part[which], rng) for part in hospitals] for which in (0, 1))
@@ -145,6 +152,8 @@ class SharedTraining:
         self._parties = [TapedParty(p, written, wires[p], [pair[p] for pair in shares]) for p in (0, 1)]
         self._ahead = ThreadPoolExecutor(1, "dealer")
         self._dealt = self._ahead.submit(self._deal, 1, untimed)
+        if self.guarded:
+            self.guard()
 
     def _shared(self, values: Floats, rng: Random) -> tuple[Words, Words]:
         seed, other = split(values, self.network.fixed, rng)
@@ -181,6 +190,31 @@ class SharedTraining:
         self.counts.offline_bytes += len(data)
         seeds = self._numbered(self.iteration)
         self.exchange.run([self._parties[0].play(seeds[0]), self._parties[1].play(seeds[1], data)], self.iteration)
+        if self.guarded and self.iteration % GUARDED == 0:
+            self.guard()
+
+    @property
+    def guarded(self) -> bool:
+        """Whether no value can overflow unseen: so it is where the activation's argument is bounded."""
+        return self.network.activation.bounded
+
+    def guard(self) -> None:
+        """Compare all weights with what is safe for GUARDED iterations; nothing but how many are beyond is opened.
+
+        Raises FixedPointOverflow where there is one.
+        """
+        seeds = [derived(seed, f"guard {p}", self.iteration) for p, seed in enumerate(self._seeds)]
+        dealer = Dealer((Stream(seeds[0]), Stream(seeds[1])))
+        finish(outside(dealer, self.network, [Blank(shape) for shape in self.network.shapes], self._safe))
+        corrections = dealer.corrections().tobytes()
+        self.counts.offline_bytes += len(corrections)
+        roles = ComputeParty(0, Stream(seeds[0])), ComputeParty(1, Stream(seeds[1]), Corrections(corrections))
+        programs = [
+            outside(role, self.network, one.state, self._safe) for role, one in zip(roles, self._parties, strict=True)
+        ]
+        count, _ = self.exchange.run(programs, -self.iteration)
+        if count:
+            raise beyond(self.iteration, count, self._safe)
 
     @property
     def weights(self) -> list[tuple[Words, Words]]:

@@ -139,6 +139,15 @@ class ComputeParty(BitRole):
             out.append(Wire(share, public, (Term(number, sign),), shape))
         return out
 
+    def flat(self, shares: Sequence[Share]) -> Share:
+        return operations.joined(shares)
+
+    def announce(self, x: Share) -> Program[int]:
+        """My sum goes out, the peer's comes back."""
+        mine = np.array([x.sum(dtype=np.uint64)])
+        received = yield from self._exchange([mine])
+        return int((mine + received[0]).astype(np.int64)[0])
+
     def xor(self, x: Any, y: Any) -> Any:
         return x ^ y
 

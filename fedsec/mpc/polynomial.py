@@ -19,6 +19,9 @@ from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
 HALVINGS = 3
 """Powers of z are taken of z / 8: within ±8 none exceeds 1, and coefficients of high degrees keep their digits."""
 LEADING_BITS = 12
+MARGIN = 0.01
+"""By which values in fixed point, and between the points, may pass those at the POINTS of a bounded interval."""
+POINTS = 4001
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,20 @@ class Activation:
             return 7
         return (self.degree + 3) // 2 + (6 if self.bound is not None else 0)
 
+    @property
+    def bounded(self) -> bool:
+        """Whether its values are, whatever the argument."""
+        return self.piecewise or self.bound is not None
+
+    @property
+    def largest(self) -> float:
+        """What its values stay below in magnitude, in fixed point too; infinite without a bound."""
+        if self.piecewise:
+            return 1.0 + MARGIN
+        if self.bound is None:
+            return math.inf
+        return float(np.abs(self.value(np.linspace(-self.bound, self.bound, POINTS))).max()) + MARGIN
+
     def value(self, z: Floats) -> Floats:
         """What it computes, in doubles."""
         if self.piecewise:
@@ -83,7 +100,8 @@ def activate(
         return (yield from _pieces(role, z, fixed, factors))
     if activation.bound is not None:
         z = yield from _clipped(role, z, activation.bound, fixed, factors)
-    return (yield from _polynomial(role, z, activation.coefficients, fixed, place))
+    share = yield from _polynomial(role, z, activation.coefficients, fixed, place)
+    return role.known(share, activation.largest * 4.0**fixed.bits)
 
 
 def _pieces(role: Role, z: Wire, fixed: Fixed, factors: int) -> Program[Share]:
@@ -93,7 +111,7 @@ def _pieces(role: Role, z: Wire, fixed: Fixed, factors: int) -> Program[Share]:
     inside = role.combine([(1, over), (-1, under)])
     line = role.multiply(role.combine([(1, z)], 1 << (fixed.bits - 1)), inside)
     one = 1 << fixed.bits
-    share = role.plus(line, role.plus_public(role.times(over.share, -one), one))
+    share = role.known(role.plus(line, role.plus_public(role.times(over.share, -one), one)), one + 1)
     return role.times(share, 1 << fixed.bits)
 
 
@@ -103,7 +121,7 @@ def _clipped(role: Role, z: Wire, bound: float, fixed: Fixed, factors: int) -> P
     under, over = yield from role.below(z, (-raw, raw))
     inside = role.combine([(1, over), (-1, under)])
     sides = role.plus(role.times(over.share, -level), role.times(under.share, -level))
-    share = role.plus(role.multiply(z, inside), role.plus_public(sides, level))
+    share = role.known(role.plus(role.multiply(z, inside), role.plus_public(sides, level)), level + 1)
     (wire,) = yield from role.open(masked=[share])
     return wire
 

@@ -100,6 +100,18 @@ class Role(ABC):
         """x * factor, for a public integer. No round."""
 
     @abstractmethod
+    def flat(self, shares: Sequence[Share]) -> Share:
+        """All elements in one dimension. No round."""
+
+    @abstractmethod
+    def announce(self, x: Share) -> Program[int]:
+        """The sum of all elements, a signed number, in the clear to both parties and nobody else. One round."""
+
+    def known(self, x: Share, largest: float) -> Share:
+        """x, of which the program's author knows that no element passes `largest`: said for `bounds`. No round."""
+        return x
+
+    @abstractmethod
     def below(self, x: Wire, thresholds: Sequence[int]) -> Program[list[Wire]]:
         """For each public threshold t the bit [v < t], of scale 0, where v is what `x` was truncated from.
 

@@ -6,15 +6,20 @@ the output, (delta W^T) a (1 - a) before it. Rows, targets and weights are share
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedsec.errors import ConfigurationError
-from fedsec.mpc.fixed import Fixed, Multiplier, multiplier
-from fedsec.mpc.polynomial import Activation, activate
+import numpy as np
+
+from fedsec.errors import ConfigurationError, DataError
+from fedsec.mpc.fixed import Fixed, Floats, Multiplier, multiplier
+from fedsec.mpc.polynomial import MARGIN, Activation, activate
 from fedsec.mpc.roles import Program, Returned, Role, Share, Truncation, Wire
 
 RATE_BITS = 2
+LARGEST_FEATURE = 8.0
+"""Features lie within ± this, and targets within ±1, so that bounds of what is computed from them are known."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,12 @@ class Network:
         return multiplier(self.rate, RATE_BITS)
 
     @property
+    def steepest(self) -> float:
+        """What a (1 - a) stays below in magnitude for each a that the activation can give."""
+        largest = self.activation.largest
+        return max(0.25, largest * (largest - 1)) + MARGIN if math.isfinite(largest) else math.inf
+
+    @property
     def shapes(self) -> list[tuple[int, int]]:
         """Of the weights, from the first layer on."""
         return [(rows, columns) for rows, columns in zip(self.widths, self.widths[1:], strict=False)]
@@ -66,6 +77,14 @@ class Layer:
     slope: Share
 
 
+def check_rows(features: Floats, target: Floats) -> None:
+    """Raise DataError unless one hospital's rows are finite and within the reach that bounds count on."""
+    for name, values, limit in (("features", features, LARGEST_FEATURE), ("target", target, 1.0)):
+        largest = float(np.abs(values).max()) if values.size else 0.0
+        if not largest <= limit:
+            raise DataError(f"{name}: a value of magnitude {largest:.4g} was given; all must lie within ±{limit:g}")
+
+
 def load(role: Role, features: Share, target: Share) -> Program[list[Wire]]:
     """Mask the shared rows once: features [rows, columns] and target [rows, 1], each under masks that stay."""
     return (yield from role.open(masked=[features, target]))
@@ -82,6 +101,7 @@ def forward(role: Role, network: Network, rows: Wire, weights: Sequence[Wire]) -
         narrow = Truncation(value, bits, f"layer {number}'s output", 2 * bits)
         opened = yield from role.open(masked=[] if number == network.layers else [value], truncated=[narrow])
         slope = role.multiply(opened[-1], role.combine([(-1, opened[-1])], 1 << bits))
+        slope = role.known(slope, network.steepest * 4.0**bits)
         layers.append(Layer(source, matrix, opened[-1], slope))
         source = opened[0]
     return layers
@@ -119,6 +139,16 @@ def iterate(role: Role, network: Network, rows: Wire, target: Wire, weights: Seq
     layers = yield from forward(role, network, rows, matrices)
     steps = yield from backward(role, network, layers, target)
     return [role.plus(old, role.times(step, -1)) for old, step in zip(weights, steps, strict=True)]
+
+
+def outside(role: Role, network: Network, weights: Sequence[Share], limit: float) -> Program[int]:
+    """How many weights lie beyond ±limit, in the clear to both parties. Seven rounds."""
+    raw = int(network.fixed.encode(limit))
+    whole = Truncation(role.flat(weights), 1, "a weight", network.fixed.bits, compared=True)
+    (wire,) = yield from role.open(truncated=[whole])
+    under, over = yield from role.below(wire, (-raw, raw))
+    beyond = role.plus(under.share, role.plus_public(role.times(over.share, -1), 1))
+    return (yield from role.announce(beyond))
 
 
 def finish(program: Program[Returned]) -> Returned:
