@@ -20,8 +20,9 @@ Int = Any
 """An int64 of compiled code: numba's rules hold, not Python's."""
 DIGITS = 16
 """Digits of four bits in a word; the highest has three, the sign bit being apart."""
-ADD, SUBTRACT, MULTIPLY, XOR, AND, COPY, GATHER, ZERO, DOT, OPENED, HALVES, ONE_HOT, LOOK_UP, TOP, UNPACK = range(15)
-"""The operations of a tape; those up to AND are element by element."""
+ADD, SUBTRACT, MULTIPLY, XOR, AND, ADD_PRODUCT = range(6)
+COPY, GATHER, ZERO, DOT, OPENED, HALVES, ONE_HOT, LOOK_UP, TOP, UNPACK = range(6, 16)
+"""The operations of a tape; those up to ADD_PRODUCT are element by element."""
 
 _0, _1, _2, _4, _8, _15, _62, _63 = (np.uint64(value) for value in (0, 1, 2, 4, 8, 15, 62, 63))
 _CLEAR1, _CLEAR2, _CLEAR4, _CLEAR8 = (np.uint64(0x0001_0001_0001_0001 * (0xFFFF >> n)) for n in (1, 2, 4, 8))
@@ -49,17 +50,22 @@ def dot_into(out: Words, x: Words, y: Words) -> None:
 
 
 @jit
-def opened(c: Words, shift: np.uint64, public: Words, sign: Words) -> None:
-    """From the opened c = x + 2^62 + r: the public part of x >> shift, and the sign of the wrap bit's term.
+def opened(c: Words, shift: np.uint64, wrap: Words, above: Words, first: np.uint64, out: Words) -> None:
+    """From the opened c = x + r: of x >> shift the public part, the sign of the wrap bit's term, and a party's share.
 
-    With r = 2^63 b + low, the carry into bit 63 is c's top bit XOR b, which is linear in b: x >> shift is
-    (c mod 2^63 >> shift) + carry 2^(63 - shift) - (low >> shift) - 2^(62 - shift), and one unit less at most.
+    With r = 2^63 b + low and c = x + 2^62 + r, the carry into bit 63 is c's top bit XOR b, which is linear in b:
+    x >> shift is (c mod 2^63 >> shift) + carry 2^(63 - shift) - (low >> shift) - 2^(62 - shift), and one unit less at
+    most. wrap and above: the party's shares of `halves` of r. first: 1 for party 0, which adds the public part. out:
+    three times the size of c.
     """
-    weight, start = _1 << (_63 - shift), _1 << (_62 - shift)
-    for i in range(c.size):
-        top = c[i] >> _63
-        public[i] = ((c[i] & _LOW63) >> shift) + top * weight - start
+    size, weight, start = c.size, _1 << (_63 - shift), _1 << (_62 - shift)
+    public, sign, share = out[:size], out[size : 2 * size], out[2 * size :]
+    for i in range(size):
+        value = c[i] + _OFFSET
+        top = value >> _63
+        public[i] = ((value & _LOW63) >> shift) + top * weight - start
         sign[i] = _1 - (top + top)
+        share[i] = sign[i] * wrap[i] + above[i] + first * public[i]
 
 
 @jit
@@ -168,6 +174,9 @@ def _element_wise(op: Int, out: Words, x: Words, y: Words, scalar: np.uint64, gi
         else:
             for i in range(out.size):
                 out[i] = x[i] ^ scalar
+    elif op == ADD_PRODUCT:
+        for i in range(out.size):
+            out[i] += x[i] * y[i]
     else:
         if given == 0:
             for i in range(out.size):
@@ -181,13 +190,13 @@ def _element_wise(op: Int, out: Words, x: Words, y: Words, scalar: np.uint64, gi
 def execute(code: Integers, places: Integers, memory: Words, begin: Int, end: Int) -> None:
     """Carry out instructions `begin` to `end` of a tape (see tape.py) on its memory.
 
-    code: int64[instructions, 8], a row of operation, size, the places of result, x and y, two numbers, and a scalar.
+    code: int64[instructions, 9], a row of operation, size, the places of result, x, y and z, and three numbers.
     places: where a GATHER reads from.
     """
     for row in range(begin, end):
-        op, size, at, first, second, one, two = code[row, :7]
-        scalar, out, x = np.uint64(code[row, 7]), memory[at : at + size], memory[first : first + size]
-        if op <= AND:
+        op, size, at, first, second, third, one, two = code[row, :8]
+        scalar, out, x = np.uint64(code[row, 8]), memory[at : at + size], memory[first : first + size]
+        if op <= ADD_PRODUCT:
             _element_wise(op, out, x, memory[second : second + size], scalar, one)
         elif op == COPY:
             for i in range(size):
@@ -205,7 +214,10 @@ def execute(code: Integers, places: Integers, memory: Words, begin: Int, end: In
                 memory[second : second + inner * two].reshape(inner, two),
             )  # fmt: skip
         elif op == OPENED:
-            opened(x, scalar, out, memory[second : second + size])
+            opened(
+                x, scalar, memory[second : second + size], memory[third : third + size], np.uint64(one),
+                memory[at : at + 3 * size],
+            )  # fmt: skip
         elif op == HALVES:
             halves(x, scalar, out, memory[second : second + size])
         elif op == ONE_HOT:

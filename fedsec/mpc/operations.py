@@ -26,7 +26,7 @@ def add_dot(out: Array, x: Array, y: Array) -> None:
     if isinstance(out, Traced):
         tape, (n, k), m = out.tape, x.shape, y.shape[1]
         x, y = tape.ordered(x), tape.ordered(y)
-        tape.emit(kernels.DOT, n * k * m, out, tape.start(x), tape.start(y), n, m)
+        tape.emit(kernels.DOT, n * k * m, out, tape.start(x), tape.start(y), numbers=(n, m))
     else:
         kernels.dot_into(out, np.ascontiguousarray(x), np.ascontiguousarray(y))
 
@@ -38,14 +38,37 @@ def dot(x: Array, y: Array) -> Array:
     return out
 
 
-def opened(c: Array, shift: int) -> tuple[Array, Array]:
-    """See kernels.opened: the public part and the sign, of the shape of c."""
-    return _pair(kernels.OPENED, kernels.opened, c, shift)
+def add_product(out: Array, x: Array, y: Array) -> None:
+    """Add x * y to out, element by element."""
+    if isinstance(out, Traced):
+        out.tape.element_wise(kernels.ADD_PRODUCT, x, y, out)
+    else:
+        out += x * y
+
+
+def opened(c: Array, shift: int, wrap: Array, above: Array, first: bool) -> tuple[Array, Array, Array]:
+    """See kernels.opened: the public part, the sign and the share, of the shape of c."""
+    out = _empty(c, (3, *c.shape))
+    if isinstance(c, Traced):
+        tape = c.tape
+        c, wrap, above = tape.ordered(c), tape.ordered(wrap), tape.ordered(above)
+        places = tape.start(c), tape.start(wrap), tape.start(above)
+        tape.emit(kernels.OPENED, c.size, out, *places, numbers=(int(first),), scalar=shift)
+    else:
+        values, one, other = (np.ascontiguousarray(x).reshape(-1) for x in (c, wrap, above))
+        kernels.opened(values, np.uint64(shift), one, other, np.uint64(first), out.reshape(-1))
+    return out[0], out[1], out[2]
 
 
 def halves(r: Array, shift: int) -> tuple[Array, Array]:
     """See kernels.halves: the wrap bit's term and the rest, of the shape of r."""
-    return _pair(kernels.HALVES, kernels.halves, r, shift)
+    wrap, above = _empty(r, r.shape), _empty(r, r.shape)
+    if isinstance(r, Traced):
+        r = r.tape.ordered(r)
+        r.tape.emit(kernels.HALVES, r.size, wrap, r.tape.start(r), r.tape.start(above), scalar=shift)
+    else:
+        kernels.halves(np.ascontiguousarray(r).reshape(-1), np.uint64(shift), wrap.reshape(-1), above.reshape(-1))
+    return wrap, above
 
 
 def one_hot(r: Array) -> Array:
@@ -105,6 +128,12 @@ def stack(parts: Sequence[Array]) -> Array:
     return out
 
 
+def room(shapes: Sequence[tuple[int, ...]], like: Array) -> tuple[Array, list[Array]]:
+    """An array of one dimension whose values are not set, and its parts of these shapes; traced where `like` is."""
+    whole = _empty(like, (sum(map(math.prod, shapes)),))
+    return whole, separated(whole, shapes)
+
+
 def joined(parts: Sequence[Array]) -> Array:
     """All words in order, in one dimension."""
     if not isinstance(parts[0], Traced):
@@ -127,20 +156,13 @@ def separated(whole: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
     return out
 
 
+def _empty(like: Array, shape: tuple[int, ...]) -> Array:
+    return like.tape.new(shape) if isinstance(like, Traced) else np.empty(shape, np.uint64)
+
+
 def _zeros(like: Array, shape: tuple[int, ...]) -> Array:
     if not isinstance(like, Traced):
         return np.zeros(shape, np.uint64)
     out = like.tape.new(shape)
     like.tape.emit(kernels.ZERO, out.size, out, 0)
     return out
-
-
-def _pair(op: int, kernel: Any, x: Array, shift: int) -> tuple[Array, Array]:
-    if isinstance(x, Traced):
-        tape = x.tape
-        x, one, other = tape.ordered(x), tape.new(x.shape), tape.new(x.shape)
-        tape.emit(op, x.size, one, tape.start(x), tape.start(other), scalar=shift)
-        return one, other
-    first, second = np.empty(x.shape, np.uint64), np.empty(x.shape, np.uint64)
-    kernel(np.ascontiguousarray(x).reshape(-1), np.uint64(shift), first.reshape(-1), second.reshape(-1))
-    return first, second

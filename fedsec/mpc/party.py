@@ -16,8 +16,6 @@ from fedsec.mpc.kernels import Words
 from fedsec.mpc.roles import Program, Share, Term, Truncation, Wire, wrapped
 from fedsec.mpc.streams import Source
 
-OFFSET = np.uint64(1 << 62)
-
 
 class ComputeParty(BitRole):
     """Party 0 or 1. Party 1 also reads the dealer's corrections; party 0 has none and adds public constants.
@@ -33,26 +31,29 @@ class ComputeParty(BitRole):
         """My share of a value that the dealer gives."""
         return (self._stream if self._corrections is None else self._corrections).words(shape)
 
-    def _exchange(self, mine: Sequence[Words]) -> Program[list[Words]]:
-        """One round: my parts go out together, the peer's come back."""
-        out = operations.joined(mine)
-        received = yield out.tobytes()
-        return operations.separated(arrived(received, out.size), [part.shape for part in mine])
+    def _exchange(self, mine: Any) -> Program[Any]:
+        """One round: my words go out, as many of the peer's come back."""
+        received = yield mine.tobytes()
+        return arrived(received, mine.size)
 
     def open(self, masked: Sequence[Share] = (), truncated: Sequence[Truncation] = ()) -> Program[list[Wire]]:
         """See Role. The mask of a truncation is added, that of a plain opening taken off."""
         masks = [self._stream.words(share.shape) for share in masked]
         drawn = [self._masks_of(one) for one in truncated]
-        mine = [share - mask for share, mask in zip(masked, masks, strict=True)]
-        mine += [one.share + parts[0] for one, parts in zip(truncated, drawn, strict=True)]
+        shares = [*masked, *[one.share for one in truncated]]
+        mine, parts = operations.room([share.shape for share in shares], shares[0])
+        for part, share, mask in zip(parts, masked, masks, strict=False):
+            np.subtract(share, mask, out=part)
+        for part, one, masks_of in zip(parts[len(masks) :], truncated, drawn, strict=True):
+            np.add(one.share, masks_of[0], out=part)
         received = yield from self._exchange(mine)
-        whole = [one + other for one, other in zip(mine, received, strict=True)]
+        whole = operations.separated(mine + received, [share.shape for share in shares])
         out = [
             Wire(share, public, (Term(mask),), share.shape)
             for share, public, mask in zip(masked, whole, masks, strict=False)
         ]
-        for one, parts, c in zip(truncated, drawn, whole[len(masks) :], strict=True):
-            out.append(self._truncated(one, parts, c + OFFSET))
+        for one, masks_of, c in zip(truncated, drawn, whole[len(masks) :], strict=True):
+            out.append(self._truncated(one, masks_of, c))
         return out
 
     def _masks_of(self, one: Truncation) -> tuple[Any, ...]:
@@ -65,25 +66,25 @@ class ComputeParty(BitRole):
 
     def _truncated(self, one: Truncation, parts: tuple[Any, ...], c: Words) -> Wire:
         _, wrap, above, tables = parts
-        public, sign = operations.opened(c, one.shift)
-        share = sign * wrap + above
-        if self.party == 0:
-            share += public
+        public, sign, share = operations.opened(c, one.shift, wrap, above, self.party == 0)
         terms = Term(wrap, sign, 63 - one.shift), Term(above)
         return Wire(share, public, terms, c.shape, c if one.compared else None, tables)
 
     def multiply(self, x: Wire, y: Wire) -> Share:
         """public_x [y] + public_y [x] - public_x public_y, and the products of masks."""
         out = x.public * y.share
-        out += y.public * (x.share - x.public if self.party == 0 else x.share)
+        operations.add_product(out, y.public, x.share - x.public if self.party == 0 else x.share)
         for a in x.terms:
             for b in y.terms:
                 if a.weight + b.weight >= 64:
                     continue
-                product = self._taken(x.shape)
-                for sign in (a.sign, b.sign):
-                    product = product if sign is None else product * sign
-                out += product
+                product, signs = self._taken(x.shape), [sign for sign in (a.sign, b.sign) if sign is not None]
+                for sign in signs[1:]:
+                    product = product * sign
+                if signs:
+                    operations.add_product(out, product, signs[0])
+                else:
+                    out += product
         return out
 
     def matmul(self, x: Wire, y: Wire, place: str = "a product") -> Share:
@@ -106,9 +107,11 @@ class ComputeParty(BitRole):
         """Beaver's product over bits."""
         a, b = self._stream.words(x.shape), self._stream.words(y.shape)
         product = self._taken(x.shape)
-        mine = x ^ a, y ^ b
+        mine, parts = operations.room([x.shape, y.shape], x)
+        np.bitwise_xor(x, a, out=parts[0])
+        np.bitwise_xor(y, b, out=parts[1])
         received = yield from self._exchange(mine)
-        left, right = mine[0] ^ received[0], mine[1] ^ received[1]
+        left, right = operations.separated(mine ^ received, [x.shape, y.shape])
         out = product ^ (left & b) ^ (right & a)
         return out ^ (left & right) if self.party == 0 else out
 
@@ -117,7 +120,7 @@ class ComputeParty(BitRole):
         tables, sign = x.tables
         less, equal, top = [], [], []
         for threshold in thresholds:
-            c = x.opened.reshape(-1) - (OFFSET + wrapped(threshold))
+            c = x.opened.reshape(-1) - wrapped(threshold)
             bits = operations.look_up(c, tables)
             less.append(bits[0])
             equal.append(bits[1])
@@ -129,10 +132,10 @@ class ComputeParty(BitRole):
         mask = self._stream.words(bits.shape)
         size = math.prod(shape)
         numbers = self._taken((bits.shape[0], size))
-        mine = bits ^ mask
-        (received,) = yield from self._exchange([mine])
+        mine = (bits ^ mask).reshape(-1)
+        received = yield from self._exchange(mine)
         out = []
-        for number, row in zip(numbers, operations.unpack(mine ^ received, size), strict=True):
+        for number, row in zip(numbers, operations.unpack((mine ^ received).reshape(bits.shape), size), strict=True):
             public, number = row.reshape(shape), number.reshape(shape)
             sign = np.uint64(1) - (public + public)
             share = sign * number + public if self.party == 0 else sign * number
@@ -145,8 +148,8 @@ class ComputeParty(BitRole):
     def announce(self, x: Share) -> Program[int]:
         """My sum goes out, the peer's comes back."""
         mine = np.array([x.sum(dtype=np.uint64)])
-        received = yield from self._exchange([mine])
-        return int((mine + received[0]).astype(np.int64)[0])
+        received = yield from self._exchange(mine)
+        return int((mine + received).astype(np.int64)[0])
 
     def xor(self, x: Any, y: Any) -> Any:
         return x ^ y

@@ -5,23 +5,37 @@ A run draws the words of its seeds at once, and keeps what stays between runs in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fedsec.errors import BadMessage
-from fedsec.mpc import operations
 from fedsec.mpc.dealer import Blank, Dealer
 from fedsec.mpc.kernels import Words, execute
 from fedsec.mpc.party import ComputeParty, arrived
 from fedsec.mpc.roles import Program, Role, Share, Term, Wire
 from fedsec.mpc.tape import Tape, Traced
 from fedsec.mpc.training import finish
-from fedsec.primitives.prg import keystream_into
+from fedsec.primitives.prg import writer
 
 Written = Callable[[Role, list[Wire], list[Share]], Program[list[Share]]]
 """A program of wires that stay as they are, and of shares that its results replace."""
+
+
+Filler = Callable[[Words], None]
+"""Writes the next words of a source, all but two."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Instructions that are carried out at once, and the parts of banks to fill before."""
+
+    begin: int
+    end: int
+    fills: tuple[tuple[int, int, int], ...]
+    """Bank, and where in the memory its part begins and ends."""
 
 
 class Recording:
@@ -42,25 +56,42 @@ class Recording:
         terms = tuple(Term(self.placed(term.mask), term.sign, term.weight) for term in one.terms)
         return Wire(share, public, terms, one.shape)
 
-    def finish(self) -> None:
-        """Settle all places, and set the values."""
-        self._code, self._places, self._starts, self._size = self.tape.finish()
-        self.memory = np.zeros(self._size + 2, np.uint64)  # the generator asks for a block of slack
+    def finish(self, marks: Sequence[int] = ()) -> list[Stretch]:
+        """Settle all places and set the values; return what is carried out up to each mark, and up to the end."""
+        self._code, self._places, self._starts, size = self.tape.finish()
+        self.memory = np.zeros(size + 2, np.uint64)  # the generator asks for a block of slack
         for place, values in self._values:
             self.view(place)[...] = values
+        return self._stretches([*marks, len(self.tape)])
+
+    def _stretches(self, marks: Sequence[int]) -> list[Stretch]:
+        """What is carried out up to each mark; each stretch fills what is taken before its end."""
+        out, begin, filled, takings = list[Stretch](), 0, dict[int, int](), list(self.tape.takings)
+        for end in marks:
+            ends = dict(filled)
+            while takings and (takings[0][0] < end or end == len(self.tape)):
+                _, bank, ends[bank] = takings.pop(0)
+            fills = [(bank, filled.get(bank, 0), last) for bank, last in ends.items() if last > filled.get(bank, 0)]
+            starts = self._starts
+            out.append(Stretch(begin, end, tuple((b, starts[b] + one, starts[b] + two) for b, one, two in fills)))
+            begin, filled = end, ends
+        return out
+
+    def bank(self, number: int) -> Words:
+        """All words of a source."""
+        ends = [*self._starts[1:], self.memory.size - 2]
+        return self.memory[self._starts[number] : ends[number]]
 
     def view(self, x: Traced) -> Words:
         """Where x stands in the memory, in its shape."""
         return self.memory[self.tape.place(x, self._starts)].reshape(x.shape)
 
-    def bank(self, number: int) -> Words:
-        """The words of a source, and two beyond."""
-        ends = [*self._starts[1:], self._size]
-        return self.memory[self._starts[number] : ends[number] + 2]
-
-    def run(self, begin: int, end: int) -> None:
-        """Carry out these instructions."""
-        execute(self._code, self._places, self.memory, begin, end)
+    def run(self, stretch: Stretch, fillers: Mapping[int, Filler]) -> None:
+        """Carry out these instructions; banks without a filler are written by the instructions themselves."""
+        for bank, start, end in stretch.fills:
+            if bank in fillers:
+                fillers[bank](self.memory[start : end + 2])
+        execute(self._code, self._places, self.memory, stretch.begin, stretch.end)
 
 
 class TapedSource:
@@ -74,6 +105,21 @@ class TapedSource:
         return self._tape.taken(self.bank, (shape,) if isinstance(shape, int) else shape)
 
 
+class _DealerRecorder(Dealer):
+    """A dealer whose corrections are the words of a bank."""
+
+    def __init__(self, tape: Tape, draws: list[Any] | None) -> None:
+        streams = TapedSource(tape), TapedSource(tape)
+        super().__init__(streams, draws)
+        self._out = TapedSource(tape)
+
+    def give(self, value: Any) -> None:
+        np.subtract(value, self._streams[0].words(value.shape), out=self._out.words(value.shape))
+
+    def give_bits(self, value: Any) -> None:
+        np.bitwise_xor(value, self._streams[0].words(value.shape), out=self._out.words(value.shape))
+
+
 class TapedDealer:
     """The dealer's part of a program: `deal` gives what `Dealer.corrections` would."""
 
@@ -81,19 +127,14 @@ class TapedDealer:
         self, written: Written, kept: Sequence[Wire], shapes: Sequence[tuple[int, ...]], draws: bool = False
     ) -> None:
         self._recording, drawn = Recording(), list[Any]()
-        streams = TapedSource(self._recording.tape), TapedSource(self._recording.tape)
-        dealer = Dealer(streams, drawn if draws else None)
+        dealer = _DealerRecorder(self._recording.tape, drawn if draws else None)
         finish(written(dealer, [self._recording.wire(one) for one in kept], [Blank(shape) for shape in shapes]))
-        out = dealer.corrections()
-        self._end = len(self._recording.tape)
-        self._recording.finish()
-        self._out, self._draws = self._recording.view(out), [self._recording.view(low) for low in drawn]
+        (self._whole,) = self._recording.finish()
+        self._out, self._draws = self._recording.bank(2), [self._recording.view(low) for low in drawn]
 
     def deal(self, seeds: tuple[bytes, bytes]) -> tuple[bytes, list[Words]]:
         """Party 1's corrections, and the low bits of the truncations' masks where they were asked for."""
-        for number, seed in enumerate(seeds):
-            keystream_into(seed, self._recording.bank(number))
-        self._recording.run(0, self._end)
+        self._recording.run(self._whole, {number: writer(seed) for number, seed in enumerate(seeds)})
         return self._out.tobytes(), [low.copy() for low in self._draws]
 
 
@@ -102,14 +143,13 @@ class _Recorder(ComputeParty):
 
     def __init__(self, party: int, tape: Tape) -> None:
         super().__init__(party, TapedSource(tape), TapedSource(tape) if party == 1 else None)
-        self._tape, self.marks = tape, list[tuple[int, Traced, Traced]]()
+        self._tape, self.openings = tape, list[tuple[int, Traced, Traced]]()
 
-    def _exchange(self, mine: Sequence[Any]) -> Program[list[Any]]:
-        out = operations.joined(mine)
-        into = self._tape.new(out.shape)
-        self.marks.append((len(self._tape), out, into))
+    def _exchange(self, mine: Any) -> Program[Any]:
+        into = self._tape.new(mine.shape)
+        self.openings.append((len(self._tape), mine, into))
         yield b""
-        return operations.separated(into, [part.shape for part in mine])
+        return into
 
 
 class TapedParty:
@@ -125,24 +165,34 @@ class TapedParty:
         except StopIteration as stop:
             for place, result in zip(state, stop.value, strict=True):
                 recording.tape.copy_to(place, result)
-        self._end = len(recording.tape)
-        recording.finish()
-        self._rounds = [(end, recording.view(out), recording.view(into)) for end, out, into in role.marks]
+        *before, self._last = recording.finish([mark for mark, _, _ in role.openings])
+        self._rounds = [
+            (stretch, recording.view(out), recording.view(into))
+            for stretch, (_, out, into) in zip(before, role.openings, strict=True)
+        ]
         self.state = [recording.view(place) for place in state]
+        self._corrections = 0 if party == 0 else recording.bank(1).size
 
-    def play(self, seed: bytes, corrections: bytes | None = None) -> Program[list[Words]]:
+    def play(self, seed: bytes, corrections: bytes = b"") -> Program[list[Words]]:
         """One run with the masks of this seed; returns the state. Raises BadMessage for messages of another size."""
-        keystream_into(seed, self._recording.bank(0))
-        if corrections is not None:
-            bank = self._recording.bank(1)[:-2]
-            if len(corrections) != bank.nbytes:
-                raise BadMessage(f"corrections: {len(corrections)} bytes came and {bank.nbytes} were expected")
-            bank[:] = np.frombuffer(corrections, "<u8")
-        begin = 0
-        for end, out, into in self._rounds:
-            self._recording.run(begin, end)
+        if len(corrections) != 8 * self._corrections:
+            raise BadMessage(f"corrections: {len(corrections)} bytes came and {8 * self._corrections} were expected")
+        fillers = {0: writer(seed), 1: copier(np.frombuffer(corrections, "<u8"))}
+        for stretch, out, into in self._rounds:
+            self._recording.run(stretch, fillers)
             received = yield out.tobytes()
             into[:] = arrived(received, into.size)
-            begin = end
-        self._recording.run(begin, self._end)
+        self._recording.run(self._last, fillers)
         return self.state
+
+
+def copier(words: Words) -> Filler:
+    """What writes these words onward."""
+    place = 0
+
+    def copy(out: Words) -> None:
+        nonlocal place
+        out[:-2] = words[place : place + out.size - 2]
+        place += out.size - 2
+
+    return copy

@@ -90,6 +90,8 @@ class Tape:
         self._gathers = self._size = 0
         self._free: dict[int, list[int]] = {}
         self._banks: list[int] = []
+        self.takings: list[tuple[int, int, int]] = []
+        """Instructions before, bank and end of everything that was taken from a bank."""
 
     def __len__(self) -> int:
         """Instructions so far."""
@@ -118,13 +120,23 @@ class Tape:
         """The next words of a source."""
         start, size = (bank + 1) * BANK + self._banks[bank], math.prod(shape)
         self._banks[bank] += size
+        self.takings.append((len(self._rows), bank, self._banks[bank]))
         return Traced(self, np.arange(start, start + size).reshape(shape))
 
     def emit(
-        self, op: int, size: int, out: Traced, x: int, y: int = 0, one: int = 0, two: int = 0, scalar: int = 0
+        self, op: int, size: int, out: Traced, *places: int, numbers: tuple[int, ...] = (), scalar: int = 0
     ) -> None:
         """Record one instruction (see kernels.execute)."""
-        self._rows.append((op, size, int(out.places.flat[0]), x, y, one, two, scalar))
+        row = [
+            op,
+            size,
+            int(out.places.flat[0]),
+            *places,
+            *[0] * (3 - len(places)),
+            *numbers,
+            *[0] * (2 - len(numbers)),
+        ]
+        self._rows.append((*row, scalar))
 
     def start(self, x: Traced) -> int:
         """Where the words of x begin; raises ConfigurationError unless they stand one after the other."""
@@ -165,15 +177,15 @@ class Tape:
         other = self.ordered(other) if given == 0 else array
         result = self.new(array.shape) if out is None else out
         self.start(result)
-        self.emit(op, array.size, result, self.start(array), self.start(other), given, 0, scalar)
+        self.emit(op, array.size, result, self.start(array), self.start(other), numbers=(given,), scalar=scalar)
         return result
 
     def finish(self) -> tuple[Integers, Integers, list[int], int]:
         """Instructions, the places that gathers read, where each bank begins, and the size of the memory."""
         starts = [self._size + sum(self._banks[:number]) for number in range(len(self._banks))]
-        code = np.array(self._rows, np.int64).reshape(-1, 8)
+        code = np.array(self._rows, np.int64).reshape(-1, 9)
         places = np.concatenate([*self._gathered, np.empty(0, np.int64)])
-        for numbers in (code[:, 2], code[:, 3], code[:, 4], places):
+        for numbers in (code[:, 2], code[:, 3], code[:, 4], code[:, 5], places):
             self._settle(numbers, starts)
         return code, places, starts, self._size + sum(self._banks)
 

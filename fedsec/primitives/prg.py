@@ -7,7 +7,7 @@ A seed serves one stream: it is derived per session, pair and purpose, never reu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,14 +127,20 @@ def expand(seed: bytes) -> Random:
     return draw
 
 
-def keystream_into(seed: bytes, words: NDArray[np.uint64]) -> None:
-    """Write the stream of `seed` to all words but the last two, which the cipher asks for as slack and leaves alone.
+def writer(seed: bytes) -> Callable[[NDArray[np.uint64]], None]:
+    """Return what writes the stream of `seed` onward into one contiguous dimension of little-endian uint64.
 
-    `words` is one contiguous dimension of little-endian uint64. Raises ConfigurationError for a seed of another size.
+    The last two words are slack, which the cipher asks for and leaves alone. Raises ConfigurationError for a seed of
+    another size.
     """
-    stream, out, total = _open(seed), words.data.cast("B"), 8 * (words.size - 2)
-    for start in range(0, total, _ZEROS.nbytes):
-        stream.update_into(_ZEROS[: min(_ZEROS.nbytes, total - start)], out[start:])
+    stream = _open(seed)
+
+    def write(words: NDArray[np.uint64]) -> None:
+        out, total = words.data.cast("B"), 8 * (words.size - 2)
+        for start in range(0, total, _ZEROS.nbytes):
+            stream.update_into(_ZEROS[: min(_ZEROS.nbytes, total - start)], out[start:])
+
+    return write
 
 
 def _open(seed: bytes) -> CipherContext:

@@ -131,8 +131,9 @@ def walk(kind: str, x: Any, y: Any, number: int) -> Any:
         wrap, above = operations.halves(x, 1 + number % 62)
         return wrap - above
     if kind == "o":
-        public, sign = operations.opened(x, 1 + number % 62)
-        return public * sign
+        public, sign, share = operations.opened(x, 1 + number % 62, y, x.T, bool(number & 1))
+        operations.add_product(share, public, sign)
+        return share
     if kind == "l":
         flat = x.copy().reshape(-1)
         less, equal = operations.look_up(flat, operations.one_hot(y))
@@ -156,9 +157,8 @@ def test_a_tape_computes_what_numpy_does(steps: list[tuple[str, int, int]], seed
     given = [rng.integers(0, 1 << 64, (6, 6), np.uint64) for _ in range(3)]
     recording = Recording()
     traced = walked([recording.placed(one) for one in given], steps)
-    end = len(recording.tape)
-    recording.finish()
-    recording.run(0, end)
+    (whole,) = recording.finish()
+    recording.run(whole, {})
     with np.errstate(over="ignore"):
         expected = walked(given, steps)
     for place, value in zip(traced, expected, strict=True):
