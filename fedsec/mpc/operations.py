@@ -136,8 +136,8 @@ def room(shapes: Sequence[tuple[int, ...]], like: Array) -> tuple[Array, list[Ar
 
 def joined(parts: Sequence[Array]) -> Array:
     """All words in order, in one dimension."""
-    if not isinstance(parts[0], Traced):
-        return np.concatenate([part.reshape(-1) for part in parts])
+    if not parts or not isinstance(parts[0], Traced):
+        return np.concatenate([np.empty(0, np.uint64), *[part.reshape(-1) for part in parts]])
     tape, place = parts[0].tape, 0
     out = tape.new((sum(part.size for part in parts),))
     for part in parts:

@@ -37,8 +37,8 @@ class Network:
     def __post_init__(self) -> None:
         if len(self.widths) < 2 or min(self.widths) < 1 or self.widths[-1] != 1:
             raise ConfigurationError(f"widths is {self.widths}; at least two are needed, each above 0 and the last 1")
-        if not 0 < self.rate <= 16:
-            raise ConfigurationError(f"rate is {self.rate}; it must lie in (0, 16]")
+        if not 2.0**-38 <= self.rate <= 3:
+            raise ConfigurationError(f"rate is {self.rate}; it must lie between 2^-38 and 3")
 
     @property
     def layers(self) -> int:

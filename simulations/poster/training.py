@@ -60,6 +60,13 @@ def diabetes(split: int = 0) -> Rows:
     return Rows(a, c, b, d)
 
 
+def xor() -> Rows:
+    """The four rows of exclusive or, with a column of ones; tested on what was trained on."""
+    features = np.array([[a, b, 1.0] for a in (0.0, 1.0) for b in (0.0, 1.0)])
+    target = (features[:, :1] != features[:, 1:2]).astype(np.float64)
+    return Rows(features, target, features, target)
+
+
 def widths(layers: int, columns: int = 11, hidden: int = HIDDEN) -> tuple[int, ...]:
     """Of a network of 1, 2 or 3 layers of weights."""
     if not 1 <= layers <= 3:
@@ -67,9 +74,11 @@ def widths(layers: int, columns: int = 11, hidden: int = HIDDEN) -> tuple[int, .
     return (columns, *[hidden] * (layers - 1), 1)
 
 
-def network(layers: int, activation: str, rate: float = RATE, bits: int = 16, hidden: int = HIDDEN) -> Network:
+def network(
+    layers: int, activation: str, rate: float = RATE, bits: int = 16, hidden: int = HIDDEN, columns: int = 11
+) -> Network:
     """The network of so many layers under a named activation."""
-    return Network(widths(layers, hidden=hidden), polynomials.design(activation), rate, Fixed(bits))
+    return Network(widths(layers, columns, hidden), polynomials.design(activation), rate, Fixed(bits))
 
 
 def initial(shapes: Sequence[tuple[int, int]], seed: int) -> list[Floats]:
@@ -144,7 +153,7 @@ def descend(weights: Sequence[Floats], features: Floats, target: Floats, rate: f
 
 @dataclass(frozen=True)
 class Cell:
-    """One training on the twin. every: iterations between points of the curves."""
+    """One training on the twin. every: iterations between points of the curves. data: diabetes or xor."""
 
     layers: int
     activation: str
@@ -153,11 +162,12 @@ class Cell:
     split: int = 0
     rate: float = RATE
     every: int = 100
+    data: str = "diabetes"
 
     @property
     def name(self) -> str:
         """Of its file."""
-        rate = "" if self.rate == RATE else f"-rate-{self.rate:g}"
+        rate = ("" if self.rate == RATE else f"-rate-{self.rate:g}") + ("" if self.data == "diabetes" else "-xor")
         return f"{self.activation}-{self.layers}-layers-seed-{self.seed}-split-{self.split}-{self.iterations}{rate}"
 
 
@@ -177,8 +187,9 @@ def kept(folder: Path | None, name: str, make: Callable[[], dict[str, Any]]) -> 
 
 def train(cell: Cell, follow: Follow | None = None) -> dict[str, Any]:
     """Train one cell on the compiled twin, with the roundings by chance that shares have; "exact" trains in doubles."""
-    rows, exact = diabetes(cell.split), cell.activation == "exact"
-    made = network(cell.layers, "clipped-3" if exact else cell.activation, cell.rate)
+    rows, exact = diabetes(cell.split) if cell.data == "diabetes" else xor(), cell.activation == "exact"
+    columns = rows.features.shape[1]
+    made = network(cell.layers, "clipped-3" if exact else cell.activation, cell.rate, columns=columns)
     weights = initial(made.shapes, cell.seed)
     value = polynomials.sigmoid if exact else made.activation.value
     twin = CompiledTwin(made, rows.features, rows.target, started(made, weights), seed=cell.seed + 1, limit=COLLAPSE)
@@ -203,13 +214,22 @@ def train(cell: Cell, follow: Follow | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-SURVIVORS = ("fit-10", "fit-3", "clipped-3", "exact")
-"""Activations of the table of which FEWER seeds run."""
-FEWER = 3
+COLLAPSES = ("maclaurin-5", "maclaurin-9", "maclaurin-3", "maclaurin-7", "fit-10", "fit-3", "clipped-3", "exact")
+"""Activations of the table of collapses."""
+XOR = ("maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-3", "fit-5-on-5", "fit-7-on-5", "fit-9-on-5",
+       "fit-3-on-10", "fit-5-on-10", "fit-7-on-10", "fit-10", "clipped-3")  # fmt: skip
+"""Those that are also tried on exclusive or."""
+
+
+def xor_cells(iterations: int, seeds: int) -> Iterator[Cell]:
+    """Three layers at rate 1 on four rows, each activation and seed."""
+    for activation in XOR:
+        for seed in range(1, seeds + 1):
+            yield Cell(3, activation, seed, iterations, rate=1.0, data="xor")
 
 
 def collapse_cells(iterations: int, seeds: int, layers: int = 3) -> Iterator[Cell]:
-    """The table of collapses: each activation, each seed; of those that survive fewer."""
-    for activation in ("maclaurin-5", "maclaurin-9", "maclaurin-3", "maclaurin-7", *SURVIVORS):
-        for seed in range(min(seeds, FEWER) if activation in SURVIVORS else seeds):
+    """The table of collapses: each activation, each seed."""
+    for activation in COLLAPSES:
+        for seed in range(seeds):
             yield Cell(layers, activation, seed, iterations)

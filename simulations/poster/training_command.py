@@ -18,7 +18,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from fedsec.cli import Json, print_json
 from fedsec.errors import ConfigurationError
 from fedsec.mpc.compiled import CompiledTwin, started
-from fedsec.mpc.polynomial import secret_products
 from fedsec.report import figures, files
 from fedsec.simulations.poster import (
     one_table,
@@ -26,20 +25,14 @@ from fedsec.simulations.poster import (
     training,
     training_figures,
     training_flower,
+    training_found,
     training_shares,
 )
 from fedsec.simulations.poster.training import Cell, Follow
 from fedsec.simulations.poster.training_told import BOUNDED, NAMES, tell
 
-POSTER = {
-    "maclaurin-5": "all, 10,247-14,499", "maclaurin-9": "all, 9,607-13,780", "maclaurin-3": "none; 0.59-0.67",
-    "maclaurin-7": "none; 0.73-0.74", "fit-10": "none; 0.72-0.74", "fit-3": "none; 0.72-0.74",
-    "exact": "none; 0.72-0.74", "clipped-3": "",
-}  # fmt: skip
-"""What an earlier experiment of ours found with another split and start, for 8 seeds and 30,000 iterations."""
 DRAWN = ("maclaurin-1", "maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10")
 TRAINED = ("maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10", "clipped-3", "exact")
-FITS = (3, 5, 7, 9, 11, 13, 15, 17, 20)
 COSTED = ((1, "clipped-5", 4), (2, "clipped-5", 4), (3, "maclaurin-5", 4), (3, "clipped-3", 4), (3, "pieces", 4),
           (2, "maclaurin-5", 10), (2, "clipped-3", 10))  # fmt: skip
 
@@ -57,6 +50,8 @@ class Sizes:
     steps: int = one_table.STEPS
     key_bits: int = 3072
     flower: int = 3
+    xor_seeds: int = 12
+    xor_iterations: int = 10_000
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -64,7 +59,8 @@ class Sizes:
                 raise ConfigurationError(f"{name} is {value}; it must be at least 1")
 
 
-QUICK = Sizes(seeds=1, iterations=600, bounded=600, shares=60, splits=2, deeper=1, steps=200, key_bits=2048, flower=0)
+QUICK = Sizes(seeds=1, iterations=600, bounded=600, shares=60, splits=2, deeper=1, steps=200, key_bits=2048,
+              xor_seeds=2, xor_iterations=1000, flower=0)  # fmt: skip
 
 
 def shared_training(
@@ -125,15 +121,18 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
     deeper = [Cell(2, "maclaurin-5", seed, sizes.bounded) for seed in range(sizes.deeper)]
     long = Cell(3, BOUNDED, 0, sizes.bounded)
     split = [
-        Cell(one_table.LAYERS, name, number, sizes.steps, split=number, rate=one_table.RATE)
+        Cell(layers, name, number, sizes.steps, split=number, rate=one_table.RATE)
+        for layers in (1, 2, 3)
         for number in range(sizes.splits)
         for name in (one_table.ACTIVATION, "exact")
     ]
-    made = _all([*cells, *deeper, long, *split], folder, follow)
+    xor = list(training.xor_cells(sizes.xor_iterations, sizes.xor_seeds))
+    made = _all([*cells, *deeper, long, *split, *xor], folder, follow)
     found: dict[str, Any] = {
-        "format": training.FORMAT, "sizes": vars(sizes), "rate": training.RATE, "polynomials": _polynomials(),
-        "collapses": _collapses(cells, made), "deeper": [_short(made[cell.name]) for cell in deeper],
-        "bounded": made[long.name], "accuracy": _accuracy(split, made),
+        "format": training.FORMAT, "sizes": vars(sizes), "rate": training.RATE,
+        "polynomials": training_found.approximations(), "collapses": training_found.collapses(cells, made),
+        "deeper": [training_found.short(made[cell.name]) for cell in deeper], "bounded": made[long.name],
+        "accuracy": training_found.accuracies(split, made), "xor": training_found.xor(xor, made),
         "curves": {cell.activation: made[cell.name]["curve"] for cell in cells if cell.seed == 0},
         "costs": [_cost(folder, *one) for one in COSTED],
     }  # fmt: skip
@@ -166,47 +165,6 @@ def _all(cells: Sequence[Cell], folder: Path, follow: Follow) -> dict[str, dict[
     return made
 
 
-def _polynomials() -> list[dict[str, Any]]:
-    """Each approximation: how far it holds, how wrong it is on ±8 and ±16, and what it costs."""
-    lines = {name: polynomials.design(name) for name in polynomials.DESIGNS}
-    lines |= {
-        f"fit-{degree}": polynomials.least_squares(degree, 10.0) for degree in FITS if f"fit-{degree}" not in lines
-    }
-    return [
-        {
-            "name": name, "said": NAMES.get(name, line.name), "degree": line.degree, "radius": polynomials.radius(line),
-            "worst_8": polynomials.worst(line, 8.0), "worst_16": polynomials.worst(line, 16.0), "rounds": line.rounds,
-            "products": line.products, "products_naive": secret_products(line.degree, naive=True),
-        }
-        for name, line in lines.items()
-    ]  # fmt: skip
-
-
-def _short(cell: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: cell[name] for name in ("seed", "iterations", "collapsed", "accuracy", "why")}
-
-
-def _collapses(cells: Sequence[Cell], made: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    rows = []
-    for activation in dict.fromkeys(cell.activation for cell in cells if cell.activation in POSTER):
-        own = [_short(made[cell.name]) for cell in cells if cell.activation == activation]
-        rows.append({"activation": activation, "name": NAMES[activation], "before": POSTER[activation], "cells": own})
-    return rows
-
-
-def _accuracy(cells: Sequence[Cell], made: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean and deviation over the splits of the twin's accuracy and of plain training's, and of their difference."""
-    by = {
-        name: np.array([made[cell.name]["accuracy"] or np.nan for cell in cells if cell.activation == name])
-        for name in (one_table.ACTIVATION, "exact")
-    }
-    if not cells:
-        return {}
-    off = by[one_table.ACTIVATION] - by["exact"]
-    spread = {name: [float(values.mean()), float(values.std())] for name, values in (*by.items(), ("difference", off))}
-    return {"splits": len(off), "layers": cells[0].layers, "iterations": cells[0].iterations} | spread
-
-
 def _shares(iterations: int, folder: Path, follow: Follow) -> dict[str, Any]:
     """The bounded design on shares, and how far its weights lie from the twin's that rounds to nearest."""
     name = f"shares-{BOUNDED}-3-layers-4-hidden-seed-0-{iterations}"
@@ -224,8 +182,8 @@ def _shares(iterations: int, folder: Path, follow: Follow) -> dict[str, Any]:
 
 def _files(found: Mapping[str, Any]) -> dict[str, bytes]:
     lines = {name: polynomials.design(name) for name in DRAWN}
-    fits = {f"fit-{degree}-on-10": polynomials.least_squares(degree, 10.0) for degree in FITS}
-    names = NAMES | {f"fit-{degree}-on-10": f"degree {degree}" for degree in FITS}
+    fits = {f"fit-{degree}-on-10": polynomials.least_squares(degree, 10.0) for degree in training_found.FITS}
+    names = NAMES | {f"fit-{degree}-on-10": f"degree {degree}" for degree in training_found.FITS}
     curves, table = found["curves"], found["table"]
     trained = {name: curves[name] for name in TRAINED}
     degrees = {name: curves["fit-10" if name == "fit-9-on-10" else name] for name in

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from fedsec.metering import NETWORKS, Ledger
+from fedsec.mpc.compiled import CompiledTwin, started
+from fedsec.mpc.fixed import FixedPointOverflow
 from fedsec.mpc.local import SharedTraining
 from fedsec.report import files
 from fedsec.simulations.poster.training import (
+    COLLAPSE,
     FORMAT,
     HIDDEN,
     RATE,
@@ -33,6 +36,7 @@ def on_shares(
     """Train on shares in process; openings are sealed. Goes on from the checkpoint in `folder`, where there is one.
 
     The checkpoint holds the weights in the clear, as the hospitals get them. CPU is taken of every hundredth iteration.
+    Raises FixedPointOverflow. Without a bound on the activation no party can see one: a twin runs beside and tells.
     """
     rows, made = diabetes(split), network(layers, activation, rate, hidden=hidden)
     name = f"shares-{activation}-{layers}-layers-{hidden}-hidden-seed-{seed}" + (
@@ -41,6 +45,9 @@ def on_shares(
     state = _checkpoint(folder, name)
     weights = initial(made.shapes, seed) if state is None else [np.array(matrix) for matrix in state["weights"]]
     training = SharedTraining(made, rows.hospitals(hospitals), weights)
+    watch = None
+    if not training.guarded:
+        watch = CompiledTwin(made, rows.features, rows.target, started(made, weights), limit=COLLAPSE)
     done = 0 if state is None else int(state["iterations"])
     curve = [(0, loss(weights, rows, made.activation.value), largest(weights))] if state is None else state["curve"]
     spent = 0.0 if state is None else float(state["seconds"])
@@ -48,6 +55,10 @@ def on_shares(
         began, steps = time.perf_counter(), min(every, iterations - done)
         for step in range(steps):
             training.step(timed=step == steps - 1)
+        if watch is not None and not watch.run(steps):
+            raise FixedPointOverflow(
+                f"on shares, after {done:,} iterations, by the twin beside them: {watch.explain()}"
+            )
         done, spent = done + steps, spent + time.perf_counter() - began
         weights = training.reveal()
         curve.append((done, loss(weights, rows, made.activation.value), largest(weights)))

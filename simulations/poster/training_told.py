@@ -27,6 +27,7 @@ NAMES = {
 def tell(console: Console, found: Mapping[str, Any]) -> None:
     """Print what was found: collapses, the bounded design, costs, and the one table."""
     _tell_collapses(console, found)
+    _tell_xor(console, found)
     bounded, shares, accuracy = found["bounded"], found.get("shares"), found["accuracy"]
     end = (
         f"collapsed at {bounded['iterations']:,}"
@@ -47,10 +48,10 @@ def tell(console: Console, found: Mapping[str, Any]) -> None:
             f"{flower['exchanges']} exchanges, {units.size(flower['bytes'])}; the server holds no key.",
             highlight=False,
         )  # fmt: skip
-    if accuracy:
-        ours, plain, off = (accuracy[name] for name in (one_table.ACTIVATION, "exact", "difference"))
+    for one in accuracy:
+        ours, plain, off = (one[name] for name in (one_table.ACTIVATION, "exact", "difference"))
         console.print(
-            f"Accuracy over {accuracy['splits']} splits, two layers: {ours[0]:.3f} ± {ours[1]:.3f}; plain "
+            f"Accuracy over {one['splits']} splits, layers: {one['layers']}: {ours[0]:.3f} ± {ours[1]:.3f}; plain "
             f"{plain[0]:.3f} ± {plain[1]:.3f}; difference {off[0]:+.3f} ± {off[1]:.3f}.", highlight=False
         )  # fmt: skip
     _tell_costs(console, found["costs"])
@@ -78,6 +79,19 @@ def _tell_collapses(console: Console, found: Mapping[str, Any]) -> None:
         span = f"{min(at):,}-{max(at):,}" if at else ""
         kept = f"{min(left):.2f}-{max(left):.2f} (median {statistics.median(left):.2f})" if left else ""
         table.add_row(row["name"], f"{len(at)} of {len(row['cells'])}", span, kept, row["before"])
+    console.print(table)
+
+
+def _tell_xor(console: Console, found: Mapping[str, Any]) -> None:
+    table = _table(f"Exclusive or, three layers at rate 1, {found['sizes']['xor_iterations']:,} iterations")
+    for heading in ("activation", "collapsed", "at iterations (median)", "of the others, solved it"):
+        table.add_column(heading, overflow="fold")
+    for row in found["xor"]:
+        at = [cell["iterations"] for cell in row["cells"] if cell["collapsed"]]
+        left = [cell["accuracy"] == 1.0 for cell in row["cells"] if not cell["collapsed"]]
+        span = f"{min(at):,}-{max(at):,} ({statistics.median(at):,.0f})" if at else ""
+        solved = f"{sum(left)} of {len(left)}" if left else ""
+        table.add_row(row["name"], f"{len(at)} of {len(row['cells'])}", span, solved)
     console.print(table)
 
 

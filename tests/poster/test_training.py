@@ -150,7 +150,7 @@ def command() -> typer.Typer:
 
 @pytest.mark.usefixtures("few_rows")
 def test_the_command_writes_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = training_command.Sizes(1, 30, 30, 4, 1, 1, 100, 2048, 0)
+    sizes = training_command.Sizes(1, 30, 30, 4, 1, 1, 100, 2048, 0, 1, 30)
     monkeypatch.setattr(training_command, "QUICK", sizes)
     monkeypatch.setattr(training_command, "COSTED", training_command.COSTED[:1])
     done = CliRunner().invoke(command(), ["--quick", "--json", "--output", str(tmp_path / "out")])
@@ -158,7 +158,7 @@ def test_the_command_writes_what_it_says(tmp_path: Path, monkeypatch: pytest.Mon
     document = json.loads(done.stdout)
     assert len(document["files"]) == 9 and all(Path(path).stat().st_size > 1000 for path in document["files"])
     assert document["shares"]["iterations"] == 4 and document["shares"]["off_twin"] < 8 * 2.0**-16
-    assert {row["activation"] for row in document["collapses"]} == set(training_command.POSTER)
+    assert {row["activation"] for row in document["collapses"]} == set(training_found.POSTER)
     cells = sorted((tmp_path / "out" / "cells").glob("*.json"))
     times = [path.stat().st_mtime_ns for path in cells]
     monkeypatch.setattr(training_command, "_files", lambda found: {})

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from fedsec.errors import AuthenticationError, Stale
-from fedsec.simulations.poster import training, training_flower, training_shares
-from fedsec.simulations.poster.training_flower import DEALER, NODES, Node
+from fedsec.mpc.fixed import FixedPointOverflow
+from fedsec.simulations.poster import training, training_flower, training_node, training_shares
+from fedsec.simulations.poster.training_node import DEALER, NODES, Node
 
 
 class Relay:
@@ -86,3 +87,18 @@ def test_a_prefix_runs_on_ray() -> None:
     found = training_flower.prefix(2)
     assert found["iterations"] == 2 and len(set(found["loss"])) == 1
     assert found["exchanges"] == 2 * (2 + training.network(2, "clipped-3").rounds)
+
+
+def test_nodes_look_at_the_weights_and_go_on_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a look after every iteration: the next is due only after it, and a large weight ends the training."""
+    monkeypatch.setattr(training_node, "GUARDED", 1)
+    relay = begun()
+    for number in (0, 1, -1, 2):
+        training_flower.iteration(relay, number)  # type: ignore[arg-type]
+    with pytest.raises(Stale, match="iteration -2 is due"):
+        relay.ask({0: {"kind": "open", "number": 3, "step": 0}})
+    words = np.frombuffer(relay.states[0]["weights"][0], "<u8").copy()
+    words[3] += np.uint64(1 << 40)
+    relay.states[0]["weights"][0] = words.tobytes()
+    with pytest.raises(FixedPointOverflow, match="iteration 2: 1 weights lie beyond"):
+        training_flower.iteration(relay, -2)  # type: ignore[arg-type]
