@@ -12,7 +12,14 @@ import typer
 from typer.testing import CliRunner
 
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster import one_table, polynomials, training, training_command, training_shares
+from fedsec.simulations.poster import (
+    one_table,
+    polynomials,
+    training,
+    training_command,
+    training_found,
+    training_shares,
+)
 from fedsec.simulations.poster.training import Cell
 
 
