@@ -420,7 +420,10 @@ class Need(NamedTuple):
 
 
 PROBE, LARGEST_PROBE, LONG = 200, 20_000, 0.1
-"""Parameters of the round from which others are foreseen: ten times as many, twice, while one takes under LONG s."""
+"""Parameters of the round from which others are foreseen: ten times as many, until it takes LONG s and half of what one
+parameter took more, or there are so many (ten times so many where one parameter takes LONG s)."""
+LARGEST_FOOTPRINT = 1 << 30
+"""Bytes that no round may take from which others are foreseen."""
 SLOW = 0.01
 """Seconds for one value of one hospital, above which PROBE values of all hospitals together are what is measured."""
 
@@ -467,20 +470,35 @@ def probe(setting: Setting) -> Probe:
     start = filled(setting, 1)
     federation = _Watched(setting, start)
     federation.enrol()
-    federation.once()  # fills caches
-    spent = _seconds(federation)
-    memory, values = federation.footprint(), setting.hospitals * contribution(start, setting.bits, 0)[0].size
-    if spent > SLOW * values:
-        more = spent * (values + setting.hospitals) / values
-        return Probe(start + 1, (spent, *memory), (more, *memory), start)
-    last = first = (spent, *memory)
-    size = 0
-    while not size or (last[0] < LONG and size < LARGEST_PROBE):
-        size = filled(setting, max(10 * size or PROBE, start + 1))
+    values = contribution(start, setting.bits, 0)[0].size
+    each = _of_input(setting, federation.once()) / values  # the round also fills caches
+    first = (_seconds(federation), *federation.footprint())
+    if each > SLOW:
+        more = first[0] * (values + 1) / values
+        return Probe(start + 1, first, (more, *first[1:]), start)
+    size = filled(setting, max(PROBE, start + 1))
+    federation.resize(size)
+    last = (_seconds(federation), *federation.footprint())
+    slopes = [max(high - low, 0.0) / (size - start) for low, high in zip(first[1:], last[1:], strict=True)]
+    most = min(LARGEST_PROBE * (10 if first[0] > LONG else 1), int(LARGEST_FOOTPRINT / max(slopes[0], 1.0)))
+    step = 10 if first[0] < 10 * LONG else 30
+    while last[0] - first[0] < max(LONG, first[0] / 2) and size < most:
+        size = filled(setting, min(step * size, most))
         federation.resize(size)
-        federation.once()
-        last = (_seconds(federation), *federation.footprint())
+        if first[0] < LONG:
+            federation.once()
+            last = (_seconds(federation), *federation.footprint())
+        else:
+            grown = [low + round(slope * (size - start)) for low, slope in zip(first[1:], slopes, strict=True)]
+            last = (_seconds(federation), grown[0], grown[1])
     return Probe(size, first, last, start)
+
+
+def _of_input(setting: Setting, measured: Measured) -> float:
+    """CPU seconds of one hospital's input."""
+    name = setting.protocol().input_phase.__name__
+    row = next(row for row in measured.rows if row.role == "hospital" and row.phase == name)
+    return row.cpu_seconds / max(row.replies, 1)
 
 
 def _seconds(federation: _Watched) -> float:
