@@ -471,11 +471,12 @@ def probe(setting: Setting) -> Probe:
     federation = _Watched(setting, start)
     federation.enrol()
     values = contribution(start, setting.bits, 0)[0].size
-    each = _of_input(setting, federation.once()) / values  # the round also fills caches
+    began, whole = time.process_time(), federation.once()  # it also fills caches
+    spent = min(whole.wall, time.process_time() - began)
+    if _of_input(setting, whole) > SLOW * values:
+        memory, more = federation.footprint(), spent * (values + 1) / values
+        return Probe(start + 1, (spent, *memory), (more, *memory), start)
     first = (_seconds(federation), *federation.footprint())
-    if each > SLOW:
-        more = first[0] * (values + 1) / values
-        return Probe(start + 1, first, (more, *first[1:]), start)
     size = filled(setting, max(PROBE, start + 1))
     federation.resize(size)
     last = (_seconds(federation), *federation.footprint())
