@@ -22,6 +22,7 @@ from rich.console import Console
 from fedsec import catalog
 from fedsec.cli import Json, print_json
 from fedsec.errors import ConfigurationError
+from fedsec.report import files
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 TEMPLATES = resources.files("fedsec") / "templates"
@@ -125,14 +126,7 @@ def _write(folder: Path, contents: Mapping[str, str], force: bool) -> None:
     taken = [str(folder / path) for path in contents if (folder / path).exists()]
     if taken and not force:
         raise ConfigurationError(f"{taken[0]} exists already; choose another name, or replace it with --force")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, text in contents.items():
-            partial = folder / f".{path}.{os.getpid()}"
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(folder / path)
-    except OSError as error:
-        raise ConfigurationError(f"output {folder} cannot be written: {error.strerror}") from error
+    files.write(folder, {path: text.encode() for path, text in contents.items()})
 
 
 def _create(target: Path, contents: Mapping[str, str]) -> None:

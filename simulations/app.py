@@ -30,7 +30,6 @@ from fedsec.simulations.discrimination import histogram
 from fedsec.simulations.models import Parameters
 from fedsec.simulations.preparation import Preparation, statistics
 from fedsec.simulations.results import Data
-from fedsec.simulations.tables import Table
 
 STATISTICS = "query.statistics"
 METRIC_RANGES = {**preparation.RANGES, **discrimination.RANGES}
@@ -39,11 +38,10 @@ client = ClientApp(mods=[secure_aggregation])
 server = ServerApp()
 
 
-def _here(context: Context) -> tuple[RunConfig, int, Table]:
-    """This client's configuration, partition number and rows."""
-    config = RunConfig.read(context.run_config)
-    place, count = int(context.node_config["partition-id"]), int(context.node_config["num-partitions"])
-    return config, place, hospitals.of_config(config, count).rows(place)
+def _here(context: Context) -> tuple[RunConfig, int, int]:
+    """This client's configuration, its partition number and how many partitions there are."""
+    node = context.node_config
+    return RunConfig.read(context.run_config), int(node["partition-id"]), int(node["num-partitions"])
 
 
 @functools.lru_cache(maxsize=64)
@@ -53,10 +51,9 @@ def _prepared(config: RunConfig, place: int, count: int, preparation: str) -> Da
 
 
 def _features(message: Message, context: Context) -> tuple[RunConfig, int, Dataset]:
-    config = RunConfig.read(context.run_config)
-    place, count = int(context.node_config["partition-id"]), int(context.node_config["num-partitions"])
+    config, place, of = _here(context)
     preparation = str(message.content.config_records["config"]["preparation"])
-    return config, place, _prepared(config, place, count, preparation)
+    return config, place, _prepared(config, place, of, preparation)
 
 
 def _reply(message: Message, config: RunConfig, rows: int, metrics: Mapping[str, Any], **records: Any) -> Message:
@@ -68,7 +65,8 @@ def _reply(message: Message, config: RunConfig, rows: int, metrics: Mapping[str,
 @client.query("statistics")
 def count(message: Message, context: Context) -> Message:
     """What this hospital adds to the statistics that all prepare their rows by."""
-    config, _, mine = _here(context)
+    config, place, of = _here(context)
+    mine = hospitals.of_config(config, of).rows(place)
     return _reply(message, config, len(mine.target), statistics(mine))
 
 

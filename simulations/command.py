@@ -135,7 +135,7 @@ def run(
         with screen.live(folder / results.PROGRESS, config, as_json, listen) as follow:
             _drive(config.model_copy(update={"output": str(folder)}), folder, timeout, follow)
         document = json.loads((folder / results.RESULT).read_text(encoding="utf-8"))
-        run_page.write(folder)
+    run_page.write(target)  # the results are in their place before they are drawn
     if as_json:
         return print_json({**document, "output": str(target)})
     screen.summary(Console(), document, target)

@@ -47,6 +47,6 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
         except OSError as error:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
-            raise ConfigurationError(f"report {path} cannot be written: {error.strerror or error}") from error
+            raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error
         out.append(path)
     return out
