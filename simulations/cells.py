@@ -471,12 +471,13 @@ def probe(setting: Setting) -> Probe:
     federation = _Watched(setting, start)
     federation.enrol()
     values = contribution(start, setting.bits, 0)[0].size
-    began, whole = time.process_time(), federation.once()  # it also fills caches
+    federation.once()  # fills caches, and compiles
+    began, whole = time.process_time(), federation.once()
     spent = min(whole.wall, time.process_time() - began)
     if _of_input(setting, whole) > SLOW * values:
         memory, more = federation.footprint(), spent * (values + 1) / values
         return Probe(start + 1, (spent, *memory), (more, *memory), start)
-    first = (_seconds(federation), *federation.footprint())
+    first = (spent, *federation.footprint())
     size = filled(setting, max(PROBE, start + 1))
     federation.resize(size)
     last = (_seconds(federation), *federation.footprint())

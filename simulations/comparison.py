@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import platform
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ from fedsec.metering import NETWORKS, Network
 from fedsec.primitives import modexp
 from fedsec.protocol import headings
 from fedsec.report import document
-from fedsec.simulations import baselines, cells, datasets, processes, results
+from fedsec.simulations import baselines, cells, datasets, results, tasks
 from fedsec.simulations.cells import PROBE, Clocked, Examined, Need, Probe, Setting
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.partitions import partition
@@ -228,28 +227,24 @@ def _impossible(setting: Setting, sweep: Sweep) -> str:
 
 # What does not depend on time
 
-Job = tuple[str, Any, Callable[..., Any], tuple[Any, ...]]
-"""Under what the result is kept, its kind first, and what to call for it."""
-FAILED = "failed"
-
 
 def _untimed(
     store: Store, sweep: Sweep, settings: Sequence[Setting], follow: Follow
 ) -> tuple[dict[Setting, Need], dict[Setting, str]]:
     """What each cell needs, and why some failed; on the way each is examined, and each strategy trains a model."""
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, tasks.Job] = {}
     for kind, key, function, argument in _first(sweep, settings):
         if store.get(kind, key) is None:
-            jobs[json.dumps([kind, key])] = (kind, key, _attempt, (function, argument))
+            jobs[json.dumps([kind, key])] = (kind, key, tasks.attempt, (function, argument))
     total, done, failed = len(jobs) + len(settings), 0, dict[Setting, str]()
-    with _workers(bool(jobs) or any(store.get("examined", key_of(one)) is None for one in settings)) as submit:
+    with tasks.workers(bool(jobs) or any(store.get("examined", key_of(one)) is None for one in settings)) as submit:
 
-        def run(work: Sequence[Job]) -> None:
+        def run(work: Sequence[tasks.Job]) -> None:
             nonlocal done
             for kind, key, value in submit(work):
                 done += 1
-                if isinstance(value, dict) and FAILED in value:
-                    failed.update({one: value[FAILED] for one in settings if key in _keys(one)})
+                if isinstance(value, dict) and tasks.FAILED in value:
+                    failed.update({one: value[tasks.FAILED] for one in settings if key in _keys(one)})
                 else:
                     store.put(kind, key, value)
                 follow("bytes, exactness, quality", done, total)
@@ -264,25 +259,13 @@ def _untimed(
             for one in settings
             if one not in failed and store.get("examined", key_of(one)) is None and not _too_large(needs[one], sweep)
         ]
-        share = sweep.memory / max(_cpus(), 1)
+        share = sweep.memory / max(tasks.cpus(), 1)
         beside = [setting for setting in left if needs[setting].memory <= share]
         alone = [setting for setting in left if needs[setting].memory > share]
         for batch in (beside, *([one] for one in alone)):
             scopes = {one: examined(one, needs[one], sweep) for one in batch}
-            run([("examined", key_of(one), _attempt, (_examine, one, *scopes[one])) for one in batch])
+            run([("examined", key_of(one), tasks.attempt, (_examine, one, *scopes[one])) for one in batch])
     return needs, failed
-
-
-def _attempt(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What the function returns, or why it failed: one strategy that breaks does not end a sweep of others."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        return {FAILED: _reason(error)}
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, FedsecError) else f"{type(error).__name__}: {error}"
 
 
 def key_of(setting: Setting) -> dict[str, Any]:
@@ -308,53 +291,6 @@ def _first(sweep: Sweep, settings: Iterable[Setting]) -> Iterator[tuple[str, Any
         yield "probe", probed, _probe, setting
         if sweep.task:
             yield "quality", trained, train, trained
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Iterator[tuple[str, Any, Any]]]]:
-    """A function that runs jobs as Ray tasks and yields their results as they come."""
-    if not needed:
-        yield lambda jobs: iter(())
-        return
-    import ray
-
-    for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}.items():
-        os.environ.setdefault(name, value)
-    with processes.held() as signals:
-        try:
-            ray.init(
-                "local", num_cpus=_cpus(), include_dashboard=False, log_to_driver=False, configure_logging=False,
-                namespace="fedsec",
-                runtime_env={"env_vars": {catalog.FILES_VARIABLE: os.environ.get(catalog.FILES_VARIABLE, "")}},
-            )  # fmt: skip
-        except SystemExit:  # Ray's own handler of SIGTERM
-            signals.note(signal.SIGTERM, None)
-        signals.take_back()
-
-        def submit(jobs: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, Any, Any]]:
-            pending = {
-                ray.remote(function).options(max_retries=0).remote(*arguments): (kind, key)
-                for kind, key, function, arguments in jobs
-            }
-            while pending:
-                signals.release()
-                ready, _ = ray.wait(list(pending), num_returns=1, timeout=0.2)
-                for job in ready:
-                    try:
-                        value = ray.get(job)
-                    except ray.exceptions.RayError as error:  # the worker is gone
-                        value = {FAILED: _reason(error)}
-                    yield (*pending.pop(job), value)
-
-        try:
-            signals.release()
-            yield submit
-        finally:
-            ray.shutdown()
 
 
 def _probe(setting: Setting) -> list[Any]:
@@ -477,7 +413,7 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
         try:
             kept = _dump(_clock(setting, sweep, parameters, whole, need.slow))
         except Exception as error:  # not kept: it may have been the machine, and is tried again
-            return document.Cell(**base, status="refused", note=_reason(error))
+            return document.Cell(**base, status="refused", note=tasks.reason(error))
         store.put("clocked", key, kept)
     clocked = Clocked(
         document.Total.model_validate(kept["setup"]), document.Total.model_validate(kept["round"]),

@@ -36,7 +36,8 @@ _SETTINGS = {
     "PYTHONIOENCODING": "utf-8",
 }
 _FOREIGN = re.compile(r"FLWR_|RAY_ADDRESS$|RAY_NAMESPACE$|RAY_TMPDIR$")  # would lead to somebody else's run
-_LONGEST_RAY_ROOT = 24  # characters: Ray's sockets lie some 75 deeper, and the system allows 107 (macOS: 103)
+LONGEST_RAY_ROOT = 24
+"""Characters: Ray's sockets lie some 75 deeper, and the system allows 107 (macOS: 103)."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) *:")
 _TRACEBACK = "Traceback (most recent call last):"
@@ -107,7 +108,7 @@ def environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
     local = ",".join(filter(None, [inherited.get("no_proxy", ""), "127.0.0.1", "localhost"]))
     settings = {**_SETTINGS, "no_proxy": local, "NO_PROXY": local, "PATH": _search_path()}
-    if len(str(home)) <= _LONGEST_RAY_ROOT:
+    if len(str(home)) <= LONGEST_RAY_ROOT:
         settings["RAY_TMPDIR"] = str(home)
     return {**inherited, **settings, **more, "FLWR_HOME": str(home)}
 

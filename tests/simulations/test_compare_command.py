@@ -23,7 +23,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.metering import Network
 from fedsec.report import page
 from fedsec.report.document import Comparison
-from fedsec.simulations import cells, comparison
+from fedsec.simulations import cells, tasks
 from fedsec.simulations.cells import Setting
 from fedsec.simulations.compare_command import network_of, numbers, seconds
 from fedsec.simulations.comparison import GIB, Sweep, compare
@@ -72,7 +72,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
         found["clocked", Path(setting.strategy).stem] += 1
         return real(setting, *arguments)
 
-    monkeypatch.setattr(comparison, "_workers", workers)
+    monkeypatch.setattr(tasks, "workers", workers)
     monkeypatch.setattr(cells, "clock", clock)
     monkeypatch.setattr(cells, "LARGEST_PROBE", cells.PROBE)
     monkeypatch.setattr(cells, "gc", SimpleNamespace(collect=lambda: 0))

@@ -19,7 +19,7 @@ from fedsec import catalog
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import Network
 from fedsec.report.document import Cell, Comparison
-from fedsec.simulations import cells, compare_flower, comparison
+from fedsec.simulations import cells, compare_flower, comparison, tasks
 from fedsec.simulations.cells import Clocked, Setting
 from fedsec.simulations.comparison import COMPARISON, Sweep, compare
 
@@ -83,7 +83,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
         noted.append(("clocked", Path(setting.strategy).stem))
         return real(setting, *arguments)
 
-    monkeypatch.setattr(comparison, "_workers", workers)
+    monkeypatch.setattr(tasks, "workers", workers)
     monkeypatch.setattr(cells, "clock", clock)
     monkeypatch.setattr(cells, "LARGEST_PROBE", cells.PROBE)
     monkeypatch.setattr(cells, "gc", SimpleNamespace(collect=lambda: 0))  # slow where other tests left much behind
@@ -118,7 +118,7 @@ def test_what_is_timed_runs_after_all_that_is_not(jobs: Jobs, tmp_path: Path) ->
 
 
 def test_large_cells_are_examined_one_at_a_time(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "_cpus", lambda: 8)
+    monkeypatch.setattr(tasks, "cpus", lambda: 8)
     sweep = Sweep(("plain", "shamir", "additive"), **{**SMALL, "parameters": (100, 20_000), "memory": 8e6})
     assert {cell.status for cell in compare(sweep, tmp_path / "out").cells} == {"measured"}
     assert jobs.batches == [3, 3, 1, 1, 1]  # probes; the small ones together; each large one by itself
@@ -338,20 +338,20 @@ def test_ray_runs_jobs_in_other_processes_and_survives_their_end(
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")  # of somebody else's cluster
     monkeypatch.setenv(catalog.FILES_VARIABLE, mine(WELL))
     done = []
-    with comparison._workers(True) as submit:
+    with tasks.workers(True) as submit:
         calls = {"a": (os.getpid,), "b": (os.getenv, catalog.FILES_VARIABLE), "c": (os._exit, 1), "d": (int, "x")}
-        work = [(kind, number, comparison._attempt, call) for number, (kind, call) in enumerate(calls.items())]
+        work = [(kind, number, tasks.attempt, call) for number, (kind, call) in enumerate(calls.items())]
         for one in submit(work):
             done.append(one)
         assert list(submit([])) == []
     found = {kind: value for kind, _, value in done}
     assert sorted((kind, key) for kind, key, _ in done) == [("a", 0), ("b", 1), ("c", 2), ("d", 3)]
     assert found["a"] != os.getpid() and found["b"] == os.environ[catalog.FILES_VARIABLE]
-    assert "worker" in found["c"][comparison.FAILED]
-    assert found["d"] == {comparison.FAILED: "ValueError: invalid literal for int() with base 10: 'x'"}
+    assert "worker" in found["c"][tasks.FAILED]
+    assert found["d"] == {tasks.FAILED: "ValueError: invalid literal for int() with base 10: 'x'"}
 
 
 def test_without_jobs_no_worker_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)  # importing it would fail
-    with comparison._workers(False) as submit:
+    with tasks.workers(False) as submit:
         assert list(submit([])) == []

@@ -19,7 +19,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.metering import NETWORKS, Network
 from fedsec.protocol import SecureSum
 from fedsec.report.document import Comparison, Spread, seconds
-from fedsec.simulations import cells, comparison, results
+from fedsec.simulations import cells, results, tasks
 from fedsec.simulations.cells import Clocked, Federation, Setting
 from fedsec.simulations.compare_command import network_of, numbers
 from fedsec.simulations.comparison import COMPARISON, Sweep, compare
@@ -69,7 +69,7 @@ def inline(monkeypatch: Any) -> Counter[str]:
         counted["clocked"] += 1
         return real(*arguments)
 
-    monkeypatch.setattr(comparison, "_workers", workers)
+    monkeypatch.setattr(tasks, "workers", workers)
     monkeypatch.setattr(cells, "clock", clock)
     return counted
 
