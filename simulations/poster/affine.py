@@ -42,17 +42,16 @@ def train_plain(iterations: int, rate: float = RATE) -> Floats:
 def step(weights: Sequence[Number], bits: int, rate: float, arithmetic: Arithmetic) -> list[Number]:
     """The weights after one iteration, with STEP_BITS more after the point than `bits`."""
     quarter, eta = round(0.25 * 2.0**FLOAT_BITS), round(rate * 2.0**FLOAT_BITS)
-    errors = []
+    shift, wrong = 1 << (bits + FLOAT_BITS - 1), []
     for row, label in zip(FEATURES, LABELS, strict=True):
-        shift = 1 << (bits + FLOAT_BITS - 1)
         chosen = [(weight, quarter) for weight, here in zip(weights, row, strict=True) if here]
-        errors.append(arithmetic.combine(chosen, shift - 2 * shift * int(label)))
-    return [
-        arithmetic.combine(
-            [(weight, 1 << STEP_BITS)] + [(error, -eta) for error, row in zip(errors, FEATURES, strict=True) if row[i]]
-        )
+        wrong.append((chosen, shift - 2 * shift * int(label)))
+    errors = arithmetic.combine(wrong)
+    moved = [
+        [(weight, 1 << STEP_BITS)] + [(error, -eta) for error, row in zip(errors, FEATURES, strict=True) if row[i]]
         for i, weight in enumerate(weights)
     ]
+    return arithmetic.combine([(terms, 0) for terms in moved])
 
 
 def steps(
@@ -72,7 +71,7 @@ def steps(
             group = Group(held, bits + WHOLE, bits - FLOAT_BITS)
             answer = yield Ask([group], [[(place,)] for place in range(len(held))])
             pairs = zip(answer.items, answer.masks, strict=True)
-            held, bits = [arithmetic.combine([(item, 1)], -mask) for item, mask in pairs], FLOAT_BITS
+            held, bits = arithmetic.combine([([(item, 1)], -mask) for item, mask in pairs]), FLOAT_BITS
     return held
 
 

@@ -23,7 +23,7 @@ from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import modexp, paillier
 from fedsec.primitives.paillier import Policy, PrivateKey, PublicKey
 from fedsec.primitives.randomness import Random, randbits
-from fedsec.simulations.poster.multiply import inverses, multiply
+from fedsec.simulations.poster.multiply import Sum, encrypted_sums
 
 BLINDING = 40
 """Bits by which a mask is longer than what it hides."""
@@ -70,8 +70,8 @@ Steps = Generator[Ask, Answer, Any]
 class Arithmetic(Protocol):
     """Integers that add and multiply by known integers: encrypted ones, or the same steps in the clear."""
 
-    def combine(self, terms: Sequence[tuple[Number, int]], constant: int = 0) -> Number:
-        """constant + the sum of each number times its factor."""
+    def combine(self, sums: Sequence[Sum]) -> list[Number]:
+        """For each of `sums`, its constant + the sum of each number times its factor."""
 
     def ask(self, ask: Ask) -> Answer:
         """The key holder's help."""
@@ -106,8 +106,8 @@ class Clear:
     rng: Random = os.urandom
     exchanges: int = 0
 
-    def combine(self, terms: Sequence[tuple[Number, int]], constant: int = 0) -> Number:
-        return constant + sum(number * factor for number, factor in terms)
+    def combine(self, sums: Sequence[Sum]) -> list[Number]:
+        return [constant + sum(number * factor for number, factor in terms) for terms, constant in sums]
 
     def ask(self, ask: Ask) -> Answer:
         self.exchanges += 1
@@ -160,11 +160,8 @@ class Encrypted:
     def __post_init__(self) -> None:
         self.largest_plaintext = self.public.n // 2
 
-    def combine(self, terms: Sequence[tuple[Number, int]], constant: int = 0) -> Number:
-        modulus, n = mpz(self.public.modulus), mpz(self.public.n)
-        below = iter(inverses([mpz(number) for number, factor in terms if factor < 0], modulus))
-        bases = [(next(below) if factor < 0 else mpz(number), abs(factor)) for number, factor in terms if factor]
-        return multiply(bases, modulus) * (1 + constant % n * n) % modulus
+    def combine(self, sums: Sequence[Sum]) -> list[Number]:
+        return list(encrypted_sums(self.public, sums))
 
     def ask(self, ask: Ask) -> Answer:
         request, masks = self.request(ask)

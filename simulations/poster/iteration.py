@@ -69,18 +69,15 @@ class Iteration:
         """Exchange 1: the hidden layer's sigmoids and slopes, exact, and the weights, cut to the precision."""
         _, hidden, inputs = self.sizes
         f, whole, long = self.plan.precision, self.plan.whole, self.held.bits
-        z = [
-            self.arithmetic.combine([(self.held.first[i][k], row[i]) for i in range(inputs)])
-            for row in self.x
-            for k in range(hidden)
-        ]
+        products = [[(self.held.first[i][k], row[i]) for i in range(inputs)] for row in self.x for k in range(hidden)]
+        z = self.arithmetic.combine([(terms, 0) for terms in products])
         weights = self.held.flat()
         bits = long + self.rows.bits
         asked = [Group(z, bits + whole, bits - f), Group(weights, long + whole, long - f)]
         items = self._powers(len(z))
         answer = yield Ask(asked, items + [[(len(z) + place,)] for place in range(len(weights))])
         a, slope = (self._polynomial(answer, len(z), which) for which in (False, True))
-        weights = [self._strip(answer, len(items) + place, len(z) + place) for place in range(len(weights))]
+        weights = self._strip(answer, [(len(items) + place, len(z) + place) for place in range(len(weights))])
         first = [weights[i * hidden : (i + 1) * hidden] for i in range(inputs)]
         return a, slope, first, weights[inputs * hidden :]
 
@@ -98,12 +95,9 @@ class Iteration:
         sums = [[(s * hidden + k, 2 * m + k) for k in range(hidden)] for s in range(n)]
         each = [[(m + place, 2 * m + place % hidden)] for place in range(m)]
         answer = yield Ask(asked, sums + each + [[(place,)] for place in range(2 * m)])
-        a = [self._strip(answer, n + m + place, place) for place in range(m)]
-        slope = [self._strip(answer, n + m + place, place) for place in range(m, 2 * m)]
-        values = [*a, *slope, *second]
-        out = [self._sum(answer, place, pairs, values) for place, pairs in enumerate(sums)]
-        back = [self._sum(answer, n + place, pairs, values) for place, pairs in enumerate(each)]
-        return out, back, a
+        cut = self._strip(answer, [(n + m + place, place) for place in range(2 * m)])
+        found = self._sums(answer, [*sums, *each], [*cut, *second])
+        return found[:n], found[n:], cut[:m]
 
     def output(self, out: Numbers, back: Numbers) -> Generator[Ask, Answer, tuple[Numbers, Numbers]]:
         """Exchange 3: the output's sigmoids less the labels, exact, and what goes back, cut."""
@@ -114,8 +108,8 @@ class Iteration:
         asked = [Group(out + back, bits, plan.precision)]
         answer = yield Ask(asked, items + [[(n + place,)] for place in range(len(back))])
         pairs = zip(self._polynomial(answer, n, False), self.rows.labels, strict=True)
-        error = [self.arithmetic.combine([(p, 1)], -(round(label) << plan.scale())) for p, label in pairs]
-        return error, [self._strip(answer, len(items) + place, n + place) for place in range(len(back))]
+        error = self.arithmetic.combine([([(p, 1)], -(round(label) << plan.scale())) for p, label in pairs])
+        return error, self._strip(answer, [(len(items) + place, n + place) for place in range(len(back))])
 
     def gradients(self, error: Numbers, a: Numbers, back: Numbers) -> Generator[Ask, Answer, tuple[Numbers, Numbers]]:
         """Exchange 4: the second layer's gradient, and each row's error at each hidden unit."""
@@ -128,48 +122,50 @@ class Iteration:
         sums = [[(s, n + s * hidden + k) for s in range(n)] for k in range(hidden)]
         each = [[(place // hidden, n + m + place)] for place in range(m)]
         answer = yield Ask(asked, sums + each + [[(s,)] for s in range(n)])
-        error = [self._strip(answer, hidden + m + s, s) for s in range(n)]
-        values = [*error, *a, *back]
-        upper = [self._sum(answer, place, pairs, values) for place, pairs in enumerate(sums)]
-        return upper, [self._sum(answer, hidden + place, pairs, values) for place, pairs in enumerate(each)]
+        error = self._strip(answer, [(hidden + m + s, s) for s in range(n)])
+        found = self._sums(answer, [*sums, *each], [*error, *a, *back])
+        return found[:hidden], found[hidden:]
 
     def updated(self, first: list[Numbers], second: Numbers, upper: Numbers, inner: Numbers) -> Held:
         """The weights less the rate times the gradients; they are longer, and cut in the next iteration."""
         n, hidden, inputs = self.sizes
         eta, bits = self.plan.eta, 2 * self.plan.precision + self.rows.bits + RATE_BITS
-        grown, combine = 1 << (bits - self.plan.precision), self.arithmetic.combine
+        grown, step = 1 << (bits - self.plan.precision), -eta << self.rows.bits
         lower = [
-            [
-                combine([(first[i][k], grown)] + [(inner[s * hidden + k], -eta * self.x[s][i]) for s in range(n)])
-                for k in range(hidden)
-            ]
+            [(first[i][k], grown)] + [(inner[s * hidden + k], -eta * self.x[s][i]) for s in range(n)]
             for i in range(inputs)
+            for k in range(hidden)
         ]
-        step = -eta << self.rows.bits
-        return Held(lower, [combine([(second[k], grown), (upper[k], step)]) for k in range(hidden)], bits)
+        outer = [[(second[k], grown), (upper[k], step)] for k in range(hidden)]
+        found = self.arithmetic.combine([(terms, 0) for terms in (*lower, *outer)])
+        moved = [found[i * hidden : (i + 1) * hidden] for i in range(inputs + 1)]
+        return Held(moved[:inputs], moved[inputs], bits)
 
     def _powers(self, count: int) -> list[list[tuple[int, ...]]]:
         return [[(place,) * power] for place in range(count) for power in range(1, self.plan.sigmoid.degree + 1)]
 
     def _polynomial(self, answer: Answer, count: int, slope: bool) -> Numbers:
         """The sigmoid, or its slope, of the first `count` numbers, whose powers are the first items."""
-        degree, out = self.plan.sigmoid.degree, []
+        degree, sums = self.plan.sigmoid.degree, []
         for place in range(count):
             constant, *factors = of_powers(self.plan.coefficients(slope), answer.masks[place])
             powers = answer.items[place * degree : place * degree + len(factors)]
-            out.append(self.arithmetic.combine(list(zip(powers, factors, strict=True)), constant))
-        return out
+            sums.append((list(zip(powers, factors, strict=True)), constant))
+        return self.arithmetic.combine(sums)
 
-    def _strip(self, answer: Answer, item: int, mask: int) -> Number:
-        """A number of its own, from the item that is it plus its mask."""
-        return self.arithmetic.combine([(answer.items[item], 1)], -answer.masks[mask])
+    def _strip(self, answer: Answer, places: Sequence[tuple[int, int]]) -> Numbers:
+        """Numbers of their own, from items that are a number plus its mask, by the places of item and mask."""
+        return self.arithmetic.combine([([(answer.items[item], 1)], -answer.masks[mask]) for item, mask in places])
 
-    def _sum(self, answer: Answer, item: int, pairs: Sequence[tuple[int, int]], values: Numbers) -> Number:
-        """The sum of products of the numbers at these places, from that of the blinded ones."""
-        terms, masks = [(answer.items[item], 1)], answer.masks
-        for p, q in pairs:
-            terms += [(values[p], -masks[q]), (values[q], -masks[p])]
-        return self.arithmetic.combine(terms, -sum(masks[p] * masks[q] for p, q in pairs))
+    def _sums(self, answer: Answer, pairs: Sequence[Sequence[tuple[int, int]]], values: Numbers) -> Numbers:
+        """Sums of products of the numbers at these places, from the first items: those of the blinded ones."""
+        sums, masks = [], answer.masks
+        for item, some in zip(answer.items, pairs, strict=False):
+            terms = [(item, 1)]
+            for p, q in some:
+                terms += [(values[p], -masks[q]), (values[q], -masks[p])]
+            sums.append((terms, -sum(masks[p] * masks[q] for p, q in some)))
+        return self.arithmetic.combine(sums)
 
 
 def iteration(rows: Rows, held: Held, plan: Plan, arithmetic: Arithmetic) -> Generator[Ask, Answer, Held]:

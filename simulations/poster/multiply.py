@@ -1,11 +1,20 @@
-"""Products of powers of several bases modulo one number: what sums of encrypted numbers cost."""
+"""Sums of encrypted numbers with known factors, many at once."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import gmpy2
 from gmpy2 import mpz
+
+from fedsec.primitives import modexp
+from fedsec.primitives.paillier import PublicKey
+
+Terms = Sequence[tuple[Any, int]]
+Sum = tuple[Terms, int]
+"""Numbers with their factors, and a constant."""
 
 
 def inverses(numbers: Sequence[mpz], modulus: mpz) -> list[mpz]:
@@ -22,54 +31,27 @@ def inverses(numbers: Sequence[mpz], modulus: mpz) -> list[mpz]:
     return out[::-1]
 
 
-def multiply(terms: Sequence[tuple[mpz, int]], modulus: mpz) -> mpz:
-    """The product of base^exponent, exponents above 0, squarings shared (Straus 1964): each base has a window."""
-    total, rest = mpz(1), []
-    for base, exponent in terms:
-        if exponent == 1:
-            total = total * base % modulus
-        else:
-            rest.append((base, exponent))
-    if not rest:
-        return total
-    longest = max(exponent.bit_length() for _, exponent in rest)
-    bits = 2 if len(rest) == 2 and longest <= 128 else 1 if longest <= 8 else 3 if longest <= 160 else 5
-    if bits == 2:
-        one, other = rest
-        return total * _both(one, other, modulus) % modulus
-    return total * _windows(rest, bits, longest, modulus) % modulus
+def encrypted_sums(public: PublicKey, sums: Sequence[Sum]) -> list[mpz]:
+    """constant + the sum of each ciphertext's number times its factor, encrypted, for each of `sums`.
 
-
-def _windows(terms: Sequence[tuple[mpz, int]], bits: int, longest: int, modulus: mpz) -> mpz:
-    tables = []
-    for base, exponent in terms:
-        table = [mpz(1), base]
-        for _ in range((1 << bits) - 2):
-            table.append(table[-1] * base % modulus)
-        tables.append((table, exponent))
-    total, mask = mpz(1), (1 << bits) - 1
-    for low in range(-(-longest // bits) * bits - bits, -1, -bits):
-        if total != 1:
-            for _ in range(bits):
-                total = total * total % modulus
-        for table, exponent in tables:
-            if digit := (exponent >> low) & mask:
-                total = total * table[digit] % modulus
-    return total
-
-
-def _both(one: tuple[mpz, int], other: tuple[mpz, int], modulus: mpz) -> mpz:
-    """Two bases and one table, of the products of their powers up to 3 (Shamir's trick)."""
-    (a, m), (b, n) = one, other
-    table = [mpz(1), a, a * a % modulus]
-    table.append(table[2] * a % modulus)
-    for _ in range(12):
-        table.append(table[-4] * b % modulus)
-    total = mpz(1)
-    for low in range((max(m.bit_length(), n.bit_length()) - 1) // 2 * 2, -1, -2):
-        if total != 1:
-            total = total * total % modulus
-            total = total * total % modulus
-        if digit := (n >> low & 3) << 2 | (m >> low & 3):
-            total = total * table[digit] % modulus
-    return total
+    Without fresh noise. Sums of as many factors beyond 1 in size are computed side by side.
+    """
+    n, modulus = mpz(public.n), mpz(public.modulus)
+    below = iter(inverses([mpz(c) for terms, _ in sums for c, factor in terms if factor < 0], modulus))
+    out, alike = list[mpz](), defaultdict[int, list[tuple[int, list[tuple[mpz, int]]]]](list)
+    for place, (terms, constant) in enumerate(sums):
+        bases = [(next(below) if factor < 0 else mpz(c), abs(factor)) for c, factor in terms if factor]
+        total = 1 + constant % n * n
+        for base, size in bases:
+            if size == 1:
+                total = total * base % modulus
+        out.append(total)
+        if powers := [(base, size) for base, size in bases if size > 1]:
+            alike[len(powers)].append((place, powers))
+    for same in alike.values():
+        columns = list(zip(*(powers for _, powers in same), strict=True))
+        bases_of, exponents = ([[pair[which] for pair in column] for column in columns] for which in (0, 1))
+        found = modexp.products_of_powers(bases_of, exponents, public.n, 2)
+        for (place, _), power in zip(same, found, strict=True):
+            out[place] = out[place] * power % modulus
+    return [total % modulus for total in out]

@@ -66,9 +66,9 @@ def product_cost(owner: Owner, bits: int, count: int) -> dict[str, float]:
     for _ in range(2):
         started = time.process_time()
         answer = hospital.ask(Ask([Group(ours, bits)], [[(i, count + i)] for i in range(count)]))
-        for i, (item, a, b) in enumerate(zip(answer.items, ours[:count], ours[count:], strict=True)):
-            p, q = answer.masks[i], answer.masks[count + i]
-            hospital.combine([(item, 1), (a, -q), (b, -p)], -p * q)
+        masks = zip(answer.masks[:count], answer.masks[count:], strict=True)
+        each = zip(answer.items, ours[:count], ours[count:], masks, strict=True)
+        hospital.combine([([(item, 1), (a, -q), (b, -p)], -p * q) for item, a, b, (p, q) in each])
         taken = time.process_time() - started
     return {"bits": bits, "batch": count, "ours": taken / count, "phe": _by_phe(owner, numbers[:8], bits)}
 

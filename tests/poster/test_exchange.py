@@ -18,7 +18,7 @@ from fedsec.primitives import paillier
 from fedsec.simulations.poster import exchange, network, sigmoids
 from fedsec.simulations.poster.exchange import BLINDING, Answer, Ask, Clear, Group, split
 from fedsec.simulations.poster.iteration import EXCHANGES, hold, iteration, of_powers, open_, run
-from fedsec.simulations.poster.multiply import inverses, multiply
+from fedsec.simulations.poster.multiply import inverses
 from fedsec.simulations.poster.network import XOR, Plan, Rows, Weights
 from fedsec.simulations.poster.owner import Owner
 
@@ -38,13 +38,15 @@ def test_products_are_exact(pairs: list[tuple[int, int]]) -> None:
     hospital, count = OWNER.hospital(), len(pairs)
     numbers = OWNER.encrypt([a for a, _ in pairs] + [b for _, b in pairs])
     answer = hospital.ask(Ask([Group(numbers, 16)], [[(i, count + i)] for i in range(count)]))
-    found = [
-        hospital.combine(
-            [(answer.items[i], 1), (numbers[i], -answer.masks[count + i]), (numbers[count + i], -answer.masks[i])],
-            -answer.masks[i] * answer.masks[count + i],
-        )
-        for i in range(count)
-    ]
+    found = hospital.combine(
+        [
+            (
+                [(answer.items[i], 1), (numbers[i], -answer.masks[count + i]), (numbers[count + i], -answer.masks[i])],
+                -answer.masks[i] * answer.masks[count + i],
+            )
+            for i in range(count)
+        ]
+    )
     assert OWNER.decrypt(found) == [a * b for a, b in pairs]
 
 
@@ -57,7 +59,7 @@ def test_one_exchange_gives_any_polynomial(values: list[int], coefficients: list
     for place, value in enumerate(values):
         constant, *factors = of_powers(coefficients, answer.masks[place])
         powers = answer.items[place * degree : (place + 1) * degree]
-        (found,) = OWNER.decrypt([hospital.combine(list(zip(powers, factors, strict=True)), constant)])
+        (found,) = OWNER.decrypt(hospital.combine([(list(zip(powers, factors, strict=True)), constant)]))
         assert found == sum(c * value**k for k, c in enumerate(coefficients))
     assert hospital.exchanges == 1
 
@@ -92,13 +94,19 @@ def test_encrypted_and_clear_steps_are_the_same_to_the_last_bit() -> None:
     assert hospital.exchanges == c.exchanges == EXCHANGES
 
 
-@given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(1, 2**200)), max_size=5))
-def test_powers_of_many_bases(terms: list[tuple[int, int]]) -> None:
-    modulus = 10**12 + 39
-    expected = 1
-    for base, exponent in terms:
-        expected = expected * pow(base, exponent, modulus) % modulus
-    assert multiply([(exchange.mpz(base), exponent) for base, exponent in terms], exchange.mpz(modulus)) == expected
+sums = st.lists(
+    st.tuples(st.lists(st.tuples(st.integers(0, 5), st.integers(-(2**70), 2**70)), max_size=4), small), max_size=12
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(sums, st.lists(small, min_size=6, max_size=6))
+def test_sums_with_factors_of_every_size(drawn: list[tuple[list[tuple[int, int]], int]], values: list[int]) -> None:
+    """Some have no term, some a factor of 0 or 1, and all come in their order."""
+    numbers = OWNER.encrypt(values)
+    asked = [([(numbers[place], factor) for place, factor in terms], constant) for terms, constant in drawn]
+    expected = Clear().combine([([(values[p], f) for p, f in terms], constant) for terms, constant in drawn])
+    assert OWNER.decrypt(OWNER.hospital().combine(asked)) == expected
 
 
 def test_inverses_come_in_order() -> None:

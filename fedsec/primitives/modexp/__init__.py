@@ -21,7 +21,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.primitives.modexp.engine import Engine, FixedBase
 from fedsec.primitives.modexp.gmp import Gmp
 
-__all__ = ["ENGINES", "Engine", "FixedBase", "available", "engine", "powers", "product"]
+__all__ = ["ENGINES", "Engine", "FixedBase", "available", "engine", "powers", "product", "products_of_powers"]
 
 ENGINES = ("ifma", "fma", "gmpy2")  # fastest first
 
@@ -76,3 +76,10 @@ def powers(bases: Sequence[int], exponent: int, n: int, degree: int = 1) -> list
 def product(columns: Sequence[Sequence[int]], modulus: int) -> list[mpz]:
     """`Engine.product`, by the engine in use."""
     return engine().product(columns, modulus)
+
+
+def products_of_powers(
+    bases: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], n: int, degree: int = 1
+) -> list[mpz]:
+    """`Engine.products_of_powers`, by the engine in use."""
+    return engine().products_of_powers(bases, exponents, n, degree)

@@ -78,6 +78,22 @@ class Engine(ABC):
             raise BadMessage(f"product: the columns' lengths differ: {sorted({len(column) for column in columns})}")
         return self._product(columns, modulus) if len(columns[0]) else []
 
+    def products_of_powers(
+        self, bases: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], n: int, degree: int = 1
+    ) -> list[mpz]:
+        """Return, for each position i, the product of bases[j][i]^exponents[j][i] over all j, modulo n^degree.
+
+        Straus, American Mathematical Monthly 71, 1964: all bases of a product share its squarings. Raises
+        ConfigurationError for no columns, a negative exponent, n < 1 or degree < 1, and BadMessage where the columns'
+        lengths or numbers differ.
+        """
+        if not bases or n < 1 or degree < 1 or any(e < 0 for column in exponents for e in column):
+            raise ConfigurationError("products: columns, exponents of at least 0, n >= 1 and degree >= 1 are needed")
+        lengths = {len(column) for column in (*bases, *exponents)}
+        if len(lengths) > 1 or len(bases) != len(exponents):
+            raise BadMessage(f"products: the columns' lengths differ: {sorted(lengths)}, or their numbers")
+        return self._products_of_powers(bases, exponents, n, degree) if len(bases[0]) else []
+
     @abstractmethod
     def _fixed_base(self, base: int, n: int, degree: int, exponent_bits: int) -> FixedBase: ...
 
@@ -86,3 +102,8 @@ class Engine(ABC):
 
     @abstractmethod
     def _product(self, columns: Sequence[Sequence[int]], modulus: int) -> list[mpz]: ...
+
+    @abstractmethod
+    def _products_of_powers(
+        self, bases: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], n: int, degree: int
+    ) -> list[mpz]: ...

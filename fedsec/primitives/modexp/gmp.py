@@ -9,6 +9,7 @@ import gmpy2
 from gmpy2 import mpz
 
 from fedsec.primitives.modexp.engine import WINDOW, Engine, FixedBase
+from fedsec.primitives.modexp.straus import multiply
 from fedsec.primitives.parallel import spread
 
 WIDE_AFTER = 4_000
@@ -40,6 +41,13 @@ class Gmp(Engine):
         for column in columns[1:]:
             result = [a * b % m for a, b in zip(result, column, strict=True)]
         return result
+
+    def _products_of_powers(
+        self, bases: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], n: int, degree: int
+    ) -> list[mpz]:
+        modulus = mpz(n) ** degree
+        rows = zip(zip(*bases, strict=True), zip(*exponents, strict=True), strict=True)
+        return [multiply([(mpz(b) % modulus, e) for b, e in zip(*row, strict=True) if e], modulus) for row in rows]
 
 
 class _Table(FixedBase):

@@ -33,6 +33,7 @@ Like = tuple[Any, ...]
 LIMB_BITS = {"fma": 51, "ifma": 52, "twin": 52}
 KINDS = {"float64": "fma", "uint64": "ifma", "bool": "twin"}
 WINDOW = 5  # bits of a common exponent that one product takes
+OWN_WINDOW = 3  # bits of a window where every number has exponents of its own
 LIMIT = 64  # alignment of scratch memory, in bytes
 
 # fma: a b + HIGH is rounded to a multiple of 2^51; LOW less that, plus a b, is exact and an integer in the low 52 bits.
@@ -486,6 +487,67 @@ def common_exponent(
             if at >= 0:
                 running, result = result, running
         bases[group] = running
+
+
+@jit
+def own_exponents(
+    like: Like,
+    bases: Words,
+    windows: NDArray[np.uint8],
+    one: Words,
+    n: Words,
+    inverse: np.uint64,
+    starts: Words,
+    square_starts: Words,
+    start: int,
+    stop: int,
+) -> None:
+    """Set bases[0] to the products of powers of all bases, (bases, groups, words), each number with its own exponents.
+
+    bases are times R, the results no longer; windows: (bases, numbers, windows), of OWN_WINDOW bits, highest first.
+    Squarings are shared by all bases of a number (Straus 1964). `one` is as in common_exponent.
+    """
+    lanes, words, step = len(like), bases.shape[2], n.size * len(like)
+    count, most, entries = bases.shape[0], windows.shape[2], 1 << OWN_WINDOW
+    scratch, twice, none = aligned(3 * step), aligned(words), np.empty(0, np.uint64)
+    powers, unit, entry = aligned(count * entries * words), aligned(words), aligned(words)
+    running, result, places = aligned(words), aligned(words), np.empty(lanes, np.int64)
+    for j in range(one.shape[1]):
+        store(unit, j, splat(like, one[1, j]))
+        for base in range(count):
+            store(powers[base * entries * words :], j, splat(like, one[0, j]))
+    table, turn = count * (entries - 2), OWN_WINDOW + count
+    for group in range(start, stop):
+        for base in range(count):
+            at = (base * entries + 1) * words
+            powers[at : at + words] = bases[base, group]
+        running[:] = powers[:words]
+        # The tables, then for every window its squarings and a product for each base, and R divided away last; all by
+        # one call, which is compiled once.
+        for i in range(table + most * turn + 1):
+            at, place = i - table, (i - table) % turn
+            squaring = 0 <= at < most * turn and place < OWN_WINDOW
+            left, right, out, begins = running, unit, result, starts
+            if at < 0:
+                low = (i // (entries - 2) * entries + i % (entries - 2) + 1) * words
+                left, right = powers[low : low + words], bases[i // (entries - 2), group]
+                out = powers[low + words : low + 2 * words]
+            elif squaring:
+                right, begins = running, square_starts
+                for digit in range(0, words, step):
+                    double(like, running[digit : digit + step], twice[digit : digit + step])
+            elif at < most * turn:
+                base = place - OWN_WINDOW
+                for lane in range(lanes):
+                    window = windows[base, group * lanes + lane, at // turn]
+                    places[lane] = (base * entries + window) * words + lane
+                for j in range(words // lanes):
+                    store(entry, j, gather(like, powers, places, j * lanes))
+                right = entry
+            multiply(like, left, right, twice if squaring else none, n, inverse, begins, scratch, out)
+            if at >= 0:
+                running, result = result, running
+        bases[0, group] = running
 
 
 @jit

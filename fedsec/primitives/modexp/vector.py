@@ -18,7 +18,7 @@ from llvmlite import binding
 from fedsec.errors import ConfigurationError
 from fedsec.primitives.modexp import gmp, kernels
 from fedsec.primitives.modexp.engine import Engine, FixedBase
-from fedsec.primitives.modexp.kernels import HIGH_BITS, LIMB_BITS, LOW_BITS, OFFSET, WINDOW, Like, Words
+from fedsec.primitives.modexp.kernels import HIGH_BITS, LIMB_BITS, LOW_BITS, OFFSET, OWN_WINDOW, WINDOW, Like, Words
 from fedsec.primitives.parallel import spread
 
 _WORD = 1 << 64
@@ -156,6 +156,10 @@ class Vector(Engine):
         for name, there, here in (
             ("product", plain.product([edges, edges[::-1]], n * n), self.product([edges, edges[::-1]], n * n)),
             ("powers", plain.powers(edges, n - 1, n, 2), self.powers(edges, n - 1, n, 2)),
+            (
+                "products of powers",
+                *(e.products_of_powers([edges, edges[::-1]], [edges, [3] * 16], n, 2) for e in (plain, self)),
+            ),
             ("fixed base", *(e.fixed_base(3, n, 2, 20).powers([0, 1, 1 << 19, 777] * 2) for e in (plain, self))),
         ):
             if there != here:
@@ -190,6 +194,26 @@ class Vector(Engine):
         rest = (groups, scale, domain.n_limbs, domain.inverse, domain.starts)
         spread(lambda start, stop: kernels.products(self.like, *rest, start, stop), groups.shape[1])
         return domain.leave(groups[0], len(columns[0]))
+
+    def _products_of_powers(
+        self, bases: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], n: int, degree: int
+    ) -> list[mpz]:
+        count = len(bases[0])
+        if not self._suits(n, count):
+            return gmp.Gmp().products_of_powers(bases, exponents, n, degree)
+        domain = _domain(self.like, n, degree)
+        groups = np.stack([domain.enter(column, domain.radix) for column in bases])
+        one = np.stack([domain.one_lane(domain.radix % domain.modulus), domain.one_lane(mpz(1))])
+        most = max(1, max(-(-int(e).bit_length() // OWN_WINDOW) for column in exponents for e in column))
+        windows = np.zeros((len(bases), groups.shape[1] * domain.lanes, most), np.uint8)
+        for j, column in enumerate(exponents):
+            for i, exponent in enumerate(column):
+                digits = gmpy2.digits(mpz(exponent), 1 << OWN_WINDOW)
+                windows[j, i, most - len(digits) :] = np.frombuffer(digits.encode(), np.uint8) - ord("0")
+        head, rest = (self.like, groups, windows, one), (domain.n_limbs, domain.inverse)
+        tables = (domain.starts, domain.square_starts)
+        spread(lambda start, stop: kernels.own_exponents(*head, *rest, *tables, start, stop), groups.shape[1])
+        return domain.leave(groups[0], count)
 
 
 class _Table(FixedBase):
