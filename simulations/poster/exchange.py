@@ -189,18 +189,14 @@ class Encrypted:
 
     def _pack(self, group: Group, added: Sequence[int]) -> list[int]:
         """Ciphertexts of several numbers each, lowest slot first, with their masks and fresh noise."""
-        held = slots(self.public, group.width, len(group.numbers))
-        rows = [list(group.numbers[start : start + held]) for start in range(0, len(group.numbers), held)]
+        held = slots(self.public, group.width, max(1, len(group.numbers)))
+        full = [*group.numbers, *[1] * (-len(group.numbers) % held)]
         sums = [
             sum(mask << (place * group.width) for place, mask in enumerate(added[start : start + held]))
             for start in range(0, len(added), held)
         ]
         blinds = paillier.encrypt(self.public, sums, self.rng, self.policy)
-        packed: list[int] = [row.pop() for row in rows]
-        while live := [place for place, row in enumerate(rows) if row]:
-            moved = modexp.powers([packed[place] for place in live], 1 << group.width, self.public.n, 2)
-            for place, power in zip(live, moved, strict=True):
-                packed[place] = power * rows[place].pop() % self.public.modulus
+        packed = modexp.shifted([full[place::held] for place in range(held)], group.width, self.public.n, 2)
         return paillier.add(self.public, [packed, blinds]) if packed else []
 
 

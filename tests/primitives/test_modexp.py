@@ -29,6 +29,11 @@ def edges(modulus: int) -> list[int]:
     return [0, 1, 2, modulus - 1, modulus, modulus + 5, -1, modulus // 2, *carries, *(modulus - c for c in carries)]
 
 
+def by_pow(columns: list[list[int]], exponents: list[list[int]], modulus: int) -> list[int]:
+    rows = zip(zip(*columns, strict=True), zip(*exponents, strict=True), strict=True)
+    return [prod(pow(b, e, modulus) for b, e in zip(*row, strict=True)) % modulus for row in rows]
+
+
 def number(digits: tuple[int, ...] | list[int], n: int) -> int:
     return sum(digit * n**i for i, digit in enumerate(digits))
 
@@ -72,6 +77,41 @@ def test_it_is_pow(engine: Engine, data: st.DataObject, degree: int, bits: int) 
     assert table.powers(exponents, factors) == expected
 
 
+@each_engine
+@pytest.mark.parametrize("degree", [1, 2, 3])
+@pytest.mark.parametrize("n", EDGES, ids=lambda n: f"{n.bit_length()}bit")
+def test_edges_with_exponents_of_their_own(engine: Engine, n: int, degree: int) -> None:
+    modulus = n**degree
+    bases = edges(modulus)
+    exponents = [[0, 1, 7, 8, 63, 64, 2**66 - 1, 2**64][i % 8] for i in range(len(bases))]
+    for columns, powers in (
+        ([bases], [exponents]),
+        ([bases, bases[::-1], bases[3:] + bases[:3]], [exponents, exponents[::-1], [1] * len(bases)]),
+        ([bases] * 2, [[0] * len(bases)] * 2),
+    ):
+        assert engine.products_of_powers(columns, powers, n, degree) == by_pow(columns, powers, modulus)
+    for columns, bits in (([bases], 5), ([bases, bases[::-1]], 1), ([bases, bases[1:] + bases[:1], bases], 68)):
+        powers = [[1 << bits * j] * len(bases) for j in range(len(columns))]
+        assert engine.shifted(columns, bits, n, degree) == by_pow(columns, powers, modulus)
+
+
+@each_engine
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), degree=st.integers(1, 3), bits=st.integers(2, 1100), count=st.integers(1, 9))
+def test_products_of_powers_are_pow(engine: Engine, data: st.DataObject, degree: int, bits: int, count: int) -> None:
+    n = data.draw(st.integers(2 ** (bits - 1), 2**bits - 1).filter(lambda n: n > 1)) | data.draw(st.integers(0, 1))
+    modulus = n**degree
+    column = st.lists(st.integers(0, 2 * modulus), min_size=count, max_size=count)
+    bases = data.draw(st.lists(column, min_size=1, max_size=4))
+    length = data.draw(st.integers(0, 130))
+    drawn = st.lists(st.integers(0, 2**length), min_size=count, max_size=count)
+    exponents = [data.draw(drawn) for _ in bases]
+    assert engine.products_of_powers(bases, exponents, n, degree) == by_pow(bases, exponents, modulus)
+    shift = data.draw(st.integers(1, 80))
+    exponents = [[1 << shift * j] * count for j in range(len(bases))]
+    assert engine.shifted(bases, shift, n, degree) == by_pow(bases, exponents, modulus)
+
+
 @pytest.mark.parametrize("bits", [4096, 6144, 9216])
 @pytest.mark.parametrize("engine", HERE, ids=lambda engine: engine.name)
 def test_moduli_of_every_size(engine: Engine, bits: int) -> None:
@@ -79,6 +119,9 @@ def test_moduli_of_every_size(engine: Engine, bits: int) -> None:
         bases = [n**degree - 1, n - 1, 2 ** (bits - 1) - 1, 3**1000, 7]
         assert engine.powers(bases, 65537, n, degree) == [pow(b, 65537, n**degree) for b in bases]
         assert engine.product([bases] * 3, n**degree) == [pow(b, 3, n**degree) for b in bases]
+        columns, powers = [bases, bases[::-1]], [[2**66 - 1] * 5, [3, 0, 5, 1, 2**20]]
+        assert engine.products_of_powers(columns, powers, n, degree) == by_pow(columns, powers, n**degree)
+        assert engine.shifted([bases] * 2, 9, n, degree) == [pow(b, 513, n**degree) for b in bases]
         assert engine.fixed_base(3, n, degree, 64).powers([2**64 - 1] * 5) == [pow(3, 2**64 - 1, n**degree)] * 5
 
 
@@ -102,6 +145,18 @@ def test_refused(engine: Engine) -> None:
         engine.product([], 5)
     with pytest.raises(BadMessage, match=r"\[1, 2\]"):
         engine.product([[1], [1, 2]], 5)
+    with pytest.raises(ConfigurationError, match="exponents of at least 0"):
+        engine.products_of_powers([[2]], [[-1]], 5)
+    with pytest.raises(ConfigurationError, match="columns, exponents"):
+        engine.products_of_powers([], [], 5)
+    with pytest.raises(BadMessage, match=r"\[1, 2\]"):
+        engine.products_of_powers([[1]], [[1, 2]], 5)
+    with pytest.raises(ConfigurationError, match="bits >= 1"):
+        engine.shifted([[1]], 0, 5)
+    with pytest.raises(BadMessage, match=r"\[1, 2\]"):
+        engine.shifted([[1], [1, 2]], 3, 5)
+    assert engine.products_of_powers([[], []], [[], []], 5) == [] == engine.shifted([[]], 3, 5)
+    assert engine.products_of_powers([[3]], [[2]], 1) == [0] == engine.shifted([[3]], 3, 1)
     assert engine.powers([], 3, 5) == [] == engine.product([[], []], 5) == table.powers([])
     assert engine.powers([3, 4], 3, 1) == [0, 0]
 

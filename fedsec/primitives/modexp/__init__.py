@@ -21,7 +21,17 @@ from fedsec.errors import ConfigurationError
 from fedsec.primitives.modexp.engine import Engine, FixedBase
 from fedsec.primitives.modexp.gmp import Gmp
 
-__all__ = ["ENGINES", "Engine", "FixedBase", "available", "engine", "powers", "product", "products_of_powers"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "FixedBase",
+    "available",
+    "engine",
+    "powers",
+    "product",
+    "products_of_powers",
+    "shifted",
+]
 
 ENGINES = ("ifma", "fma", "gmpy2")  # fastest first
 
@@ -83,3 +93,8 @@ def products_of_powers(
 ) -> list[mpz]:
     """`Engine.products_of_powers`, by the engine in use."""
     return engine().products_of_powers(bases, exponents, n, degree)
+
+
+def shifted(columns: Sequence[Sequence[int]], bits: int, n: int, degree: int = 1) -> list[mpz]:
+    """`Engine.shifted`, by the engine in use."""
+    return engine().shifted(columns, bits, n, degree)

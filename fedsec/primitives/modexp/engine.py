@@ -94,6 +94,20 @@ class Engine(ABC):
             raise BadMessage(f"products: the columns' lengths differ: {sorted(lengths)}, or their numbers")
         return self._products_of_powers(bases, exponents, n, degree) if len(bases[0]) else []
 
+    def shifted(self, columns: Sequence[Sequence[int]], bits: int, n: int, degree: int = 1) -> list[mpz]:
+        """Return, for each position i, the product of columns[j][i]^(2^(bits j)) over all j, modulo n^degree.
+
+        Raises ConfigurationError for no columns, bits < 1, n < 1 or degree < 1, and BadMessage where lengths differ.
+        """
+        if not columns or bits < 1 or n < 1 or degree < 1:
+            raise ConfigurationError("shifted: columns, bits >= 1, n >= 1 and degree >= 1 are needed")
+        if len({len(column) for column in columns}) > 1:
+            raise BadMessage(f"shifted: the columns' lengths differ: {sorted({len(column) for column in columns})}")
+        return self._shifted(columns, bits, n, degree) if len(columns[0]) else []
+
+    @abstractmethod
+    def _shifted(self, columns: Sequence[Sequence[int]], bits: int, n: int, degree: int) -> list[mpz]: ...
+
     @abstractmethod
     def _fixed_base(self, base: int, n: int, degree: int, exponent_bits: int) -> FixedBase: ...
 

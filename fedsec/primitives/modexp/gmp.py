@@ -47,7 +47,16 @@ class Gmp(Engine):
     ) -> list[mpz]:
         modulus = mpz(n) ** degree
         rows = zip(zip(*bases, strict=True), zip(*exponents, strict=True), strict=True)
-        return [multiply([(mpz(b) % modulus, e) for b, e in zip(*row, strict=True) if e], modulus) for row in rows]
+        terms = ([(mpz(b) % modulus, e) for b, e in zip(*row, strict=True) if e] for row in rows)
+        return [multiply(some, modulus) % modulus for some in terms]
+
+    def _shifted(self, columns: Sequence[Sequence[int]], bits: int, n: int, degree: int) -> list[mpz]:
+        modulus = mpz(n) ** degree
+        out = [mpz(x) % modulus for x in columns[-1]]
+        for column in columns[-2::-1]:
+            moved = self._powers(out, 1 << bits, n, degree)
+            out = [power * x % modulus for power, x in zip(moved, column, strict=True)]
+        return out
 
 
 class _Table(FixedBase):

@@ -551,6 +551,45 @@ def own_exponents(
 
 
 @jit
+def shifted(
+    like: Like,
+    columns: Words,
+    bits: int,
+    one: Words,
+    n: Words,
+    inverse: np.uint64,
+    starts: Words,
+    square_starts: Words,
+    start: int,
+    stop: int,
+) -> None:
+    """Set columns[0], (columns, groups, words), to the product of columns[j]^(2^(bits j)) over all j (Horner's rule).
+
+    columns are times R, the results no longer. `one` is 1 as a number is in one lane.
+    """
+    words, step, turn = columns.shape[2], n.size * len(like), bits + 1
+    scratch, twice, none = aligned(3 * step), aligned(words), np.empty(0, np.uint64)
+    running, result, unit = aligned(words), aligned(words), aligned(words)
+    for j in range(one.size):
+        store(unit, j, splat(like, one[j]))
+    most = (columns.shape[0] - 1) * turn
+    for group in range(start, stop):
+        running[:] = columns[columns.shape[0] - 1, group]
+        for i in range(most + 1):
+            squaring = i < most and i % turn < bits
+            right, begins = running, square_starts
+            if squaring:
+                for digit in range(0, words, step):
+                    double(like, running[digit : digit + step], twice[digit : digit + step])
+            else:
+                begins = starts
+                right = columns[columns.shape[0] - 2 - i // turn, group] if i < most else unit
+            multiply(like, running, right, twice if squaring else none, n, inverse, begins, scratch, result)
+            running, result = result, running
+        columns[0, group] = running
+
+
+@jit
 def products(
     like: Like, columns: Words, scale: Words, n: Words, inverse: np.uint64, starts: Words, start: int, stop: int
 ) -> None:

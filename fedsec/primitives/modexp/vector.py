@@ -160,6 +160,7 @@ class Vector(Engine):
                 "products of powers",
                 *(e.products_of_powers([edges, edges[::-1]], [edges, [3] * 16], n, 2) for e in (plain, self)),
             ),
+            ("shifted product", *(e.shifted([edges, edges[::-1], edges], 7, n, 2) for e in (plain, self))),
             ("fixed base", *(e.fixed_base(3, n, 2, 20).powers([0, 1, 1 << 19, 777] * 2) for e in (plain, self))),
         ):
             if there != here:
@@ -213,6 +214,17 @@ class Vector(Engine):
         head, rest = (self.like, groups, windows, one), (domain.n_limbs, domain.inverse)
         tables = (domain.starts, domain.square_starts)
         spread(lambda start, stop: kernels.own_exponents(*head, *rest, *tables, start, stop), groups.shape[1])
+        return domain.leave(groups[0], count)
+
+    def _shifted(self, columns: Sequence[Sequence[int]], bits: int, n: int, degree: int) -> list[mpz]:
+        count = len(columns[0])
+        if not self._suits(n, count):
+            return gmp.Gmp().shifted(columns, bits, n, degree)
+        domain = _domain(self.like, n, degree)
+        groups = np.stack([domain.enter(column, domain.radix) for column in columns])
+        rest = (groups, bits, domain.one_lane(mpz(1)), domain.n_limbs, domain.inverse)
+        tables = (domain.starts, domain.square_starts)
+        spread(lambda start, stop: kernels.shifted(self.like, *rest, *tables, start, stop), groups.shape[1])
         return domain.leave(groups[0], count)
 
 
