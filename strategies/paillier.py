@@ -28,7 +28,7 @@ class Paillier(KeyHolderSum[Ciphertexts]):
     """Many values in a plaintext, encrypted by Paillier's cryptosystem or by Damgård and Jurik's next one.
 
     key_bits             size of the modulus; 3072 is 128-bit security, 2048 is 112-bit, less is refused
-    policy               the noise: conservative, fast or standard (see fedsec.primitives.paillier)
+    policy               the noise: conservative, fast, uniform or standard (see fedsec.primitives.paillier)
     s                    1: Paillier's cryptosystem; 2: Damgård and Jurik's next one, a quarter fewer bytes
     key_holder, witness  their party ids
     key_holder_identity  the key holder's Ed25519 public key in hexadecimal; empty trusts the roster (simulation)

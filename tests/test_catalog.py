@@ -205,7 +205,7 @@ def test_parameters_that_cannot_work(parameters: dict[str, Any], text: str) -> N
         ({"key_bits": 2046}, "key_bits is 2046: key too small"),
         ({"key_bits": 1024}, "key too small"),
         ({"key_bits": 2049}, "odd"),
-        ({"policy": "quick"}, "policy is 'quick' .choose from conservative, fast, standard"),
+        ({"policy": "quick"}, "policy is 'quick' .choose from conservative, fast, uniform, standard"),
         ({"witness": 1}, "key_holder and witness are both party 1"),
         ({"key_holder_identity": 5}, "key_holder_identity is 5; str was expected"),
     ],

@@ -7,6 +7,7 @@ names what it rests on:
 
 conservative  a of ceil(|n| / 2) bits, as Damgård, Jurik and Nielsen propose; the default
 fast          a of 256 bits up to |n| = 2048, 320 up to 3072, 384 up to 4096: a short-exponent assumption besides
+uniform       a of |n| + 64 bits: within 2^-64 of uniform among the powers of h_s, for who knows n's factors too
 standard      r^(n^s) for r uniform modulo n: decisional composite residuosity alone, and slow
 """
 
@@ -28,8 +29,8 @@ from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import modexp
 from fedsec.primitives.randomness import Random, randbelow, randbits
 
-Policy = Literal["conservative", "fast", "standard"]
-POLICIES: tuple[Policy, ...] = ("conservative", "fast", "standard")
+Policy = Literal["conservative", "fast", "uniform", "standard"]
+POLICIES: tuple[Policy, ...] = ("conservative", "fast", "uniform", "standard")
 MINIMUM_BITS = 256  # what the arithmetic needs; no security is claimed below 2048
 
 LARGEST_S = 2
@@ -158,6 +159,8 @@ def exponent_bits(public: PublicKey, policy: Policy) -> int:
     """Return the length of the noise's exponent. Raises ConfigurationError for a policy or size that has none."""
     if policy == "conservative":
         return (public.bits + 1) // 2
+    if policy == "uniform":
+        return public.bits + 64
     if policy == "fast":
         for size, length in _FAST_BITS.items():
             if public.bits <= size:

@@ -19,16 +19,17 @@ from typing import Any, Protocol
 import msgpack
 from gmpy2 import mpz
 
-from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.errors import BadMessage
 from fedsec.primitives import modexp, paillier
 from fedsec.primitives.paillier import Policy, PrivateKey, PublicKey
 from fedsec.primitives.randomness import Random, randbits
 from fedsec.simulations.poster.multiply import Sum, encrypted_sums
+from fedsec.simulations.poster.packed import apart, join, parsed, slots, split
 
 BLINDING = 40
 """Bits by which a mask is longer than what it hides."""
-ROWS = 8
-"""Ciphertexts over which the engines compute side by side."""
+HIDING: Policy = "uniform"
+"""The hospital's noise: it hides a product's known factors from the owner of the key, who knows all other noise."""
 Number = Any
 """An encrypted number (a ciphertext), or an integer where the same steps run in the clear."""
 
@@ -73,6 +74,9 @@ class Arithmetic(Protocol):
     def combine(self, sums: Sequence[Sum]) -> list[Number]:
         """For each of `sums`, its constant + the sum of each number times its factor."""
 
+    def renew(self, numbers: Sequence[Number]) -> list[Number]:
+        """The same numbers under fresh noise, which hides from the key holder what they were computed from."""
+
     def ask(self, ask: Ask) -> Answer:
         """The key holder's help."""
 
@@ -109,6 +113,9 @@ class Clear:
     def combine(self, sums: Sequence[Sum]) -> list[Number]:
         return [constant + sum(number * factor for number, factor in terms) for terms, constant in sums]
 
+    def renew(self, numbers: Sequence[Number]) -> list[Number]:
+        return list(numbers)
+
     def ask(self, ask: Ask) -> Answer:
         self.exchanges += 1
         values, masks = [], []
@@ -131,13 +138,13 @@ class KeyHolder:
     def answer(self, request: bytes) -> bytes:
         """Answer a request of `Encrypted.request`. Raises BadMessage for one that it did not make."""
         public = self.private.public
-        groups, items = _parse(request)
+        groups, items = parsed(request)
         values: list[int] = []
         for width, shift, count, body in groups:
             ciphertexts = split(public, body)
             paillier.validate(public, ciphertexts)
             plain = paillier.decrypt(self.private, ciphertexts)
-            values += [value >> shift for value in _slots(plain, width, count, slots(public, width, count))]
+            values += [value >> shift for value in apart(plain, width, count, slots(public, width, count))]
         if self.watch is not None:
             self.watch(values)
         found = paillier.encrypt(public, evaluate(items, values, public.n), self.rng, self.policy)
@@ -151,7 +158,6 @@ class Encrypted:
     public: PublicKey
     deliver: Callable[[bytes], bytes]
     rng: Random = os.urandom
-    policy: Policy = "conservative"
     exchanges: int = 0
     sent: int = 0
     received: int = 0
@@ -162,6 +168,10 @@ class Encrypted:
 
     def combine(self, sums: Sequence[Sum]) -> list[Number]:
         return list(encrypted_sums(self.public, sums))
+
+    def renew(self, numbers: Sequence[Number]) -> list[Number]:
+        fresh = paillier.encrypt(self.public, [0] * len(numbers), self.rng, HIDING)
+        return list(paillier.add(self.public, [list(numbers), fresh]))
 
     def ask(self, ask: Ask) -> Answer:
         request, masks = self.request(ask)
@@ -195,56 +205,6 @@ class Encrypted:
             sum(mask << (place * group.width) for place, mask in enumerate(added[start : start + held]))
             for start in range(0, len(added), held)
         ]
-        blinds = paillier.encrypt(self.public, sums, self.rng, self.policy)
+        blinds = paillier.encrypt(self.public, sums, self.rng, HIDING)
         packed = modexp.shifted([full[place::held] for place in range(held)], group.width, self.public.n, 2)
         return paillier.add(self.public, [packed, blinds]) if packed else []
-
-
-def slots(public: PublicKey, width: int, count: int) -> int:
-    """How many slots of this width each plaintext has, for so many numbers: as many as fit, or eight plaintexts.
-
-    Moving numbers to their slots is faster for several ciphertexts side by side. Raises ConfigurationError where not
-    even one slot fits.
-    """
-    if not 0 < width <= public.plaintext_bits:
-        raise ConfigurationError(
-            f"a blinded number of {width} bits overflows the plaintext, which has {public.plaintext_bits}: fewer bits "
-            "of precision, a lower degree, an earlier refresh or a larger key is needed"
-        )
-    return min(public.plaintext_bits // width, -(-count // ROWS))
-
-
-def join(public: PublicKey, ciphertexts: Sequence[int]) -> bytes:
-    """Ciphertexts, big-endian, of one width."""
-    return b"".join(int(c).to_bytes(public.ciphertext_bytes, "big") for c in ciphertexts)
-
-
-def split(public: PublicKey, body: bytes) -> list[int]:
-    """The numbers in bytes of `join`. Raises BadMessage for another length."""
-    width = public.ciphertext_bytes
-    if len(body) % width:
-        raise BadMessage(f"{len(body)} bytes of ciphertexts; whole ones of {width} bytes were expected")
-    return [int.from_bytes(body[start : start + width], "big") for start in range(0, len(body), width)]
-
-
-def _slots(plain: Sequence[int], width: int, count: int, held: int) -> list[int]:
-    if len(plain) != -(-count // held):
-        raise BadMessage(f"{len(plain)} ciphertexts of {held} slots do not hold {count} numbers")
-    out = [(value >> (place * width)) & ((1 << width) - 1) for value in plain for place in range(held)]
-    if any(value >> (held * width) for value in plain) or any(out[count:]):
-        raise BadMessage("a blinded number ran over its slot: it overflowed the fixed point")
-    return out[:count]
-
-
-def _parse(request: bytes) -> tuple[Any, Any]:
-    try:
-        groups, items = msgpack.unpackb(request)
-        for width, shift, count, body in groups:
-            whole = all(type(x) is int and 0 <= x < 1 << 16 for x in (width, shift, count))
-            if not whole or not width or type(body) is not bytes:
-                raise BadMessage("request: a group is not width, shift, count and ciphertexts")
-        if not all(type(place) is int for item in items for places in item for place in places):
-            raise BadMessage("request: an item is not a list of lists of places")
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise BadMessage(f"request: {type(error).__name__}: it is not groups and items") from error
-    return groups, items

@@ -56,6 +56,16 @@ class Task:
     test: Part
     seed: int
 
+    def __post_init__(self) -> None:
+        counts, columns = ({part.features.shape[axis] for part in self.parts} for axis in (0, 1))
+        if len(counts) > 1:
+            raise ConfigurationError(f"hospitals have {sorted(counts)} rows; each must have as many as the others")
+        if columns != {self.test.features.shape[1]}:
+            raise ConfigurationError(
+                f"hospitals have rows of {sorted(columns)} columns, and test rows {self.test.features.shape[1]}; they "
+                "must be as many"
+            )
+
     @property
     def columns(self) -> int:
         """Weights of a model."""

@@ -173,6 +173,20 @@ def iteration(rows: Rows, held: Held, plan: Plan, arithmetic: Arithmetic) -> Gen
     return Iteration(rows, held, plan, arithmetic).steps()
 
 
+def closing(held: Held, plan: Plan, arithmetic: Arithmetic) -> Generator[Ask, Answer, Held]:
+    """A last exchange, which cuts the weights to the precision, and fresh noise: what the owner then opens is the
+    weights, and neither the last step's uncut digits nor what they were computed from."""
+    weights, long = held.flat(), held.bits
+    if long > plan.precision:
+        cut = long - plan.precision
+        answer = yield Ask([Group(weights, long + plan.whole, cut)], [[(place,)] for place in range(len(weights))])
+        pairs = zip(answer.items, answer.masks, strict=True)
+        weights = arithmetic.combine([([(item, 1)], -mask) for item, mask in pairs])
+    numbers, hidden = arithmetic.renew(weights), len(held.second)
+    rows = [numbers[i * hidden : (i + 1) * hidden] for i in range(len(held.first) + 1)]
+    return Held(rows[:-1], rows[-1], plan.precision)
+
+
 def hold(weights: Weights, bits: int, encrypt: Callable[[Sequence[int]], list[Number]]) -> Held:
     """The owner's weights, encrypted."""
     numbers = encrypt([round(value * 2**bits) for value in weights.flat().tolist()])
@@ -201,8 +215,9 @@ def run(steps: Steps, arithmetic: Arithmetic) -> Any:
 def train(
     batches: Sequence[Rows], held: Held, plan: Plan, arithmetic: Arithmetic, follow: Callable[[int, int], None]
 ) -> Held:
-    """One iteration per batch."""
+    """One iteration per batch, and the closing."""
     for done, rows in enumerate(batches):
         follow(done, len(batches))
         held = run(iteration(rows, held, plan, arithmetic), arithmetic)
-    return held
+    closed: Held = run(closing(held, plan, arithmetic), arithmetic)
+    return closed

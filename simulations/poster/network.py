@@ -20,6 +20,10 @@ from fedsec.simulations.poster.sigmoids import Sigmoid
 Floats = NDArray[np.float64]
 RATE_BITS = 16
 """Fractional bits of the rate: 0.5 is exact."""
+LARGEST_FEATURE = 16
+"""Features stay below 2 to this."""
+NEAR = 0.01
+"""By which part of itself a rate may be rounded."""
 FEATURE_BITS = 16
 """Fractional bits of the features, where they are not whole numbers."""
 
@@ -37,6 +41,13 @@ class Rows:
                 f"features have shape {self.features.shape} and labels {self.labels.shape}; as many rows of one are "
                 "needed as of the other"
             )
+        largest = float(np.abs(self.features).max(initial=0.0))
+        if not largest < 2**LARGEST_FEATURE:
+            raise ConfigurationError(
+                f"features: a value of magnitude {largest:.3g}; each must be finite and below {2**LARGEST_FEATURE}"
+            )
+        if not np.isin(self.labels, (0.0, 1.0)).all():
+            raise ConfigurationError("labels: every value must be 0 or 1")
         object.__setattr__(self, "features", np.rint(self.features * 2.0**FEATURE_BITS) / 2.0**FEATURE_BITS)
 
     @property
@@ -125,8 +136,11 @@ class Plan:
             raise ConfigurationError(
                 f"precision is {self.precision} and whole is {self.whole} bits; they must lie in 1..60 and in 1..30"
             )
-        if not round(self.rate * 2**RATE_BITS):
-            raise ConfigurationError(f"eta is {self.rate:g}; it rounds to 0 at {RATE_BITS} bits after the point")
+        if abs(self.step - self.rate) > NEAR * self.rate:
+            raise ConfigurationError(
+                f"eta is {self.rate:g}; at {RATE_BITS} bits after the point it rounds to {self.step:.3g}, more than "
+                f"{NEAR:.0%} off: take a larger one, or a multiple of {2.0**-RATE_BITS:.3g}"
+            )
 
     @property
     def eta(self) -> int:

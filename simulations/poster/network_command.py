@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,12 +65,24 @@ def network(
             part: _run(part, owner, plan, iterations, seed, follow) for part in chosen
         }
     if output is not None:
-        facts["files"] = files.write(output, "network", facts, _rows(facts), drawings(facts))
+        whole = _with_earlier(output, facts)
+        facts["files"] = files.write(output, "network", whole, _rows(whole), drawings(whole))
     if as_json:
         print_json(facts)
     else:
         _tell(Console(), facts)
     _judge(facts)
+
+
+def _with_earlier(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """These facts, with the parts that an earlier run under a key of that size left in the folder."""
+    try:
+        earlier = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+        kept = {part: earlier[part] for part in PARTS if part in earlier and earlier["key_bits"] == facts["key_bits"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return facts
+    found = kept | facts
+    return found | {"parts": [part for part in PARTS if part in found]}
 
 
 def _run(part: str, owner: Owner, plan: Plan, iterations: int, seed: int, follow: Follow) -> Any:
@@ -121,6 +134,11 @@ def _tell(console: Console, facts: dict[str, Any]) -> None:
             )  # fmt: skip
     if table.row_count:
         console.print(table)
+    if "xor" in facts and not facts["xor"]["solved"]:
+        console.print(
+            f"XOR is not solved: an output is further than {0.5 - network_runs.MARGIN} from its label. Starts differ: "
+            "more --iterations, or another --seed, would.", highlight=False,
+        )  # fmt: skip
     for part, tell in (("sigmoids", _tell_sigmoids), ("precision", _tell_precision), ("flower", _tell_flower)):
         if part in facts:
             tell(console, facts[part])

@@ -18,14 +18,16 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from fedsec.errors import BadMessage, RunFailed
+from fedsec.primitives import paillier
 from fedsec.primitives.paillier import PrivateKey, PublicKey
 from fedsec.simulations.app import wait_for_hospitals
 from fedsec.simulations.flower_cli import Value
 from fedsec.simulations.poster import iteration, network, sigmoids
-from fedsec.simulations.poster.exchange import Answer, Ask, Encrypted, join, split
+from fedsec.simulations.poster.exchange import Answer, Ask, Encrypted
 from fedsec.simulations.poster.iteration import Held
 from fedsec.simulations.poster.network import XOR, Plan
-from fedsec.simulations.poster.owner import Owner
+from fedsec.simulations.poster.owner import MINIMUM_KEY_BITS, Owner
+from fedsec.simulations.poster.packed import join, split
 from fedsec.simulations.runner import flower_run, make_app
 
 COMPONENTS = ("fedsec.simulations.poster.network_flower:server", "fedsec.simulations.poster.network_flower:client")
@@ -82,8 +84,9 @@ def _as_owner(kind: str, data: bytes, context: Context) -> tuple[str, bytes]:
     owner = Owner(PrivateKey(int(str(kept["p"])), int(str(kept["q"])), int(str(kept["hs"]))))
     if kind == "ask":
         return "answer", owner.holder.answer(data)
-    bits, body = msgpack.unpackb(data)
-    found = iteration.open_(_held(split(owner.private.public, body), bits), owner.decrypt)
+    if kind != "open":
+        raise BadMessage(f"a message of kind {kind[:20]!r}; the owner answers begin, ask and open")
+    found = iteration.open_(_held(split(owner.private.public, data), plan.precision), owner.decrypt)
     outputs = network.predict(XOR, found, plan.sigmoid).tolist()
     opened = {"weights": found.flat().tolist(), "outputs": outputs}
     Path(str(context.run_config["owner"])).write_text(json.dumps(opened), encoding="utf-8")
@@ -102,9 +105,8 @@ def _as_hospital(kind: str, data: bytes, context: Context) -> tuple[str, bytes]:
     """The next request; the iteration is played again from its answers so far, as a node lives for one message."""
     plan, config = _plan(context)
     if kind == "begin":
-        n, hs, body = msgpack.unpackb(data)
-        public = PublicKey(int(n), int(hs))
-        public.check()
+        public, body = _key_of(data)
+        n, hs = str(public.n), str(public.hs)
         state = {"n": n, "hs": hs, "held": body, "bits": plan.precision, "done": 0, "log": msgpack.packb([])}
         log: list[Any] = []
     else:
@@ -114,8 +116,8 @@ def _as_hospital(kind: str, data: bytes, context: Context) -> tuple[str, bytes]:
         log[-1][1] = data
     hospital = Encrypted(public, _nobody)
     while True:
-        held = _held(split(public, state["held"]), int(state["bits"]))
-        found = _replay(plan, held, hospital, log)
+        held, last = _held(split(public, state["held"]), int(state["bits"])), state["done"] == config["iterations"]
+        found = _replay(plan, held, hospital, log, last)
         if isinstance(found, Ask):
             request, masks = hospital.request(found)
             log.append([[str(mask) for mask in masks], b""])
@@ -123,14 +125,28 @@ def _as_hospital(kind: str, data: bytes, context: Context) -> tuple[str, bytes]:
             return "ask", request
         state |= {"held": join(public, found.flat()), "bits": found.bits, "done": int(state["done"]) + 1}
         log = []
-        if state["done"] == config["iterations"]:
-            return "open", msgpack.packb((found.bits, state["held"]))
+        if last:
+            return "open", state["held"]
 
 
-def _replay(plan: Plan, held: Held, hospital: Encrypted, log: list[Any]) -> Ask | Held:
-    steps = iteration.iteration(XOR, held, plan, hospital)
-    ask = next(steps)
+def _key_of(data: bytes) -> tuple[PublicKey, bytes]:
+    """The owner's key and encrypted weights. Raises BadMessage for what is none, or protects nothing."""
     try:
+        n, hs, body = msgpack.unpackb(data)
+        public = PublicKey(int(n), int(hs))
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BadMessage(f"begin: {type(error).__name__}: it is not a key and weights") from error
+    public.check()
+    if public.bits < MINIMUM_KEY_BITS:
+        raise BadMessage(f"begin: a key of {public.bits} bits; at least {MINIMUM_KEY_BITS} are expected")
+    paillier.validate(public, split(public, body))
+    return public, body
+
+
+def _replay(plan: Plan, held: Held, hospital: Encrypted, log: list[Any], last: bool) -> Ask | Held:
+    steps = iteration.closing(held, plan, hospital) if last else iteration.iteration(XOR, held, plan, hospital)
+    try:
+        ask = next(steps)
         for masks, reply in log:
             answer: Answer = hospital.read(ask, [int(mask) for mask in masks], reply, 0)
             ask = steps.send(answer)

@@ -41,7 +41,7 @@ class Owner:
 
     def hospital(self) -> Encrypted:
         """A hospital that knows the public key, and asks this owner."""
-        return Encrypted(self.private.public, self.holder.answer, self.rng, self.policy)
+        return Encrypted(self.private.public, self.holder.answer, self.rng)
 
     def encrypt(self, numbers: Sequence[int]) -> list[Number]:
         """Signed integers below n / 2 in size."""

@@ -41,8 +41,9 @@ POSTER = {
     (0.001, 200): (392.35, 431.26, 379.24),
 }
 """What is printed for each hospital; at 0.001 and 100, as table 2.0 prints it."""
+LOST_SIGN = "the poster lost the sign: this hospital got worse"
 MISPRINTS = {
-    (0.01, 100, 3): "the poster lost the sign: this hospital got worse",
+    (0.01, 100, 3): LOST_SIGN,
     (0.001, 100, 3): "table 1.0 prints 315.17 here, hospital 2's value again; table 2.0 prints 297.71",
 }
 BUDGETS = (10, 20, 50, 100, 200, 500, 1000, 2000)
@@ -64,8 +65,10 @@ class Value:
 
     @property
     def deviation(self) -> float | None:
-        """How far ours is from what the poster prints, the sign that it dropped aside."""
-        return None if self.poster is None else round(abs(self.ours) - self.poster, 2)
+        """How far ours is from what the poster prints; where it dropped the sign, from what it should have printed."""
+        if self.poster is None:
+            return None
+        return round(self.ours - (-self.poster if self.note == LOST_SIGN else self.poster), 2)
 
 
 @dataclass(frozen=True)

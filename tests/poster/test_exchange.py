@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgpack
@@ -16,11 +17,12 @@ from scipy.stats import ks_2samp
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import paillier
 from fedsec.simulations.poster import exchange, network, sigmoids
-from fedsec.simulations.poster.exchange import BLINDING, Answer, Ask, Clear, Group, split
-from fedsec.simulations.poster.iteration import EXCHANGES, hold, iteration, of_powers, open_, run
+from fedsec.simulations.poster.exchange import BLINDING, Answer, Ask, Clear, Group
+from fedsec.simulations.poster.iteration import EXCHANGES, hold, iteration, of_powers, open_, run, train
 from fedsec.simulations.poster.multiply import inverses
 from fedsec.simulations.poster.network import XOR, Plan, Rows, Weights
 from fedsec.simulations.poster.owner import Owner
+from fedsec.simulations.poster.packed import split
 
 OWNER = Owner(paillier.generate(512, os.urandom))
 """A key for tests, which protects nothing."""
@@ -129,27 +131,53 @@ def _views(first: Weights, rows: Rows, runs: int) -> tuple[np.ndarray, np.ndarra
         noise: list[float] = []
         came: list[float] = []
 
-        def deliver(request: bytes, noise: list[float] = noise, came: list[float] = came) -> bytes:
+        def deliver(request: bytes, noise: list[float] = noise) -> bytes:
             for _, _, _, body in msgpack.unpackb(request)[0]:
                 noise += [c % n / n for c in split(owner.private.public, body)]
-            reply = owner.holder.answer(request)
-            came += [c / modulus for c in split(owner.private.public, reply)]
-            return reply
+            return owner.holder.answer(request)
 
         question_scale: list[int] = []
-        original = hospital.request
+        original, read = hospital.request, hospital.read
 
         def request(ask: Ask, scale: list[int] = question_scale, original: Any = original) -> Any:
             scale += [group.width - group.shift for group in ask.groups for _ in group.numbers]
             return original(ask)
 
-        hospital.deliver, hospital.request = deliver, request  # type: ignore[method-assign]
+        def reading(ask: Ask, masks: list[int], reply: bytes, sent: int, came: Any = came, read: Any = read) -> Any:
+            answer = read(ask, masks, reply, sent)
+            came += [int(c) / modulus for c in answer.items] + _guesses(ask, answer, n)
+            return answer
+
+        hospital.deliver, hospital.request, hospital.read = deliver, request, reading  # type: ignore[method-assign]
         owner.holder.watch = seen.extend
         run(iteration(rows, held, plan, hospital), hospital)
         values.append([float(value / 2**bits) for value, bits in zip(seen, question_scale, strict=True)])
         noises.append(noise)
         received.append(came)
     return np.array(values), np.array(noises), np.array(received)
+
+
+def _guesses(ask: Ask, answer: Answer, n: int) -> list[float]:
+    """What a hospital would compute of numbers that come as they are, or all under one noise: v and differences of v.
+
+    Of answers that are one blinded number: that less its own mask, on the assumption that it stands in the open.
+    """
+    single = [(int(c), answer.masks[item[0][0]]) for c, item in zip(answer.items, ask.items, strict=True)
+              if len(item) == len(item[0]) == 1]  # fmt: skip
+    found = [_near((c - 1) // n - mask, n) for c, mask in single]
+    for (c, mask), (other, second) in pairwise(single):
+        ratio = c * pow(other, -1, n * n) % (n * n)
+        found.append(_near((ratio - 1) // n - (mask - second), n))
+    return found
+
+
+GUESSED = 2**20
+
+
+def _near(number: int, n: int) -> float:
+    """A signed number modulo n, modulo GUESSED, below 1 in size."""
+    signed = (number + n // 2) % n - n // 2
+    return ((signed + GUESSED // 2) % GUESSED - GUESSED // 2) / GUESSED
 
 
 def _least(one: np.ndarray, other: np.ndarray) -> float:
@@ -189,6 +217,52 @@ def test_the_comparison_would_see_short_masks(monkeypatch: pytest.MonkeyPatch) -
     seen, *_ = _views(first, XOR, RUNS)
     others, *_ = _views(MORE, XOR, RUNS)
     assert _least(seen, others) < PLAUSIBLE
+
+
+@pytest.mark.parametrize("noise", [1, 12345])
+def test_the_comparison_would_see_answers_without_noise(monkeypatch: pytest.MonkeyPatch, noise: int) -> None:
+    """The control of the hospital's side: numbers in the open, or all under one noise, tell the weights."""
+    answer, n = exchange.KeyHolder.answer, OWNER.private.public.n
+
+    def openly(holder: exchange.KeyHolder, request: bytes) -> bytes:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(paillier, "encrypt", lambda public, numbers, rng, policy: [
+                (1 + number * n) * pow(noise, n, n * n) % (n * n) for number in numbers
+            ])  # fmt: skip
+            return answer(holder, request)
+
+    monkeypatch.setattr(exchange.KeyHolder, "answer", openly)
+    *_, came = _views(network.start(3, 4, 0), XOR, 12)
+    *_, others = _views(MORE, XOR, 12)
+    assert _least(came, others) < 1e-3 and np.unique(came[:, -1]).size < 12
+
+
+def test_what_is_opened_is_cut_and_under_fresh_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product's noise is that of its factors to the power of what multiplied them; the owner made all but ours."""
+    plan, n = Plan(sigmoids.named("interpolated-3"), 0.5, 12), OWNER.private.public.n
+
+    def opened() -> tuple[Any, set[int]]:
+        hospital, seen = OWNER.hospital(), set[int]()
+        read = hospital.read
+
+        def reading(*given: Any) -> Answer:
+            answer = read(*given)
+            seen.update(int(c) % n for c in answer.items)
+            return answer
+
+        hospital.read = reading  # type: ignore[method-assign]
+        return train([XOR], hold(network.start(3, 4, 0), 12, OWNER.encrypt), plan, hospital, lambda *_: None), seen
+
+    closed, seen = opened()
+    assert closed.bits == plan.precision and not {int(c) % n for c in closed.flat()} & seen
+    monkeypatch.setattr(exchange.Encrypted, "renew", lambda self, numbers: list(numbers))
+    closed, seen = opened()
+    assert {int(c) % n for c in closed.flat()} <= seen  # the control: without fresh noise it is the owner's own
+
+
+def test_the_hospitals_noise_hides_factors_from_who_knows_the_primes() -> None:
+    """Its exponent is longer than the order of what it is an exponent of, so that nothing of other noise remains."""
+    assert paillier.exponent_bits(OWNER.private.public, exchange.HIDING) >= OWNER.private.public.bits + 40
 
 
 def test_what_is_sent_has_fresh_noise() -> None:

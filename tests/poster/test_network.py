@@ -32,7 +32,7 @@ def quiet(*_: object) -> None:
 def test_encrypted_training_is_the_twins() -> None:
     plan = Plan(named("interpolated-5:5"), 0.5, 40)
     run = network_runs.encrypted(OWNER, [XOR] * 2, network.start(3, 4, 0), plan, quiet)
-    assert run.facts["largest_difference"] < 1e-9 and run.facts["exchanges"] == 8
+    assert run.facts["largest_difference"] < 1e-9 and run.facts["exchanges"] == 9
     assert run.facts["bytes_to_key_holder"] > 0 and run.facts["bytes_back"] > 0
 
 
@@ -96,6 +96,25 @@ def test_without_a_refresh_it_overflows() -> None:
     assert affine.overflows(one.encrypt([0] * 4), one.hospital(), one.decrypt, 8) is None
 
 
+def test_breast_cancer_is_trained_as_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_runs, "CANCER_ROWS", 3)
+    monkeypatch.setattr(network_runs, "CANCER_STEPS", 2)
+    found = network_runs.cancer(Owner(paillier.generate(1024, os.urandom)), 0, lambda *_: None)
+    assert found["largest_difference"] < 1e-9 and found["accuracy"] == found["accuracy_plain"]
+    assert found["rows"] == 3 and found["iterations"] == 2 and len(found["features"]) == 2
+
+
+def test_a_part_run_alone_keeps_what_was_found_before(tmp_path: Path) -> None:
+    earlier = {"key_bits": 2048, "parts": ["xor", "product"], "xor": {"a": 1}, "product": {"b": 2}}
+    (tmp_path / "network.json").write_text(json.dumps(earlier), encoding="utf-8")
+    merged = network_command._with_earlier(tmp_path, {"key_bits": 2048, "parts": ["product"], "product": {"b": 3}})
+    assert merged == {"key_bits": 2048, "parts": ["xor", "product"], "xor": {"a": 1}, "product": {"b": 3}}
+    other = {"key_bits": 3072, "parts": ["product"], "product": {"b": 3}}
+    assert network_command._with_earlier(tmp_path, other) == other
+    (tmp_path / "network.json").write_text("{", encoding="utf-8")
+    assert network_command._with_earlier(tmp_path, other) == other
+
+
 def test_what_overflows_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="overflows the plaintext"):
         affine.check(1024, 9)
@@ -111,7 +130,7 @@ def test_what_overflows_is_refused() -> None:
 
 def test_bad_plans_are_refused() -> None:
     sigmoid = named("taylor-3")
-    for rate in (0.0, -0.5, float("nan"), 1e-9):
+    for rate in (0.0, -0.5, float("nan"), 1e-9, 1e-5):
         with pytest.raises(ConfigurationError, match="eta is"):
             Plan(sigmoid, rate)
     for precision in (0, 61):
@@ -119,6 +138,12 @@ def test_bad_plans_are_refused() -> None:
             Plan(sigmoid, 0.5, precision)
     with pytest.raises(ConfigurationError, match="as many rows"):
         Rows(np.zeros((3, 2)), np.zeros(4))
+    for labels in ([2.0, 0.0], [0.3, 1.0], [np.nan, 1.0]):
+        with pytest.raises(ConfigurationError, match="every value must be 0 or 1"):
+            Rows(np.zeros((2, 2)), np.array(labels))
+    for value in (np.nan, np.inf, 1e9):
+        with pytest.raises(ConfigurationError, match="features: a value of magnitude"):
+            Rows(np.full((2, 2), value), np.zeros(2))
     with pytest.raises(ConfigurationError, match="key too small"):
         Owner.fresh(1024)
 

@@ -15,7 +15,18 @@ from hypothesis.extra.numpy import arrays
 
 from fedsec import catalog
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster.hospitals import CORRECTED, PUBLISHED, Floats, Lane, Part, alone, gains, task, together
+from fedsec.simulations.poster.hospitals import (
+    CORRECTED,
+    PUBLISHED,
+    Floats,
+    Lane,
+    Part,
+    Task,
+    alone,
+    gains,
+    task,
+    together,
+)
 from fedsec.simulations.poster.summing import LARGEST_VALUE, Summation, finest
 from fedsec.simulations.poster.tables import (
     AGREEMENT,
@@ -67,6 +78,23 @@ def test_more_hospitals_by_another_strategy(hospitals: int) -> None:
     add = Summation(finest("shamir", {}, hospitals), hospitals)
     outcome = measure(task(hospitals, 42), [PUBLISHED], [(0.001, 10)], add, quiet)
     assert outcome.weights <= AGREEMENT and len(outcome.values) == hospitals
+
+
+@pytest.mark.parametrize("hospitals", [4, 6])
+def test_more_hospitals_under_paillier(hospitals: int) -> None:
+    add = Summation(finest("paillier", {"key_bits": 2048}, hospitals), hospitals)
+    outcome = measure(task(hospitals, 42), [PUBLISHED], [(0.001, 2)], add, quiet)
+    assert outcome.weights <= AGREEMENT and len(outcome.values) == hospitals
+
+
+def test_hospitals_whose_rows_differ_are_refused() -> None:
+    made = task(3, 42)
+    short = Part(made.parts[0].features[:5], made.parts[0].target[:5])
+    with pytest.raises(ConfigurationError, match=r"\[5, 130\] rows; each must have as many"):
+        Task((short, *made.parts[1:]), made.test, 42)
+    narrow = Part(made.test.features[:, 1:], made.test.target)
+    with pytest.raises(ConfigurationError, match=r"rows of \[11\] columns, and test rows 10"):
+        Task(made.parts, narrow, 42)
 
 
 def test_the_gain_is_taken_apart() -> None:
