@@ -67,7 +67,12 @@ def build(name: str, parameters: Mapping[str, Any], files: Iterable[str] = ()) -
 
 def names() -> list[str]:
     """Every strategy that can be used here, sorted: one that needs what is not installed is left out."""
-    return sorted(name for name in _loaders() if name not in _extras() or _loads(name))
+    return sorted(name for name in _loaders() if name not in _extras() or not _fails(name))
+
+
+def left_out() -> list[str]:
+    """Why each strategy that `names` leaves out cannot be used here, and what to install."""
+    return [reason for name in sorted(_loaders()) if name in _extras() and (reason := _fails(name))]
 
 
 @functools.lru_cache
@@ -80,12 +85,13 @@ def _extras() -> frozenset[str]:
 
 
 @functools.lru_cache
-def _loads(name: str) -> bool:
+def _fails(name: str) -> str:
+    """Why a strategy cannot be used here; empty where it can."""
     try:
         strategy(name)
-    except ConfigurationError:
-        return False
-    return True
+    except ConfigurationError as error:
+        return str(error)
+    return ""
 
 
 def _loaders(files: Iterable[str] = ()) -> dict[str, Callable[[], Strategy]]:

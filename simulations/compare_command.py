@@ -80,6 +80,8 @@ def compare(
     `fedsec compare --engine flower --strategies plain,secagg --hospitals 5`
     """
     names = catalog.names() if strategies == "all" else [allowed(name) for name in items("strategies", strategies)]
+    if strategies == "all":
+        tell_left_out(as_json)
     sweep = Sweep(
         tuple(dict.fromkeys(names)), numbers("hospitals", hospitals, int), numbers("parameters", parameters, int),
         numbers("bits", bits, int), numbers("key-bits", key_bits, int), numbers("dropout", dropout, float),
@@ -109,6 +111,12 @@ def allowed(text: str) -> str:
     allow(name)
     path = str(Path(name).expanduser().resolve()) if name.endswith(".py") else name
     return ":".join((path, *parameters))
+
+
+def tell_left_out(quiet: bool) -> None:
+    """Say on standard error which strategies "all" does not hold here, and why."""
+    for reason in catalog.left_out():
+        Console(stderr=True, quiet=quiet).print(f"Left out: {reason}", highlight=False, markup=False, soft_wrap=True)
 
 
 def items(name: str, text: str) -> list[str]:

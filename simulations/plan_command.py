@@ -21,7 +21,7 @@ from fedsec.metering import NETWORKS, Network, network
 from fedsec.report import figures, files
 from fedsec.simulations import cells, planning
 from fedsec.simulations.cells import Setting
-from fedsec.simulations.compare_command import allowed, items, network_of, seconds
+from fedsec.simulations.compare_command import allowed, items, network_of, seconds, tell_left_out
 from fedsec.simulations.comparison import Follow
 from fedsec.simulations.plan_figure import outlook
 from fedsec.simulations.planning import CURVE, EXACT_UP_TO, Model, Prospect, Sample, Wanted
@@ -66,6 +66,8 @@ def plan(
     `fedsec plan --hospitals 30 --output results/plan`
     """
     names = planning.variants() if strategies == "all" else [allowed(name) for name in items("strategies", strategies)]
+    if strategies == "all":
+        tell_left_out(as_json)
     if colluding < 0:
         raise ConfigurationError(f"colluding is {colluding}; it must be at least 0")
     FixedPoint(bits, clip)

@@ -11,6 +11,7 @@ import pytest
 
 from fedsec import catalog
 from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.simulations.compare_command import tell_left_out
 from fedsec.strategies.paillier_textbook import HEADER, PaillierTextbook
 
 SESSION, OTHER = b"\x01" * 32, b"\x02" * 32
@@ -122,20 +123,24 @@ def test_bfv_has_as_many_bits_as_it_can() -> None:
             kind(**parameters)
 
 
-def test_a_missing_package_is_named(monkeypatch: Any) -> None:
+def test_a_missing_package_is_named(monkeypatch: Any, capsys: Any) -> None:
     def missing(name: str) -> Any:
         raise ModuleNotFoundError("No module named 'tenseal'", name="tenseal")
 
     monkeypatch.setattr(catalog, "_built_in", missing)
-    catalog._loads.cache_clear()
+    catalog._fails.cache_clear()
     try:
         with pytest.raises(
             ConfigurationError, match=r"'bfv' needs tenseal, .* not installed: pip install 'fedsec\[bfv\]'"
         ):
             catalog.strategy("bfv")
         assert "bfv" not in catalog.names() and "paillier" in catalog.names()
+        (said,) = catalog.left_out()
+        assert said.startswith("strategy 'bfv' needs tenseal")
+        tell_left_out(quiet=False)
+        assert "Left out: strategy 'bfv' needs tenseal" in capsys.readouterr().err
     finally:
-        catalog._loads.cache_clear()
+        catalog._fails.cache_clear()
 
 
 @pytest.mark.parametrize("chosen", [-100, 1 << 64, 1 << 63, 1 << 26])
