@@ -237,6 +237,14 @@ def test_where_not_even_one_hospital_fits_the_cell_is_refused_with_the_number(
     assert "one hospital's part alone would take" in cell.note and "over the budget of 1.0 MB" in cell.note
 
 
+def test_seconds_are_those_of_all_runs_of_a_sweep(inline: Counter[str], tmp_path: Path) -> None:
+    first = compare(Sweep(("plain",), **SMALL), tmp_path / "out")
+    second = compare(Sweep(("plain",), **SMALL), tmp_path / "out")
+    assert second.seconds_taken > first.seconds_taken and inline["clocked"] == len(first.cells)
+    (tmp_path / "out" / "comparison.json").write_text("{", encoding="utf-8")
+    assert compare(Sweep(("plain",), **SMALL), tmp_path / "out").seconds_taken < second.seconds_taken
+
+
 def test_a_real_sweep_with_ray_and_training(tmp_path: Path) -> None:
     found = compare(Sweep(("plain", "shamir"), (3,), (300,), repetitions=2), tmp_path / "out")
     assert [cell.status for cell in found.cells] == ["measured"] * 2 and all(cell.exact for cell in found.cells)
