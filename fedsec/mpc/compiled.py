@@ -111,12 +111,15 @@ def _row(
     for layer in range(last, -1, -1):
         start -= widths[layer] * widths[layer + 1]
         for k in range(widths[layer]):
-            source, back = x[k] if layer == 0 else wide[layer - 1, k], np.int64(0)
+            source, back, returned = x[k] if layer == 0 else wide[layer - 1, k], np.int64(0), 0.0
             for j in range(widths[layer + 1]):
                 place = start + k * widths[layer + 1] + j
                 gradient[place] += source * delta[layer, j]
                 sizes[place] += np.float64(source) * np.float64(delta[layer, j])
                 back += _mul(delta[layer, j], weights[place], worst)
+                returned += np.float64(delta[layer, j]) * np.float64(weights[place])
+            if abs(returned) > worst[0]:
+                worst[0] = abs(returned)
             if layer > 0:
                 back = _cut(back, bits, state, worst)
                 delta[layer - 1, k] = _cut(_mul(back, slope[layer - 1, k], worst), bits, state, worst)

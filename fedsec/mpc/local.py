@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fedsec.errors import BadMessage
+from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.metering import Ledger, Row
 from fedsec.mpc.bounds import GUARDED, beyond, safe_weight
 from fedsec.mpc.dealer import Blank, Dealer
@@ -125,14 +125,20 @@ class SharedTraining:
     by layer, shared by the first hospital. draws: where true, `roundings` keeps what the dealer's masks round by.
 
     Where `guarded`, parties compare the weights with what is safe at the start and every GUARDED iterations: between,
-    no value can overflow. Raises DataError for rows beyond their limits, and FixedPointOverflow.
+    no value can overflow. unguarded: allow an activation without a bound, where nobody would see one. Raises
+    ConfigurationError, DataError for rows beyond their limits, and FixedPointOverflow.
     """
 
     def __init__(
         self, network: Network, hospitals: Sequence[tuple[Floats, Floats]], weights: Sequence[Floats],
         rng: Random = os.urandom, sealed: bool = True, draws: bool = False,
-        tap: Callable[[int, bytes], None] | None = None,
+        tap: Callable[[int, bytes], None] | None = None, unguarded: bool = False,
     ) -> None:  # fmt: skip
+        if not (unguarded or network.activation.bounded):
+            raise ConfigurationError(
+                f"activation {network.activation.name} has no bound: parties could not tell that a value left the "
+                "fixed point; clip its argument, or say unguarded=True"
+            )
         self.network, self.iteration, self.counts = network, 0, Counts()
         self.roundings: list[Words] = []
         for part in hospitals:

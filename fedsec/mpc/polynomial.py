@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from fedsec.errors import ConfigurationError
-from fedsec.mpc.fixed import Fixed, Floats, multiplier
+from fedsec.mpc.fixed import Fixed, Floats, Multiplier, multiplier
 from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
 
 HALVINGS = 3
 """Powers of z are taken of z / 8: within ±8 none exceeds 1, and coefficients of high degrees keep their digits."""
 LEADING_BITS = 12
-MARGIN = 0.01
-"""By which values in fixed point, and between the points, may pass those at the POINTS of a bounded interval."""
 POINTS = 4001
+"""At which a bounded polynomial is looked at; between them it may go on as far as between any two."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,13 @@ class Activation:
         """Whether its values are, whatever the argument."""
         return self.piecewise or self.bound is not None
 
-    @property
-    def largest(self) -> float:
-        """What its values stay below in magnitude, in fixed point too; infinite without a bound."""
-        if self.piecewise:
-            return 1.0 + MARGIN
-        if self.bound is None:
-            return math.inf
-        return float(np.abs(self.value(np.linspace(-self.bound, self.bound, POINTS))).max()) + MARGIN
+    def largest(self, fixed: Fixed) -> float:
+        """What its values stay below in magnitude, computed as `activate` does; infinite without a bound.
+
+        The coefficients are those that are multiplied by, and each truncation errs by one unit, which later factors
+        enlarge: e becomes e p + |inner| unit + unit with a factor that stays below p and errs by a unit itself.
+        """
+        return _largest(self, fixed)
 
     def value(self, z: Floats) -> Floats:
         """What it computes, in doubles."""
@@ -87,6 +86,26 @@ class Activation:
             for coefficient in reversed(self.coefficients):
                 inner = inner * z * z + coefficient
             return 0.5 + z * inner
+
+
+@lru_cache(maxsize=64)
+def _largest(activation: Activation, fixed: Fixed) -> float:
+    if activation.piecewise:
+        return 1.0 + 2 * fixed.unit
+    if activation.bound is None:
+        return math.inf
+    z = np.linspace(-activation.bound - fixed.unit, activation.bound + fixed.unit, POINTS)
+    scaled, u = _scaled(activation.coefficients), np.square(z / 2.0**HALVINGS)
+    places = [float(fixed.decode(fixed.encode(value))) for value in scaled[:-1]]
+    if not places:
+        return float(np.abs(0.5 + z * fixed.decode(fixed.encode(scaled[0]))).max()) + fixed.unit
+    inner = _lead(scaled).value * np.square(z) + places[-1]
+    error = fixed.unit
+    for value in reversed(places[:-1]):
+        error = error * float(u.max() + fixed.unit) + float(np.abs(inner).max()) * fixed.unit + fixed.unit
+        inner = inner * u + value
+    found = np.abs(0.5 + z * inner)
+    return float(found.max() + np.abs(np.diff(found)).max() + (activation.bound + fixed.unit) * error) + fixed.unit
 
 
 def activate(
@@ -101,7 +120,17 @@ def activate(
     if activation.bound is not None:
         z = yield from _clipped(role, z, activation.bound, fixed, factors)
     share = yield from _polynomial(role, z, activation.coefficients, fixed, place)
-    return role.known(share, activation.largest * 4.0**fixed.bits)
+    return role.known(share, activation.largest(fixed) * 4.0**fixed.bits)
+
+
+def _scaled(coefficients: Sequence[float]) -> list[float]:
+    """Those of powers of (z / 2^HALVINGS)^2."""
+    return [value * 4.0 ** (HALVINGS * number) for number, value in enumerate(coefficients)]
+
+
+def _lead(scaled: Sequence[float]) -> Multiplier:
+    """The last one, of z^2 itself."""
+    return multiplier(scaled[-1] * 4.0**-HALVINGS, LEADING_BITS)
 
 
 def _pieces(role: Role, z: Wire, fixed: Fixed, factors: int) -> Program[Share]:
@@ -131,8 +160,8 @@ def _polynomial(role: Role, z: Wire, coefficients: Sequence[float], fixed: Fixed
     bits, half = fixed.bits, 1 << (2 * fixed.bits - 1)
     if len(coefficients) == 1:
         return role.plus_public(role.times(z.share, int(fixed.encode(coefficients[0]))), half)
-    scaled = [value * 4.0 ** (HALVINGS * number) for number, value in enumerate(coefficients)]
-    square, lead = role.multiply(z, z), multiplier(scaled[-1] * 4.0**-HALVINGS, LEADING_BITS)
+    scaled = _scaled(coefficients)
+    square, lead = role.multiply(z, z), _lead(scaled)
     leading = Truncation(role.times(square, lead.factor), bits + lead.shift, place, 2 * bits + lead.shift)
     power = Truncation(square, bits + 2 * HALVINGS, place, 2 * bits)
     opened = yield from role.open(truncated=[leading] if len(scaled) == 2 else [leading, power])

@@ -14,7 +14,7 @@ import numpy as np
 
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.mpc.fixed import Fixed, Floats, Multiplier, multiplier
-from fedsec.mpc.polynomial import MARGIN, Activation, activate
+from fedsec.mpc.polynomial import Activation, activate
 from fedsec.mpc.roles import Program, Returned, Role, Share, Truncation, Wire
 
 RATE_BITS = 2
@@ -53,8 +53,8 @@ class Network:
     @property
     def steepest(self) -> float:
         """What a (1 - a) stays below in magnitude for each a that the activation can give."""
-        largest = self.activation.largest
-        return max(0.25, largest * (largest - 1)) + MARGIN if math.isfinite(largest) else math.inf
+        largest = self.activation.largest(self.fixed) + self.fixed.unit
+        return max(0.25, largest * (largest - 1)) + self.fixed.unit if math.isfinite(largest) else math.inf
 
     @property
     def shapes(self) -> list[tuple[int, int]]:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fedsec.mpc.fixed import RANGE_BITS, overflow
+from fedsec.mpc.fixed import RANGE_BITS, Floats, overflow
+from fedsec.mpc.kernels import Words
 from fedsec.mpc.operations import dot
 from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
+from fedsec.mpc.training import Network, finish, iterate, load
 
 Integers = NDArray[np.int64]
 Rounding = Callable[[tuple[int, ...], int], Integers]
@@ -86,6 +88,23 @@ class Twin(Role):
         """Plain comparisons."""
         return [Wire((x.opened < t).astype(np.int64), None, (), x.shape) for t in thresholds]
         yield b""
+
+
+class Shadow:
+    """A training's twin that rounds as the dealer's masks do: its weights are those on shares, bit for bit.
+
+    features, target: as the hospitals have them. weights: int64 by layer, of network.fixed.bits.
+    """
+
+    def __init__(self, network: Network, features: Floats, target: Floats, weights: Sequence[Integers]) -> None:
+        self.network, self.weights = network, list(weights)
+        self._rows, self._target = finish(load(Twin(), network.fixed.encode(features), network.fixed.encode(target)))
+
+    def step(self, roundings: Sequence[Words]) -> None:
+        """One iteration; raises FixedPointOverflow where a value leaves the range, as it then did on shares."""
+        lows = iter(roundings)
+        twin = Twin(lambda shape, shift: next(lows).astype(np.int64), self.network.fixed.bits)
+        self.weights = finish(iterate(twin, self.network, self._rows, self._target, self.weights))
 
 
 def magnitude(x: Integers) -> int:

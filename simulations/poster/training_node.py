@@ -26,6 +26,8 @@ from fedsec.primitives.prg import SEED_BYTES
 from fedsec.simulations.poster import training
 
 NODES, DEALER = 3, 2
+ONCE = {"keys": "key", "share": "publics", "take": "seed"}
+"""Requests that are answered once, and what stands in the state from then on."""
 Fields = dict[str, Any]
 
 
@@ -53,8 +55,10 @@ class Node:
         return safe_weight(self.network, self.whole[0][0], GUARDED)
 
     def answer(self, ask: Fields) -> Fields:
-        """The reply to a request."""
+        """The reply to a request. What begins a training is done once: masks and shares serve one purpose."""
         kind: str = ask["kind"]
+        if ONCE.get(kind) in self.state:
+            raise Stale(f"{kind} was asked for again; a training begins once")
         reply: Fields = getattr(self, f"on_{kind}")(ask)
         return reply
 

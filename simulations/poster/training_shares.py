@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from fedsec.metering import NETWORKS, Ledger
-from fedsec.mpc.compiled import CompiledTwin, started
 from fedsec.mpc.fixed import FixedPointOverflow
 from fedsec.mpc.local import SharedTraining
+from fedsec.mpc.twin import Shadow
 from fedsec.report import files
 from fedsec.simulations.poster.training import (
-    COLLAPSE,
     FORMAT,
     HIDDEN,
     RATE,
@@ -36,7 +35,8 @@ def on_shares(
     """Train on shares in process; openings are sealed. Goes on from the checkpoint in `folder`, where there is one.
 
     The checkpoint holds the weights in the clear, as the hospitals get them. CPU is taken of every hundredth iteration.
-    Raises FixedPointOverflow. Without a bound on the activation no party can see one: a twin runs beside and tells.
+    Raises FixedPointOverflow. Without a bound on the activation no party can see one: a twin with the
+    dealer's roundings, which has the same weights bit for bit, runs beside and tells.
     """
     rows, made = diabetes(split), network(layers, activation, rate, hidden=hidden)
     name = f"shares-{activation}-{layers}-layers-{hidden}-hidden-seed-{seed}" + (
@@ -44,10 +44,9 @@ def on_shares(
     )
     state = _checkpoint(folder, name)
     weights = initial(made.shapes, seed) if state is None else [np.array(matrix) for matrix in state["weights"]]
-    training = SharedTraining(made, rows.hospitals(hospitals), weights)
-    watch = None
-    if not training.guarded:
-        watch = CompiledTwin(made, rows.features, rows.target, started(made, weights), limit=COLLAPSE)
+    bounded = made.activation.bounded
+    training = SharedTraining(made, rows.hospitals(hospitals), weights, draws=not bounded, unguarded=not bounded)
+    shadow = None if bounded else Shadow(made, rows.features, rows.target, [made.fixed.encode(m) for m in weights])
     done = 0 if state is None else int(state["iterations"])
     curve = [(0, loss(weights, rows, made.activation.value), largest(weights))] if state is None else state["curve"]
     spent = 0.0 if state is None else float(state["seconds"])
@@ -55,10 +54,8 @@ def on_shares(
         began, steps = time.perf_counter(), min(every, iterations - done)
         for step in range(steps):
             training.step(timed=step == steps - 1)
-        if watch is not None and not watch.run(steps):
-            raise FixedPointOverflow(
-                f"on shares, after {done:,} iterations, by the twin beside them: {watch.explain()}"
-            )
+            if shadow is not None:
+                _follow(shadow, training, done + step + 1)
         done, spent = done + steps, spent + time.perf_counter() - began
         weights = training.reveal()
         curve.append((done, loss(weights, rows, made.activation.value), largest(weights)))
@@ -79,6 +76,14 @@ def on_shares(
     }  # fmt: skip
 
 
+def _follow(shadow: Shadow, training: SharedTraining, iteration: int) -> None:
+    """One step of the shadow. Raises FixedPointOverflow where a value left the range."""
+    try:
+        shadow.step(training.roundings)
+    except FixedPointOverflow as error:
+        raise FixedPointOverflow(f"on shares, iteration {iteration:,}, by the twin beside them: {error}") from error
+
+
 def _checkpoint(folder: Path | None, name: str) -> dict[str, Any] | None:
     path = None if folder is None else folder / f"{name}.checkpoint.json"
     if path is None or not path.exists():
@@ -90,7 +95,7 @@ def _checkpoint(folder: Path | None, name: str) -> dict[str, Any] | None:
 def costs(layers: int, activation: str, hidden: int = HIDDEN, iterations: int = 20) -> dict[str, Any]:
     """One iteration on shares: rounds and bytes as counted, CPU measured, seconds on each network foreseen."""
     rows, made = diabetes(), network(layers, activation, hidden=hidden)
-    training = SharedTraining(made, rows.hospitals(3), initial(made.shapes, 0))
+    training = SharedTraining(made, rows.hospitals(3), initial(made.shapes, 0), unguarded=True)
     given = training.counts.input_bytes
     training.step()
     before, ledger = vars(training.counts) | {}, Ledger()

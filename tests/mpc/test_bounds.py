@@ -9,13 +9,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedsec.errors import DataError
+from fedsec.errors import ConfigurationError, DataError
 from fedsec.mpc.bounds import GUARDED, safe_weight
 from fedsec.mpc.fixed import Fixed, FixedPointOverflow
 from fedsec.mpc.local import SharedTraining
+from fedsec.mpc.polynomial import Activation, activate
 from fedsec.mpc.training import LARGEST_FEATURE, Network, finish, iterate, load, outside
 from fedsec.mpc.twin import Twin
 from tests.mpc.test_training import CUBIC, DESIGNS, rows, trained, weights
+
+WIDE = Activation("wide", (0.12, -1.6e-4, 9.6e-8, -1.9e-11, 1e-15), bound=32.0)
+"""Beyond ±8, powers of z / 8 enlarge what each truncation errs by."""
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1 << 32), st.sampled_from([*[one for one in DESIGNS if one.bounded], WIDE]), st.integers(12, 18))
+def test_an_activation_stays_below_what_it_is_said_to(seed: int, activation: Activation, bits: int) -> None:
+    """In fixed point, with the roundings that enlarge it most and with drawn ones."""
+    fixed, rng = Fixed(bits), np.random.default_rng(seed)
+    bound = activation.bound or 1.0
+    total = fixed.encode(np.concatenate([[-bound, bound, -2 * bound, 2 * bound], rng.uniform(-bound, bound, 200)]), 2)
+    for low in (lambda shape, shift: np.zeros(shape, np.int64), lambda shape, shift: np.full(shape, (1 << shift) - 1),
+                lambda shape, shift: rng.integers(0, 1 << shift, shape)):  # fmt: skip
+        value = finish(activate(Twin(low, bits), total, activation, fixed, "x"))
+        assert float(np.abs(value).max()) <= activation.largest(fixed) * 4.0**bits
+
+
+def test_a_design_without_a_bound_is_asked_about() -> None:
+    network, (features, target) = Network((5, 1), CUBIC), rows()
+    with pytest.raises(ConfigurationError, match=r"cubic has no bound: parties could not tell .* unguarded=True"):
+        SharedTraining(network, [(features, target)], weights(network))
+
 
 BOUNDED = pytest.mark.parametrize("activation", [one for one in DESIGNS if one.bounded], ids=lambda one: one.name)
 
@@ -125,4 +149,4 @@ def test_rows_beyond_their_limits_are_refused(scale: tuple[float, float], name: 
     network, (features, target) = Network((5, 1), CUBIC), rows()
     features = features / np.abs(features).max()
     with pytest.raises(DataError, match=rf"{name}: a value of magnitude .* must lie within ±(8|1)"):
-        SharedTraining(network, [(scale[0] * features, scale[1] * target)], weights(network))
+        SharedTraining(network, [(scale[0] * features, scale[1] * target)], weights(network), unguarded=True)

@@ -102,3 +102,13 @@ def test_nodes_look_at_the_weights_and_go_on_only_then(monkeypatch: pytest.Monke
     relay.states[0]["weights"][0] = words.tobytes()
     with pytest.raises(FixedPointOverflow, match="iteration 2: 1 weights lie beyond"):
         training_flower.iteration(relay, -2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["keys", "share", "take"])
+def test_what_begins_a_training_is_answered_once(kind: str) -> None:
+    """A server that sends the shares again would have masks serve twice."""
+    relay = begun()
+    training_flower.iteration(relay, 0)  # type: ignore[arg-type]
+    training_flower.iteration(relay, 1)  # type: ignore[arg-type]
+    with pytest.raises(Stale, match=f"{kind} was asked for again"):
+        relay.ask({0: {"kind": kind}})
