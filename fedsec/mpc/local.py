@@ -141,8 +141,14 @@ class SharedTraining:
             )
         self.network, self.iteration, self.counts = network, 0, Counts()
         self.roundings: list[Words] = []
+        if not hospitals:
+            raise ConfigurationError("hospitals: none; at least one has to share rows")
         for part in hospitals:
-            check_rows(*part)
+            check_rows(*part, network)
+        if [matrix.shape for matrix in weights] != network.shapes:
+            raise ConfigurationError(
+                f"weights have shapes {[matrix.shape for matrix in weights]}; {network.shapes} are expected"
+            )
         self._safe = safe_weight(network, sum(len(target) for _, target in hospitals), GUARDED)
         self._seeds = randbytes(SEED_BYTES, rng), randbytes(SEED_BYTES, rng)
         self.exchange = Exchange(self.counts, randbytes(sealing.KEY_BYTES, rng) if sealed else None, rng, tap)

@@ -77,8 +77,11 @@ class Layer:
     slope: Share
 
 
-def check_rows(features: Floats, target: Floats) -> None:
-    """Raise DataError unless one hospital's rows are finite and within the reach that bounds count on."""
+def check_rows(features: Floats, target: Floats, network: Network) -> None:
+    """Raise DataError unless one hospital's rows suit the network and lie within the reach that bounds count on."""
+    wanted = (len(features), network.widths[0]), (len(features), 1)
+    if (features.shape, target.shape) != wanted:
+        raise DataError(f"features and target have shapes {features.shape} and {target.shape}; {wanted} are expected")
     for name, values, limit in (("features", features, LARGEST_FEATURE), ("target", target, 1.0)):
         largest = float(np.abs(values).max()) if values.size else 0.0
         if not largest <= limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +11,23 @@ import typer
 from rich.console import Console
 
 from fedsec.cli import Json, print_json
+from fedsec.report import files as saved
 from fedsec.simulations.poster import claims, files
 from fedsec.simulations.poster import page as pages
 from fedsec.simulations.poster.network_command import network
 from fedsec.simulations.poster.page_command import basics
 from fedsec.simulations.poster.tables_command import tables
 from fedsec.simulations.poster.training_command import shared_training
+
+SHORT = "all.short.json"
+"""Which experiments of a folder were run with --quick."""
+
+
+def _short(folder: Path) -> set[str]:
+    try:
+        return set(json.loads((folder / SHORT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return set()
 
 
 def every(
@@ -27,7 +39,8 @@ def every(
 ) -> None:
     """Run every experiment of the poster, one after the other, and make the page of them: an hour.
 
-    What is finished is kept, so that the same command goes on where it was interrupted.
+    What is finished is kept, so that the same command goes on where it was interrupted; what --quick made is made again
+    without it.
 
     Examples:
 
@@ -42,10 +55,13 @@ def every(
         "network": lambda: network(parts="affine,overflow,product" if quick else "all", output=output),
         "shared-training": lambda: shared_training(quick=quick, output=output),
     }
+    short = _short(output)
     with files.aside(as_json):
         for name, run in experiments.items():
-            if not (output / f"{name}.json").is_file():
+            if not (output / f"{name}.json").is_file() or (name in short and not quick):
                 run()
+                short = short | {name} if quick else short - {name}
+                saved.write(output, {SHORT: json.dumps(sorted(short)).encode()})
     path = pages.write(output)
     if as_json:
         print_json({"page": str(path), "claims": claims.rows(pages.load(output))})

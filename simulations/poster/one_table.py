@@ -18,6 +18,7 @@ from fedsec import catalog
 from fedsec.local import LocalFederation, Update
 from fedsec.mean import MeanSpec
 from fedsec.metering import NETWORKS
+from fedsec.mpc.bounds import GUARDED
 from fedsec.mpc.fixed import Floats
 from fedsec.mpc.training import Network
 from fedsec.simulations.poster import polynomials, training, training_shares
@@ -75,8 +76,12 @@ def federated(name: str, key_bits: int | None = None) -> Way:
     def train(rows: Rows, network: Network, steps: int, seed: int) -> dict[str, Any]:
         parameters = {} if key_bits is None else {"key_bits": key_bits}
         spec = MeanSpec(clip=16.0, largest_weight=1000)
-        federation = LocalFederation(catalog.strategy(name)(**parameters), HOSPITALS, spec)
         parts, weights, cpu = rows.hospitals(HOSPITALS), training.initial(network.shapes, seed), 0.0
+        first = {f"w{place}": matrix for place, matrix in enumerate(weights)}
+        federation, compiling = (
+            LocalFederation(catalog.strategy(name)(**parameters), HOSPITALS, spec) for _ in range(2)
+        )
+        compiling.mean({n: Update(first, {}, len(part[1])) for n, part in enumerate(parts, start=1)}, first)
         for _ in range(steps // LOCAL_STEPS):
             updates = {}
             for number, (features, target) in enumerate(parts, start=1):
@@ -108,12 +113,14 @@ def on_shares(folder: Path | None, follow: Follow | None) -> Way:
             LAYERS, ACTIVATION, steps, folder, HOSPITALS, seed, follow=follow, rate=network.rate, split=seed
         )  # fmt: skip
         cost = training_shares.costs(LAYERS, ACTIVATION)
+        guard, looks = cost["guard"], 1 + steps // GUARDED
         cpu = steps * (2 * cost["party_cpu"] + cost["dealer_cpu"])
         sent = steps * (2 * cost["online_bytes"] + cost["offline_bytes"]) + cost["input_bytes"]
-        made = _row(
-            "training on shares", "shares", found["accuracy"], cpu, sent, steps * cost["rounds"], LEARNS["shares"]
-        )
-        return made | {"networks": {place: steps * each for place, each in cost["networks"].items()}}
+        sent += looks * (2 * guard["online_bytes"] + guard["offline_bytes"])
+        rounds = steps * cost["rounds"] + looks * guard["rounds"]
+        made = _row("training on shares", "shares", found["accuracy"], cpu, sent, rounds, LEARNS["shares"])
+        seconds = {place: steps * each + looks * guard["networks"][place] for place, each in cost["networks"].items()}
+        return made | {"networks": seconds}
 
     return train
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fedsec.cli import Json, print_json
 from fedsec.errors import ConfigurationError
@@ -55,8 +55,9 @@ class Sizes:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < (0 if name in ("splits", "shares", "deeper", "flower") else 1):
-                raise ConfigurationError(f"{name} is {value}; it must be at least 1")
+            least = 0 if name in ("splits", "shares", "deeper", "flower") else 1
+            if value < least:
+                raise ConfigurationError(f"{name} is {value}; it must be at least {least}")
 
 
 QUICK = Sizes(seeds=1, iterations=600, bounded=600, shares=60, splits=2, deeper=1, steps=200, key_bits=2048,
@@ -103,12 +104,12 @@ def shared_training(
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Follow]:
     """Yields what shows each training; on stderr."""
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=16), TimeElapsedColumn()
+    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
     with Progress(*columns, console=Console(stderr=True, quiet=quiet), transient=True) as bar:
         task = bar.add_task("shared training", total=None)
 
         def follow(name: str, done: int, rate: float, loss: float, largest: float) -> None:
-            said = f"{name}: {done:,} iterations, {rate:,.0f}/s, loss {loss:.4f}, largest weight {largest:.3g}"
+            said = f"{done:,} at {rate:,.0f}/s, loss {loss:.4f}, |w| to {largest:.3g}: {name}"
             bar.update(task, description=said)
 
         yield follow

@@ -83,8 +83,9 @@ class Node:
     def on_share(self, ask: Fields) -> Fields:
         """Split my rows, and as first hospital the weights; the dealer draws the seeds."""
         self.state["publics"] = ask["publics"]
-        values = list(self.rows.hospitals(NODES)[self.me])
-        check_rows(*values)
+        features, target = self.rows.hospitals(NODES)[self.me]
+        check_rows(features, target, self.network)
+        values = [features, target]
         if self.me == 0:
             values += training.initial(self.network.shapes, 0)
             if self.network.activation.bounded and (many := sum((abs(w) > self.safe).sum() for w in values[2:])):

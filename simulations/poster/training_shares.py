@@ -102,6 +102,13 @@ def costs(layers: int, activation: str, hidden: int = HIDDEN, iterations: int = 
     training.exchange.ledger = ledger
     training.step()
     one = {name: getattr(training.counts, name) - before[name] for name in ("rounds", "online_bytes", "offline_bytes")}
+    guard = dict[str, Any].fromkeys(one, 0) | {"networks": dict.fromkeys(NETWORKS, 0.0)}
+    if training.guarded:
+        before, looked = vars(training.counts) | {}, Ledger()
+        training.exchange.ledger = looked
+        training.guard()
+        guard = {name: getattr(training.counts, name) - before[name] for name in one}
+        guard["networks"] = {name: line.seconds(looked.rows) for name, line in NETWORKS.items()}
     training.exchange.ledger = None
     for _ in range(iterations):
         training.step(timed=True)
@@ -109,6 +116,6 @@ def costs(layers: int, activation: str, hidden: int = HIDDEN, iterations: int = 
     party, dealer = (seconds / counts.timed for seconds in (max(counts.party_seconds), counts.dealer_seconds))
     return one | {
         "layers": layers, "activation": activation, "hidden": hidden, "input_bytes": given,
-        "party_cpu": party, "dealer_cpu": dealer,
+        "party_cpu": party, "dealer_cpu": dealer, "guard": guard,
         "networks": {name: line.seconds(ledger.rows) + 2 * party for name, line in NETWORKS.items()},
     }  # fmt: skip

@@ -150,3 +150,14 @@ def test_rows_beyond_their_limits_are_refused(scale: tuple[float, float], name: 
     features = features / np.abs(features).max()
     with pytest.raises(DataError, match=rf"{name}: a value of magnitude .* must lie within ±(8|1)"):
         SharedTraining(network, [(scale[0] * features, scale[1] * target)], weights(network), unguarded=True)
+
+
+def test_rows_and_weights_that_do_not_suit_the_network_are_refused() -> None:
+    network, (features, target) = Network((5, 3, 1), DESIGNS[3]), rows()
+    for part in ((features[:, :3], target), (features, target[:, 0]), (features[:5], target)):
+        with pytest.raises(DataError, match="features and target have shapes"):
+            SharedTraining(network, [part], weights(network))
+    with pytest.raises(ConfigurationError, match=r"weights have shapes \[\(5, 3\)\]; "):
+        SharedTraining(network, [(features, target)], weights(network)[:1])
+    with pytest.raises(ConfigurationError, match="hospitals: none"):
+        SharedTraining(network, [], weights(network))
