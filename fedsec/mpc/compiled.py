@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.mpc.fixed import Fixed, Floats, multiplier, overflow
-from fedsec.mpc.polynomial import HALVINGS, LEADING_BITS, Activation
+from fedsec.mpc.fixed import Fixed, Floats, overflow
+from fedsec.mpc.kernels import Int, Integers
+from fedsec.mpc.polynomial import HALVINGS, Activation, in_u, lead_of
 from fedsec.mpc.training import Network
 from fedsec.primitives.mersenne import jit
 
-Integers = NDArray[np.int64]
-Int = Any
-"""An int64 of compiled code: numba's rules hold, not Python's."""
 _LIMIT = 2.0**62
 NEAREST = 0
 """The seed that rounds to nearest instead of by chance."""
@@ -211,8 +208,8 @@ def constants(activation: Activation, fixed: Fixed) -> tuple[int, int, int, int,
     if activation.piecewise:
         return 2, 1 << (fixed.bits - 1), 0, 0, np.zeros(1, np.int64)
     level = 0 if activation.bound is None else int(fixed.encode(activation.bound))
-    scaled = [value * 4.0 ** (HALVINGS * number) for number, value in enumerate(activation.coefficients)]
-    lead = multiplier(scaled[-1] * 4.0**-HALVINGS, LEADING_BITS)
+    scaled = in_u(activation.coefficients)
+    lead = lead_of(scaled)
     return int(activation.bound is not None), level, lead.factor, lead.shift, fixed.encode(np.array(scaled))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from fedsec.mpc import operations
 from fedsec.mpc.bits import BitRole
-from fedsec.mpc.kernels import Words
+from fedsec.mpc.kernels import DIGITS, Words
 from fedsec.mpc.roles import Program, Share, Term, Truncation, Wire
 from fedsec.mpc.streams import Source
 
@@ -119,7 +119,7 @@ class Dealer(BitRole):
     def digits(self, x: Wire, thresholds: Sequence[int]) -> tuple[Any, Any, Any]:
         """Shapes alone: look-ups are local."""
         width = operations.words_of(math.prod(x.shape))
-        bits = Blank((len(thresholds), 16, width))
+        bits = Blank((len(thresholds), DIGITS, width))
         return bits, bits, Blank((len(thresholds), width))
 
     def arithmetic(self, bits: Any, shape: tuple[int, ...]) -> Program[list[Wire]]:

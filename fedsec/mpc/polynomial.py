@@ -95,11 +95,11 @@ def _largest(activation: Activation, fixed: Fixed) -> float:
     if activation.bound is None:
         return math.inf
     z = np.linspace(-activation.bound - fixed.unit, activation.bound + fixed.unit, POINTS)
-    scaled, u = _scaled(activation.coefficients), np.square(z / 2.0**HALVINGS)
+    scaled, u = in_u(activation.coefficients), np.square(z / 2.0**HALVINGS)
     places = [float(fixed.decode(fixed.encode(value))) for value in scaled[:-1]]
     if not places:
         return float(np.abs(0.5 + z * fixed.decode(fixed.encode(scaled[0]))).max()) + fixed.unit
-    inner = _lead(scaled).value * np.square(z) + places[-1]
+    inner = lead_of(scaled).value * np.square(z) + places[-1]
     error = fixed.unit
     for value in reversed(places[:-1]):
         error = error * float(u.max() + fixed.unit) + float(np.abs(inner).max()) * fixed.unit + fixed.unit
@@ -123,12 +123,12 @@ def activate(
     return role.known(share, activation.largest(fixed) * 4.0**fixed.bits)
 
 
-def _scaled(coefficients: Sequence[float]) -> list[float]:
+def in_u(coefficients: Sequence[float]) -> list[float]:
     """Those of powers of (z / 2^HALVINGS)^2."""
     return [value * 4.0 ** (HALVINGS * number) for number, value in enumerate(coefficients)]
 
 
-def _lead(scaled: Sequence[float]) -> Multiplier:
+def lead_of(scaled: Sequence[float]) -> Multiplier:
     """The last one, of z^2 itself."""
     return multiplier(scaled[-1] * 4.0**-HALVINGS, LEADING_BITS)
 
@@ -160,8 +160,8 @@ def _polynomial(role: Role, z: Wire, coefficients: Sequence[float], fixed: Fixed
     bits, half = fixed.bits, 1 << (2 * fixed.bits - 1)
     if len(coefficients) == 1:
         return role.plus_public(role.times(z.share, int(fixed.encode(coefficients[0]))), half)
-    scaled = _scaled(coefficients)
-    square, lead = role.multiply(z, z), _lead(scaled)
+    scaled = in_u(coefficients)
+    square, lead = role.multiply(z, z), lead_of(scaled)
     leading = Truncation(role.times(square, lead.factor), bits + lead.shift, place, 2 * bits + lead.shift)
     power = Truncation(square, bits + 2 * HALVINGS, place, 2 * bits)
     opened = yield from role.open(truncated=[leading] if len(scaled) == 2 else [leading, power])

@@ -9,15 +9,14 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fedsec.mpc.fixed import RANGE_BITS, Floats, overflow
-from fedsec.mpc.kernels import Words
+from fedsec.mpc.kernels import Integers, Words
 from fedsec.mpc.operations import dot
 from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
 from fedsec.mpc.training import Network, finish, iterate, load
 
-Integers = NDArray[np.int64]
 Rounding = Callable[[tuple[int, ...], int], Integers]
 """For a shape and a shift, what is added before the shift: integers in [0, 2^shift)."""
 LIMIT = 1 << RANGE_BITS
