@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -94,8 +95,10 @@ def _describe(kind: type[SecureSum[Any, Any]]) -> dict[str, Any]:
     return {"name": protocol.name, **extra, "phases": phases, **lines, "parameters": protocol.parameters()}
 
 
-def _load_commands() -> None:
-    for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
+def _load_commands(asked: Sequence[str]) -> None:
+    """All commands, or the one that is asked for: it need not wait until the others are imported."""
+    found = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
+    for point in [point for point in found if point.name in asked[:1]] or found:
         loaded = point.load()
         if isinstance(loaded, typer.Typer):
             app.add_typer(loaded, name=point.name)
@@ -106,7 +109,7 @@ def _load_commands() -> None:
 def main() -> None:
     """Run the command line; errors that a user can cause end in one line, never in a traceback."""
     try:
-        _load_commands()
+        _load_commands(sys.argv[1:])
         app()
     except ConfigurationError as error:
         sys.exit(_say(error, 2))

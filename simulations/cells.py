@@ -86,7 +86,7 @@ class Setting:
             )
 
 
-@functools.lru_cache(maxsize=256)  # looking through the installed entry points takes 20 ms
+@functools.lru_cache(maxsize=256)
 def _protocol(strategy: str, bits: int, key_bits: int | None) -> SecureSum[Any, Any]:
     keys = {} if key_bits is None else {"key_bits": key_bits}
     name, parameters = named(strategy)
@@ -323,23 +323,36 @@ def clock(
 ) -> Clocked:
     """Measure a set-up and rounds: as many as asked for, or as fit in `patience` seconds, and one at least.
 
-    Where `warm`, a round of one parameter comes before them; another is counted where it takes a fifth of the patience.
-    Where not `whole`, one hospital sends its input and nothing is summed.
+    Where `warm`, a round of one parameter comes before them. With fewer `parameters` than the setting has, these and
+    the fewest are measured, and scaled. Where not `whole`, one hospital sends its input and nothing is summed.
     """
     federation, setup = found(setting, 1)
     if warm:
         federation.once()  # fills caches
-    federation.resize(parameters or setting.parameters)
+    if whole and parameters and parameters < setting.parameters:
+        start = filled(setting, 1)
+        few = summed(setting, setup, _rounds(federation, start, repetitions if warm else 1, patience))
+        many = summed(setting, setup, _rounds(federation, parameters, repetitions, patience))
+        return scaled(few, many, parameters, setting.parameters, start)
+    rounds = _rounds(federation, parameters or setting.parameters, repetitions, patience, whole)
+    return summed(setting, setup, rounds, whole)
+
+
+def _rounds(
+    federation: Federation, parameters: int, repetitions: int, patience: float, whole: bool = True
+) -> list[Measured]:
+    """Rounds with so many parameters, one at least; the first is warming up unless it takes a fifth of the patience."""
+    federation.resize(parameters)
     began = time.perf_counter()
     rounds: list[Measured] = []
     step = federation.once if whole else federation.alone
     gc.collect()
     first = step()
-    if first.wall > patience / 5 and len(rounds) < repetitions:
+    if first.wall > patience / 5:
         rounds.append(first)
     while len(rounds) < repetitions and (not rounds or time.perf_counter() - began + first.wall < patience):
         rounds.append(step())
-    return summed(setting, setup, rounds, whole)
+    return rounds
 
 
 def summed(setting: Setting, setup: Measured, rounds: Sequence[Measured], whole: bool = True) -> Clocked:
@@ -420,8 +433,8 @@ class Need(NamedTuple):
 
 
 PROBE, LARGEST_PROBE, LONG = 200, 20_000, 0.1
-"""Parameters of the round from which others are foreseen: ten times as many, until it takes LONG s and half of what one
-parameter took more, or there are so many (ten times so many where one parameter takes LONG s)."""
+"""Parameters of the round from which others are foreseen: up to ten times as many, until it takes LONG s and half of
+what one parameter took more, or there are so many (ten times so many where one parameter takes LONG s)."""
 LARGEST_FOOTPRINT = 1 << 30
 """Bytes that no round may take from which others are foreseen."""
 SLOW = 0.01
@@ -471,21 +484,20 @@ def probe(setting: Setting) -> Probe:
     federation = _Watched(setting, start)
     federation.enrol()
     values = contribution(start, setting.bits, 0)[0].size
-    federation.once()  # fills caches, and compiles
-    began, whole = time.process_time(), federation.once()
-    spent = min(whole.wall, time.process_time() - began)
+    began, whole = time.process_time(), federation.once()  # it also compiles, and fills caches
     if _of_input(setting, whole) > SLOW * values:
-        memory, more = federation.footprint(), spent * (values + 1) / values
-        return Probe(start + 1, (spent, *memory), (more, *memory), start)
-    first = (spent, *federation.footprint())
+        spent, memory = min(whole.wall, time.process_time() - began), federation.footprint()
+        return Probe(start + 1, (spent, *memory), (spent * (values + 1) / values, *memory), start)
+    first = (_seconds(federation), *federation.footprint())
     size = filled(setting, max(PROBE, start + 1))
     federation.resize(size)
     last = (_seconds(federation), *federation.footprint())
     slopes = [max(high - low, 0.0) / (size - start) for low, high in zip(first[1:], last[1:], strict=True)]
     most = min(LARGEST_PROBE * (10 if first[0] > LONG else 1), int(LARGEST_FOOTPRINT / max(slopes[0], 1.0)))
     step = 10 if first[0] < 10 * LONG else 30
-    while last[0] - first[0] < max(LONG, first[0] / 2) and size < most:
-        size = filled(setting, min(step * size, most))
+    enough = max(LONG, first[0] / 2)
+    while (grew := last[0] - first[0]) < enough and size < most:
+        size = filled(setting, min(int(size * min(step, max(2.0, 2 * enough / max(grew, 1e-6)))), most))
         federation.resize(size)
         if first[0] < LONG:
             federation.once()
@@ -497,10 +509,10 @@ def probe(setting: Setting) -> Probe:
 
 
 def _of_input(setting: Setting, measured: Measured) -> float:
-    """CPU seconds of one hospital's input."""
+    """CPU seconds of one hospital's input, without the one that took most: it may have compiled."""
     name = setting.protocol().input_phase.__name__
     row = next(row for row in measured.rows if row.role == "hospital" and row.phase == name)
-    return row.cpu_seconds / max(row.replies, 1)
+    return (row.cpu_seconds - row.cpu_seconds_max) / max(row.replies - 1, 1)
 
 
 def _seconds(federation: _Watched) -> float:

@@ -26,8 +26,11 @@ from fedsec.report import page
 from fedsec.report.document import Cell, Comparison
 from fedsec.simulations import comparison, processes
 from fedsec.simulations.command import allow
-from fedsec.simulations.comparison import COMPARISON, GIB, SWEEP, Follow, Sweep
-from fedsec.simulations.screen import size
+from fedsec.simulations.comparison import COMPARISON
+from fedsec.simulations.quantities import seconds, size
+from fedsec.simulations.store import SWEEP, kept_sweep
+from fedsec.simulations.sweep import GIB, Sweep, impossible
+from fedsec.simulations.untimed import Follow
 
 Value = TypeVar("Value", int, float)
 
@@ -87,7 +90,7 @@ def compare(
         numbers("bits", bits, int), numbers("key-bits", key_bits, int), numbers("dropout", dropout, float),
         engine.value, repetitions, memory * GIB, patience, NETWORKS | dict(map(network_of, network or [])), task,
     )  # fmt: skip
-    comparison.impossible(sweep)  # before --force takes what is there away
+    impossible(sweep)  # before --force takes what is there away
     folder = _folder(output, sweep, force)
     try:
         with processes.terminable(), _progress(as_json) as follow:
@@ -175,7 +178,7 @@ def _folder(output: Path | None, sweep: Sweep, force: bool) -> Path:
 def _goes_on(place: Path, sweep: Sweep) -> bool:
     if not place.exists():
         return True
-    return bool(comparison.kept_sweep(place / SWEEP) == json.loads(json.dumps(sweep.how())))
+    return bool(kept_sweep(place / SWEEP) == json.loads(json.dumps(sweep.how())))
 
 
 @contextmanager
@@ -238,11 +241,3 @@ def _row(cell: Cell, place: str) -> list[str]:
         size(round(one.up)), size(round(one.down)), str(one.phases),
         seconds(cell.seconds[place]) if place in cell.seconds else "-",
     ]  # fmt: skip
-
-
-def seconds(value: float) -> str:
-    """Seconds to read."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value / 1e-6:.3g} µs"

@@ -1,4 +1,4 @@
-"""Which hospital holds which rows, by the partitioners of flwr_datasets.
+"""Which hospital holds which rows: an even deal, or label skew by the partitioner of flwr_datasets.
 
 flwr_datasets is imported where it is used: with Hugging Face `datasets`, pandas and pyarrow it takes about 3 seconds.
 The rows are handed to it in memory, so it neither reaches the network nor writes a cache.
@@ -6,8 +6,7 @@ The rows are handed to it in memory, so it neither reaches the network nor write
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +38,7 @@ def partition(
     """
     _check(dataset, hospitals, how, seed, concentration)
     if how == "even":
-        parts = _even(len(dataset.target), hospitals, seed)
+        parts = np.array_split(np.random.default_rng(seed).permutation(len(dataset.target)), hospitals)
     else:
         parts = _top_up(_label_skew(_labels(dataset), hospitals, seed, concentration))
     return [np.sort(rows) for rows in parts]
@@ -70,15 +69,8 @@ def _labels(dataset: Labelled) -> Rows:
     return np.searchsorted(quartiles, dataset.target, side="right").astype(np.int64)
 
 
-def _even(rows: int, hospitals: int, seed: int) -> list[Rows]:
-    from flwr_datasets.partitioner import IidPartitioner
-
-    # IidPartitioner cuts contiguous pieces and leaves the shuffle to FederatedDataset, which would download.
-    order = np.random.default_rng(seed).permutation(rows)
-    return _parts(IidPartitioner(hospitals), {"row": order}, hospitals)
-
-
 def _label_skew(labels: Rows, hospitals: int, seed: int, concentration: float) -> list[Rows]:
+    from datasets import Dataset as Table
     from flwr_datasets.partitioner import DirichletPartitioner
 
     # min_partition_size=0: above it, DirichletPartitioner draws anew with a warning and gives up with a ValueError
@@ -88,13 +80,7 @@ def _label_skew(labels: Rows, hospitals: int, seed: int, concentration: float) -
     partitioner = DirichletPartitioner(
         hospitals, "label", float(concentration), min_partition_size=0, self_balancing=False, shuffle=True, seed=seed
     )
-    return _parts(partitioner, {"row": np.arange(len(labels)), "label": labels}, hospitals)
-
-
-def _parts(partitioner: Any, columns: Mapping[str, Rows], hospitals: int) -> list[Rows]:
-    from datasets import Dataset as Table
-
-    partitioner.dataset = Table.from_dict({name: values.tolist() for name, values in columns.items()})
+    partitioner.dataset = Table.from_dict({"row": list(range(len(labels))), "label": labels.tolist()})
     return [np.asarray(partitioner.load_partition(k)["row"], dtype=np.int64) for k in range(hospitals)]
 
 

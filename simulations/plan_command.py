@@ -21,11 +21,11 @@ from fedsec.metering import NETWORKS, Network, network
 from fedsec.report import figures, files
 from fedsec.simulations import cells, planning
 from fedsec.simulations.cells import Setting
-from fedsec.simulations.compare_command import allowed, items, network_of, seconds, tell_left_out
-from fedsec.simulations.comparison import Follow
+from fedsec.simulations.compare_command import allowed, items, network_of, tell_left_out
 from fedsec.simulations.plan_figure import outlook
 from fedsec.simulations.planning import CURVE, EXACT_UP_TO, Model, Prospect, Sample, Wanted
-from fedsec.simulations.screen import size
+from fedsec.simulations.quantities import seconds, size
+from fedsec.simulations.untimed import Follow
 
 
 def plan(

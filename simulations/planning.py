@@ -26,8 +26,8 @@ from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.metering import Network
 from fedsec.simulations import cells, results
 from fedsec.simulations.cells import Setting, contribution
-from fedsec.simulations.comparison import machine
 from fedsec.simulations.foretelling import Foretold, foretell
+from fedsec.simulations.sweep import machine
 
 FORMAT = 1
 HOSPITALS = (3, 8, 24)

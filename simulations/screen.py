@@ -18,6 +18,7 @@ from fedsec.report.run_document import Disclosed
 from fedsec.report.run_page import told_of
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.discrimination import POSITIVE, auc_of_histogram
+from fedsec.simulations.quantities import size
 from fedsec.simulations.results import comparison
 from fedsec.simulations.trackers import Listen
 
@@ -121,16 +122,6 @@ class _Watcher:
             text = f"  round {self._line['round']}/{self._rounds}: {told}, {size(self._told)}"
             self._console.print(text, highlight=False, markup=False)
         self._line = {}
-
-
-def size(count: int) -> str:
-    """A number of bytes to read."""
-    value = float(count)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
 
 
 def summary(console: Console, document: Mapping[str, Any], target: Path) -> None:

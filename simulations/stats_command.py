@@ -35,8 +35,8 @@ from fedsec.simulations.options import (
     Site,
 )  # fmt: skip
 from fedsec.simulations.preparation import Preparation, statistics
+from fedsec.simulations.quantities import size
 from fedsec.simulations.schema import Schema
-from fedsec.simulations.screen import size
 
 
 def stats(

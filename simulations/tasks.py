@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import shutil
 import signal
@@ -9,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from fedsec import catalog
 from fedsec.errors import FedsecError
 from fedsec.simulations import processes
 from fedsec.simulations.flower_cli import LONGEST_RAY_ROOT, new_home
@@ -21,10 +22,17 @@ FAILED = "failed"
 
 def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
     """What the function returns, or why it failed: one strategy that breaks does not end a sweep of others."""
+    settle()
     try:
         return function(*arguments)
     except Exception as error:
         return {FAILED: reason(error)}
+
+
+def settle() -> None:
+    """Take what is here already from the garbage collector: it would look through all modules again at each turn."""
+    gc.collect()
+    gc.freeze()
 
 
 def reason(error: Exception) -> str:
@@ -39,7 +47,10 @@ def cpus() -> int:
 
 @contextmanager
 def workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Iterator[tuple[str, Any, Any]]]]:
-    """A function that runs jobs as Ray tasks and yields their results as they come."""
+    """A function that runs jobs as Ray tasks, in turn, and yields their results as they come.
+
+    Workers have this process's environment: the strategy files that are allowed.
+    """
     if not needed:
         yield lambda jobs: iter(())
         return
@@ -52,15 +63,15 @@ def workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Iter
             ray.init(
                 "local", num_cpus=cpus(), include_dashboard=False, log_to_driver=False, configure_logging=False,
                 namespace="fedsec", _temp_dir=place,
-                runtime_env={"env_vars": {catalog.FILES_VARIABLE: os.environ.get(catalog.FILES_VARIABLE, "")}},
             )  # fmt: skip
         except SystemExit:  # Ray's own handler of SIGTERM
             signals.note(signal.SIGTERM, None)
         signals.take_back()
+        remote = functools.cache(ray.remote)  # what is another to Ray waits for a worker of its own
 
         def submit(jobs: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, Any, Any]]:
-            pending = {
-                ray.remote(function).options(max_retries=0).remote(*arguments): (kind, key)
+            pending: dict[Any, tuple[str, Any]] = {
+                remote(function).options(max_retries=0).remote(*arguments): (kind, key)
                 for kind, key, function, arguments in jobs
             }
             while pending:

@@ -162,6 +162,7 @@ class Comparison(Record):
     strategies: Mapping[str, Strategy]
     cells: tuple[Cell, ...]
     quality: tuple[Quality, ...]
+    untrained: tuple[str, ...] = ()
 
 
 def seconds(cell: Cell, network: Network) -> float:

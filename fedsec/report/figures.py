@@ -125,7 +125,8 @@ def _name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mapp
             plain_text(_short(name)), xy=(float(places[name][0]), float(places[name][1])), xytext=(1.035, height),
             xycoords="axes fraction", textcoords="axes fraction", va="center", color=looks[name].colour,
             fontsize=9, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "lw": 0.6, "color": looks[name].colour, "shrinkB": 4, "relpos": (0, 0.5)},
+            arrowprops={"arrowstyle": "-", "lw": 0.6, "color": looks[name].colour, "shrinkB": 4,
+                        "relpos": (0, 0.5), "patchA": None},
         )  # fmt: skip
 
 

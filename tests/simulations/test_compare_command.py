@@ -26,8 +26,9 @@ from fedsec.report.document import Comparison
 from fedsec.simulations import cells, tasks
 from fedsec.simulations.cells import Setting
 from fedsec.simulations.compare_command import network_of, numbers, seconds
-from fedsec.simulations.comparison import GIB, Sweep, compare
+from fedsec.simulations.comparison import compare
 from fedsec.simulations.processes import Family, end
+from fedsec.simulations.sweep import GIB, Sweep
 
 SMALL = ("--hospitals", "3", "--parameters", "100", "--repetitions", "1", "--no-task")
 WAITS = '''"""Plain, but for a hospital that waits as long as a file is there.

@@ -19,9 +19,11 @@ from fedsec import catalog
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import Network
 from fedsec.report.document import Cell, Comparison
-from fedsec.simulations import cells, compare_flower, comparison, tasks
+from fedsec.simulations import cells, compare_flower, datasets, tasks, untimed
 from fedsec.simulations.cells import Clocked, Setting
-from fedsec.simulations.comparison import COMPARISON, Sweep, compare
+from fedsec.simulations.comparison import COMPARISON, compare
+from fedsec.simulations.config import RunConfig
+from fedsec.simulations.sweep import Sweep
 
 HEAD = '''"""Plain, but for what a test adds.
 
@@ -175,11 +177,39 @@ def test_a_model_so_large_is_refused_with_the_number(jobs: Jobs, tmp_path: Path)
 
 def test_more_hospitals_than_the_task_has_rows_for_train_no_model(jobs: Jobs, tmp_path: Path) -> None:
     key = {"strategy": "plain", "hospitals": 1000, "bits": 24, "key_bits": None}
-    assert comparison.train(key) == {}
-    sweep = Sweep(("plain",), **{**SMALL, "task": True})
+    assert "use at most 56 hospitals" in untimed.train(key)[untimed.UNTRAINED]
+    sweep = Sweep(("plain",), **{**SMALL, "hospitals": (3, 57), "task": True})
     one = compare(sweep, tmp_path / "out")
-    assert [quality.strategy for quality in one.quality] == ["plain"] and jobs.counted()["quality"] == 1
-    assert compare(sweep, tmp_path / "out").quality == one.quality and jobs.counted()["quality"] == 1
+    assert [quality.hospitals for quality in one.quality] == [3] and jobs.counted()["quality"] == 2
+    (why,) = one.untrained
+    assert why.startswith("plain with 57 hospitals: breast-cancer has 455 training rows")
+    assert compare(sweep, tmp_path / "out").quality == one.quality and jobs.counted()["quality"] == 2
+
+
+def test_a_slow_strategy_trains_with_the_fewest_hospitals_only(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(untimed, "LONG_TRAINING", 0.0)
+    sweep = Sweep(("plain", "shamir"), **{**SMALL, "hospitals": (5, 3, 4), "task": True})
+    one = compare(sweep, tmp_path / "out")
+    assert [(quality.strategy, quality.hospitals) for quality in one.quality] == [("plain", 3), ("shamir", 3)]
+    assert [why.partition(":")[0] for why in one.untrained] == [
+        f"{name} with {hospitals} hospitals" for hospitals in (5, 4) for name in ("plain", "shamir")
+    ]
+    assert "a round of the task would take some 0 s" in one.untrained[0]
+    asked: list[bool] = []
+    real = tasks.workers
+    monkeypatch.setattr(tasks, "workers", lambda needed: asked.append(needed) or real(needed))
+    assert compare(sweep, tmp_path / "out").untrained == one.untrained and asked == [False]
+    less = compare(replace(sweep, hospitals=(5,)), tmp_path / "out")
+    assert [quality.hospitals for quality in less.quality] == [5, 5] and not less.untrained
+
+
+def test_the_task_has_as_many_parameters_as_its_time_is_foreseen_for() -> None:
+    config = RunConfig.read({"dataset": untimed.TASK})
+    rows, _ = datasets.split(datasets.load(untimed.TASK), config.seed)
+    initial = config.training(rows.task).model.initial(rows.features.shape[1], config.seed)
+    assert sum(array.size for array in initial.values()) == untimed.TASK_PARAMETERS
 
 
 # Failures
@@ -281,7 +311,7 @@ def test_a_file_that_changed_is_measured_again(jobs: Jobs, mine: Callable[..., s
     assert len(jobs) == 8
     mine(WELL + "    # and more\n")
     compare(sweep, tmp_path / "out")
-    assert jobs[8:] == [("probe", "mine"), ("quality", "mine"), ("examined", "mine"), ("clocked", "mine")]
+    assert sorted(jobs[8:]) == [(kind, "mine") for kind in ("clocked", "examined", "probe", "quality")]
 
 
 def test_two_strategies_of_one_name_are_refused(mine: Callable[..., str]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datasets import Dataset as Table
+from flwr_datasets.partitioner import IidPartitioner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +65,15 @@ def test_every_row_in_exactly_one_hospital(
 def test_another_seed_gives_other_parts(how: Partitioning) -> None:
     dataset = toy("regression", 100)
     assert not np.array_equal(partition(dataset, 2, how, 0)[0], partition(dataset, 2, how, 1)[0])
+
+
+@pytest.mark.parametrize(("rows", "hospitals"), [(455, 3), (103, 10), (80, 10), (9, 1)])
+def test_even_parts_are_those_of_flwr_datasets(rows: int, hospitals: int) -> None:
+    order = np.random.default_rng(5).permutation(rows)
+    partitioner = IidPartitioner(hospitals)
+    partitioner.dataset = Table.from_dict({"row": order.tolist()})
+    for number, part in enumerate(partition(toy("classification", rows), hospitals, "even", 5)):
+        assert part.tolist() == sorted(partitioner.load_partition(number)["row"])
 
 
 def test_even_parts_differ_by_one_row_at_most() -> None:

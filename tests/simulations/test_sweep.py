@@ -22,7 +22,8 @@ from fedsec.report.document import Comparison, Spread, seconds
 from fedsec.simulations import cells, results, tasks
 from fedsec.simulations.cells import Clocked, Federation, Setting
 from fedsec.simulations.compare_command import network_of, numbers
-from fedsec.simulations.comparison import COMPARISON, Sweep, compare
+from fedsec.simulations.comparison import COMPARISON, compare
+from fedsec.simulations.sweep import Sweep
 from tests.conftest import keys_of
 
 SMALL = {"hospitals": (4,), "parameters": (300,), "repetitions": 2, "task": False}
