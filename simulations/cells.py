@@ -331,28 +331,28 @@ def clock(
         federation.once()  # fills caches
     if whole and parameters and parameters < setting.parameters:
         start = filled(setting, 1)
-        few = summed(setting, setup, _rounds(federation, start, repetitions if warm else 1, patience))
-        many = summed(setting, setup, _rounds(federation, parameters, repetitions, patience))
+        few = summed(setting, setup, rounds(federation, start, repetitions if warm else 1, patience))
+        many = summed(setting, setup, rounds(federation, parameters, repetitions, patience))
         return scaled(few, many, parameters, setting.parameters, start)
-    rounds = _rounds(federation, parameters or setting.parameters, repetitions, patience, whole)
-    return summed(setting, setup, rounds, whole)
+    measured = rounds(federation, parameters or setting.parameters, repetitions, patience, whole)
+    return summed(setting, setup, measured, whole)
 
 
-def _rounds(
+def rounds(
     federation: Federation, parameters: int, repetitions: int, patience: float, whole: bool = True
 ) -> list[Measured]:
     """Rounds with so many parameters, one at least; the first is warming up unless it takes a fifth of the patience."""
     federation.resize(parameters)
     began = time.perf_counter()
-    rounds: list[Measured] = []
+    found: list[Measured] = []
     step = federation.once if whole else federation.alone
     gc.collect()
     first = step()
     if first.wall > patience / 5:
-        rounds.append(first)
-    while len(rounds) < repetitions and (not rounds or time.perf_counter() - began + first.wall < patience):
-        rounds.append(step())
-    return rounds
+        found.append(first)
+    while len(found) < repetitions and (not found or time.perf_counter() - began + first.wall < patience):
+        found.append(step())
+    return found
 
 
 def summed(setting: Setting, setup: Measured, rounds: Sequence[Measured], whole: bool = True) -> Clocked:

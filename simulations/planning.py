@@ -24,26 +24,30 @@ from fedsec import catalog
 from fedsec.encoding import FixedPoint
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.metering import Network
-from fedsec.simulations import cells, results
+from fedsec.simulations import cells, results, tasks
 from fedsec.simulations.cells import Setting, contribution
 from fedsec.simulations.foretelling import Foretold, foretell
 from fedsec.simulations.sweep import machine
 
 FORMAT = 1
-HOSPITALS = (3, 8, 24)
-CHECKS = ((5, 3_000), (16, 30_000))
+HOSPITALS = (3, 8, 16)
+CHECKS = ((5, 3_000), (12, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
 ORDER = (
-    (3, 1_000), (3, 4_000), (24, 1_000), (3, 80_000), (8, 10_000), CHECKS[0], (24, 10_000), (8, 80_000), CHECKS[1],
-    (8, 1_000), (3, 10_000), (24, 80_000),
+    (3, 1_000), (3, 80_000), (16, 1_000), (8, 10_000), CHECKS[0], (16, 10_000), (8, 80_000), CHECKS[1], (3, 10_000),
+    (8, 1_000), (3, 4_000),
 )  # fmt: skip
 """The corners first: whatever time is left out leaves the model between cells that were measured."""
-SLOW_CHECKS = ((5, 10),)
-SLOW_ORDER = ((3, 20), (6, 4), SLOW_CHECKS[0])
+SLOW_CHECKS = ((5, 8),)
+SLOW_ORDER = ((3, 16), (6, 4), SLOW_CHECKS[0])
 """In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `cells.SLOW`)."""
 SLOW_FIRST = (3, 4)
-SECONDS = 50.0
-REPETITIONS, PATIENCE = 5, 0.25
+SECONDS = 43.0
+KEYS_TAKE = 2.5
+"""So many times the share of the others has a strategy with keys."""
+TURNS, REPETITIONS, PATIENCE = 4, 3, 0.06
+"""The cells of a strategy are measured in turn, and again while time is left: a processor that others share changes its
+speed from one second to the next. Each turn has so many rounds of a cell, or as many as fit in PATIENCE seconds."""
 EXACT_UP_TO, CURVE_EXACT = 64, 0
 """Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they follow
 from those of a few numbers of hospitals."""
@@ -186,49 +190,78 @@ def calibrate(
     hospitals: of the cells of a strategy whose parameters allow none of ours.
     """
     fits = {}
+    tasks.settle()
     began = time.process_time()  # what others do on the machine must not make the model worse
-    for place, name in enumerate(sorted(strategies, key=cells.takes_keys)):  # keys take long: they get what is left
+    ordered = sorted(strategies, key=cells.takes_keys)
+    for place, name in enumerate(ordered):
         follow(cells.label(name), place, len(strategies))
         setting = Setting(name, 3, 1, bits, key_bits if cells.takes_keys(name) else None)
         left = seconds - (time.process_time() - began)
-        share = left / (len(strategies) - place + 2 * any(map(cells.takes_keys, strategies)))
-        fits[key(setting)] = _measured(setting, left if place == len(strategies) - 1 else share, hospitals)
+        weights = [KEYS_TAKE if cells.takes_keys(one) else 1.0 for one in ordered[place:]]
+        fits[key(setting)] = _measured(setting, left * weights[0] / sum(weights), hospitals)
     follow("done", len(strategies), len(strategies))
     return Model(fits)
 
 
 def _measured(setting: Setting, seconds: float, own: int) -> Fit:
-    """Cells while time is left, ORDER's first: a round is expected to take in proportion to its numbers.
+    """Cells in turn while time is left, ORDER's first: a round is expected to take in proportion to its numbers.
 
     own: hospitals of all cells where none of ORDER's can be run.
     """
     order: Sequence[tuple[int, int]] = ORDER
     if not any(_possible(setting, hospitals) for hospitals, _ in ORDER):
         order = tuple((own, parameters) for _, parameters in ORDER[:5])
-    began, rates = time.process_time(), [0.0]
-    samples: list[Sample] = []
-    checks: list[Sample] = []
+    began, clocks = time.process_time(), _Clocks(setting)
     slow = False
     if cells.takes_keys(setting.strategy):
-        first = replace(setting, hospitals=SLOW_FIRST[0], parameters=SLOW_FIRST[1])
-        clocked = cells.clock(first, 1, PATIENCE)
-        slow = clocked.round.wall.median > cells.SLOW * SLOW_FIRST[0] * (SLOW_FIRST[1] + _scalars(setting.bits))
-        if slow:
-            samples.append(_sample(first, clocked))
-    for hospitals, parameters in SLOW_ORDER if slow else order:
-        cell = replace(setting, hospitals=hospitals, parameters=parameters)
-        expected = PATIENCE + 2 * min(rates) * hospitals * parameters
-        if samples and not slow and time.process_time() - began + expected > seconds:
-            continue
-        if not _possible(setting, hospitals):
-            continue
-        clocked = cells.clock(cell, 1 if slow else REPETITIONS, PATIENCE, warm=not slow)
-        one = _sample(cell, clocked)
-        (checks if (hospitals, parameters) in (*CHECKS, *SLOW_CHECKS) else samples).append(one)
-        rates = [*filter(None, rates), clocked.round.wall.median / (hospitals * parameters)]
+        wall = clocks.measure(*SLOW_FIRST, 1, warm=True)
+        slow = wall > cells.SLOW * SLOW_FIRST[0] * (SLOW_FIRST[1] + _scalars(setting.bits))
+        if not slow:
+            clocks.measured.clear()
+    rates: list[float] = []
+    for turn in range(1 if slow else TURNS):
+        for hospitals, parameters in SLOW_ORDER if slow else order:
+            if (turn and (hospitals, parameters) not in clocks.measured) or not _possible(setting, hospitals):
+                continue
+            expected = PATIENCE + 2 * min(rates, default=0.0) * hospitals * parameters
+            if clocks.measured and not slow and time.process_time() - began + expected > seconds:
+                continue
+            wall = clocks.measure(hospitals, parameters, 1 if slow else REPETITIONS, warm=not slow)
+            rates.append(wall / (hospitals * parameters))
+    samples, checks = clocks.samples()
     if not samples:
         raise ConfigurationError(f"{setting.strategy}: none of the cells of the calibration can be run")
     return fit(samples, checks, setting)
+
+
+class _Clocks:
+    """Measures cells of one strategy; those with as many hospitals share the set-up, and the keys."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.found: dict[int, tuple[cells.Federation, cells.Measured]] = {}
+        self.measured: dict[tuple[int, int], list[cells.Measured]] = {}
+
+    def measure(self, hospitals: int, parameters: int, repetitions: int, warm: bool) -> float:
+        """Measure rounds, and return the seconds of one; where `warm`, one in each cohort fills caches first."""
+        if hospitals not in self.found:
+            self.found[hospitals] = cells.found(replace(self.setting, hospitals=hospitals), 1)
+            if warm:
+                self.found[hospitals][0].once()
+        rounds = cells.rounds(self.found[hospitals][0], parameters, repetitions, PATIENCE)
+        self.measured.setdefault((hospitals, parameters), []).extend(rounds)
+        return min(one.wall for one in rounds)
+
+    def samples(self) -> tuple[list[Sample], list[Sample]]:
+        """What was measured, medians: what is fitted, and what is not."""
+        samples: list[Sample] = []
+        checks: list[Sample] = []
+        for (hospitals, parameters), rounds in self.measured.items():
+            cell = replace(self.setting, hospitals=hospitals, parameters=parameters)
+            total = cells.summed(cell, self.found[hospitals][1], rounds).round
+            one = Sample(hospitals, parameters, total.hospital_cpu_most.median, total.server_cpu.median)
+            (checks if (hospitals, parameters) in (*CHECKS, *SLOW_CHECKS) else samples).append(one)
+        return samples, checks
 
 
 def _possible(setting: Setting, hospitals: int) -> bool:
@@ -237,11 +270,6 @@ def _possible(setting: Setting, hospitals: int) -> bool:
     except FedsecError:
         return False
     return True
-
-
-def _sample(cell: Setting, clocked: cells.Clocked) -> Sample:
-    round_ = clocked.round
-    return Sample(cell.hospitals, cell.parameters, round_.hospital_cpu_most.median, round_.server_cpu.median)
 
 
 # What is told of a setting
