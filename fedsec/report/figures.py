@@ -9,7 +9,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -68,9 +68,13 @@ def styles(families: Mapping[str, str]) -> dict[str, Style]:
     return out
 
 
+LONGEST_NAME = 26
+
+
 @contextmanager
-def panel(title: str, right: float = 0.745) -> Iterator[tuple[Figure, Axes]]:
+def panel(title: str, names: Iterable[str] = (), right: float = 0.745) -> Iterator[tuple[Figure, Axes]]:
     """A figure in our style, with room for names on its right."""
+    right -= 0.0146 * max(max((len(short(name)) for name in names), default=0) - 17, 0)
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=SIZE)
         axes = figure.add_axes((0.15, 0.155, right - 0.15, 0.73))
@@ -122,16 +126,21 @@ def _name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mapp
     heights = apart({name: float(place[1]) for name, place in places.items()}, 0.062)
     for name, height in heights.items():
         axes.annotate(
-            plain_text(_short(name)), xy=(float(places[name][0]), float(places[name][1])), xytext=(1.035, height),
+            plain_text(short(name)), xy=(float(places[name][0]), float(places[name][1])), xytext=(1.035, height),
             xycoords="axes fraction", textcoords="axes fraction", va="center", color=looks[name].colour,
-            fontsize=9, annotation_clip=False,
+            fontsize=9 if all(len(short(name)) <= 15 for name in ends) else 8, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "lw": 0.6, "color": looks[name].colour, "shrinkB": 4,
                         "relpos": (0, 0.5), "patchA": None},
         )  # fmt: skip
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 15 else f"{name[:8]}…{name[-6:]}"
+def short(name: str) -> str:
+    """A strategy's name with the parameters that tell it from others: `shamir malicious`, `shamir threshold=4`."""
+    base, *parameters = name.split(":")
+    values = [text.partition("=")[2] for text in parameters]
+    said = [value if value.isalpha() else text for value, text in zip(values, parameters, strict=True)]
+    shown = " ".join((base, *said))
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
 
 
 def apart(heights: Mapping[str, float], gap: float) -> dict[str, float]:
@@ -157,7 +166,7 @@ def cost(
     text: Callable[[float], str],
 ) -> Figure:
     """A cost over hospitals or parameters, both on log axes; hollow where it was not measured in full."""
-    with panel(title) as (figure, axes):
+    with panel(title, points) as (figure, axes):
         for name, line in points.items():
             look = looks[name]
             axes.plot([x for x, _, _ in line], [y for _, y, _ in line], color=look.colour, ls=look.dash, zorder=3)
@@ -177,7 +186,7 @@ PROMISED = "the bound"
 
 def accuracy(points: Mapping[str, Sequence[tuple[float, float, Cell]]], looks: Mapping[str, Style]) -> Figure:
     """The largest error of a coordinate over bits, and what is promised; lines that coincide are drawn as one."""
-    with panel("Largest error of a coordinate of the mean") as (figure, axes):
+    with panel("Largest error of a coordinate of the mean", points) as (figure, axes):
         bounds = {x: cell.error_bound for line in points.values() for x, _, cell in line if cell.error_bound}
         alike: dict[tuple[tuple[float, str], ...], list[str]] = {}
         for name, line in points.items():
@@ -219,10 +228,8 @@ def plane(
                 axes.fill_between(xs, low, high, color=looks[name].colour, alpha=0.42, lw=0)
             place = _middle(won.bandwidths, parts)
             if won.share[name] > 0.02:
-                axes.text(
-                    *place, plain_text(_short(name)), ha="center", va="center", color=INK, weight="bold",
-                    bbox=back, zorder=6,
-                )  # fmt: skip
+                said = plain_text(short(name)).replace(" ", "\n")
+                axes.text(*place, said, ha="center", va="center", color=INK, weight="bold", bbox=back, zorder=6)
         for xs, ys in boundary(won, families):
             axes.plot(xs, ys, color=INK, lw=2.2, zorder=5)
         for name, network in networks.items():
@@ -231,7 +238,7 @@ def plane(
             axes.plot([x], [y], marker="o", mfc=PAPER, mec=INK, ms=6, zorder=7, clip_on=False)
             left = x > 0.3e9
             axes.annotate(
-                plain_text(_short(name)), (x, y), xytext=(-7 if left else 7, 0), textcoords="offset points",
+                plain_text(short(name)), (x, y), xytext=(-7 if left else 7, 0), textcoords="offset points",
                 va="center", ha="right" if left else "left", bbox=back, zorder=7, fontsize=9,
             )  # fmt: skip
         _log(axes.xaxis, shapes.BANDWIDTH, units.speed)
@@ -302,7 +309,7 @@ def scatter(
     points: Mapping[str, tuple[float, float]], looks: Mapping[str, Style], title: str, x_name: str, log: bool
 ) -> Figure:
     """CPU seconds of a round against its phases or its bytes."""
-    with panel(title) as (figure, axes):
+    with panel(title, points) as (figure, axes):
         for name, (x, y) in points.items():
             look = looks[name]
             axes.plot([x], [y], marker=look.marker, color=look.colour, ms=9, ls="")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fedsec.errors import ConfigurationError
-from fedsec.report import page
+from fedsec.report import figures, page
 from fedsec.report.document import Comparison
 
 EVIL = '<script>alert("x")</script> & $\\frac{1}{2}$ μ漢é'
@@ -178,3 +178,16 @@ def test_a_folder_that_is_a_file_is_said(made: Any, tmp_path: Path) -> None:
     (tmp_path / "figures").write_text("", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="cannot be written"):
         page.write(made.comparison([made.cell("shamir", 10, 100)]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("shamir", "shamir"),
+        ("packed_shamir:server=malicious", "packed_shamir malicious"),
+        ("shamir:threshold=4:server=malicious", "shamir threshold=4 malicious"[:25] + "…"),
+        ("shamir:silent=4", "shamir silent=4"),
+    ],
+)
+def test_names_in_figures_keep_what_tells_them_apart(name: str, shown: str) -> None:
+    assert figures.short(name) == shown
