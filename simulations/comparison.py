@@ -182,9 +182,10 @@ def _strategies(sweep: Sweep) -> dict[str, document.Strategy]:
 
 
 def _quality(store: Store, sweep: Sweep, untrained: Mapping[Setting, str]) -> dict[str, Any]:
-    """The models, and why some were not trained."""
+    """The models, and why some were not trained; cells that differ in parameters and dropouts share theirs."""
     trained, without = [], []
-    for setting in sweep.settings() if sweep.task else ():
+    settings = sweep.settings() if sweep.task else []
+    for setting in {replace(one, parameters=1, dropout=0.0): one for one in settings}.values():
         label, value = cells.label(setting.strategy), untimed.quality(store, setting)
         why = untrained.get(setting) or value.get(untimed.UNTRAINED)
         if why:
