@@ -210,9 +210,10 @@ def _tell(console: Console, found: Comparison, folder: Path) -> None:
         table.add_column("strategy", overflow="fold", min_width=13)
         for heading in ("CPU", "server", "up", "down", "phases", place):
             table.add_column(heading, justify="right")
-        here = [cell for cell in found.cells if _setting(cell) == setting and cell.round is not None]
-        for cell in sorted(here, key=lambda cell: cell.seconds.get(place, float("inf"))):
-            table.add_row(cell.strategy.replace(":", " ") + MARKS.get(cell.status, ""), *_row(cell, place))
+        done = [cell for cell in found.cells if _setting(cell) == setting and cell.round]
+        here = {(cell.strategy, cell.key_bits): cell for cell in reversed(done)}  # two dropouts may silence as many
+        for cell in sorted(here.values(), key=lambda cell: cell.seconds.get(place, float("inf"))):
+            table.add_row(_name(cell, found) + MARKS.get(cell.status, ""), *_row(cell, place))
         console.print(table)
     if len(settings) > TABLES:
         console.print(f"{len(settings) - TABLES} more settings are in the report.", highlight=False)
@@ -230,6 +231,12 @@ TABLES, MARKS = 6, {"extrapolated": "*", "one-client": "†"}
 def _setting(cell: Cell) -> str:
     silent = f", {cell.silent} silent" if cell.silent else ""
     return f"{cell.hospitals} hospitals, {cell.parameters:,} parameters of {cell.bits} bits{silent}"
+
+
+def _name(cell: Cell, found: Comparison) -> str:
+    """The strategy, with its key size where there are several."""
+    sizes = {other.key_bits for other in found.cells if other.key_bits}
+    return cell.strategy.replace(":", " ") + (f" {cell.key_bits}" if cell.key_bits and len(sizes) > 1 else "")
 
 
 def _row(cell: Cell, place: str) -> list[str]:

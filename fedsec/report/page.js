@@ -115,7 +115,7 @@
   function comparison(document_) {
     const { cells, strategies } = document_;
     const order = Object.keys(strategies), controls = $("controls");
-    const name = (one) => [el("span", { class: `mark ${strategies[one]}`, style: `--c:var(--s${order.indexOf(one)})`, "aria-hidden": "true" }), one];
+    const name = (one) => [el("span", { class: `mark ${strategies[one]}`, style: `--c:var(--s${order.indexOf(one)})`, "aria-hidden": "true" }), ...one.split(":").flatMap((part, at) => at ? [":", el("wbr", {}), part] : [part])];
     const table = $("ranking"), body = table.tBodies[0];
 
     function chosen() {

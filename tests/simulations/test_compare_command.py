@@ -145,6 +145,14 @@ def test_the_table_tells_the_figures_and_the_notes(fed: Any, tmp_path: Path) -> 
     assert f"Report: {tmp_path / 'out' / 'report.html'}" in text
 
 
+def test_a_row_for_each_key_size_and_one_for_dropouts_that_silence_as_many(fed: Any) -> None:
+    words = ("--strategies", "plain,paillier", "--key-bits", "2048,3072", "--dropout", "0,0.25")
+    code, out, _ = fed(*SMALL, *words, "--output", "out")
+    rows = [line.split()[:2] for line in out.splitlines() if line.split()[:1] in (["plain"], ["paillier"])]
+    assert code == 0 and len(rows) == 3
+    assert [second for first, second in rows if first == "paillier"] in (["2048", "3072"], ["3072", "2048"])
+
+
 def test_seconds_to_read() -> None:
     assert [seconds(value) for value in (12.345, 0.5, 2.5e-3, 1e-7, 0.0)] == [
         "12.3 s", "500 ms", "2.5 ms", "0.1 µs", "0 µs",
