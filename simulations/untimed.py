@@ -81,9 +81,12 @@ class _Work:
         return sum(len(self._missing(kind, self.keys)) for kind in kinds)
 
     def probes(self) -> list[tasks.Job]:
-        """What is run before the others; what is likely to take longest comes first."""
+        """What is run before the others; what is likely to take longest comes first.
+
+        Cells of one strategy do not follow one another: the first of them may compile what the others then find.
+        """
         missing = self._missing("probe", self.keys)
-        longest = sorted(missing, key=lambda one: (cells.takes_keys(one.strategy), one.hospitals), reverse=True)
+        longest = sorted(missing, key=lambda one: (one.hospitals, cells.takes_keys(one.strategy)), reverse=True)
         return [self._job("probe", one, _probe, one) for one in longest]
 
     def left(self, failed: dict[Setting, str]) -> _Left:
