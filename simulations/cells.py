@@ -157,9 +157,15 @@ class Federation(LocalFederation):
         }
 
     def resize(self, parameters: int) -> None:
-        """Let the hospitals have models of another size."""
+        """Let the hospitals have models of another size, made now: no round is charged for it."""
         self.parameters = parameters
         contribution.cache_clear()
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make what the hospitals will contribute."""
+        for kind in range(min(KINDS, self.setting.hospitals)):
+            contribution(self.parameters, self.setting.bits, (kind + 1) % KINDS)
 
     def once(self) -> Measured:
         """One round: its rows, seconds and sum."""
@@ -223,8 +229,7 @@ class _Watched(Federation):
 
     def watch(self, step: Callable[[], Measured]) -> Measured:
         """One round with all allocations traced but those of the inputs."""
-        for kind in range(KINDS):
-            contribution(self.parameters, self.setting.bits, kind)
+        self.prepare()
         gc.collect()
         self.hospital = self.server = 0
         tracemalloc.start(1)
@@ -304,6 +309,10 @@ def accuracy(setting: Setting, parameters: int, total: Sum) -> tuple[bool, float
 # What does
 
 
+LARGE = 200_000
+"""Values of all hospitals together above which the first round pays for memory."""
+
+
 class Clocked(NamedTuple):
     """CPU and wall seconds of the set-up and of a round, by phase and altogether; repeated so many times."""
 
@@ -341,14 +350,19 @@ def clock(
 def rounds(
     federation: Federation, parameters: int, repetitions: int, patience: float, whole: bool = True
 ) -> list[Measured]:
-    """Rounds with so many parameters, one at least; the first is warming up unless it takes a fifth of the patience."""
+    """Rounds with so many parameters, one at least; the first is warming up unless it takes long.
+
+    Long is a fifth of the patience, and with more than LARGE values, to which the system has yet to give the memory,
+    twice the patience.
+    """
     federation.resize(parameters)
+    long = 2 * patience if federation.setting.hospitals * parameters > LARGE else patience / 5
     began = time.perf_counter()
     found: list[Measured] = []
     step = federation.once if whole else federation.alone
     gc.collect()
     first = step()
-    if first.wall > patience / 5:
+    if first.wall > long:
         found.append(first)
     while len(found) < repetitions and (not found or time.perf_counter() - began + first.wall < patience):
         found.append(step())

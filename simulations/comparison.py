@@ -20,6 +20,7 @@ from fedsec.protocol import headings
 from fedsec.report import document
 from fedsec.simulations import cells, results, tasks, untimed
 from fedsec.simulations.cells import Clocked, Examined, Need, Setting
+from fedsec.simulations.pace import pace
 from fedsec.simulations.quantities import size
 from fedsec.simulations.store import Store, writing
 from fedsec.simulations.sweep import Sweep, impossible, key_of, machine, scope, too_large
@@ -112,7 +113,9 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
     key = [key_of(setting), parameters, whole]
     if (kept := store.get("clocked", key)) is None:
         try:
-            kept = _dump(_clock(setting, sweep, parameters, whole, need.slow))
+            before = pace()
+            clocked = _clock(setting, sweep, parameters, whole, need.slow)
+            kept = {**_dump(clocked), "pace": (before + pace()) / 2}
         except Exception as error:  # not kept: it may have been the machine, and is tried again
             return document.Cell(**base, status="refused", note=tasks.reason(error))
         store.put("clocked", key, kept)
@@ -133,7 +136,7 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
         note = f"measured on {parameters:,} parameters and scaled: a round would take some {need.seconds:.0f} s"
     cell = document.Cell(
         **base, status=status, note=note, measured_parameters=parameters, repetitions=clocked.repetitions,
-        phases=clocked.phases, setup=clocked.setup, round=clocked.round,
+        pace=kept["pace"], phases=clocked.phases, setup=clocked.setup, round=clocked.round,
         memory_hospital=seen.memory_hospital if parameters == setting.parameters else None,
         memory_server=seen.memory_server if whole and parameters == setting.parameters else None,
         exact=seen.exact, error=seen.error, error_bound=seen.bound,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,14 +19,18 @@ from fedsec.cli import Json, print_json
 from fedsec.encoding import FixedPoint
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.metering import NETWORKS, Network, network
+from fedsec.report import command as report
 from fedsec.report import figures, files
 from fedsec.simulations import cells, planning
 from fedsec.simulations.cells import Setting
 from fedsec.simulations.compare_command import allowed, items, network_of, tell_left_out
+from fedsec.simulations.comparison import COMPARISON
 from fedsec.simulations.plan_figure import outlook
-from fedsec.simulations.planning import CURVE, EXACT_UP_TO, Model, Prospect, Sample, Wanted
+from fedsec.simulations.planning import CURVE, EXACT_UP_TO, Check, Model, Prospect, Wanted
 from fedsec.simulations.quantities import seconds, size
 from fedsec.simulations.untimed import Follow
+
+WITHIN = 0.25
 
 
 def plan(
@@ -49,11 +54,16 @@ def plan(
     output: Annotated[
         Path | None, typer.Option(help="Folder for the curve to a million hospitals: plan.svg and plan.png.")
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="A finished comparison to hold the cost model against."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Tell, before any run, whether a setting fits, which strategies give the trust wanted, and what they would cost.
 
-    Bytes are exact; CPU comes from a cost model of this machine, which is measured once.
+    Bytes are exact; CPU comes from a cost model of this machine, which is measured once. Where a processor is shared,
+    its speed changes: the model says the CPU at the median pace of the calibration.
 
     Examples:
 
@@ -64,6 +74,8 @@ def plan(
     `fedsec plan --hospitals 10 --server-breaks --colluding 2 --dropout 0.2 --json`
 
     `fedsec plan --hospitals 30 --output results/plan`
+
+    `fedsec plan --against results/compare`
     """
     names = planning.variants() if strategies == "all" else [allowed(name) for name in items("strategies", strategies)]
     if strategies == "all":
@@ -76,17 +88,26 @@ def plan(
     setting = Setting(names[0], hospitals, parameters, bits, None, dropout)
     over = dict([network_of(net)]) if "=" in net else {net: network(net)}
     wanted, ((place, line),) = Wanted(colluding, server_breaks, dropout), over.items()
+    compared = report.load(against.expanduser() / COMPARISON) if against is not None else None
     able = names if calibrate else [name for name in names if planning.possible(setting, name, key_bits)]
     model = _model(able, bits, key_bits, calibrate, as_json, hospitals)
     found = planning.prospects(names, setting, wanted, line, model, key_bits)
     checks = planning.validation(model)
+    held = planning.against(model, compared) if compared is not None else []
+    if compared is not None and not held:
+        raise ConfigurationError(
+            f"{against}: no cell was measured whole with strategies, bits and keys that the cost model knows"
+        )
     drawn = _draw(found, setting, names, key_bits, model, output) if output is not None else []
     if as_json:
-        return print_json(_document(setting, wanted, clip, place, line, found, checks, drawn))
+        return print_json(_document(setting, wanted, clip, place, line, found, checks, held, drawn, model))
     console = Console()
     _tell(console, setting, clip, place, wanted, found)
+    _tell_doubts(console, model)
     if calibrate:
-        _tell_checks(console, checks)
+        _tell_checks(console, "cells that were not fitted", checks)
+    if held:
+        _tell_checks(console, f"what {against} measured, at the machine's pace of those moments", held)
     for path in drawn:
         console.print(f"Curve: {path}", highlight=False, soft_wrap=True)
 
@@ -104,9 +125,12 @@ def _model(names: Sequence[str], bits: int, key_bits: int, fresh: bool, quiet: b
         console = Console(stderr=True, quiet=quiet)
         console.print("Measuring this machine, once; it takes under a minute.", highlight=False)
         with _progress(console) as follow:
-            fits |= planning.calibrate(missing, bits, key_bits, follow, hospitals=hospitals).fits
-        Model(fits).write(planning.home())
-    return Model(fits)
+            added = planning.calibrate(
+                missing, bits, key_bits, follow, hospitals=hospitals, at=kept.pace if kept else None
+            )
+        kept = Model(fits | dict(added.fits), added.pace, max(added.others, kept.others if kept else 0.0))
+        kept.write(planning.home())
+    return kept or Model({}, 1.0)
 
 
 @contextmanager
@@ -147,27 +171,42 @@ def _tell(
             console.print(f"{one.strategy}: {one.why_not}", style="dim", highlight=False, markup=False, soft_wrap=True)
     if all(one.why_not for one in found):
         console.print("No strategy can serve this setting.", style="yellow")
-    if setting.hospitals > EXACT_UP_TO:
-        text = f"~ Bytes and CPU are extrapolated beyond {EXACT_UP_TO} hospitals."
+    if setting.hospitals > max(planning.HOSPITALS):
+        also = f"; bytes (~) beyond {EXACT_UP_TO}" if setting.hospitals > EXACT_UP_TO else ""
+        text = f"CPU is extrapolated beyond {max(planning.HOSPITALS)} hospitals{also}."
         console.print(text, style="yellow", highlight=False)
 
 
-def _tell_checks(console: Console, checks: Sequence[tuple[str, Sample, tuple[float, float]]]) -> None:
-    table = Table(title="The model against cells that were not fitted: CPU of a hospital and of the server")
+def _tell_doubts(console: Console, model: Model) -> None:
+    if not model.doubtful:
+        return
+    console.print(
+        f"Other programs kept {model.others:.1f} of {os.cpu_count()} processors busy when this machine was measured: "
+        "CPU may be foreseen too high, up to twice. When it is quiet: fedsec plan --calibrate",
+        style="yellow", highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _tell_checks(console: Console, what: str, checks: Sequence[Check]) -> None:
+    table = Table(title=f"The model against {what}: CPU of a hospital and of the server")
     for heading in ("strategy", "hospitals", "parameters", "measured", "foreseen", "off by"):
         table.add_column(heading, justify="left" if heading == "strategy" else "right")
-    for name, check, (hospital, server) in checks:
-        measured, foreseen = check.hospital + check.server, hospital + server
+    off = []
+    for one in checks:
+        measured, foreseen = one.cell.hospital + one.cell.server, one.hospital + one.server
+        off.append(abs(foreseen / measured - 1))
         table.add_row(
-            name, str(check.hospitals), f"{check.parameters:,}", seconds(measured), seconds(foreseen),
+            one.strategy, str(one.cell.hospitals), f"{one.cell.parameters:,}", seconds(measured), seconds(foreseen),
             f"{foreseen / measured - 1:+.0%}",
         )  # fmt: skip
     console.print(table)
+    within = sum(one <= WITHIN for one in off)
+    console.print(f"{within} of {len(off)} within {WITHIN:.0%}.", highlight=False)
 
 
 def _document(
     setting: Setting, wanted: Wanted, clip: float, place: str, line: Network, found: Sequence[Prospect],
-    checks: Sequence[tuple[str, Sample, tuple[float, float]]], drawn: Sequence[Path],
+    checks: Sequence[Check], held: Sequence[Check], drawn: Sequence[Path], model: Model,
 ) -> dict[str, Any]:  # fmt: skip
     return {
         "setting": {
@@ -178,15 +217,18 @@ def _document(
         "network": {"name": place, "latency": line.latency, "down": line.down, "up": line.up},
         "error_bound": planning.error_bound(setting, clip),
         "strategies": [one._asdict() for one in found],
-        "validation": [
-            {
-                "strategy": name, "hospitals": check.hospitals, "parameters": check.parameters,
-                "hospital_cpu": check.hospital, "hospital_cpu_foreseen": hospital, "server_cpu": check.server,
-                "server_cpu_foreseen": server,
-            }
-            for name, check, (hospital, server) in checks
-        ],
+        "validation": [_checked(one) for one in checks],
+        "against": [_checked(one) for one in held],
+        "processors_busy_with_others": model.others,
         "files": [str(path) for path in drawn],
+    }  # fmt: skip
+
+
+def _checked(one: Check) -> dict[str, Any]:
+    return {
+        "strategy": one.strategy, "hospitals": one.cell.hospitals, "parameters": one.cell.parameters,
+        "hospital_cpu": one.cell.hospital, "hospital_cpu_foreseen": one.hospital, "server_cpu": one.cell.server,
+        "server_cpu_foreseen": one.server,
     }  # fmt: skip
 
 

@@ -8,9 +8,11 @@ relative errors are minimised.
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import math
 import os
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -24,30 +26,43 @@ from fedsec import catalog
 from fedsec.encoding import FixedPoint
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.metering import Network
+from fedsec.report.document import Comparison
 from fedsec.simulations import cells, results, tasks
 from fedsec.simulations.cells import Setting, contribution
 from fedsec.simulations.foretelling import Foretold, foretell
+from fedsec.simulations.pace import pace
 from fedsec.simulations.sweep import machine
 
-FORMAT = 1
-HOSPITALS = (3, 8, 16)
-CHECKS = ((5, 3_000), (12, 30_000))
+FORMAT = 2
+HOSPITALS = (3, 7, 14)
+CHECKS = ((5, 3_000), (5, 300_000), (9, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
 ORDER = (
-    (3, 1_000), (3, 80_000), (16, 1_000), (8, 80_000), (8, 10_000), CHECKS[0], (16, 10_000), CHECKS[1], (3, 10_000),
-    (8, 1_000), (3, 4_000),
-)  # fmt: skip
+    (3, 1_000),
+    (3, 10_000),
+    (3, 80_000),
+    (14, 1_000),
+    (14, 50_000),
+    (3, 1_000_000),
+    (7, 10_000),
+    *CHECKS,
+    (7, 300_000),
+)
 """The corners first: whatever time is left out leaves the model between cells that were measured."""
-SLOW_CHECKS = ((5, 8),)
-SLOW_ORDER = ((3, 16), (6, 4), SLOW_CHECKS[0])
+SLOW_CHECKS = ((6, 3),)
+SLOW_ORDER = ((3, 10), (6, 1), SLOW_CHECKS[0])
 """In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `cells.SLOW`)."""
-SLOW_FIRST = (3, 4)
-SECONDS = 43.0
-KEYS_TAKE = 2.5
-"""So many times the share of the others has a strategy with keys."""
-TURNS, REPETITIONS, PATIENCE = 4, 3, 0.06
-"""The cells of a strategy are measured in turn, and again while time is left: a processor that others share changes its
-speed from one second to the next. Each turn has so many rounds of a cell, or as many as fit in PATIENCE seconds."""
+SLOW_FIRST = (3, 1)
+SECONDS, FIRST, LARGEST = 45.0, 0.75, 0.5
+"""CPU seconds of a calibration; the part of them, shared out among the strategies, in which each cell is measured for
+the first time; and the part of its share that a strategy's cell may take."""
+HE_TAKES = 2.5
+"""So many times the share of the others has homomorphic encryption."""
+PATIENCE = 0.06
+"""Each time, rounds of a cell go on for half so many seconds, and one is measured at least; with more than
+`cells.LARGE` values one that is not counted comes before."""
+BUSY = 0.3
+"""Part of the processors above which other programs' load makes a calibration doubtful."""
 EXACT_UP_TO, CURVE_EXACT = 64, 0
 """Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they follow
 from those of a few numbers of hospitals."""
@@ -80,9 +95,20 @@ class Fit(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """Fits by `key`: strategy, bits and key size."""
+    """Fits by `key`: strategy, bits and key size.
+
+    pace: the machine's, at which these seconds are (see `pace`).
+    others: how many processors other programs kept busy while it was measured.
+    """
 
     fits: Mapping[str, Fit]
+    pace: float
+    others: float = 0.0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether others took so much of the machine that the same work took longer than it does alone."""
+        return self.others > BUSY * (os.cpu_count() or 1)
 
     def cpu(self, setting: Setting) -> tuple[float, float]:
         """CPU seconds of a round: each phase's slowest hospital, and the server."""
@@ -92,8 +118,8 @@ class Model:
     def write(self, path: Path) -> None:
         """Keep the model, whole or not at all."""
         document = {
-            "format": FORMAT, "machine": machine(), "versions": results.versions(),
-            "fits": {name: fit._asdict() for name, fit in self.fits.items()},
+            "format": FORMAT, "machine": machine(), "versions": results.versions(), "pace": self.pace,
+            "others": self.others, "fits": {name: fit._asdict() for name, fit in self.fits.items()},
         }  # fmt: skip
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +136,8 @@ def read(path: Path) -> Model | None:
             FORMAT, json.loads(json.dumps(machine())), results.versions(),
         ):  # fmt: skip
             return None
-        return Model({name: _fit_of(fit) for name, fit in document["fits"].items()})
+        fits = {name: _fit_of(fit) for name, fit in document["fits"].items()}
+        return Model(fits, float(document["pace"]), float(document["others"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -183,85 +210,141 @@ def fit(samples: Sequence[Sample], checks: Sequence[Sample], setting: Setting) -
 
 def calibrate(
     strategies: Sequence[str], bits: int, key_bits: int, follow: Callable[[str, float, float], None],
-    seconds: float = SECONDS, hospitals: int = HOSPITALS[0],
+    seconds: float = SECONDS, hospitals: int = HOSPITALS[0], at: float | None = None,
 ) -> Model:  # fmt: skip
     """Measure each strategy in a few small cells, within `seconds` of CPU altogether, and fit the model.
 
+    All cells of all strategies are measured in turn, and again while time is left: a processor that others share
+    changes its speed from one second to the next, and a cell's median comes from moments that lie far apart. What was
+    measured is brought to one pace of the machine: `at`, or the median of those moments.
+
     hospitals: of the cells of a strategy whose parameters allow none of ours.
     """
-    fits = {}
     tasks.settle()
-    began = time.process_time()  # what others do on the machine must not make the model worse
-    ordered = sorted(strategies, key=cells.takes_keys)
+    others, began = _Others(), time.process_time()  # what others do on the machine must not take from this time
+
+    def left() -> float:
+        return seconds - (time.process_time() - began)
+
+    ordered = sorted(strategies, key=lambda name: (cells.family(name) == "he", cells.takes_keys(name)))
+    clocks: list[_Clocks] = []
     for place, name in enumerate(ordered):
-        follow(cells.label(name), place, len(strategies))
-        setting = Setting(name, 3, 1, bits, key_bits if cells.takes_keys(name) else None)
-        left = seconds - (time.process_time() - began)
-        weights = [KEYS_TAKE if cells.takes_keys(one) else 1.0 for one in ordered[place:]]
-        fits[key(setting)] = _measured(setting, left * weights[0] / sum(weights), hospitals)
-    follow("done", len(strategies), len(strategies))
-    return Model(fits)
+        follow(cells.label(name), seconds - left(), seconds)
+        weights = [HE_TAKES if cells.family(one) == "he" else 1.0 for one in ordered[place:]]
+        share = (left() - (1 - FIRST) * seconds) * weights[0] / sum(weights)
+        clocks.append(_Clocks(Setting(name, 3, 1, bits, key_bits if cells.takes_keys(name) else None), hospitals))
+        clocks[-1].begin(share)
+    measuring = True
+    while measuring:
+        measuring = False
+        for one in clocks:
+            follow(cells.label(one.setting.strategy), seconds - left(), seconds)
+            measuring |= one.again(left)
+    follow("done", seconds, seconds)
+    at = at or statistics.median(moment for one in clocks for moment in one.paces())
+    return Model({key(one.setting): one.fit(at) for one in clocks}, at, others.processors())
 
 
-def _measured(setting: Setting, seconds: float, own: int) -> Fit:
-    """Cells in turn while time is left, ORDER's first: a round is expected to take in proportion to its numbers.
+class _Others:
+    """How many processors other programs, and other machines on the same hardware, keep busy meanwhile."""
 
-    own: hospitals of all cells where none of ORDER's can be run.
-    """
-    order: Sequence[tuple[int, int]] = ORDER
-    if not any(_possible(setting, hospitals) for hospitals, _ in ORDER):
-        order = tuple((own, parameters) for _, parameters in ORDER[:5])
-    began, clocks = time.process_time(), _Clocks(setting)
-    slow = False
-    if cells.takes_keys(setting.strategy):
-        wall = clocks.measure(*SLOW_FIRST, 1, warm=True)
-        slow = wall > cells.SLOW * SLOW_FIRST[0] * (SLOW_FIRST[1] + _scalars(setting.bits))
-        if not slow:
-            clocks.measured.clear()
-    rates: list[float] = []
-    for turn in range(1 if slow else TURNS):
-        for hospitals, parameters in SLOW_ORDER if slow else order:
-            if (turn and (hospitals, parameters) not in clocks.measured) or not _possible(setting, hospitals):
-                continue
-            expected = PATIENCE + 2 * min(rates, default=0.0) * hospitals * parameters
-            if clocks.measured and not slow and time.process_time() - began + expected > seconds:
-                continue
-            wall = clocks.measure(hospitals, parameters, 1 if slow else REPETITIONS, warm=not slow)
-            rates.append(wall / (hospitals * parameters))
-    samples, checks = clocks.samples()
-    if not samples:
-        raise ConfigurationError(f"{setting.strategy}: none of the cells of the calibration can be run")
-    return fit(samples, checks, setting)
+    def __init__(self) -> None:
+        self.began, self.before, self.own = time.monotonic(), self._busy(), time.process_time()
+
+    def processors(self) -> float:
+        """On average since this was made; 0 where the system does not tell."""
+        busy = self._busy() - self.before - (time.process_time() - self.own)
+        return max(busy, 0.0) / max(time.monotonic() - self.began, 1e-6)
+
+    @staticmethod
+    def _busy() -> float:
+        """Seconds that all processors have not been idle, or were not given, since the system started."""
+        try:
+            spent = [int(text) for text in Path("/proc/stat").read_text(encoding="ascii").split()[1:9]]
+            return (sum(spent) - spent[3] - spent[4]) / os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
 
 class _Clocks:
     """Measures cells of one strategy; those with as many hospitals share the set-up, and the keys."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+    def __init__(self, setting: Setting, own: int) -> None:
+        """own: hospitals of all cells where none of ORDER's can be run."""
+        self.setting, self.slow = setting, False
+        possible = {hospitals for hospitals in {own, *dict(ORDER)} if _possible(setting, hospitals)}
+        self.order = [cell for cell in ORDER if cell[0] in possible]
+        if not self.order and own in possible:
+            self.order = [(own, parameters) for parameters in dict.fromkeys(many for _, many in ORDER[:6])]
         self.found: dict[int, tuple[cells.Federation, cells.Measured]] = {}
-        self.measured: dict[tuple[int, int], list[cells.Measured]] = {}
+        self.measured: dict[tuple[int, int], list[tuple[cells.Measured, float]]] = {}
+        self.took: dict[tuple[int, int], float] = {}
 
-    def measure(self, hospitals: int, parameters: int, repetitions: int, warm: bool) -> float:
-        """Measure rounds, and return the seconds of one; where `warm`, one in each cohort fills caches first."""
+    def begin(self, seconds: float) -> None:
+        """Each cell for the first time, ORDER's first: a round is expected to take in proportion to its numbers."""
+        began = time.process_time()
+        if cells.takes_keys(self.setting.strategy) and self.order:
+            wall = self._measure(*SLOW_FIRST)
+            self.slow = wall > cells.SLOW * SLOW_FIRST[0] * (SLOW_FIRST[1] + _scalars(self.setting.bits))
+            if self.slow:
+                for cell in SLOW_ORDER:
+                    self._measure(*cell)
+                return
+            self.measured.clear()
+        rates: list[float] = []
+        for hospitals, parameters in self.order:
+            expected = PATIENCE + 1.5 * min(rates, default=0.0) * hospitals * parameters
+            left = seconds - (time.process_time() - began)
+            if not rates or expected < min(left, seconds * LARGEST):
+                rates.append(self._measure(hospitals, parameters) / (hospitals * parameters))
+        if not self.measured:
+            raise ConfigurationError(f"{self.setting.strategy}: none of the cells of the calibration can be run")
+
+    def again(self, left: Callable[[], float]) -> bool:
+        """Those that were measured once more, while seconds are left; whether any was."""
+        due = [] if self.slow else [cell for cell in self.order if cell in self.measured]
+        return any([self._measure(*cell) > 0 for cell in due if self.took[cell] < left()])
+
+    def _measure(self, hospitals: int, parameters: int) -> float:
+        """Measure rounds, and return the seconds of one; in each cohort one that fills caches comes before them."""
+        began = time.process_time()
         if hospitals not in self.found:
             self.found[hospitals] = cells.found(replace(self.setting, hospitals=hospitals), 1)
-            if warm:
+            if not self.slow:
                 self.found[hospitals][0].once()
-        rounds = cells.rounds(self.found[hospitals][0], parameters, repetitions, PATIENCE)
-        self.measured.setdefault((hospitals, parameters), []).extend(rounds)
+        federation = self.found[hospitals][0]
+        federation.resize(parameters)
+        gc.collect()
+        if hospitals * parameters > cells.LARGE:
+            federation.once()
+        before = pace()
+        rounds, started = [federation.once()], time.perf_counter()
+        while not self.slow and time.perf_counter() - started + rounds[0].wall < PATIENCE / 2:
+            rounds.append(federation.once())
+        meanwhile = (before + pace()) / 2
+        found = self.measured.setdefault((hospitals, parameters), [])
+        found.extend((one._replace(sum=None), meanwhile) for one in rounds)
+        self.took[hospitals, parameters] = time.process_time() - began
         return min(one.wall for one in rounds)
 
-    def samples(self) -> tuple[list[Sample], list[Sample]]:
-        """What was measured, medians: what is fitted, and what is not."""
+    def paces(self) -> list[float]:
+        """The machine's, beside each round."""
+        return [moment for rounds in self.measured.values() for _, moment in rounds]
+
+    def fit(self, at: float) -> Fit:
+        """The model of this strategy at that pace: medians are fitted, but those that it is held against."""
         samples: list[Sample] = []
         checks: list[Sample] = []
         for (hospitals, parameters), rounds in self.measured.items():
             cell = replace(self.setting, hospitals=hospitals, parameters=parameters)
-            total = cells.summed(cell, self.found[hospitals][1], rounds).round
-            one = Sample(hospitals, parameters, total.hospital_cpu_most.median, total.server_cpu.median)
+            totals = [(cells.summed(cell, self.found[hospitals][1], [one]).round, at / then) for one, then in rounds]
+            one = Sample(
+                hospitals, parameters,
+                statistics.median(total.hospital_cpu_most.median * scale for total, scale in totals),
+                statistics.median(total.server_cpu.median * scale for total, scale in totals),
+            )  # fmt: skip
             (checks if (hospitals, parameters) in (*CHECKS, *SLOW_CHECKS) else samples).append(one)
-        return samples, checks
+        return fit(samples, checks, self.setting)
 
 
 def _possible(setting: Setting, hospitals: int) -> bool:
@@ -393,12 +476,42 @@ def error_bound(setting: Setting, clip: float) -> float:
     return FixedPoint(setting.bits, clip).error_bound(setting.hospitals, 1.0, setting.hospitals)
 
 
-def validation(model: Model) -> list[tuple[str, Sample, tuple[float, float]]]:
-    """Each cell that was measured and not fitted, beside what the model says of it."""
+class Check(NamedTuple):
+    """A measured cell, and what the model says of it: CPU seconds of the hospitals and of the server."""
+
+    strategy: str
+    cell: Sample
+    hospital: float
+    server: float
+
+
+def validation(model: Model) -> list[Check]:
+    """Each cell of the calibration that was measured and not fitted, beside what the model says of it."""
     found = []
     for name, one in model.fits.items():
         strategy, bits, key_bits = json.loads(name)
         for check in one.checks:
             setting = Setting(strategy, check.hospitals, check.parameters, bits, key_bits)
-            found.append((cells.label(strategy), check, model.cpu(setting)))
+            found.append(Check(cells.label(strategy), check, *model.cpu(setting)))
+    return found
+
+
+def against(model: Model, compared: Comparison) -> list[Check]:
+    """Each cell that a comparison measured whole, beside what the model says of it at the pace of that moment.
+
+    Without cells whose strategy, bits or keys were not calibrated, with silent hospitals, or of a release that did not
+    note the pace.
+    """
+    names = {}
+    for name in model.fits:
+        strategy, bits, key_bits = json.loads(name)
+        names[cells.label(strategy), bits, key_bits] = strategy
+    found = []
+    for cell in compared.cells:
+        strategy = names.get((cell.strategy, cell.bits, cell.key_bits))
+        if strategy is None or cell.status != "measured" or cell.round is None or cell.silent or cell.pace is None:
+            continue
+        one = Sample(cell.hospitals, cell.parameters, cell.round.hospital_cpu_most.median, cell.round.server_cpu.median)
+        told = model.cpu(Setting(strategy, cell.hospitals, cell.parameters, cell.bits, cell.key_bits))
+        found.append(Check(cell.strategy, one, *(seconds * cell.pace / model.pace for seconds in told)))
     return found

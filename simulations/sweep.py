@@ -21,7 +21,7 @@ from fedsec.simulations.cells import PROBE, Need, Setting
 from fedsec.simulations.quantities import size
 
 GIB = 1 << 30
-FORMAT = 3
+FORMAT = 4
 """Of what is kept of each cell: results in another one are not mixed in."""
 
 

@@ -126,7 +126,8 @@ def table(comparison: Comparison) -> bytes:
 def _line(comparison: Comparison, cell: Cell, networks: Sequence[str]) -> Mapping[str, Any]:
     plain = (
         "strategy", "hospitals", "parameters", "bits", "key_bits", "dropout", "silent", "status", "note",
-        "measured_parameters", "repetitions", "memory_hospital", "memory_server", "exact", "error", "error_bound",
+        "measured_parameters", "repetitions", "pace", "memory_hospital", "memory_server", "exact", "error",
+        "error_bound",
     )  # fmt: skip
     line: dict[str, Any] = {name: getattr(cell, name) for name in plain}
     line["family"] = analysis.family(comparison, cell.strategy)

@@ -197,13 +197,20 @@ def test_one_hospital_s_part_is_what_it_has_in_a_whole_round(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wall", "asked", "repetitions", "rounds"),
-    [(0.01, 5, 5, 7), (0.3, 5, 3, 4), (50.0, 5, 1, 2), (0.01, 1, 1, 3), (50.0, 1, 1, 2)],
-    ids=["quick: two before", "as many as fit", "one at least", "one that is quick", "one that is slow"],
-)
+    ("wall", "asked", "repetitions", "rounds", "large"),
+    [
+        (0.01, 5, 5, 7, False), (0.3, 5, 3, 4, False), (50.0, 5, 1, 2, False), (0.01, 1, 1, 3, False),
+        (50.0, 1, 1, 2, False), (0.3, 5, 2, 4, True), (1.5, 5, 1, 3, True), (50.0, 5, 1, 2, True),
+    ],
+    ids=[
+        "quick: two before", "as many as fit", "one at least", "one that is quick", "one that is slow",
+        "large: two before", "large and slow: two before", "large and too slow",
+    ],
+)  # fmt: skip
 def test_repetitions_are_as_many_as_fit(
-    monkeypatch: pytest.MonkeyPatch, wall: float, asked: int, repetitions: int, rounds: int
+    monkeypatch: pytest.MonkeyPatch, wall: float, asked: int, repetitions: int, rounds: int, large: bool
 ) -> None:
+    monkeypatch.setattr(cells, "LARGE", 29 if large else 30)
     now, sizes, real = [0.0], list[int](), Federation.once
 
     def once(self: Federation) -> Measured:

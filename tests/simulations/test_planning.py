@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,14 @@ from hypothesis import strategies as st
 from fedsec import catalog
 from fedsec.errors import ConfigurationError
 from fedsec.metering import NETWORKS
+from fedsec.report import document
 from fedsec.simulations import plan_command, planning
 from fedsec.simulations.cells import Setting
+from fedsec.simulations.comparison import compare
 from fedsec.simulations.plan_command import plan
 from fedsec.simulations.planning import Model, Sample, Wanted, prospects
+from fedsec.simulations.sweep import Sweep
+from tests.report.conftest import comparison
 
 NAMES = ["plain", "shamir", "shamir:server=malicious", "secagg", "additive"]
 
@@ -36,7 +43,7 @@ def fitted(names: list[str], bits: int = 24) -> Model:
             for cells in ([(n, d) for n in (3, 8, 24) for d in (1_000, 10_000, 80_000)], [(5, 3_000), (16, 30_000)])
         )
         fits[planning.key(base)] = planning.fit(samples, checks, base)
-    return Model(fits)
+    return Model(fits, 0.001)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +72,72 @@ def fitted_once(name: str) -> Model:
 def test_the_validation_holds_the_model_against_cells_that_were_not_fitted(model: Model) -> None:
     told = planning.validation(model)
     assert len(told) == 2 * len(NAMES)
-    for _, check, (hospital, server) in told:
+    for _, check, hospital, server in told:
         assert hospital == pytest.approx(check.hospital, rel=0.01) and server == pytest.approx(check.server, rel=0.01)
-    assert {(check.hospitals, check.parameters) for _, check, _ in told} == {(5, 3_000), (16, 30_000)}
+    assert {(check.hospitals, check.parameters) for _, check, *_ in told} == {(5, 3_000), (16, 30_000)}
+
+
+def test_a_comparison_is_foreseen_at_the_pace_of_its_moments(model: Model) -> None:
+    def cell(pace: float | None, **changes: Any) -> document.Cell:
+        setting = Setting("secagg", 6, 9_000)
+        hospital, server = (seconds * (pace or 0.001) / model.pace for seconds in exact(setting))
+        spread, none = (document.Spread(median=value, low=value, high=value) for value in (hospital, 0.0))
+        return document.Cell(**{
+            "strategy": "secagg", "hospitals": 6, "parameters": 9_000, "bits": 24, "key_bits": None, "dropout": 0.0,
+            "silent": 0, "status": "measured", "pace": pace, **changes,
+            "round": document.Total(
+                hospital_cpu=spread, hospital_cpu_most=spread, wall=none, up=0, up_most=0, down=0, down_most=0,
+                server_cpu=document.Spread(median=server, low=server, high=server), phases=1, messages=1,
+            ),
+        })  # fmt: skip
+
+    cells = [cell(0.001), cell(0.0017), cell(None), cell(0.001, silent=1), cell(0.001, bits=20),
+             cell(0.001, status="extrapolated")]  # fmt: skip
+    told = planning.against(model, comparison(cells))
+    assert len(told) == 2
+    for one in told:
+        assert one.hospital == pytest.approx(one.cell.hospital, rel=0.01)
+        assert one.server == pytest.approx(one.cell.server, rel=0.01)
+
+
+def test_what_was_measured_at_different_paces_is_brought_to_one(monkeypatch: Any) -> None:
+    found = {}
+    for at in (0.001, 0.003):
+        moments = itertools.cycle((0.002, 0.001))  # beside each cell the mean is the same
+        monkeypatch.setattr(planning, "pace", lambda moments=moments: next(moments))
+        found[at] = planning.calibrate(["plain"], 24, 2048, lambda *_: None, seconds=2.0, at=at)
+        assert found[at].pace == at
+    plain = Setting("plain", 4, 5_000)
+    assert 1.5 < sum(found[0.003].cpu(plain)) / sum(found[0.001].cpu(plain)) < 6.0
+    monkeypatch.setattr(planning, "pace", lambda: 0.007)
+    assert planning.calibrate(["plain"], 24, 2048, lambda *_: None, seconds=1.0).pace == 0.007
+
+
+def test_a_calibration_beside_other_programs_is_doubtful(home: Path, model: Model, capsys: Any) -> None:
+    asked = {"hospitals": 4, "parameters": 500, "strategies": "shamir"}
+    plan(**asked)
+    assert "Other programs" not in capsys.readouterr().out
+    replace(model, others=1.5 * (os.cpu_count() or 1)).write(planning.home())
+    plan(**asked)
+    assert "Other programs kept" in capsys.readouterr().out
+    plan(**asked, as_json=True)
+    assert json.loads(capsys.readouterr().out)["processors_busy_with_others"] == 1.5 * (os.cpu_count() or 1)
+
+
+def test_a_comparison_and_the_plan_stand_side_by_side(home: Path, capsys: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    compare(Sweep(("plain", "additive"), hospitals=(4,), parameters=(300,), repetitions=1, task=False), folder)
+    plan(hospitals=4, parameters=300, strategies="plain,additive", against=folder, as_json=True)
+    held = json.loads(capsys.readouterr().out)["against"]
+    assert [one["strategy"] for one in held] == ["plain", "additive"]
+    assert all(min(one["hospital_cpu"], one["hospital_cpu_foreseen"]) > 0 for one in held)
+    plan(hospitals=4, parameters=300, strategies="plain,additive", against=folder)
+    assert "of 2 within 25%" in capsys.readouterr().out
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        plan(strategies="plain", against=tmp_path / "nothing")
+    compare(Sweep(("plain",), bits=(13,), parameters=(9,), repetitions=1, task=False), tmp_path / "other")
+    with pytest.raises(ConfigurationError, match="no cell was measured whole"):
+        plan(strategies="plain", against=tmp_path / "other")
 
 
 def test_a_small_calibration_measures_real_rounds() -> None:
