@@ -30,6 +30,7 @@ from fedsec.metering import Row
 from fedsec.protocol import PartyId, SecureSum, Sum, Vector
 from fedsec.report.document import Family, Phase, Spread, Total
 from fedsec.simulations.config import parameter_of
+from fedsec.simulations.pace import pace
 
 KINDS = 4
 """So many different updates are made; hospital i sends update i modulo this: a hundred hospitals fit in memory."""
@@ -191,11 +192,12 @@ class Federation(LocalFederation):
 
 
 class Measured(NamedTuple):
-    """One round, or one set-up."""
+    """One round, or one set-up; the machine's pace meanwhile, where it was noted."""
 
     rows: Sequence[Row]
     wall: float
     sum: Sum | None
+    pace: float | None = None
 
 
 def found(setting: Setting, parameters: int | None = None) -> tuple[Federation, Measured]:
@@ -314,12 +316,26 @@ LARGE = 200_000
 
 
 class Clocked(NamedTuple):
-    """CPU and wall seconds of the set-up and of a round, by phase and altogether; repeated so many times."""
+    """CPU and wall seconds of the set-up and of a round, by phase and altogether; repeated so many times, at a pace."""
 
     setup: Total
     round: Total
     phases: tuple[Phase, ...]
     repetitions: int
+    pace: float | None = None
+
+
+class Paced:
+    """Measures steps one after the other, with the machine's pace between them."""
+
+    def __init__(self, step: Callable[[], Measured]) -> None:
+        self.step, self.before = step, pace()
+
+    def __call__(self) -> Measured:
+        """One step: its pace is the mean of those before and after."""
+        found, before = self.step(), self.before
+        self.before = pace()
+        return found._replace(pace=(before + self.before) / 2)
 
 
 def clock(
@@ -359,8 +375,8 @@ def rounds(
     long = 2 * patience if federation.setting.hospitals * parameters > LARGE else patience / 5
     began = time.perf_counter()
     found: list[Measured] = []
-    step = federation.once if whole else federation.alone
     gc.collect()
+    step = Paced(federation.once if whole else federation.alone)
     first = step()
     if first.wall > long:
         found.append(first)
@@ -373,7 +389,9 @@ def summed(setting: Setting, setup: Measured, rounds: Sequence[Measured], whole:
     """What the rows of a set-up and of rounds come to; where not `whole`, each phase is divided by those it asked."""
     phases = (*_phases([setup]), *_phases(rounds))
     of_round = _total(rounds, setting.hospitals if whole else 0)
-    return Clocked(_total([setup], setting.hospitals), of_round, phases, len(rounds))
+    paces = [one.pace for one in rounds if one.pace is not None]
+    moment = statistics.median(paces) if paces else None
+    return Clocked(_total([setup], setting.hospitals), of_round, phases, len(rounds), moment)
 
 
 def _pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
@@ -554,7 +572,8 @@ def scaled(small: Clocked, large: Clocked, measured: int, parameters: int, start
         return high.model_copy(update=figures)
 
     phases = tuple(between(low, high) for low, high in zip(small.phases, large.phases, strict=True))
-    return Clocked(between(small.setup, large.setup), between(small.round, large.round), phases, large.repetitions)
+    setup, whole = between(small.setup, large.setup), between(small.round, large.round)
+    return Clocked(setup, whole, phases, large.repetitions, large.pace)
 
 
 FIGURES = ("median", "low", "high")

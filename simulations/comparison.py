@@ -20,7 +20,6 @@ from fedsec.protocol import headings
 from fedsec.report import document
 from fedsec.simulations import cells, results, tasks, untimed
 from fedsec.simulations.cells import Clocked, Examined, Need, Setting
-from fedsec.simulations.pace import pace
 from fedsec.simulations.quantities import size
 from fedsec.simulations.store import Store, writing
 from fedsec.simulations.sweep import Sweep, impossible, key_of, machine, scope, too_large
@@ -113,15 +112,14 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
     key = [key_of(setting), parameters, whole]
     if (kept := store.get("clocked", key)) is None:
         try:
-            before = pace()
-            clocked = _clock(setting, sweep, parameters, whole, need.slow)
-            kept = {**_dump(clocked), "pace": (before + pace()) / 2}
+            kept = _dump(_clock(setting, sweep, parameters, whole, need.slow))
         except Exception as error:  # not kept: it may have been the machine, and is tried again
             return document.Cell(**base, status="refused", note=tasks.reason(error))
         store.put("clocked", key, kept)
     clocked = Clocked(
         document.Total.model_validate(kept["setup"]), document.Total.model_validate(kept["round"]),
         tuple(document.Phase.model_validate(phase) for phase in kept["phases"]), kept["repetitions"],
+        kept["pace"],
     )  # fmt: skip
     seen = Examined(**store.get("examined", key_of(setting)))
     status, note = "measured", ""
@@ -136,7 +134,7 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
         note = f"measured on {parameters:,} parameters and scaled: a round would take some {need.seconds:.0f} s"
     cell = document.Cell(
         **base, status=status, note=note, measured_parameters=parameters, repetitions=clocked.repetitions,
-        pace=kept["pace"], phases=clocked.phases, setup=clocked.setup, round=clocked.round,
+        pace=clocked.pace, phases=clocked.phases, setup=clocked.setup, round=clocked.round,
         memory_hospital=seen.memory_hospital if parameters == setting.parameters else None,
         memory_server=seen.memory_server if whole and parameters == setting.parameters else None,
         exact=seen.exact, error=seen.error, error_bound=seen.bound,
@@ -151,6 +149,7 @@ def _dump(clocked: Clocked) -> dict[str, Any]:
     return {
         "setup": clocked.setup.model_dump(), "round": clocked.round.model_dump(),
         "phases": [phase.model_dump() for phase in clocked.phases], "repetitions": clocked.repetitions,
+        "pace": clocked.pace,
     }  # fmt: skip
 
 

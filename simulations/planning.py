@@ -30,7 +30,6 @@ from fedsec.report.document import Comparison
 from fedsec.simulations import cells, results, tasks
 from fedsec.simulations.cells import Setting, contribution
 from fedsec.simulations.foretelling import Foretold, foretell
-from fedsec.simulations.pace import pace
 from fedsec.simulations.sweep import machine
 
 FORMAT = 2
@@ -38,29 +37,21 @@ HOSPITALS = (3, 7, 14)
 CHECKS = ((5, 3_000), (5, 300_000), (9, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
 ORDER = (
-    (3, 1_000),
-    (3, 10_000),
-    (3, 80_000),
-    (14, 1_000),
-    (14, 50_000),
-    (3, 1_000_000),
-    (7, 10_000),
-    *CHECKS,
-    (7, 300_000),
-)
+    (3, 1_000), (3, 10_000), (3, 80_000), (14, 10_000), (14, 50_000), (3, 1_000_000), (7, 1_000), *CHECKS, (7, 300_000),
+)  # fmt: skip
 """The corners first: whatever time is left out leaves the model between cells that were measured."""
 SLOW_CHECKS = ((6, 3),)
 SLOW_ORDER = ((3, 10), (6, 1), SLOW_CHECKS[0])
 """In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `cells.SLOW`)."""
 SLOW_FIRST = (3, 1)
-SECONDS, FIRST, LARGEST = 45.0, 0.75, 0.5
+SECONDS, FIRST, LARGEST = 45.0, 0.75, 0.4
 """CPU seconds of a calibration; the part of them, shared out among the strategies, in which each cell is measured for
 the first time; and the part of its share that a strategy's cell may take."""
 HE_TAKES = 2.5
 """So many times the share of the others has homomorphic encryption."""
-PATIENCE = 0.06
+PATIENCE, AGAIN = 0.06, 1.5
 """Each time, rounds of a cell go on for half so many seconds, and one is measured at least; with more than
-`cells.LARGE` values one that is not counted comes before."""
+`cells.LARGE` values one that is not counted comes before. A cell that took longer than AGAIN is measured once."""
 BUSY = 0.3
 """Part of the processors above which other programs' load makes a calibration doubtful."""
 EXACT_UP_TO, CURVE_EXACT = 64, 0
@@ -237,7 +228,7 @@ def calibrate(
     measuring = True
     while measuring:
         measuring = False
-        for one in clocks:
+        for one in reversed(clocks):  # those with the fewest rounds so far first
             follow(cells.label(one.setting.strategy), seconds - left(), seconds)
             measuring |= one.again(left)
     follow("done", seconds, seconds)
@@ -277,7 +268,7 @@ class _Clocks:
         if not self.order and own in possible:
             self.order = [(own, parameters) for parameters in dict.fromkeys(many for _, many in ORDER[:6])]
         self.found: dict[int, tuple[cells.Federation, cells.Measured]] = {}
-        self.measured: dict[tuple[int, int], list[tuple[cells.Measured, float]]] = {}
+        self.measured: dict[tuple[int, int], list[cells.Measured]] = {}
         self.took: dict[tuple[int, int], float] = {}
 
     def begin(self, seconds: float) -> None:
@@ -293,7 +284,7 @@ class _Clocks:
             self.measured.clear()
         rates: list[float] = []
         for hospitals, parameters in self.order:
-            expected = PATIENCE + 1.5 * min(rates, default=0.0) * hospitals * parameters
+            expected = PATIENCE + 2 * min(rates, default=0.0) * hospitals * parameters
             left = seconds - (time.process_time() - began)
             if not rates or expected < min(left, seconds * LARGEST):
                 rates.append(self._measure(hospitals, parameters) / (hospitals * parameters))
@@ -303,7 +294,7 @@ class _Clocks:
     def again(self, left: Callable[[], float]) -> bool:
         """Those that were measured once more, while seconds are left; whether any was."""
         due = [] if self.slow else [cell for cell in self.order if cell in self.measured]
-        return any([self._measure(*cell) > 0 for cell in due if self.took[cell] < left()])
+        return any([self._measure(*cell) > 0 for cell in due if self.took[cell] < min(left(), AGAIN)])
 
     def _measure(self, hospitals: int, parameters: int) -> float:
         """Measure rounds, and return the seconds of one; in each cohort one that fills caches comes before them."""
@@ -317,19 +308,17 @@ class _Clocks:
         gc.collect()
         if hospitals * parameters > cells.LARGE:
             federation.once()
-        before = pace()
-        rounds, started = [federation.once()], time.perf_counter()
+        step = cells.Paced(federation.once)
+        rounds, started = [step()], time.perf_counter()
         while not self.slow and time.perf_counter() - started + rounds[0].wall < PATIENCE / 2:
-            rounds.append(federation.once())
-        meanwhile = (before + pace()) / 2
-        found = self.measured.setdefault((hospitals, parameters), [])
-        found.extend((one._replace(sum=None), meanwhile) for one in rounds)
+            rounds.append(step())
+        self.measured.setdefault((hospitals, parameters), []).extend(one._replace(sum=None) for one in rounds)
         self.took[hospitals, parameters] = time.process_time() - began
         return min(one.wall for one in rounds)
 
     def paces(self) -> list[float]:
         """The machine's, beside each round."""
-        return [moment for rounds in self.measured.values() for _, moment in rounds]
+        return [one.pace for rounds in self.measured.values() for one in rounds if one.pace is not None]
 
     def fit(self, at: float) -> Fit:
         """The model of this strategy at that pace: medians are fitted, but those that it is held against."""
@@ -337,11 +326,11 @@ class _Clocks:
         checks: list[Sample] = []
         for (hospitals, parameters), rounds in self.measured.items():
             cell = replace(self.setting, hospitals=hospitals, parameters=parameters)
-            totals = [(cells.summed(cell, self.found[hospitals][1], [one]).round, at / then) for one, then in rounds]
+            alone = [cells.summed(cell, self.found[hospitals][1], [one]) for one in rounds]
             one = Sample(
                 hospitals, parameters,
-                statistics.median(total.hospital_cpu_most.median * scale for total, scale in totals),
-                statistics.median(total.server_cpu.median * scale for total, scale in totals),
+                statistics.median(each.round.hospital_cpu_most.median * at / (each.pace or at) for each in alone),
+                statistics.median(each.round.server_cpu.median * at / (each.pace or at) for each in alone),
             )  # fmt: skip
             (checks if (hospitals, parameters) in (*CHECKS, *SLOW_CHECKS) else samples).append(one)
         return fit(samples, checks, self.setting)

@@ -104,12 +104,12 @@ def test_what_was_measured_at_different_paces_is_brought_to_one(monkeypatch: Any
     found = {}
     for at in (0.001, 0.003):
         moments = itertools.cycle((0.002, 0.001))  # beside each cell the mean is the same
-        monkeypatch.setattr(planning, "pace", lambda moments=moments: next(moments))
+        monkeypatch.setattr(planning.cells, "pace", lambda moments=moments: next(moments))
         found[at] = planning.calibrate(["plain"], 24, 2048, lambda *_: None, seconds=2.0, at=at)
         assert found[at].pace == at
     plain = Setting("plain", 4, 5_000)
     assert 1.5 < sum(found[0.003].cpu(plain)) / sum(found[0.001].cpu(plain)) < 6.0
-    monkeypatch.setattr(planning, "pace", lambda: 0.007)
+    monkeypatch.setattr(planning.cells, "pace", lambda: 0.007)
     assert planning.calibrate(["plain"], 24, 2048, lambda *_: None, seconds=1.0).pace == 0.007
 
 
