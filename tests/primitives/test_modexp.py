@@ -38,6 +38,11 @@ def number(digits: tuple[int, ...] | list[int], n: int) -> int:
     return sum(digit * n**i for i, digit in enumerate(digits))
 
 
+def test_kinds_of_as_many_lanes_are_kept_apart() -> None:
+    found = [vector._domain(kind, 8, 2**127 - 1, 2).kind for kind in vector.KINDS]
+    assert found == list(vector.KINDS)
+
+
 @each_engine
 @pytest.mark.parametrize("degree", [1, 2, 3])
 @pytest.mark.parametrize("n", EDGES, ids=lambda n: f"{n.bit_length()}bit")

@@ -28,9 +28,9 @@ _SLACK = 6  # bits by which R exceeds n: 2^6 n^2 is above all that three product
 class Domain:
     """Numbers modulo n^degree as one kind of engine keeps them; n is odd and above 1."""
 
-    def __init__(self, like: Like, n: int, degree: int) -> None:
-        self.like, self.n, self.degree, self.modulus = like, mpz(n), degree, mpz(n) ** degree
-        self.lanes, self.kind = len(like), kernels.KINDS[np.dtype(type(like[0])).name]
+    def __init__(self, kind: str, lanes: int, n: int, degree: int) -> None:
+        self.kind, self.lanes, self.like = kind, lanes, _like(kind, lanes)
+        self.n, self.degree, self.modulus = mpz(n), degree, mpz(n) ** degree
         self.bits = LIMB_BITS[self.kind]
         limbs = max(4, -(-(n.bit_length() + _SLACK) // self.bits))
         self.limbs = limbs + limbs % 2
@@ -120,8 +120,13 @@ class Domain:
 
 
 @lru_cache(maxsize=8)
-def _domain(like: Like, n: int, degree: int) -> Domain:
-    return Domain(like, n, degree)
+def _domain(kind: str, lanes: int, n: int, degree: int) -> Domain:
+    return Domain(kind, lanes, n, degree)  # not by its `like`: 0.0 and uint64(0) are one key
+
+
+def _like(kind: str, lanes: int) -> Like:
+    element = {"fma": 0.0, "ifma": np.uint64(0), "twin": False}[kind]
+    return (element,) * lanes
 
 
 KINDS = ("ifma", "fma", "twin")
@@ -145,8 +150,7 @@ class Vector(Engine):
     """See `Engine`. Even moduli, and batches that would leave most lanes empty, are gmpy2's."""
 
     def __init__(self, kind: str, count: int) -> None:
-        element = {"fma": 0.0, "ifma": np.uint64(0), "twin": False}[kind]
-        self.name, self.like = kind, (element,) * count
+        self.name, self.lanes, self.like = kind, count, _like(kind, count)
 
     def check(self) -> None:
         """Raise ConfigurationError unless some products, powers and edges are what gmpy2 says they are."""
@@ -167,17 +171,17 @@ class Vector(Engine):
                 raise ConfigurationError(f"engine {self.name}: its {name} is not that of gmpy2 on this machine")
 
     def _suits(self, n: int, count: int) -> bool:
-        return n % 2 == 1 and n > 1 and 2 * count > len(self.like)
+        return n % 2 == 1 and n > 1 and 2 * count > self.lanes
 
     def _fixed_base(self, base: int, n: int, degree: int, exponent_bits: int) -> FixedBase:
-        if not self._suits(n, len(self.like)) or not exponent_bits:
+        if not self._suits(n, self.lanes) or not exponent_bits:
             return gmp.Gmp().fixed_base(base, n, degree, exponent_bits)
-        return _Table(_domain(self.like, n, degree), base, exponent_bits)
+        return _Table(_domain(self.name, self.lanes, n, degree), base, exponent_bits)
 
     def _powers(self, bases: Sequence[int], exponent: int, n: int, degree: int) -> list[mpz]:
         if not self._suits(n, len(bases)):
             return gmp.Gmp().powers(bases, exponent, n, degree)
-        domain = _domain(self.like, n, degree)
+        domain = _domain(self.name, self.lanes, n, degree)
         groups = domain.enter(bases, domain.radix)
         one = np.stack([domain.one_lane(domain.radix % domain.modulus), domain.one_lane(mpz(1))])
         windows = np.array([int(w, 1 << WINDOW) for w in gmpy2.digits(mpz(exponent), 1 << WINDOW)], np.uint8)
@@ -189,7 +193,7 @@ class Vector(Engine):
     def _product(self, columns: Sequence[Sequence[int]], modulus: int) -> list[mpz]:
         if not self._suits(modulus, len(columns[0])):
             return gmp.Gmp().product(columns, modulus)
-        domain = _domain(self.like, modulus, 1)
+        domain = _domain(self.name, self.lanes, modulus, 1)
         groups = np.stack([domain.enter(column) for column in columns])
         scale = domain.one_lane(gmpy2.powmod(domain.radix, len(columns), domain.modulus))
         rest = (groups, scale, domain.n_limbs, domain.inverse, domain.starts)
@@ -202,7 +206,7 @@ class Vector(Engine):
         count = len(bases[0])
         if not self._suits(n, count):
             return gmp.Gmp().products_of_powers(bases, exponents, n, degree)
-        domain = _domain(self.like, n, degree)
+        domain = _domain(self.name, self.lanes, n, degree)
         groups = np.stack([domain.enter(column, domain.radix) for column in bases])
         one = np.stack([domain.one_lane(domain.radix % domain.modulus), domain.one_lane(mpz(1))])
         most = max(1, max(-(-int(e).bit_length() // OWN_WINDOW) for column in exponents for e in column))
@@ -220,7 +224,7 @@ class Vector(Engine):
         count = len(columns[0])
         if not self._suits(n, count):
             return gmp.Gmp().shifted(columns, bits, n, degree)
-        domain = _domain(self.like, n, degree)
+        domain = _domain(self.name, self.lanes, n, degree)
         groups = np.stack([domain.enter(column, domain.radix) for column in columns])
         rest = (groups, bits, domain.one_lane(mpz(1)), domain.n_limbs, domain.inverse)
         tables = (domain.starts, domain.square_starts)
