@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,7 @@ def test_parameters_that_fit_none_of_the_calibration_s_cells_are_measured_where_
     tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(planning, "calibrate", partial(planning.calibrate, seconds=3.0))
     plan(hospitals=40, parameters=500, strategies="additive:floor=30,additive:floor=99", as_json=True)
     able, unable = json.loads(capsys.readouterr().out)["strategies"]
     assert not able["why_not"] and able["hospital"] > 0
