@@ -29,6 +29,7 @@ from fedsec.local import Fault, LocalFederation
 from fedsec.metering import Row
 from fedsec.protocol import PartyId, SecureSum, Sum, Vector
 from fedsec.report.document import Family, Phase, Spread, Total
+from fedsec.simulations import allocator
 from fedsec.simulations.config import parameter_of
 from fedsec.simulations.pace import pace
 
@@ -376,6 +377,7 @@ def rounds(
     began = time.perf_counter()
     found: list[Measured] = []
     gc.collect()
+    allocator.give_back()  # so that a cell does not depend on those before it
     step = Paced(federation.once if whole else federation.alone)
     first = step()
     if first.wall > long:

@@ -18,7 +18,7 @@ from fedsec import catalog
 from fedsec.errors import RunFailed
 from fedsec.protocol import headings
 from fedsec.report import document
-from fedsec.simulations import cells, results, tasks, untimed
+from fedsec.simulations import allocator, cells, results, tasks, untimed
 from fedsec.simulations.cells import Clocked, Examined, Need, Setting
 from fedsec.simulations.quantities import size
 from fedsec.simulations.store import Store, writing
@@ -82,6 +82,7 @@ def _timed(
     }
     total, done = sum(work.values()), 0.0
     tasks.settle()
+    allocator.keep_freed()
     for setting in settings:
         what = f"{cells.label(setting.strategy)}, {setting.hospitals} hospitals, {setting.parameters:,} parameters"
         follow(what, done, total)

@@ -27,7 +27,7 @@ from fedsec.encoding import FixedPoint
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.metering import Network
 from fedsec.report.document import Comparison
-from fedsec.simulations import cells, results, tasks
+from fedsec.simulations import allocator, cells, results, tasks
 from fedsec.simulations.cells import Setting, contribution
 from fedsec.simulations.foretelling import Foretold, foretell
 from fedsec.simulations.sweep import machine
@@ -212,6 +212,7 @@ def calibrate(
     hospitals: of the cells of a strategy whose parameters allow none of ours.
     """
     tasks.settle()
+    allocator.keep_freed()
     others, began = _Others(), time.process_time()  # what others do on the machine must not take from this time
 
     def left() -> float:
