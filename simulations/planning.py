@@ -37,9 +37,11 @@ HOSPITALS = (3, 7, 14)
 CHECKS = ((5, 3_000), (5, 300_000), (9, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
 ORDER = (
-    (3, 1_000), (3, 10_000), (3, 80_000), (14, 10_000), (14, 50_000), (3, 1_000_000), (7, 1_000), *CHECKS, (7, 300_000),
+    (3, 1_000), (3, 10_000), (3, 80_000), (14, 10_000), (14, 50_000), (3, 1_000_000), (7, 300_000),
+    CHECKS[0], (7, 1_000), *CHECKS[1:],
 )  # fmt: skip
-"""The corners first: whatever time is left out leaves the model between cells that were measured."""
+"""The corners first: whatever time is left out leaves the model between cells that were measured, and held against
+one at least."""
 SLOW_CHECKS = ((6, 3),)
 SLOW_ORDER = ((3, 10), (6, 1), SLOW_CHECKS[0])
 """In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `cells.SLOW`)."""
@@ -47,11 +49,12 @@ SLOW_FIRST = (3, 1)
 SECONDS, FIRST, LARGEST = 45.0, 0.75, 0.4
 """CPU seconds of a calibration; the part of them, shared out among the strategies, in which each cell is measured for
 the first time; and the part of its share that a strategy's cell may take."""
-HE_TAKES = 2.5
+HE_TAKES = 3.5
 """So many times the share of the others has homomorphic encryption."""
 PATIENCE, AGAIN = 0.06, 1.5
 """Each time, rounds of a cell go on for half so many seconds, and one is measured at least; with more than
-`cells.LARGE` values one that is not counted comes before. A cell that took longer than AGAIN is measured once."""
+`cells.LARGE` values, and more than the strategy had before, one that is not counted comes first. A cell that took
+longer than AGAIN is measured once."""
 BUSY = 0.3
 """Part of the processors above which other programs' load makes a calibration doubtful."""
 EXACT_UP_TO, CURVE_EXACT = 64, 0
@@ -271,6 +274,8 @@ class _Clocks:
         self.found: dict[int, tuple[cells.Federation, cells.Measured]] = {}
         self.measured: dict[tuple[int, int], list[cells.Measured]] = {}
         self.took: dict[tuple[int, int], float] = {}
+        self.most = cells.LARGE
+        self.latest: int | None = None
 
     def begin(self, seconds: float) -> None:
         """Each cell for the first time, ORDER's first: a round is expected to take in proportion to its numbers."""
@@ -283,31 +288,39 @@ class _Clocks:
                     self._measure(*cell)
                 return
             self.measured.clear()
-        rates: list[float] = []
+        walls: dict[int, float] = {}
         for hospitals, parameters in self.order:
-            expected = PATIENCE + 2 * min(rates, default=0.0) * hospitals * parameters
-            left = seconds - (time.process_time() - began)
-            if not rates or expected < min(left, seconds * LARGEST):
-                rates.append(self._measure(hospitals, parameters) / (hospitals * parameters))
+            values, left = hospitals * parameters, seconds - (time.process_time() - began)
+            if PATIENCE + 2 * _expected(walls, values) < min(left, seconds * LARGEST) or not walls:
+                walls[values] = self._measure(hospitals, parameters)
         if not self.measured:
             raise ConfigurationError(f"{self.setting.strategy}: none of the cells of the calibration can be run")
 
     def again(self, left: Callable[[], float]) -> bool:
         """Those that were measured once more, while seconds are left; whether any was."""
-        due = [] if self.slow else [cell for cell in self.order if cell in self.measured]
+        due = [] if self.slow else sorted(self.measured)
         return any([self._measure(*cell) > 0 for cell in due if self.took[cell] < min(left(), AGAIN)])
 
     def _measure(self, hospitals: int, parameters: int) -> float:
-        """Measure rounds, and return the seconds of one; in each cohort one that fills caches comes before them."""
+        """Measure rounds, and return the seconds of one.
+
+        One that is not counted comes before them where the cohort changes: caches keep the keys of few.
+        """
         began = time.process_time()
-        if hospitals not in self.found:
+        new = hospitals not in self.found
+        if new:
             self.found[hospitals] = cells.found(replace(self.setting, hospitals=hospitals), 1)
-            if not self.slow:
-                self.found[hospitals][0].once()
         federation = self.found[hospitals][0]
+        if hospitals != self.latest and not self.slow:
+            self.latest = hospitals
+            federation.resize(1)
+            federation.once()
+        if new:
+            tasks.settle()
         federation.resize(parameters)
         gc.collect()
-        if hospitals * parameters > cells.LARGE:
+        if hospitals * parameters > self.most:
+            self.most = hospitals * parameters
             federation.once()
         step = cells.Paced(federation.once)
         rounds, started = [step()], time.perf_counter()
@@ -335,6 +348,20 @@ class _Clocks:
             )  # fmt: skip
             (checks if (hospitals, parameters) in (*CHECKS, *SLOW_CHECKS) else samples).append(one)
         return fit(samples, checks, self.setting)
+
+
+def _expected(walls: Mapping[int, float], values: int) -> float:
+    """Seconds of a round with so many values of all hospitals, from those with other numbers of them.
+
+    They begin where the smallest ended and grow by the lowest slope seen, which is at least a quarter of the lowest
+    cost of a value: what a round costs without values is not foreseen in proportion to them.
+    """
+    if not walls:
+        return 0.0
+    fewest = min(walls)
+    lowest = min(wall / many for many, wall in walls.items())
+    slopes = [(wall - walls[fewest]) / (many - fewest) for many, wall in walls.items() if many != fewest]
+    return walls[fewest] + max(min(slopes, default=lowest), lowest / 4) * max(values - fewest, 0)
 
 
 def _possible(setting: Setting, hospitals: int) -> bool:
