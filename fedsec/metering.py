@@ -7,14 +7,14 @@ function of the rows and of a named profile.
 from __future__ import annotations
 
 import csv
-import os
+import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from fedsec import envelope
+from fedsec import envelope, whole
 from fedsec.coordinator import Exchange, Phase, Refusal
 from fedsec.errors import ConfigurationError, unknown
 from fedsec.primitives.parallel import cpu_seconds
@@ -60,12 +60,11 @@ class Ledger:
 
     def write(self, path: Path) -> None:
         """Write all rows as CSV, whole or not at all."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [item.name for item in fields(Row)])
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in self.rows)
-        partial.replace(path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, [item.name for item in fields(Row)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in self.rows)
+        whole.write(path, text.getvalue().encode())
 
 
 class Meter:

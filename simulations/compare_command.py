@@ -22,7 +22,7 @@ from fedsec import catalog
 from fedsec.cli import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import NETWORKS, Network
-from fedsec.report import page
+from fedsec.report import page, sections
 from fedsec.report.document import Cell, Comparison
 from fedsec.simulations import comparison, processes
 from fedsec.simulations.command import allow
@@ -204,7 +204,7 @@ def _progress(quiet: bool) -> Iterator[Follow]:
 def _tell(console: Console, found: Comparison, folder: Path) -> None:
     """A table for each setting, the cheapest strategy first; of many settings the first few."""
     settings = list(dict.fromkeys(map(_setting, found.cells)))
-    place = "hospital-wan" if "hospital-wan" in found.networks else next(iter(found.networks))
+    place = sections.network(found)[0]
     for setting in settings[:TABLES]:
         table = Table(title=setting, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
         table.add_column("strategy", overflow="fold", min_width=13)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedsec import catalog
+from fedsec import catalog, whole
 from fedsec.errors import RunFailed
 from fedsec.protocol import headings
 from fedsec.report import document
@@ -55,7 +55,7 @@ def compare(sweep: Sweep, folder: Path, follow: Follow = lambda *_: None) -> doc
         strategies=_strategies(sweep), cells=tuple(done), **_quality(store, sweep, untrained),
     )  # fmt: skip
     with writing(folder):
-        results.write(folder / COMPARISON, found.model_dump_json(indent=1).encode() + b"\n")
+        whole.write(folder / COMPARISON, found.model_dump_json(indent=1).encode() + b"\n")
     return found
 
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import nnls  # type: ignore[import-untyped]
 
-from fedsec import catalog
+from fedsec import catalog, whole
 from fedsec.encoding import FixedPoint
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.metering import Network
@@ -117,7 +117,7 @@ class Model:
         }  # fmt: skip
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            results.write(path, json.dumps(document, indent=1).encode() + b"\n")
+            whole.write(path, json.dumps(document, indent=1).encode() + b"\n")
         except OSError as error:
             raise ConfigurationError(f"the cost model cannot be kept in {path}: {error.strerror}") from error
 

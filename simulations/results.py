@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from fedsec import __version__
+from fedsec import __version__, whole
 from fedsec.disclosure import determined
 from fedsec.flower import Round, SecureAggregation
 from fedsec.metering import NETWORKS, Row
@@ -146,8 +146,8 @@ def finish(
     }  # fmt: skip
     if progress.folder is not None:
         secure.ledger.write(progress.folder / LEDGER)
-        write(progress.folder / MODEL, save({name: np.ascontiguousarray(array) for name, array in final.items()}))
-        write(progress.folder / RESULT, json.dumps(tidy(document), indent=1).encode() + b"\n")
+        whole.write(progress.folder / MODEL, save({name: np.ascontiguousarray(array) for name, array in final.items()}))
+        whole.write(progress.folder / RESULT, json.dumps(tidy(document), indent=1).encode() + b"\n")
     progress.tell("done")
     return document
 
@@ -245,13 +245,3 @@ def comparison(document: Mapping[str, Any]) -> list[tuple[str, dict[str, float],
 
 def _difference(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> float:
     return max(float(np.abs(one[name] - other[name]).max()) for name in one)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Printed
 
+from fedsec import whole
 from fedsec.cli import Json, print_json
 from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.local import LocalFederation, Update
@@ -190,6 +191,6 @@ def _write(path: Path, schema: Schema, force: bool) -> None:
         raise ConfigurationError(f"schema {path} exists already; choose another, or replace it with --force")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        results.write(path, schema.to_toml().encode())
+        whole.write(path, schema.to_toml().encode())
     except OSError as error:
         raise ConfigurationError(f"schema {path} cannot be written: {error.strerror}") from error

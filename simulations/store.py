@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fedsec import whole
 from fedsec.errors import ConfigurationError
-from fedsec.simulations import results
 
 SWEEP, CELLS = "sweep.json", "cells"
 
@@ -43,7 +43,7 @@ class Store:
                         "replace it with --force"
                     )
             else:
-                results.write(kept, json.dumps(how, indent=1).encode() + b"\n")
+                whole.write(kept, json.dumps(how, indent=1).encode() + b"\n")
 
     def _path(self, kind: str, key: Any) -> Path:
         digest = hashlib.sha256(json.dumps([kind, key], sort_keys=True).encode()).hexdigest()[:24]
@@ -59,7 +59,7 @@ class Store:
     def put(self, kind: str, key: Any, value: Any) -> None:
         """Keep a part."""
         with writing(self.folder):
-            results.write(self._path(kind, key), json.dumps({"key": key, "value": value}).encode() + b"\n")
+            whole.write(self._path(kind, key), json.dumps({"key": key, "value": value}).encode() + b"\n")
 
 
 @contextmanager

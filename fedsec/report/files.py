@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from fedsec import whole
 from fedsec.errors import ConfigurationError
 from fedsec.report import units
 
@@ -36,17 +35,10 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     out = []
     for name, data in contents.items():
         path = folder / name
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            whole.write(path, data)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error
         out.append(path)
     return out

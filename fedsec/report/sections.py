@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fedsec.metering import NETWORKS
 from fedsec.report import analysis, figures, units
 from fedsec.report.analysis import Place, Setting
 from fedsec.report.document import Cell, Comparison, Network
@@ -27,9 +28,10 @@ def looks(comparison: Comparison) -> dict[str, figures.Style]:
 
 
 def network(comparison: Comparison) -> tuple[str, Network]:
-    """The network that the page opens with."""
+    """The network that the page opens with: one of the user's own before the common ones."""
     named = comparison.networks
-    name = PREFERRED if PREFERRED in named else next(iter(named), "")
+    own = (name for name in named if name not in NETWORKS)
+    name = next(own, PREFERRED if PREFERRED in named else next(iter(named), ""))
     return name, named[name] if name else OWN
 
 

@@ -21,7 +21,7 @@ import pytest
 from fedsec import cli
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Network
-from fedsec.report import page
+from fedsec.report import page, sections
 from fedsec.report.document import Comparison
 from fedsec.simulations import cells, tasks
 from fedsec.simulations.cells import Setting
@@ -109,6 +109,14 @@ def fed(
 
 
 # What is printed
+
+
+def test_a_network_of_one_s_own_is_what_table_and_page_open_with(fed: Any, tmp_path: Path) -> None:
+    code, out, _ = fed(*SMALL, "--strategies", "plain", "--network", "clinic=30,80,8", "--output", "out")
+    text = " ".join(out.split())
+    found = Comparison.model_validate_json((tmp_path / "out" / "comparison.json").read_bytes())
+    assert code == 0 and "clinic" in text and "hospital-wan" not in text
+    assert seconds(found.cells[0].seconds["clinic"]) in text and sections.network(found)[0] == "clinic"
 
 
 def test_json_is_one_object_and_what_is_on_the_disk(fed: Any, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsec import catalog
+from fedsec import catalog, whole
 from fedsec.errors import ConfigurationError
 from fedsec.metering import NETWORKS, Network
 from fedsec.protocol import SecureSum
 from fedsec.report.document import Comparison, Spread, seconds
-from fedsec.simulations import cells, results, tasks
+from fedsec.simulations import cells, tasks
 from fedsec.simulations.cells import Clocked, Federation, Setting
 from fedsec.simulations.compare_command import network_of, numbers
 from fedsec.simulations.comparison import COMPARISON, compare
@@ -191,7 +191,7 @@ def test_results_of_another_measurement_are_not_mixed_in(inline: Counter[str], t
 
 
 def test_a_full_disk_is_said_and_keeps_what_is_finished(inline: Counter[str], tmp_path: Path, monkeypatch: Any) -> None:
-    real, written = results.write, []
+    real, written = whole.write, []
 
     def write(path: Path, data: bytes) -> None:
         written.append(path)
@@ -199,12 +199,12 @@ def test_a_full_disk_is_said_and_keeps_what_is_finished(inline: Counter[str], tm
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, data)
 
-    monkeypatch.setattr(results, "write", write)
+    monkeypatch.setattr(whole, "write", write)
     sweep = Sweep(("plain", "shamir", "additive"), **SMALL)
     with pytest.raises(ConfigurationError, match="No space left on device; what is finished is kept"):
         compare(sweep, tmp_path / "out")
     assert sum(kinds(tmp_path / "out").values()) == 4 and not (tmp_path / "out" / COMPARISON).exists()
-    monkeypatch.setattr(results, "write", real)
+    monkeypatch.setattr(whole, "write", real)
     assert len(compare(sweep, tmp_path / "out").cells) == 3 and inline["probe"] == 3
 
 
