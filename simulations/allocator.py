@@ -8,6 +8,7 @@ Measured rounds find the memory of the round before them instead. Other C librar
 from __future__ import annotations
 
 import ctypes
+import resource
 import sys
 from functools import lru_cache
 
@@ -34,3 +35,8 @@ def give_back() -> None:
     """Hand back to the system what is free at this moment."""
     if library := _library():
         library.malloc_trim(0)
+
+
+def pages() -> int:
+    """How many pages of memory the system has handed to this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -313,7 +313,10 @@ def accuracy(setting: Setting, parameters: int, total: Sum) -> tuple[bool, float
 
 
 LARGE = 200_000
-"""Values of all hospitals together above which the first round pays for memory."""
+"""Values of all hospitals together above which the first rounds pay for memory."""
+WARMING, PAGE, SETTLED = 8, 1e-5, 0.05
+"""Rounds at most that do not count; seconds that a page of new memory takes at most, for the system to find and clear
+it; and the part of a round that its new pages may take if it is to count."""
 
 
 class Clocked(NamedTuple):
@@ -367,7 +370,7 @@ def clock(
 def rounds(
     federation: Federation, parameters: int, repetitions: int, patience: float, whole: bool = True
 ) -> list[Measured]:
-    """Rounds with so many parameters, one at least; the first is warming up unless it takes long.
+    """Rounds with so many parameters, one at least, after some that warm up unless they take long.
 
     Long is a fifth of the patience, and with more than LARGE values, to which the system has yet to give the memory,
     twice the patience.
@@ -375,16 +378,29 @@ def rounds(
     federation.resize(parameters)
     long = 2 * patience if federation.setting.hospitals * parameters > LARGE else patience / 5
     began = time.perf_counter()
-    found: list[Measured] = []
     gc.collect()
     allocator.give_back()  # so that a cell does not depend on those before it
     step = Paced(federation.once if whole else federation.alone)
-    first = step()
-    if first.wall > long:
-        found.append(first)
-    while len(found) < repetitions and (not found or time.perf_counter() - began + first.wall < patience):
+    found = warm_up(step, long)
+    while len(found) < repetitions and (not found or time.perf_counter() - began + found[-1].wall < patience):
         found.append(step())
     return found
+
+
+def warm_up(step: Callable[[], Measured], seconds: float) -> list[Measured]:
+    """Rounds that do not count: one, and more while the system has to hand out memory for them.
+
+    Returns the one that ends after so many `seconds`, which counts, for others would take too long; or none.
+    """
+    began = time.perf_counter()
+    for _ in range(WARMING):
+        before = allocator.pages()
+        one = step()
+        if time.perf_counter() - began > seconds:
+            return [one]
+        if (allocator.pages() - before) * PAGE <= SETTLED * one.wall:
+            break
+    return []
 
 
 def summed(setting: Setting, setup: Measured, rounds: Sequence[Measured], whole: bool = True) -> Clocked:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import nnls  # type: ignore[import-untyped]
 
 from fedsec import catalog, whole
@@ -37,11 +38,11 @@ HOSPITALS = (3, 7, 14)
 CHECKS = ((5, 3_000), (5, 300_000), (9, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
 ORDER = (
-    (3, 1_000), (3, 10_000), (3, 80_000), (14, 10_000), (14, 50_000), (3, 1_000_000), (7, 300_000),
-    CHECKS[0], (7, 1_000), *CHECKS[1:],
+    (3, 1_000), (3, 10_000), (3, 80_000), (14, 10_000), CHECKS[0], (14, 50_000), (3, 1_000_000), (7, 300_000),
+    (7, 1_000), *CHECKS[1:],
 )  # fmt: skip
-"""The corners first: whatever time is left out leaves the model between cells that were measured, and held against
-one at least."""
+"""The corners first: whatever time is left out leaves the model between cells that were measured. The first check is
+measured wherever it takes no longer than AGAIN: each strategy is held against one at least."""
 SLOW_CHECKS = ((6, 3),)
 SLOW_ORDER = ((3, 10), (6, 1), SLOW_CHECKS[0])
 """In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `cells.SLOW`)."""
@@ -51,10 +52,12 @@ SECONDS, FIRST, LARGEST = 45.0, 0.75, 0.4
 the first time; and the part of its share that a strategy's cell may take."""
 HE_TAKES = 3.5
 """So many times the share of the others has homomorphic encryption."""
-PATIENCE, AGAIN = 0.06, 1.5
+PATIENCE, WARM, AGAIN = 0.06, 0.25, 1.5
 """Each time, rounds of a cell go on for half so many seconds, and one is measured at least; with more than
-`cells.LARGE` values, and more than the strategy had before, one that is not counted comes first. A cell that took
-longer than AGAIN is measured once."""
+`cells.LARGE` values, and more than the strategy had before, some that are not counted come first, for WARM seconds. A
+cell that took longer than AGAIN is measured once."""
+MORE_OFF, NO_MORE_OFF = 1.1, 0.005
+"""A term of the model is left out if its error is then at most so many times what it was, or by so much more."""
 BUSY = 0.3
 """Part of the processors above which other programs' load makes a calibration doubtful."""
 EXACT_UP_TO, CURVE_EXACT = 64, 0
@@ -172,6 +175,10 @@ def _scalars(bits: int) -> int:
     return int(contribution(1, bits, 0)[0].size) - 1
 
 
+HOSPITAL_SPARES, SERVER_SPARES = (7, 2, 6, 5, 4), (5, 2, 4)
+"""Which terms of the two lists below a strategy may do without, those that grow fastest first."""
+
+
 def _of_hospital(setting: Setting) -> list[float]:
     n, m, v, c = _shape(setting)
     return [1.0, n, m * m, v, c, m * v, m * c, m * m * c]
@@ -182,22 +189,43 @@ def _of_server(setting: Setting) -> list[float]:
     return [1.0, n, n * m, n * v, n * c, n * m * c]
 
 
-def _solve(rows: Sequence[Sequence[float]], measured: Sequence[float]) -> tuple[float, ...]:
-    """Coefficients of least squared relative error, none below 0."""
+def _solve(
+    rows: Sequence[Sequence[float]], measured: Sequence[float], dispensable: Sequence[int] = ()
+) -> tuple[float, ...]:
+    """Coefficients of least squared relative error, none below 0.
+
+    Of the terms that are dispensable each is left out, in turn, unless the others are further off without it: one that
+    explains noise and nothing else is what would be most wrong beyond the cells that were measured.
+    """
     matrix = np.array(rows, dtype=float)
     scale = matrix.max(axis=0)
     scale[scale == 0] = 1.0
-    weights = 1.0 / np.array(measured)
-    found, _ = nnls(matrix / scale * weights[:, None], np.ones(len(measured)))
-    return tuple(float(value) for value in found / scale)
+    weighted = matrix / scale / np.array(measured)[:, None]
+
+    def solved(terms: Sequence[int]) -> tuple[NDArray[np.float64], float]:
+        """The coefficients, and how far off they are, as a part of what was measured."""
+        found, norm = nnls(weighted[:, terms], np.ones(len(measured)))
+        freedom = max(len(measured) - np.count_nonzero(found), 1)
+        return found, float(norm) / math.sqrt(freedom)
+
+    kept = list(range(matrix.shape[1]))
+    found, off = solved(kept)
+    for term in dispensable:
+        fewer = [one for one in kept if one != term]
+        without, then = solved(fewer)
+        if then <= max(off * MORE_OFF, off + NO_MORE_OFF):
+            kept, found, off = fewer, without, min(off, then)
+    out = np.zeros(matrix.shape[1])
+    out[kept] = found
+    return tuple(float(value) for value in out / scale)
 
 
 def fit(samples: Sequence[Sample], checks: Sequence[Sample], setting: Setting) -> Fit:
     """The model of a strategy: `setting` says with what bits and keys it was measured."""
     at = [replace(setting, hospitals=one.hospitals, parameters=one.parameters) for one in samples]
     return Fit(
-        _solve([_of_hospital(one) for one in at], [one.hospital for one in samples]),
-        _solve([_of_server(one) for one in at], [one.server for one in samples]),
+        _solve([_of_hospital(one) for one in at], [one.hospital for one in samples], HOSPITAL_SPARES),
+        _solve([_of_server(one) for one in at], [one.server for one in samples], SERVER_SPARES),
         tuple(samples), tuple(checks),
     )  # fmt: skip
 
@@ -290,8 +318,10 @@ class _Clocks:
             self.measured.clear()
         walls: dict[int, float] = {}
         for hospitals, parameters in self.order:
-            values, left = hospitals * parameters, seconds - (time.process_time() - began)
-            if PATIENCE + 2 * _expected(walls, values) < min(left, seconds * LARGEST) or not walls:
+            values, limit = hospitals * parameters, min(seconds - (time.process_time() - began), seconds * LARGEST)
+            if (hospitals, parameters) == CHECKS[0]:
+                limit = max(limit, AGAIN)
+            if PATIENCE + 2 * _expected(walls, values) < limit or not walls:
                 walls[values] = self._measure(hospitals, parameters)
         if not self.measured:
             raise ConfigurationError(f"{self.setting.strategy}: none of the cells of the calibration can be run")
@@ -321,7 +351,7 @@ class _Clocks:
         gc.collect()
         if hospitals * parameters > self.most:
             self.most = hospitals * parameters
-            federation.once()
+            cells.warm_up(federation.once, WARM)
         step = cells.Paced(federation.once)
         rounds, started = [step()], time.perf_counter()
         while not self.slow and time.perf_counter() - started + rounds[0].wall < PATIENCE / 2:
