@@ -8,19 +8,19 @@ import pytest
 from fedsec.simulations import allocator
 
 FAULTS = """
-import resource, numpy as np
+import numpy as np
 from fedsec.simulations import allocator
 if {keep}:
     allocator.keep_freed()
 np.ones(1 << 23)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+before = allocator.pages()
 for _ in range(4):
     np.ones(1 << 23)
-within = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+within = allocator.pages()
 if {keep}:
     allocator.give_back()
 np.ones(1 << 23)
-print(within - before, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - within)
+print(within - before, allocator.pages() - within)
 """
 
 

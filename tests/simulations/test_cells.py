@@ -211,6 +211,7 @@ def test_repetitions_are_as_many_as_fit(
     monkeypatch: pytest.MonkeyPatch, wall: float, asked: int, repetitions: int, rounds: int, large: bool
 ) -> None:
     monkeypatch.setattr(cells, "LARGE", 29 if large else 30)
+    monkeypatch.setattr(cells.allocator, "pages", lambda: 0)
     now, sizes, real = [0.0], list[int](), Federation.once
 
     def once(self: Federation) -> Measured:
@@ -224,6 +225,32 @@ def test_repetitions_are_as_many_as_fit(
     found = cells.clock(Setting("plain", 3, 10), asked, 1.0)
     assert found.repetitions == repetitions and sizes == [1] + [10] * (rounds - 1)
     assert found.round.wall.median == found.round.wall.low == found.round.wall.high == wall
+
+
+@pytest.mark.parametrize(
+    ("pages", "walls", "rounds", "counts"),
+    [
+        ([0], [1.0], 1, False), ([90_000, 4_000, 90_000], [1.0] * 3, 2, False),
+        ([90_000, 9_000, 5_001, 0, 7], [1.0] * 5, 4, False), ([9_000] * 20, [0.1] * 20, cells.WARMING, False),
+        ([9_000] * 20, [4.0, 4.0, 4.0, 4.0], 3, True), ([0], [11.0], 1, True),
+    ],
+    ids=["none handed out", "few", "fewer each time", "never few", "never few, and slow", "too slow at once"],
+)  # fmt: skip
+def test_rounds_that_are_handed_new_memory_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, pages: list[int], walls: list[float], rounds: int, counts: bool
+) -> None:
+    now, handed, done = [0.0], [0], list[Measured]()
+
+    def step() -> Measured:
+        now[0] += walls[len(done)]
+        handed[0] += pages[len(done)]
+        done.append(Measured([], walls[len(done)], None))
+        return done[-1]
+
+    monkeypatch.setattr(cells, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(cells.allocator, "pages", lambda: handed[0])
+    assert cells.warm_up(step, 10.0) == (done[-1:] if counts else [])
+    assert len(done) == rounds
 
 
 @pytest.mark.parametrize("name", ["paillier", "shamir", "packed_shamir", "secagg_plus"])

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,27 @@ def fitted_once(name: str) -> Model:
     if name not in _KEPT:
         _KEPT[name] = fitted([name])
     return _KEPT[name]
+
+
+def test_noise_does_not_become_what_grows_fastest() -> None:
+    """A strategy that takes its time in proportion to n and m * v, foreseen beyond what was measured."""
+
+    def linear(setting: Setting) -> tuple[float, float]:
+        n, m, v, _ = planning._shape(setting)
+        return 1e-4 + 3e-8 * m * v + 2e-5 * n, 2e-4 + 5e-9 * n * v + 1e-5 * n
+
+    base, drawn = Setting("secagg", 3, 1), np.random.default_rng(1)
+    off: dict[tuple[int, int], list[float]] = {(30, 1_000): [], (100, 1_000_000): []}
+    for _ in range(60):
+        samples = [
+            Sample(n, d, *np.array(linear(Setting("secagg", n, d))) * drawn.uniform(0.98, 1.02, 2))
+            for n, d in planning.ORDER if (n, d) not in planning.CHECKS
+        ]  # fmt: skip
+        told = Model({planning.key(base): planning.fit(samples, [], base)}, 0.001)
+        for cell, found in off.items():
+            setting = Setting("secagg", *cell)
+            found.append(abs(sum(told.cpu(setting)) / sum(linear(setting)) - 1))
+    assert max(np.mean(found) for found in off.values()) < 0.05
 
 
 def test_the_validation_holds_the_model_against_cells_that_were_not_fitted(model: Model) -> None:
@@ -139,6 +161,13 @@ def test_a_comparison_and_the_plan_stand_side_by_side(home: Path, capsys: Any, t
     compare(Sweep(("plain",), bits=(13,), parameters=(9,), repetitions=1, task=False), tmp_path / "other")
     with pytest.raises(ConfigurationError, match="no cell was measured whole"):
         plan(strategies="plain", against=tmp_path / "other")
+
+
+def test_each_strategy_is_held_against_a_cell_even_where_time_is_short() -> None:
+    found = planning.calibrate(["plain", "secagg", "lightsecagg"], 24, 2048, lambda *_: None, seconds=0.1)
+    assert {(one.strategy, one.cell.hospitals, one.cell.parameters) for one in planning.validation(found)} == {
+        (name, *planning.CHECKS[0]) for name in ("plain", "secagg", "lightsecagg")
+    }
 
 
 def test_a_small_calibration_measures_real_rounds() -> None:
