@@ -13,7 +13,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from fedsec import catalog, codec, mean
 from fedsec.coordinator import Phase as Exchanged
 from fedsec.coordinator import Refusal
 from fedsec.encoding import FixedPoint, prove_headroom
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.local import Fault, LocalFederation
 from fedsec.metering import Row
 from fedsec.protocol import PartyId, SecureSum, Sum, Vector
@@ -86,6 +86,19 @@ class Setting:
                 f"{self.silent} of {self.hospitals} hospitals silent; {protocol.name} tolerates {tolerated} in phase "
                 f"{protocol.input_phase.__name__}"
             )
+
+    @property
+    def possible(self) -> bool:
+        """Whether this setting can be run: `check` raises nothing."""
+        try:
+            self.check()
+        except FedsecError:
+            return False
+        return True
+
+    def under(self, strategy: str, key_bits: int) -> Setting:
+        """The same for another strategy, with such keys if it has any."""
+        return replace(self, strategy=strategy, key_bits=key_bits if takes_keys(strategy) else None)
 
 
 @functools.lru_cache(maxsize=256)

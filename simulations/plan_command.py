@@ -21,12 +21,13 @@ from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.metering import NETWORKS, Network, network
 from fedsec.report import command as report
 from fedsec.report import figures, files
-from fedsec.simulations import cells, planning
+from fedsec.simulations import calibration, cells, costs, planning
 from fedsec.simulations.cells import Setting
 from fedsec.simulations.compare_command import allowed, items, network_of, tell_left_out
 from fedsec.simulations.comparison import COMPARISON
+from fedsec.simulations.costs import Model
 from fedsec.simulations.plan_figure import outlook
-from fedsec.simulations.planning import CURVE, EXACT_UP_TO, Check, Model, Prospect, Wanted
+from fedsec.simulations.planning import CURVE, EXACT_UP_TO, Check, Prospect, Wanted
 from fedsec.simulations.quantities import seconds, size
 from fedsec.simulations.untimed import Follow
 
@@ -89,7 +90,7 @@ def plan(
     over = dict([network_of(net)]) if "=" in net else {net: network(net)}
     wanted, ((place, line),) = Wanted(colluding, server_breaks, dropout), over.items()
     compared = report.load(against.expanduser() / COMPARISON) if against is not None else None
-    able = names if calibrate else [name for name in names if planning.possible(setting, name, key_bits)]
+    able = names if calibrate else [name for name in names if setting.under(name, key_bits).possible]
     model = _model(able, bits, key_bits, calibrate, as_json, hospitals)
     found = planning.prospects(names, setting, wanted, line, model, key_bits)
     checks = planning.validation(model)
@@ -114,22 +115,18 @@ def plan(
 
 def _model(names: Sequence[str], bits: int, key_bits: int, fresh: bool, quiet: bool, hospitals: int) -> Model:
     """The kept model, with what is missing from it measured now."""
-    kept = None if fresh else planning.read(planning.home())
+    kept = None if fresh else costs.read(costs.home())
     fits = dict(kept.fits) if kept else {}
-    missing = [
-        name
-        for name in names
-        if planning.key(Setting(name, 3, 1, bits, key_bits if cells.takes_keys(name) else None)) not in fits
-    ]
+    missing = [name for name in names if costs.key(Setting(name, 3, 1, bits).under(name, key_bits)) not in fits]
     if missing:
         console = Console(stderr=True, quiet=quiet)
         console.print("Measuring this machine, once; it takes under a minute.", highlight=False)
         with _progress(console) as follow:
-            added = planning.calibrate(
+            added = calibration.calibrate(
                 missing, bits, key_bits, follow, hospitals=hospitals, at=kept.pace if kept else None
             )
         kept = Model(fits | dict(added.fits), added.pace, max(added.others, kept.others if kept else 0.0))
-        kept.write(planning.home())
+        kept.write(costs.home())
     return kept or Model({}, 1.0)
 
 
@@ -171,9 +168,9 @@ def _tell(
             console.print(f"{one.strategy}: {one.why_not}", style="dim", highlight=False, markup=False, soft_wrap=True)
     if all(one.why_not for one in found):
         console.print("No strategy can serve this setting.", style="yellow")
-    if setting.hospitals > max(planning.HOSPITALS):
+    if setting.hospitals > max(calibration.HOSPITALS):
         also = f"; bytes (~) beyond {EXACT_UP_TO}" if setting.hospitals > EXACT_UP_TO else ""
-        text = f"CPU is extrapolated beyond {max(planning.HOSPITALS)} hospitals{also}."
+        text = f"CPU is extrapolated beyond {max(calibration.HOSPITALS)} hospitals{also}."
         console.print(text, style="yellow", highlight=False)
 
 
@@ -244,8 +241,7 @@ def _draw(
             continue
         points = []
         for hospitals in CURVE:
-            keys = key_bits if cells.takes_keys(name) else None
-            one = replace(setting, strategy=name, hospitals=hospitals, key_bits=keys, dropout=0.0)
+            one = replace(setting, hospitals=hospitals, dropout=0.0).under(name, key_bits)
             try:
                 one.check()
                 points.append((hospitals, *model.cpu(one), planning.bytes_of(one, planning.CURVE_EXACT).up))
@@ -255,6 +251,6 @@ def _draw(
         families[cells.label(name)] = "he" if cells.takes_keys(name) else "smpc"
     if not lines:
         raise ConfigurationError("no strategy can serve this setting: there is no curve to draw")
-    drawn = outlook(lines, families, setting.parameters, max(planning.HOSPITALS))
+    drawn = outlook(lines, families, setting.parameters, max(calibration.HOSPITALS))
     contents = {f"plan.{kind}": figures.save(drawn, kind) for kind in ("svg", "png")}
     return files.write(folder.expanduser().absolute(), contents)

@@ -19,11 +19,12 @@ from fedsec import catalog
 from fedsec.errors import ConfigurationError
 from fedsec.metering import NETWORKS
 from fedsec.report import document
-from fedsec.simulations import plan_command, planning
+from fedsec.simulations import calibration, costs, plan_command, planning
 from fedsec.simulations.cells import Setting
 from fedsec.simulations.comparison import compare
+from fedsec.simulations.costs import Model, Sample
 from fedsec.simulations.plan_command import plan
-from fedsec.simulations.planning import Model, Sample, Wanted, prospects
+from fedsec.simulations.planning import Wanted, prospects
 from fedsec.simulations.sweep import Sweep
 from tests.report.conftest import comparison
 
@@ -32,7 +33,7 @@ NAMES = ["plain", "shamir", "shamir:server=malicious", "secagg", "additive"]
 
 def exact(setting: Setting) -> tuple[float, float]:
     """Times that are linear in what the model is made of."""
-    n, m, v, c = planning._shape(setting)
+    n, m, v, c = costs.shape(setting)
     return 1e-4 + 3e-8 * m * v + 1e-9 * c * m * m, 2e-4 + 5e-9 * n * v + 1e-5 * n
 
 
@@ -44,7 +45,7 @@ def fitted(names: list[str], bits: int = 24) -> Model:
             [Sample(n, d, *exact(Setting(name, n, d))) for n, d in cells]
             for cells in ([(n, d) for n in (3, 8, 24) for d in (1_000, 10_000, 80_000)], [(5, 3_000), (16, 30_000)])
         )
-        fits[planning.key(base)] = planning.fit(samples, checks, base)
+        fits[costs.key(base)] = costs.fit(samples, checks, base)
     return Model(fits, 0.001)
 
 
@@ -75,7 +76,7 @@ def test_noise_does_not_become_what_grows_fastest() -> None:
     """A strategy that takes its time in proportion to n and m * v, foreseen beyond what was measured."""
 
     def linear(setting: Setting) -> tuple[float, float]:
-        n, m, v, _ = planning._shape(setting)
+        n, m, v, _ = costs.shape(setting)
         return 1e-4 + 3e-8 * m * v + 2e-5 * n, 2e-4 + 5e-9 * n * v + 1e-5 * n
 
     base, drawn = Setting("secagg", 3, 1), np.random.default_rng(1)
@@ -83,9 +84,9 @@ def test_noise_does_not_become_what_grows_fastest() -> None:
     for _ in range(60):
         samples = [
             Sample(n, d, *np.array(linear(Setting("secagg", n, d))) * drawn.uniform(0.98, 1.02, 2))
-            for n, d in planning.ORDER if (n, d) not in planning.CHECKS
+            for n, d in calibration.ORDER if (n, d) not in calibration.CHECKS
         ]  # fmt: skip
-        told = Model({planning.key(base): planning.fit(samples, [], base)}, 0.001)
+        told = Model({costs.key(base): costs.fit(samples, [], base)}, 0.001)
         for cell, found in off.items():
             setting = Setting("secagg", *cell)
             found.append(abs(sum(told.cpu(setting)) / sum(linear(setting)) - 1))
@@ -127,20 +128,20 @@ def test_what_was_measured_at_different_paces_is_brought_to_one(monkeypatch: Any
     found = {}
     for at in (0.001, 0.003):
         moments = itertools.cycle((0.002, 0.001))  # beside each cell the mean is the same
-        monkeypatch.setattr(planning.cells, "pace", lambda moments=moments: next(moments))
-        found[at] = planning.calibrate(["plain"], 24, 2048, lambda *_: None, seconds=2.0, at=at)
+        monkeypatch.setattr(calibration.cells, "pace", lambda moments=moments: next(moments))
+        found[at] = calibration.calibrate(["plain"], 24, 2048, lambda *_: None, seconds=2.0, at=at)
         assert found[at].pace == at
     plain = Setting("plain", 4, 5_000)
     assert 1.5 < sum(found[0.003].cpu(plain)) / sum(found[0.001].cpu(plain)) < 6.0
-    monkeypatch.setattr(planning.cells, "pace", lambda: 0.007)
-    assert planning.calibrate(["plain"], 24, 2048, lambda *_: None, seconds=1.0).pace == 0.007
+    monkeypatch.setattr(calibration.cells, "pace", lambda: 0.007)
+    assert calibration.calibrate(["plain"], 24, 2048, lambda *_: None, seconds=1.0).pace == 0.007
 
 
 def test_a_calibration_beside_other_programs_is_doubtful(home: Path, model: Model, capsys: Any) -> None:
     asked = {"hospitals": 4, "parameters": 500, "strategies": "shamir"}
     plan(**asked)
     assert "Other programs" not in capsys.readouterr().out
-    replace(model, others=1.5 * (os.cpu_count() or 1)).write(planning.home())
+    replace(model, others=1.5 * (os.cpu_count() or 1)).write(costs.home())
     plan(**asked)
     assert "Other programs kept" in capsys.readouterr().out
     plan(**asked, as_json=True)
@@ -164,16 +165,16 @@ def test_a_comparison_and_the_plan_stand_side_by_side(home: Path, capsys: Any, t
 
 
 def test_each_strategy_is_held_against_a_cell_even_where_time_is_short() -> None:
-    found = planning.calibrate(["plain", "secagg", "lightsecagg"], 24, 2048, lambda *_: None, seconds=0.1)
+    found = calibration.calibrate(["plain", "secagg", "lightsecagg"], 24, 2048, lambda *_: None, seconds=0.1)
     assert {(one.strategy, one.cell.hospitals, one.cell.parameters) for one in planning.validation(found)} == {
-        (name, *planning.CHECKS[0]) for name in ("plain", "secagg", "lightsecagg")
+        (name, *calibration.CHECKS[0]) for name in ("plain", "secagg", "lightsecagg")
     }
 
 
 def test_a_small_calibration_measures_real_rounds() -> None:
-    found = planning.calibrate(["plain", "additive"], 24, 2048, lambda *_: None, seconds=4.0)
+    found = calibration.calibrate(["plain", "additive"], 24, 2048, lambda *_: None, seconds=4.0)
     for name in ("plain", "additive"):
-        fit = found.fits[planning.key(Setting(name, 3, 1))]
+        fit = found.fits[costs.key(Setting(name, 3, 1))]
         assert len(fit.samples) >= 2 and all(one.hospital > 0 and one.server > 0 for one in fit.samples)
         assert min(found.cpu(Setting(name, 5, 1_000))) > 0
 
@@ -181,14 +182,14 @@ def test_a_small_calibration_measures_real_rounds() -> None:
 def test_a_model_of_another_machine_or_release_is_not_used(tmp_path: Path, model: Model) -> None:
     path = tmp_path / "deep" / "model.json"
     model.write(path)
-    again = planning.read(path)
+    again = costs.read(path)
     assert again is not None and again.cpu(Setting("secagg", 9, 999)) == model.cpu(Setting("secagg", 9, 999))
     document = json.loads(path.read_text())
     for spoilt in ({**document, "format": 99}, {**document, "versions": {}}, {"x": 1}, [], "no"):
         path.write_text(json.dumps(spoilt))
-        assert planning.read(path) is None
+        assert costs.read(path) is None
     path.write_text("{")
-    assert planning.read(path) is None and planning.read(tmp_path / "none.json") is None
+    assert costs.read(path) is None and costs.read(tmp_path / "none.json") is None
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="cost model cannot be kept"):
         model.write(tmp_path / "file" / "model.json")
@@ -235,7 +236,7 @@ def test_parameters_that_fit_none_of_the_calibration_s_cells_are_measured_where_
     tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(planning, "calibrate", partial(planning.calibrate, seconds=3.0))
+    monkeypatch.setattr(calibration, "calibrate", partial(calibration.calibrate, seconds=3.0))
     plan(hospitals=40, parameters=500, strategies="additive:floor=30,additive:floor=99", as_json=True)
     able, unable = json.loads(capsys.readouterr().out)["strategies"]
     assert not able["why_not"] and able["hospital"] > 0
@@ -263,12 +264,12 @@ def test_error_bounds_follow_bits_and_clip() -> None:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: Any, model: Model) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    model.write(planning.home())
+    model.write(costs.home())
     return tmp_path
 
 
 def test_the_command_answers_from_the_kept_model(home: Path, monkeypatch: Any, capsys: Any) -> None:
-    monkeypatch.setattr(planning, "calibrate", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(calibration, "calibrate", lambda *_: pytest.fail("measured again"))
     plan(hospitals=6, parameters=2_000, strategies=",".join(NAMES), net="x=10,50,5", colluding=1, as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert document["network"] == {"name": "x", "latency": 0.01, "down": 6.25e6, "up": 0.625e6}
