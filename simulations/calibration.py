@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fedsec.errors import ConfigurationError
-from fedsec.simulations import allocator, cells, tasks
+from fedsec.simulations import allocator, cells, clocks, probes, tasks
 from fedsec.simulations.cells import Setting
 from fedsec.simulations.costs import Fit, Model, Sample, fit, key, scalars
 
@@ -26,7 +26,7 @@ ORDER = (
 measured wherever it takes no longer than AGAIN: each strategy is held against one at least."""
 SLOW_CHECKS = ((6, 3),)
 SLOW_ORDER = ((3, 10), (6, 1), SLOW_CHECKS[0])
-"""In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `cells.SLOW`)."""
+"""In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `probes.SLOW`)."""
 SLOW_FIRST = (3, 1)
 SECONDS, FIRST, LARGEST = 45.0, 0.75, 0.4
 """CPU seconds of a calibration; the part of them, shared out among the strategies, in which each cell is measured for
@@ -35,7 +35,7 @@ HE_TAKES = 3.5
 """So many times the share of the others has homomorphic encryption."""
 PATIENCE, WARM, AGAIN = 0.06, 0.25, 1.5
 """Each time, rounds of a cell go on for half so many seconds, and one is measured at least; with more than
-`cells.LARGE` values, and more than the strategy had before, some that are not counted come first, for WARM seconds. A
+`clocks.LARGE` values, and more than the strategy had before, some that are not counted come first, for WARM seconds. A
 cell that took longer than AGAIN is measured once."""
 
 
@@ -59,22 +59,22 @@ def calibrate(
         return seconds - (time.process_time() - began)
 
     ordered = sorted(strategies, key=lambda name: (cells.family(name) == "he", cells.takes_keys(name)))
-    clocks: list[_Clocks] = []
+    measured: list[_Clocks] = []
     for place, name in enumerate(ordered):
         follow(cells.label(name), seconds - left(), seconds)
         weights = [HE_TAKES if cells.family(one) == "he" else 1.0 for one in ordered[place:]]
         share = (left() - (1 - FIRST) * seconds) * weights[0] / sum(weights)
-        clocks.append(_Clocks(Setting(name, 3, 1, bits).under(name, key_bits), hospitals))
-        clocks[-1].begin(share)
+        measured.append(_Clocks(Setting(name, 3, 1, bits).under(name, key_bits), hospitals))
+        measured[-1].begin(share)
     measuring = True
     while measuring:
         measuring = False
-        for one in reversed(clocks):  # those with the fewest rounds so far first
+        for one in reversed(measured):  # those with the fewest rounds so far first
             follow(cells.label(one.setting.strategy), seconds - left(), seconds)
             measuring |= one.again(left)
     follow("done", seconds, seconds)
-    at = at or statistics.median(moment for one in clocks for moment in one.paces())
-    return Model({key(one.setting): one.fit(at) for one in clocks}, at, others.processors())
+    at = at or statistics.median(moment for one in measured for moment in one.paces())
+    return Model({key(one.setting): one.fit(at) for one in measured}, at, others.processors())
 
 
 class _Others:
@@ -111,7 +111,7 @@ class _Clocks:
         self.found: dict[int, tuple[cells.Federation, cells.Measured]] = {}
         self.measured: dict[tuple[int, int], list[cells.Measured]] = {}
         self.took: dict[tuple[int, int], float] = {}
-        self.most = cells.LARGE
+        self.most = clocks.LARGE
         self.latest: int | None = None
 
     def begin(self, seconds: float) -> None:
@@ -119,7 +119,7 @@ class _Clocks:
         began = time.process_time()
         if cells.takes_keys(self.setting.strategy) and self.order:
             wall = self._measure(*SLOW_FIRST)
-            self.slow = wall > cells.SLOW * SLOW_FIRST[0] * (SLOW_FIRST[1] + scalars(self.setting.bits))
+            self.slow = wall > probes.SLOW * SLOW_FIRST[0] * (SLOW_FIRST[1] + scalars(self.setting.bits))
             if self.slow:
                 for cell in SLOW_ORDER:
                     self._measure(*cell)
@@ -160,8 +160,8 @@ class _Clocks:
         gc.collect()
         if hospitals * parameters > self.most:
             self.most = hospitals * parameters
-            cells.warm_up(federation.once, WARM)
-        step = cells.Paced(federation.once)
+            clocks.warm_up(federation.once, WARM)
+        step = clocks.Paced(federation.once)
         rounds, started = [step()], time.perf_counter()
         while not self.slow and time.perf_counter() - started + rounds[0].wall < PATIENCE / 2:
             rounds.append(step())
@@ -179,7 +179,7 @@ class _Clocks:
         checks: list[Sample] = []
         for (hospitals, parameters), rounds in self.measured.items():
             cell = replace(self.setting, hospitals=hospitals, parameters=parameters)
-            alone = [cells.summed(cell, self.found[hospitals][1], [one]) for one in rounds]
+            alone = [clocks.summed(cell, self.found[hospitals][1], [one]) for one in rounds]
             one = Sample(
                 hospitals, parameters,
                 statistics.median(each.round.hospital_cpu_most.median * at / (each.pace or at) for each in alone),

@@ -22,9 +22,10 @@ from flwr.serverapp.strategy import FedAvg
 from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation, secure_aggregation
 from fedsec.metering import Row
-from fedsec.simulations import cells
+from fedsec.simulations import cells, clocks
 from fedsec.simulations.app import wait_for_hospitals
-from fedsec.simulations.cells import KINDS, NAME, SPEC, WEIGHT, Clocked, Measured, Setting
+from fedsec.simulations.cells import KINDS, NAME, SPEC, WEIGHT, Measured, Setting
+from fedsec.simulations.clocks import Clocked
 from fedsec.simulations.flower_cli import Value
 from fedsec.simulations.runner import flower_run, make_app
 
@@ -89,7 +90,7 @@ def clock(setting: Setting, repetitions: int, timeout: float = 3600.0) -> Clocke
         Measured(_of_round(rows, number), found["walls"][number - 1], None) for number in range(2, repetitions + 2)
     ]
     setup = setup._replace(wall=sum(row.wall_seconds for row in setup.rows if row.role == "hospital"))
-    return cells.summed(setting, setup, rounds)
+    return clocks.summed(setting, setup, rounds)
 
 
 def _of_round(rows: Sequence[Row], number: int) -> list[Row]:

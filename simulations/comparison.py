@@ -18,8 +18,11 @@ from fedsec import catalog, whole
 from fedsec.errors import RunFailed
 from fedsec.protocol import headings
 from fedsec.report import document
-from fedsec.simulations import allocator, cells, results, tasks, untimed
-from fedsec.simulations.cells import Clocked, Examined, Need, Setting
+from fedsec.simulations import allocator, cells, clocks, probes, results, tasks, untimed
+from fedsec.simulations.cells import Setting
+from fedsec.simulations.clocks import Clocked
+from fedsec.simulations.examination import Examined
+from fedsec.simulations.probes import Need
 from fedsec.simulations.quantities import size
 from fedsec.simulations.store import Store, writing
 from fedsec.simulations.sweep import Sweep, impossible, key_of, machine, scope, too_large
@@ -27,7 +30,7 @@ from fedsec.simulations.untimed import Follow
 
 COMPARISON = "comparison.json"
 SLOW_REPETITIONS = 2
-"""Rounds at most of a baseline whose single values take long (see `cells.SLOW`)."""
+"""Rounds at most of a baseline whose single values take long (see `probes.SLOW`)."""
 
 
 def compare(sweep: Sweep, folder: Path, follow: Follow = lambda *_: None) -> document.Comparison:
@@ -162,10 +165,10 @@ def _clock(setting: Setting, sweep: Sweep, parameters: int, whole: bool, slow: b
         found = compare_flower.clock(replace(setting, parameters=parameters), repetitions)
         if parameters == setting.parameters:
             return found
-        start = cells.filled(setting, 1)
+        start = probes.filled(setting, 1)
         few = compare_flower.clock(replace(setting, parameters=start), 1 if slow else sweep.repetitions)
-        return cells.scaled(few, found, parameters, setting.parameters, start)
-    return cells.clock(setting, repetitions, sweep.patience, parameters, whole, not slow)
+        return clocks.scaled(few, found, parameters, setting.parameters, start)
+    return clocks.clock(setting, repetitions, sweep.patience, parameters, whole, not slow)
 
 
 # What is told of all

@@ -16,8 +16,9 @@ from fedsec import catalog
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.metering import NETWORKS, Network
 from fedsec.primitives import modexp
-from fedsec.simulations import cells, results
-from fedsec.simulations.cells import PROBE, Need, Setting
+from fedsec.simulations import cells, probes, results
+from fedsec.simulations.cells import Setting
+from fedsec.simulations.probes import PROBE, Need
 from fedsec.simulations.quantities import size
 
 GIB = 1 << 30
@@ -133,14 +134,14 @@ def scope(setting: Setting, need: Need, sweep: Sweep) -> tuple[int, bool]:
     if need.seconds <= sweep.patience or not whole:
         return setting.parameters, whole
     fitting = int(setting.parameters * sweep.patience / 3 / need.seconds)
-    least, probe = cells.filled(setting, 1) + 1, cells.few(setting) if need.slow else PROBE
-    return min(setting.parameters, cells.filled(setting, max(fitting, probe, least))), whole
+    least, probe = probes.filled(setting, 1) + 1, probes.few(setting) if need.slow else PROBE
+    return min(setting.parameters, probes.filled(setting, max(fitting, probe, least))), whole
 
 
 def examined(setting: Setting, need: Need, sweep: Sweep) -> tuple[int, bool]:
     """As `scope`, but the smallest model where one of many values takes too long: what is scaled tells no memory."""
     parameters, whole = scope(setting, need, sweep)
-    return (cells.filled(setting, 1) if need.slow and parameters < setting.parameters else parameters), whole
+    return (probes.filled(setting, 1) if need.slow and parameters < setting.parameters else parameters), whole
 
 
 def too_large(need: Need, sweep: Sweep) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 
 from fedsec.errors import DataError
 from fedsec.local import LocalFederation, Update
-from fedsec.simulations import baselines, cells, datasets, tasks
-from fedsec.simulations.cells import Need, Probe, Setting
+from fedsec.simulations import baselines, cells, datasets, examination, probes, tasks
+from fedsec.simulations.cells import Setting
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.partitions import partition
+from fedsec.simulations.probes import Need, Probe
 from fedsec.simulations.store import Store
 from fedsec.simulations.sweep import Sweep, examined, key_of, too_large
 
@@ -149,11 +150,11 @@ def quality(store: Store, setting: Setting) -> dict[str, Any]:
 
 
 def _probe(setting: Setting) -> list[Any]:
-    return list(cells.probe(setting))
+    return list(probes.probe(setting))
 
 
 def _examine(setting: Setting, parameters: int, whole: bool) -> dict[str, Any]:
-    return cells.examine(setting, parameters, whole)._asdict()
+    return examination.examine(setting, parameters, whole)._asdict()
 
 
 def train(key: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedsec.simulations import cells, compare_flower
+from fedsec.simulations import clocks, compare_flower
 from fedsec.simulations.cells import Setting
 
 
@@ -13,7 +13,7 @@ from fedsec.simulations.cells import Setting
 )
 def test_both_engines_agree(setting: Setting) -> None:
     # A median of five: an actor of Ray that gets its first hospital in the second round still loads kernels then.
-    flower, local = compare_flower.clock(setting, 5, timeout=300.0), cells.clock(setting, 5, 30.0)
+    flower, local = compare_flower.clock(setting, 5, timeout=300.0), clocks.clock(setting, 5, 30.0)
     figures = ("stage", "name", "asked", "replies", "messages", "up", "up_most", "down", "down_most")
     for one, other in zip(flower.phases, local.phases, strict=True):
         assert [getattr(one, name) for name in figures] == [getattr(other, name) for name in figures]

@@ -14,7 +14,7 @@ import pytest
 from fedsec import catalog
 from fedsec.errors import ConfigurationError, HeadroomError
 from fedsec.metering import Row
-from fedsec.simulations import cells
+from fedsec.simulations import cells, clocks, examination, probes
 from fedsec.simulations.cells import KINDS, SPEC, Federation, Measured, Setting
 from tests.conftest import keys_of
 
@@ -79,13 +79,13 @@ def test_updates_differ_and_are_not_clipped() -> None:
 
 @pytest.mark.parametrize(("figure", "within"), [(1, True), (1 << 20, False)])
 def test_a_wrong_sum_is_found(mine: Callable[..., Setting], figure: int, within: bool) -> None:
-    seen = cells.examine(mine(ADDS, figure))
+    seen = examination.examine(mine(ADDS, figure))
     assert seen.exact is False and seen.error is not None and seen.bound is not None
     assert (seen.error <= seen.bound) is within
 
 
 def test_a_sum_of_others_than_it_says_is_found(mine: Callable[..., Setting]) -> None:
-    seen = cells.examine(mine(LEAVES_OUT))
+    seen = examination.examine(mine(LEAVES_OUT))
     assert seen.exact is False and seen.error is not None and seen.bound is not None and seen.error > seen.bound
 
 
@@ -101,13 +101,13 @@ def test_a_silent_hospital_is_not_in_the_sum(name: str) -> None:
     federation, _ = cells.found(setting)
     total = federation.once().sum
     assert total is not None and total.included == {1, 2, 3, 4, 5, 6}
-    exact, error, bound = cells.accuracy(setting, 40, total)
+    exact, error, bound = examination.accuracy(setting, 40, total)
     assert exact and 0 < error <= bound
 
 
 @pytest.mark.parametrize("bits", [12, 24, 32])
 def test_the_error_follows_the_bits(bits: int) -> None:
-    seen = cells.examine(Setting("plain", 3, 200, bits))
+    seen = examination.examine(Setting("plain", 3, 200, bits))
     assert seen.exact and seen.bound is not None and seen.error is not None
     assert seen.bound / 100 < seen.error <= seen.bound
     assert seen.bound == pytest.approx(SPEC.clip * SPEC.largest_weight / (cells.WEIGHT * 2**bits), rel=1e-3)
@@ -117,7 +117,7 @@ def test_the_error_follows_the_bits(bits: int) -> None:
 
 
 def test_memory_is_told_of_who_allocates_it(mine: Callable[..., Setting]) -> None:
-    floor = cells.examine(mine("    pass\n"))
+    floor = examination.examine(mine("    pass\n"))
     assert max(floor.memory_hospital, floor.memory_server) < 1_000_000
 
 
@@ -125,27 +125,27 @@ def test_memory_is_told_of_who_allocates_it(mine: Callable[..., Setting]) -> Non
     ("body", "who"), [(HOSPITAL_ALLOCATES, "memory_hospital"), (SERVER_ALLOCATES, "memory_server")]
 )
 def test_what_one_step_allocates_is_counted_once(mine: Callable[..., Setting], body: str, who: str) -> None:
-    seen = cells.examine(mine(body, 1_000_000))
+    seen = examination.examine(mine(body, 1_000_000))
     other = {"memory_hospital": "memory_server", "memory_server": "memory_hospital"}[who]
     assert 8_000_000 < getattr(seen, who) < 9_000_000 and getattr(seen, other) < 1_000_000
 
 
 def test_inputs_and_other_hospitals_are_in_nobody_s_memory() -> None:
-    few, many = (cells.examine(Setting("plain", hospitals, 20_000)) for hospitals in (3, 12))
+    few, many = (examination.examine(Setting("plain", hospitals, 20_000)) for hospitals in (3, 12))
     assert many.memory_hospital < 1.2 * few.memory_hospital
     assert many.memory_server > few.memory_server  # it holds twelve inputs
 
 
 def test_what_is_foreseen_is_what_it_takes() -> None:
-    probe = cells.probe(Setting("shamir", 5, 1))
+    probe = probes.probe(Setting("shamir", 5, 1))
     small, large = probe.need(1_000, 5), probe.need(30_000, 5)
     assert large.memory > 5 * small.memory and large.alone > 5 * small.alone
     assert large.alone < large.memory
-    watched = cells._Watched(Setting("shamir", 5, 30_000))
+    watched = examination.Watched(Setting("shamir", 5, 30_000))
     watched.enrol()
     whole, alone = watched.footprint()
     assert large.memory == pytest.approx(whole, rel=0.3) and large.alone == pytest.approx(alone, rel=0.3)
-    assert cells.probe(Setting("shamir", 10, 1)).need(30_000, 10).memory > large.memory
+    assert probes.probe(Setting("shamir", 10, 1)).need(30_000, 10).memory > large.memory
 
 
 # Time
@@ -160,7 +160,7 @@ def test_figures_are_those_of_the_rows_by_hand() -> None:
     setup = Row(0, "setup", "Enrol", "hospital", 4, 4, 8, 800, 1600, 200, 500, 8.0, 3.0, 1.0)
     setting, costs = Setting("plain", 4, 1, dropout=0.25), (2.0, 1.0, 4.0)
     rounds = [Measured(rows(number, cpu), 7 * cpu, None) for number, cpu in enumerate(costs, start=1)]
-    found = cells.summed(setting, Measured([setup, replace(setup, role="server")], 5.0, None), rounds)
+    found = clocks.summed(setting, Measured([setup, replace(setup, role="server")], 5.0, None), rounds)
     assert found.round.hospital_cpu.model_dump() == {"median": 6 / 4, "low": 3 / 4, "high": 12 / 4}
     assert found.round.hospital_cpu_most.model_dump() == {"median": 4.0, "low": 2.0, "high": 8.0}
     assert found.round.server_cpu.model_dump() == {"median": 20.0, "low": 10.0, "high": 40.0}
@@ -179,7 +179,7 @@ def test_figures_are_those_of_the_rows_by_hand() -> None:
 @pytest.mark.parametrize("name", ["secagg", "lightsecagg"])
 def test_one_hospital_s_part_is_what_it_has_in_a_whole_round(name: str) -> None:
     setting = Setting(name, 6, 300)
-    whole, part = cells.clock(setting, 1, 5.0), cells.clock(setting, 1, 5.0, whole=False)
+    whole, part = clocks.clock(setting, 1, 5.0), clocks.clock(setting, 1, 5.0, whole=False)
     shared = whole.phases[: len(part.phases)]
     assert [one.name for one in shared][-1] == setting.protocol().input_phase.__name__
     for one, other in zip(shared, part.phases, strict=True):
@@ -192,7 +192,7 @@ def test_one_hospital_s_part_is_what_it_has_in_a_whole_round(name: str) -> None:
     assert part.round.down == pytest.approx(sum(phase.down for phase in train))
     assert part.round.hospital_cpu.median == pytest.approx(sum(phase.hospital_cpu for phase in train))
     assert part.setup.up == whole.setup.up
-    seen = cells.examine(setting, whole=False)
+    seen = examination.examine(setting, whole=False)
     assert seen.exact is seen.error is seen.bound is None and seen.memory_hospital > max(phase.up for phase in train)
 
 
@@ -210,8 +210,8 @@ def test_one_hospital_s_part_is_what_it_has_in_a_whole_round(name: str) -> None:
 def test_repetitions_are_as_many_as_fit(
     monkeypatch: pytest.MonkeyPatch, wall: float, asked: int, repetitions: int, rounds: int, large: bool
 ) -> None:
-    monkeypatch.setattr(cells, "LARGE", 29 if large else 30)
-    monkeypatch.setattr(cells.allocator, "pages", lambda: 0)
+    monkeypatch.setattr(clocks, "LARGE", 29 if large else 30)
+    monkeypatch.setattr(clocks.allocator, "pages", lambda: 0)
     now, sizes, real = [0.0], list[int](), Federation.once
 
     def once(self: Federation) -> Measured:
@@ -221,8 +221,8 @@ def test_repetitions_are_as_many_as_fit(
         return found._replace(wall=wall)
 
     monkeypatch.setattr(Federation, "once", once)
-    monkeypatch.setattr(cells, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    found = cells.clock(Setting("plain", 3, 10), asked, 1.0)
+    monkeypatch.setattr(clocks, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    found = clocks.clock(Setting("plain", 3, 10), asked, 1.0)
     assert found.repetitions == repetitions and sizes == [1] + [10] * (rounds - 1)
     assert found.round.wall.median == found.round.wall.low == found.round.wall.high == wall
 
@@ -231,8 +231,8 @@ def test_repetitions_are_as_many_as_fit(
     ("pages", "walls", "rounds", "counts"),
     [
         ([0], [1.0], 1, False), ([90_000, 4_000, 90_000], [1.0] * 3, 2, False),
-        ([90_000, 9_000, 5_001, 0, 7], [1.0] * 5, 4, False), ([9_000] * 20, [0.1] * 20, cells.WARMING, False),
-        ([9_000] * 20, [4.0, 4.0, 4.0, 4.0], 3, True), ([0], [11.0], 1, True),
+        ([90_000, 9_000, 5_001, 0, 7], [1.0] * 5, 4, False), ([9_000] * 20, [0.1] * 20, clocks.WARMING, False),
+        ([90_000] * 4, [4.0] * 4, 3, True), ([0], [11.0], 1, True),
     ],
     ids=["none handed out", "few", "fewer each time", "never few", "never few, and slow", "too slow at once"],
 )  # fmt: skip
@@ -247,19 +247,19 @@ def test_rounds_that_are_handed_new_memory_do_not_count(
         done.append(Measured([], walls[len(done)], None))
         return done[-1]
 
-    monkeypatch.setattr(cells, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    monkeypatch.setattr(cells.allocator, "pages", lambda: handed[0])
-    assert cells.warm_up(step, 10.0) == (done[-1:] if counts else [])
+    monkeypatch.setattr(clocks, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(clocks.allocator, "pages", lambda: handed[0])
+    assert clocks.warm_up(step, 10.0) == (done[-1:] if counts else [])
     assert len(done) == rounds
 
 
 @pytest.mark.parametrize("name", ["paillier", "shamir", "packed_shamir", "secagg_plus"])
 def test_scaled_bytes_are_those_of_the_larger_model(name: str) -> None:
-    def at(parameters: int) -> cells.Clocked:
-        return cells.clock(Setting(name, 4, parameters, key_bits=keys_of(name)), 1, 60.0)
+    def at(parameters: int) -> clocks.Clocked:
+        return clocks.clock(Setting(name, 4, parameters, key_bits=keys_of(name)), 1, 60.0)
 
-    small, large = (cells.filled(Setting(name, 4, 1, key_bits=keys_of(name)), size) for size in (1, 200))
-    scaled, real = cells.scaled(at(small), at(large), large, 800, small), at(800)
+    small, large = (probes.filled(Setting(name, 4, 1, key_bits=keys_of(name)), size) for size in (1, 200))
+    scaled, real = clocks.scaled(at(small), at(large), large, 800, small), at(800)
     column = 512 if keys_of(name) else 8  # what is packed grows in steps
     for one, other in zip(scaled.phases, real.phases, strict=True):
         assert one.name == other.name and one.messages == other.messages

@@ -23,7 +23,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.metering import Network
 from fedsec.report import page, sections
 from fedsec.report.document import Comparison
-from fedsec.simulations import cells, tasks
+from fedsec.simulations import clocks, examination, probes, tasks
 from fedsec.simulations.cells import Setting
 from fedsec.simulations.compare_command import network_of, numbers, seconds
 from fedsec.simulations.comparison import compare
@@ -58,7 +58,7 @@ class Waits(_Plain):
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     """What was measured, kind and strategy, all of it in this process and foreseen from little."""
     found: Counter[tuple[str, str]] = Counter()
-    real = cells.clock
+    real = clocks.clock
 
     @contextmanager
     def workers(needed: bool) -> Iterator[Any]:
@@ -74,9 +74,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
         return real(setting, *arguments)
 
     monkeypatch.setattr(tasks, "workers", workers)
-    monkeypatch.setattr(cells, "clock", clock)
-    monkeypatch.setattr(cells, "LARGEST_PROBE", cells.PROBE)
-    monkeypatch.setattr(cells, "gc", SimpleNamespace(collect=lambda: 0))
+    monkeypatch.setattr(clocks, "clock", clock)
+    monkeypatch.setattr(probes, "LARGEST_PROBE", probes.PROBE)
+    for module in (clocks, examination):
+        monkeypatch.setattr(module, "gc", SimpleNamespace(collect=lambda: 0))
     return found
 
 

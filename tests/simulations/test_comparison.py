@@ -19,8 +19,9 @@ from fedsec import catalog
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import Network
 from fedsec.report.document import Cell, Comparison
-from fedsec.simulations import cells, compare_flower, datasets, tasks, untimed
-from fedsec.simulations.cells import Clocked, Setting
+from fedsec.simulations import clocks, compare_flower, datasets, examination, probes, tasks, untimed
+from fedsec.simulations.cells import Setting
+from fedsec.simulations.clocks import Clocked
 from fedsec.simulations.comparison import COMPARISON, compare
 from fedsec.simulations.config import RunConfig
 from fedsec.simulations.sweep import Sweep
@@ -66,7 +67,7 @@ class Jobs(list[tuple[str, ...]]):
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     """Untimed jobs run in this process; they and timed cells are noted. What is foreseen is foreseen from little."""
-    noted, real = Jobs(), cells.clock
+    noted, real = Jobs(), clocks.clock
 
     @contextmanager
     def workers(needed: bool) -> Iterator[Any]:
@@ -86,9 +87,10 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
         return real(setting, *arguments)
 
     monkeypatch.setattr(tasks, "workers", workers)
-    monkeypatch.setattr(cells, "clock", clock)
-    monkeypatch.setattr(cells, "LARGEST_PROBE", cells.PROBE)
-    monkeypatch.setattr(cells, "gc", SimpleNamespace(collect=lambda: 0))  # slow where other tests left much behind
+    monkeypatch.setattr(clocks, "clock", clock)
+    monkeypatch.setattr(probes, "LARGEST_PROBE", probes.PROBE)
+    for module in (clocks, examination):  # slow where other tests left much behind
+        monkeypatch.setattr(module, "gc", SimpleNamespace(collect=lambda: 0))
     return noted
 
 
@@ -256,18 +258,18 @@ def test_what_failed_is_tried_again(jobs: Jobs, mine: Callable[..., str], tmp_pa
 def test_what_fails_when_it_is_timed_is_tried_again(
     jobs: Jobs, mine: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep, real = Sweep(("plain", "shamir"), **SMALL), cells.clock
+    sweep, real = Sweep(("plain", "shamir"), **SMALL), clocks.clock
 
     def lost(setting: Setting, *arguments: Any) -> Clocked:
         if setting.strategy == "plain":
             raise RunFailed("the machine was busy")
         return real(setting, *arguments)
 
-    monkeypatch.setattr(cells, "clock", lost)
+    monkeypatch.setattr(clocks, "clock", lost)
     first = by_name(compare(sweep, tmp_path / "out"))
     assert (first["plain"].status, first["plain"].note) == ("refused", "the machine was busy")
     assert first["shamir"].status == "measured"
-    monkeypatch.setattr(cells, "clock", real)
+    monkeypatch.setattr(clocks, "clock", real)
     assert by_name(compare(sweep, tmp_path / "out"))["plain"].status == "measured"
     assert jobs.counted() == {"probe": 2, "examined": 2, "clocked": 2}
 
@@ -330,7 +332,7 @@ def flower(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def clock(setting: Setting, repetitions: int) -> Clocked:
         asked.append(setting.parameters)
-        return cells.clock(setting, repetitions, 60.0)
+        return clocks.clock(setting, repetitions, 60.0)
 
     monkeypatch.setattr(compare_flower, "clock", clock)
     return asked
@@ -349,7 +351,7 @@ def test_under_flower_a_slow_cell_is_measured_on_the_smaller_model_that_it_says(
     sweep = Sweep(("shamir",), **{**SMALL, "parameters": (3_000,)}, engine="flower", patience=1e-6)
     (cell,) = compare(sweep, tmp_path / "out").cells
     assert (cell.status, cell.measured_parameters, flower) == ("extrapolated", 200, [200, 1]) and cell.round is not None
-    assert cell.round.up == pytest.approx(cells.clock(Setting("shamir", 3, 3_000), 1, 9.0).round.up, rel=0.01)
+    assert cell.round.up == pytest.approx(clocks.clock(Setting("shamir", 3, 3_000), 1, 9.0).round.up, rel=0.01)
 
 
 def test_under_flower_a_cell_over_the_memory_budget_is_refused(flower: list[int], tmp_path: Path) -> None:

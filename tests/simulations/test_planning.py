@@ -19,7 +19,7 @@ from fedsec import catalog
 from fedsec.errors import ConfigurationError
 from fedsec.metering import NETWORKS
 from fedsec.report import document
-from fedsec.simulations import calibration, costs, plan_command, planning
+from fedsec.simulations import calibration, clocks, costs, plan_command, planning
 from fedsec.simulations.cells import Setting
 from fedsec.simulations.comparison import compare
 from fedsec.simulations.costs import Model, Sample
@@ -128,12 +128,12 @@ def test_what_was_measured_at_different_paces_is_brought_to_one(monkeypatch: Any
     found = {}
     for at in (0.001, 0.003):
         moments = itertools.cycle((0.002, 0.001))  # beside each cell the mean is the same
-        monkeypatch.setattr(calibration.cells, "pace", lambda moments=moments: next(moments))
+        monkeypatch.setattr(clocks, "pace", lambda moments=moments: next(moments))
         found[at] = calibration.calibrate(["plain"], 24, 2048, lambda *_: None, seconds=2.0, at=at)
         assert found[at].pace == at
     plain = Setting("plain", 4, 5_000)
     assert 1.5 < sum(found[0.003].cpu(plain)) / sum(found[0.001].cpu(plain)) < 6.0
-    monkeypatch.setattr(calibration.cells, "pace", lambda: 0.007)
+    monkeypatch.setattr(clocks, "pace", lambda: 0.007)
     assert calibration.calibrate(["plain"], 24, 2048, lambda *_: None, seconds=1.0).pace == 0.007
 
 

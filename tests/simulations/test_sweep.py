@@ -19,8 +19,9 @@ from fedsec.errors import ConfigurationError
 from fedsec.metering import NETWORKS, Network
 from fedsec.protocol import SecureSum
 from fedsec.report.document import Comparison, Spread, seconds
-from fedsec.simulations import cells, tasks
-from fedsec.simulations.cells import Clocked, Federation, Setting
+from fedsec.simulations import clocks, examination, tasks
+from fedsec.simulations.cells import Federation, Setting
+from fedsec.simulations.clocks import Clocked
 from fedsec.simulations.compare_command import network_of, numbers
 from fedsec.simulations.comparison import COMPARISON, compare
 from fedsec.simulations.sweep import Sweep
@@ -64,14 +65,14 @@ def inline(monkeypatch: Any) -> Counter[str]:
 
         yield submit
 
-    real = cells.clock
+    real = clocks.clock
 
     def clock(*arguments: Any) -> Clocked:
         counted["clocked"] += 1
         return real(*arguments)
 
     monkeypatch.setattr(tasks, "workers", workers)
-    monkeypatch.setattr(cells, "clock", clock)
+    monkeypatch.setattr(clocks, "clock", clock)
     return counted
 
 
@@ -89,7 +90,7 @@ def test_a_cell_is_what_a_round_really_does(name: str) -> None:
     )
     federation.enrol()
     federation.once()
-    found, seen = cells.clock(setting, 2, 5.0), cells.examine(setting)
+    found, seen = clocks.clock(setting, 2, 5.0), examination.examine(setting)
     assert [phase.name for phase in found.phases] == list(taps)
     for phase in found.phases:
         down, up = zip(*taps[phase.name], strict=True)
@@ -106,15 +107,15 @@ def test_a_cell_is_what_a_round_really_does(name: str) -> None:
 
 
 def test_memory_grows_with_the_model() -> None:
-    small, large = (cells.examine(Setting("shamir", 4, parameters)) for parameters in (1_000, 20_000))
+    small, large = (examination.examine(Setting("shamir", 4, parameters)) for parameters in (1_000, 20_000))
     assert large.memory_hospital > small.memory_hospital + 19_000 * 16  # shares of 4 bytes for two, and the sum
     assert large.memory_server > small.memory_server + 4 * 19_000 * 8
 
 
 def test_with_silent_hospitals_the_sum_is_that_of_the_others() -> None:
     setting = Setting("secagg", 10, 400, 24, None, 0.3)
-    assert setting.silent == 3 and cells.examine(setting).exact
-    (phase,) = (phase for phase in cells.clock(setting, 1, 5.0).phases if phase.name == "MaskInput")
+    assert setting.silent == 3 and examination.examine(setting).exact
+    (phase,) = (phase for phase in clocks.clock(setting, 1, 5.0).phases if phase.name == "MaskInput")
     assert (phase.asked, phase.replies) == (10, 7)
     with pytest.raises(ConfigurationError, match="4 of 10 hospitals silent; secagg tolerates 3 in phase MaskInput"):
         replace(setting, dropout=0.4).check()
@@ -122,11 +123,11 @@ def test_with_silent_hospitals_the_sum_is_that_of_the_others() -> None:
 
 def test_scaling_is_exact_for_what_grows_in_proportion() -> None:
     def at(parameters: int) -> Clocked:
-        found = cells.clock(Setting("plain", 3, parameters), 1, 5.0)
+        found = clocks.clock(Setting("plain", 3, parameters), 1, 5.0)
         cost = Spread(median=1.0 + 2.0 * parameters, low=1.0 + parameters, high=1.0 + 3.0 * parameters)
         return found._replace(round=found.round.model_copy(update={"hospital_cpu": cost}))
 
-    scaled, real = cells.scaled(at(1), at(400), 400, 4_000), at(4_000)
+    scaled, real = clocks.scaled(at(1), at(400), 400, 4_000), at(4_000)
     assert scaled.round.hospital_cpu == real.round.hospital_cpu
     assert scaled.round.up == pytest.approx(real.round.up, rel=2e-3)
     assert [phase.name for phase in scaled.phases] == [phase.name for phase in real.phases]
@@ -225,7 +226,7 @@ def test_over_the_memory_budget_one_hospital_is_measured(inline: Counter[str], t
     cell = by_name["shamir"]
     assert cell.status == "one-client" and "MB, over the budget of 6.0 MB" in cell.note
     assert cell.exact is None and not cell.seconds and cell.memory_server is None and cell.memory_hospital > 80_000
-    whole = cells.clock(Setting("shamir", 8, 20_000), 1, 5.0).phases
+    whole = clocks.clock(Setting("shamir", 8, 20_000), 1, 5.0).phases
     assert cell.round.up == pytest.approx(next(phase.up for phase in whole if phase.name == "ShareInput"), rel=1e-3)
 
 
