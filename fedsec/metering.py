@@ -11,7 +11,7 @@ import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from fedsec import envelope, whole
@@ -77,7 +77,7 @@ class Meter:
     def __init__(self, exchange: Exchange, ledger: Ledger) -> None:
         self._exchange, self.ledger = exchange, ledger
         self._since, self._spent = cpu_seconds(), 0.0
-        self._open: Row | None = None
+        self._open: Callable[[float], Row] | None = None
 
     def __call__(self, phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
         self._settle()
@@ -89,9 +89,11 @@ class Meter:
         down, up = [len(data) for data in requests.values()], [len(data) for data in replies.values()]
         where = (phase.round, phase.stage, phase.name)
         traffic = (len(requests) + len(answers), sum(down), sum(up), max(down, default=0), max(up, default=0))
-        row = Row(*where, "hospital", len(requests), len(replies), *traffic, sum(cpu), max(cpu, default=0.0), wall)
-        self.ledger.add(row)
-        self._open, self._since = replace(row, role="server", parties=1, replies=1), cpu_seconds()
+        self.ledger.add(
+            Row(*where, "hospital", len(requests), len(replies), *traffic, sum(cpu), max(cpu, default=0.0), wall)
+        )
+        self._open = lambda spent: Row(*where, "server", 1, 1, *traffic, spent, spent, wall)
+        self._since = cpu_seconds()
         return answers
 
     @contextmanager
@@ -107,7 +109,7 @@ class Meter:
         """The server is done with the phase before."""
         self._spent += cpu_seconds() - self._since
         if self._open is not None:
-            self.ledger.add(replace(self._open, cpu_seconds=self._spent, cpu_seconds_max=self._spent))
+            self.ledger.add(self._open(self._spent))
             self._open, self._spent = None, 0.0
 
 

@@ -13,27 +13,26 @@ from pathlib import Path
 from fedsec.errors import ConfigurationError
 from fedsec.simulations import allocator, cells, clocks, probes, tasks
 from fedsec.simulations.cells import Setting
-from fedsec.simulations.costs import Fit, Model, Sample, fit, key, scalars
+from fedsec.simulations.costs import Fit, Model, Sample, Step, fit, key, scalars
 
-HOSPITALS = (3, 7, 14)
 CHECKS = ((5, 3_000), (5, 300_000), (9, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
 ORDER = (
-    (3, 1_000), (3, 10_000), (3, 80_000), (14, 10_000), CHECKS[0], (14, 50_000), (3, 1_000_000), (7, 300_000),
-    (7, 1_000), *CHECKS[1:],
+    (3, 1_000), (3, 10_000), (14, 10_000), CHECKS[0], (3, 80_000), (14, 50_000), (3, 1_000_000), (7, 1_000),
+    (7, 1_000_000), *CHECKS[1:], (24, 1_000),
 )  # fmt: skip
 """The corners first: whatever time is left out leaves the model between cells that were measured. The first check is
-measured wherever it takes no longer than AGAIN: each strategy is held against one at least."""
+measured wherever it takes no longer than ONE_CHECK: each strategy is held against one at least."""
 SLOW_CHECKS = ((6, 3),)
 SLOW_ORDER = ((3, 10), (6, 1), SLOW_CHECKS[0])
 """In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `probes.SLOW`)."""
 SLOW_FIRST = (3, 1)
-SECONDS, FIRST, LARGEST = 45.0, 0.75, 0.4
+SECONDS, FIRST, LARGEST = 47.0, 0.75, 0.4
 """CPU seconds of a calibration; the part of them, shared out among the strategies, in which each cell is measured for
 the first time; and the part of its share that a strategy's cell may take."""
-HE_TAKES = 3.5
+HE_TAKES = 3.0
 """So many times the share of the others has homomorphic encryption."""
-PATIENCE, WARM, AGAIN = 0.06, 0.25, 1.5
+PATIENCE, WARM, AGAIN, ONE_CHECK = 0.06, 0.25, 0.4, 1.5
 """Each time, rounds of a cell go on for half so many seconds, and one is measured at least; with more than
 `clocks.LARGE` values, and more than the strategy had before, some that are not counted come first, for WARM seconds. A
 cell that took longer than AGAIN is measured once."""
@@ -41,7 +40,7 @@ cell that took longer than AGAIN is measured once."""
 
 def calibrate(
     strategies: Sequence[str], bits: int, key_bits: int, follow: Callable[[str, float, float], None],
-    seconds: float = SECONDS, hospitals: int = HOSPITALS[0], at: float | None = None,
+    seconds: float = SECONDS, hospitals: int = ORDER[0][0], at: float | None = None,
 ) -> Model:  # fmt: skip
     """Measure each strategy in a few small cells, within `seconds` of CPU altogether, and fit the model.
 
@@ -129,7 +128,7 @@ class _Clocks:
         for hospitals, parameters in self.order:
             values, limit = hospitals * parameters, min(seconds - (time.process_time() - began), seconds * LARGEST)
             if (hospitals, parameters) == CHECKS[0]:
-                limit = max(limit, AGAIN)
+                limit = max(limit, ONE_CHECK)
             if PATIENCE + 2 * _expected(walls, values) < limit or not walls:
                 walls[values] = self._measure(hospitals, parameters)
         if not self.measured:
@@ -174,19 +173,25 @@ class _Clocks:
         return [one.pace for rounds in self.measured.values() for one in rounds if one.pace is not None]
 
     def fit(self, at: float) -> Fit:
-        """The model of this strategy at that pace: medians are fitted, but those that it is held against."""
+        """The model of this strategy at that pace: all cells are fitted, but those that it is held against."""
         samples: list[Sample] = []
         checks: list[Sample] = []
-        for (hospitals, parameters), rounds in self.measured.items():
-            cell = replace(self.setting, hospitals=hospitals, parameters=parameters)
-            alone = [clocks.summed(cell, self.found[hospitals][1], [one]) for one in rounds]
-            one = Sample(
-                hospitals, parameters,
-                statistics.median(each.round.hospital_cpu_most.median * at / (each.pace or at) for each in alone),
-                statistics.median(each.round.server_cpu.median * at / (each.pace or at) for each in alone),
-            )  # fmt: skip
-            (checks if (hospitals, parameters) in (*CHECKS, *SLOW_CHECKS) else samples).append(one)
+        for cell, rounds in self.measured.items():
+            (checks if cell in (*CHECKS, *SLOW_CHECKS) else samples).append(Sample(*cell, _steps(rounds, at)))
         return fit(samples, checks, self.setting)
+
+
+def _steps(rounds: Sequence[cells.Measured], at: float) -> tuple[Step, ...]:
+    """The medians of each phase, at that pace."""
+    paces = [at / (one.pace or at) for one in rounds]
+    return tuple(
+        Step(
+            turn[0][0].phase,
+            statistics.median(row.cpu_seconds_max * pace for (row, _), pace in zip(turn, paces, strict=True)),
+            statistics.median(server.cpu_seconds * pace for (_, server), pace in zip(turn, paces, strict=True)),
+        )
+        for turn in zip(*(clocks.by_phase(one.rows) for one in rounds), strict=True)
+    )
 
 
 def _expected(walls: Mapping[int, float], values: int) -> float:

@@ -115,7 +115,7 @@ def summed(setting: Setting, setup: Measured, rounds: Sequence[Measured], whole:
     return Clocked(_total([setup], setting.hospitals), of_round, phases, len(rounds), moment)
 
 
-def _pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+def by_phase(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     """The hospitals' and the server's row of each phase."""
     hospitals = [row for row in rows if row.role == "hospital"]
     servers = [row for row in rows if row.role == "server"]
@@ -125,7 +125,7 @@ def _pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
 def _phases(measured: Sequence[Measured]) -> list[Phase]:
     """Each phase's medians over the rounds."""
     out = []
-    for turn in zip(*(_pairs(one.rows) for one in measured), strict=True):
+    for turn in zip(*(by_phase(one.rows) for one in measured), strict=True):
         row = turn[0][0]
         out.append(
             Phase(
@@ -143,7 +143,7 @@ def _phases(measured: Sequence[Measured]) -> list[Phase]:
 
 def _total(measured: Sequence[Measured], hospitals: int) -> Total:
     """The sum over phases, as spread over the rounds, for each of so many hospitals (0: of those that were asked)."""
-    pairs = [_pairs(one.rows) for one in measured]
+    pairs = [by_phase(one.rows) for one in measured]
 
     def each(row: Row, figure: float) -> float:
         return figure / (hospitals or row.parties)

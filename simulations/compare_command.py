@@ -102,8 +102,9 @@ def compare(
         raise
     if as_json:
         document: dict[str, Any] = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
-        return print_json({**document, "output": str(folder), "files": [str(path) for path in written]})
-    _tell(Console(), found, folder)
+        print_json({**document, "output": str(folder), "files": [str(path) for path in written]})
+    else:
+        _tell(Console(), found, folder)
     if not any(cell.round for cell in found.cells):
         raise RunFailed(f"no cell was measured; the first says why: {found.cells[0].note}")
 
@@ -208,9 +209,11 @@ def _tell(console: Console, found: Comparison, folder: Path) -> None:
     for setting in settings[:TABLES]:
         table = Table(title=setting, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
         table.add_column("strategy", overflow="fold", min_width=13)
-        for heading in ("CPU", "server", "up", "down", "phases", place):
+        for heading in ("hospital", "server", "up", "down", "phases", place):
             table.add_column(heading, justify="right")
         done = [cell for cell in found.cells if _setting(cell) == setting and cell.round]
+        if not done:
+            continue
         here = {(cell.strategy, cell.key_bits): cell for cell in reversed(done)}  # two dropouts may silence as many
         for cell in sorted(here.values(), key=lambda cell: cell.seconds.get(place, float("inf"))):
             table.add_row(_name(cell, found) + MARKS.get(cell.status, ""), *_row(cell, place))
@@ -221,7 +224,10 @@ def _tell(console: Console, found: Comparison, folder: Path) -> None:
         if cell.note:
             text = f"{MARKS.get(cell.status, '-')} {cell.strategy}, {_setting(cell)}: {cell.note}"
             console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    console.print("Medians: CPU seconds and bytes of a hospital, CPU seconds of the server, seconds from end to end.")
+    console.print(
+        "Medians: CPU of each phase's slowest hospital and of the server; a hospital's bytes, on average; seconds from "
+        "end to end.", highlight=False,
+    )  # fmt: skip
     console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
@@ -244,7 +250,7 @@ def _row(cell: Cell, place: str) -> list[str]:
     if one is None:
         return []
     return [
-        seconds(one.hospital_cpu.median), "-" if cell.status == "one-client" else seconds(one.server_cpu.median),
+        seconds(one.hospital_cpu_most.median), "-" if cell.status == "one-client" else seconds(one.server_cpu.median),
         size(round(one.up)), size(round(one.down)), str(one.phases),
         seconds(cell.seconds[place]) if place in cell.seconds else "-",
     ]  # fmt: skip

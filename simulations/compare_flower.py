@@ -6,6 +6,7 @@ the rounds, and writes the rows of its ledger.
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
 import time
@@ -22,7 +23,7 @@ from flwr.serverapp.strategy import FedAvg
 from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation, secure_aggregation
 from fedsec.metering import Row
-from fedsec.simulations import cells, clocks
+from fedsec.simulations import allocator, cells, clocks, tasks
 from fedsec.simulations.app import wait_for_hospitals
 from fedsec.simulations.cells import KINDS, NAME, SPEC, WEIGHT, Measured, Setting
 from fedsec.simulations.clocks import Clocked
@@ -31,6 +32,9 @@ from fedsec.simulations.runner import flower_run, make_app
 
 COMPONENTS = ("fedsec.simulations.compare_flower:server", "fedsec.simulations.compare_flower:client")
 
+WARM = 3
+"""Rounds that do not count."""
+
 client = ClientApp(mods=[secure_aggregation])
 server = ServerApp()
 
@@ -38,6 +42,7 @@ server = ServerApp()
 @client.train()
 def train(message: Message, context: Context) -> Message:
     """Change each parameter as a hospital of this kind does."""
+    _settled()
     kind = int(context.node_config["partition-id"]) % KINDS
     arrays = {
         name: Array(array.numpy() + cells.update(array.numpy().size, kind))
@@ -50,6 +55,7 @@ def train(message: Message, context: Context) -> Message:
 @server.main()
 def main(grid: Grid, context: Context) -> None:
     """The set-up and the rounds of one cell."""
+    _settled()
     config = context.run_config
     setting = Setting(**json.loads(str(config["setting"])))
     wait_for_hospitals(grid, setting.hospitals)
@@ -67,15 +73,22 @@ def main(grid: Grid, context: Context) -> None:
     Path(str(config["output"])).write_text(json.dumps(found), encoding="utf-8")
 
 
+@functools.lru_cache
+def _settled() -> None:
+    """Measured steps find memory and collector in this process as they do where rounds are run in process."""
+    allocator.keep_freed()
+    tasks.settle()
+
+
 def clock(setting: Setting, repetitions: int, timeout: float = 3600.0) -> Clocked:
-    """Run the cell under Flower on Ray; the first round, which fills caches, does not count.
+    """Run the cell under Flower on Ray; the first rounds, which fill caches in every process, do not count.
 
     Raises RunFailed where a round failed, with its reason.
     """
     with tempfile.TemporaryDirectory(prefix="fedsec-compare-") as place:
         output = Path(place) / "found.json"
         values: dict[str, Value] = {
-            "setting": json.dumps(asdict(setting)), "rounds": repetitions + 1, "patience": timeout,
+            "setting": json.dumps(asdict(setting)), "rounds": repetitions + WARM, "patience": timeout,
             "output": str(output),
         }  # fmt: skip
         app = make_app(Path(place) / "app", *COMPONENTS, values)
@@ -86,9 +99,8 @@ def clock(setting: Setting, repetitions: int, timeout: float = 3600.0) -> Clocke
         raise RunFailed(f"{setting.strategy} with {setting.hospitals} hospitals: {found['failures'][0]}")
     rows = [Row(**row) for row in found["rows"]]
     setup = Measured([row for row in rows if row.stage == "setup"], 0.0, None)
-    rounds = [
-        Measured(_of_round(rows, number), found["walls"][number - 1], None) for number in range(2, repetitions + 2)
-    ]
+    counted = range(WARM + 1, WARM + repetitions + 1)
+    rounds = [Measured(_of_round(rows, number), found["walls"][number - 1], None) for number in counted]
     setup = setup._replace(wall=sum(row.wall_seconds for row in setup.rows if row.role == "hospital"))
     return clocks.summed(setting, setup, rounds)
 

@@ -1,8 +1,9 @@
-"""What a round costs on this machine, from the cells that were measured: a model for each strategy.
+"""What a round costs on this machine, from the cells that were measured: a model for each phase of each strategy.
 
-The model is linear in what the protocols' steps are made of: the contributors n, those m that each has to do with, the
+A model is linear in what the protocols' steps are made of: the contributors n, those m that each has to do with, the
 values v and the columns c that they are packed into, and products of these. Its coefficients are not negative, and
-relative errors are minimised.
+relative errors are minimised: phase by phase, so that what is small in the cells that were measured, and grows faster
+than the rest, is not lost in it.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from fedsec.simulations import results
 from fedsec.simulations.cells import Setting, contribution
 from fedsec.simulations.sweep import machine
 
-FORMAT = 2
-MORE_OFF, NO_MORE_OFF = 1.1, 0.005
+FORMAT = 3
+MORE_OFF, NO_MORE_OFF = 1.2, 0.02
 """A term of the model is left out if its error is then at most so many times what it was, or by so much more."""
+LEAST = 1e-6
+"""CPU seconds below which a phase's are not told apart."""
 BUSY = 0.3
 """Part of the processors above which other programs' load makes a calibration doubtful."""
 
@@ -39,20 +42,37 @@ def home() -> Path:
     return Path(root).expanduser() / "fedsec" / "cost-model.json"
 
 
-class Sample(NamedTuple):
-    """One measured cell: CPU seconds of a round, of the slowest hospital of each phase, and of the server."""
+class Step(NamedTuple):
+    """One phase of a measured round: CPU seconds of its slowest hospital, and of the server."""
 
-    hospitals: int
-    parameters: int
+    phase: str
     hospital: float
     server: float
 
 
-class Fit(NamedTuple):
-    """One strategy's coefficients, its samples, and the cells that were not fitted."""
+class Sample(NamedTuple):
+    """One measured cell."""
 
-    hospital: tuple[float, ...]
-    server: tuple[float, ...]
+    hospitals: int
+    parameters: int
+    steps: tuple[Step, ...]
+
+    @property
+    def hospital(self) -> float:
+        """CPU seconds of a round: each phase's slowest hospital."""
+        return sum(step.hospital for step in self.steps)
+
+    @property
+    def server(self) -> float:
+        """CPU seconds of a round at the server."""
+        return sum(step.server for step in self.steps)
+
+
+class Fit(NamedTuple):
+    """One strategy's coefficients by phase, its samples, and the cells that were not fitted."""
+
+    hospital: Mapping[str, tuple[float, ...]]
+    server: Mapping[str, tuple[float, ...]]
     samples: tuple[Sample, ...]
     checks: tuple[Sample, ...]
 
@@ -76,8 +96,15 @@ class Model:
 
     def cpu(self, setting: Setting) -> tuple[float, float]:
         """CPU seconds of a round: each phase's slowest hospital, and the server."""
-        fit = self.fits[key(setting)]
-        return float(np.dot(fit.hospital, _of_hospital(setting))), float(np.dot(fit.server, _of_server(setting)))
+        fit, hospital, server = self.fits[key(setting)], _of_hospital(setting), _of_server(setting)
+        return (
+            float(sum(np.dot(phase, hospital) for phase in fit.hospital.values())),
+            float(sum(np.dot(phase, server) for phase in fit.server.values())),
+        )
+
+    def reach(self, setting: Setting) -> int:
+        """The most hospitals with which the strategy was measured: with more, its CPU is extrapolated."""
+        return max(one.hospitals for one in self.fits[key(setting)].samples)
 
     def write(self, path: Path) -> None:
         """Keep the model, whole or not at all."""
@@ -107,8 +134,14 @@ def read(path: Path) -> Model | None:
 
 
 def _fit_of(fit: Mapping[str, Any]) -> Fit:
-    samples, checks = (tuple(Sample(*one) for one in fit[name]) for name in ("samples", "checks"))
-    return Fit(tuple(fit["hospital"]), tuple(fit["server"]), samples, checks)
+    hospital, server = ({name: tuple(one) for name, one in fit[who].items()} for who in ("hospital", "server"))
+    samples, checks = (
+        tuple(
+            Sample(hospitals, parameters, tuple(Step(*one) for one in steps)) for hospitals, parameters, steps in kind
+        )
+        for kind in (fit["samples"], fit["checks"])
+    )
+    return Fit(hospital, server, samples, checks)
 
 
 def key(setting: Setting) -> str:
@@ -128,16 +161,17 @@ def shape(setting: Setting) -> tuple[int, int, int, int]:
 
 @functools.lru_cache(maxsize=64)
 def scalars(bits: int) -> int:
+    """Values that a contribution has besides its parameters."""
     return int(contribution(1, bits, 0)[0].size) - 1
 
 
-HOSPITAL_SPARES, SERVER_SPARES = (7, 2, 6, 5, 4), (5, 2, 4)
-"""Which terms of the two lists below a strategy may do without, those that grow fastest first."""
+HOSPITAL_SPARES, SERVER_SPARES = (6, 5, 4, 3), (5, 2, 4)
+"""Which terms of the two lists below a phase may do without, those that grow fastest first."""
 
 
 def _of_hospital(setting: Setting) -> list[float]:
     n, m, v, c = shape(setting)
-    return [1.0, n, m * m, v, c, m * v, m * c, m * m * c]
+    return [1.0, n, v, c, m * v, m * c, m * m * c]
 
 
 def _of_server(setting: Setting) -> list[float]:
@@ -159,13 +193,12 @@ def solve(
     matrix = np.array(rows, dtype=float)
     scale = matrix.max(axis=0)
     scale[scale == 0] = 1.0
-    weighted = matrix / scale / np.array(measured)[:, None]
+    weighted = matrix / scale / np.maximum(measured, LEAST)[:, None]
 
     def solved(terms: Sequence[int]) -> tuple[NDArray[np.float64], float]:
         """The coefficients, and how far off they are, as a part of what was measured."""
         found, norm = nnls(weighted[:, terms], np.ones(len(measured)))
-        freedom = max(len(measured) - np.count_nonzero(found), 1)
-        return found, float(norm) / math.sqrt(freedom)
+        return found, float(norm) / math.sqrt(len(measured))
 
     kept = list(range(matrix.shape[1]))
     found, off = solved(kept)
@@ -181,9 +214,13 @@ def solve(
 
 def fit(samples: Sequence[Sample], checks: Sequence[Sample], setting: Setting) -> Fit:
     """The model of a strategy: `setting` says with what bits and keys it was measured."""
-    at = [replace(setting, hospitals=one.hospitals, parameters=one.parameters) for one in samples]
-    return Fit(
-        solve([_of_hospital(one) for one in at], [one.hospital for one in samples], HOSPITAL_SPARES),
-        solve([_of_server(one) for one in at], [one.server for one in samples], SERVER_SPARES),
-        tuple(samples), tuple(checks),
-    )  # fmt: skip
+    hospital, server = {}, {}
+    for phase in dict.fromkeys(step.phase for one in samples for step in one.steps):
+        steps, at = [], []
+        for one in samples:
+            here = [step for step in one.steps if step.phase == phase]
+            steps += here
+            at += [replace(setting, hospitals=one.hospitals, parameters=one.parameters)] * len(here)
+        hospital[phase] = solve([_of_hospital(one) for one in at], [one.hospital for one in steps], HOSPITAL_SPARES)
+        server[phase] = solve([_of_server(one) for one in at], [one.server for one in steps], SERVER_SPARES)
+    return Fit(hospital, server, tuple(samples), tuple(checks))

@@ -104,6 +104,7 @@ def plan(
         return print_json(_document(setting, wanted, clip, place, line, found, checks, held, drawn, model))
     console = Console()
     _tell(console, setting, clip, place, wanted, found)
+    _tell_reach(console, setting, able, key_bits, model)
     _tell_doubts(console, model)
     if calibrate:
         _tell_checks(console, "cells that were not fitted", checks)
@@ -168,10 +169,16 @@ def _tell(
             console.print(f"{one.strategy}: {one.why_not}", style="dim", highlight=False, markup=False, soft_wrap=True)
     if all(one.why_not for one in found):
         console.print("No strategy can serve this setting.", style="yellow")
-    if setting.hospitals > max(calibration.HOSPITALS):
+
+
+def _tell_reach(console: Console, setting: Setting, names: Sequence[str], key_bits: int, model: Model) -> None:
+    """Say beyond how many hospitals CPU is extrapolated, where it is here."""
+    able = [one for one in (setting.under(name, key_bits) for name in names) if one.possible]
+    reaches = sorted({reach for one in able if (reach := model.reach(one)) < setting.hospitals})
+    if reaches:
+        beyond = f"{reaches[0]} to {reaches[-1]} hospitals, by strategy" if reaches[1:] else f"{reaches[0]} hospitals"
         also = f"; bytes (~) beyond {EXACT_UP_TO}" if setting.hospitals > EXACT_UP_TO else ""
-        text = f"CPU is extrapolated beyond {max(calibration.HOSPITALS)} hospitals{also}."
-        console.print(text, style="yellow", highlight=False)
+        console.print(f"CPU is extrapolated beyond {beyond}{also}.", style="yellow", highlight=False)
 
 
 def _tell_doubts(console: Console, model: Model) -> None:
@@ -185,20 +192,38 @@ def _tell_doubts(console: Console, model: Model) -> None:
 
 
 def _tell_checks(console: Console, what: str, checks: Sequence[Check]) -> None:
-    table = Table(title=f"The model against {what}: CPU of a hospital and of the server")
-    for heading in ("strategy", "hospitals", "parameters", "measured", "foreseen", "off by"):
-        table.add_column(heading, justify="left" if heading == "strategy" else "right")
-    off = []
-    for one in checks:
-        measured, foreseen = one.cell.hospital + one.cell.server, one.hospital + one.server
-        off.append(abs(foreseen / measured - 1))
+    """Measured and foreseen CPU side by side, of the slowest hospitals and of the server, and of both together."""
+    table = Table(
+        title=f"CPU measured and foreseen: the model against {what}",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("strategy", overflow="fold", min_width=11)
+    for heading in ("n", "values", "hospital", "foreseen", "server", "foreseen", "off by"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    off = [_off(one) for one in checks]
+    for one, (both, *_) in zip(checks, off, strict=True):
         table.add_row(
-            one.strategy, str(one.cell.hospitals), f"{one.cell.parameters:,}", seconds(measured), seconds(foreseen),
-            f"{foreseen / measured - 1:+.0%}",
+            one.strategy.replace(":", " "), str(one.cell.hospitals), f"{one.cell.parameters:,}",
+            seconds(one.cell.hospital), seconds(one.hospital), seconds(one.cell.server), seconds(one.server),
+            f"{both:+.0%}",
         )  # fmt: skip
     console.print(table)
-    within = sum(one <= WITHIN for one in off)
-    console.print(f"{within} of {len(off)} within {WITHIN:.0%}.", highlight=False)
+    both, hospital, server = (sum(abs(part) <= WITHIN for part in parts) for parts in zip(*off, strict=True))
+    console.print(
+        f"{both} of {len(off)} within {WITHIN:.0%} altogether; {hospital} of a hospital's alone, {server} of the "
+        "server's.", highlight=False,
+    )  # fmt: skip
+
+
+def _off(one: Check) -> tuple[float, float, float]:
+    """By which part of what was measured the model is off: altogether, of the hospitals, and of the server."""
+    cell = one.cell
+    return (
+        (one.hospital + one.server) / (cell.hospital + cell.server) - 1, one.hospital / cell.hospital - 1,
+        one.server / cell.server - 1,
+    )  # fmt: skip
 
 
 def _document(
@@ -236,6 +261,7 @@ def _draw(
     served = {one.strategy for one in found if not one.why_not}
     lines: dict[str, list[tuple[int, float, float, float]]] = {}
     families: dict[str, str] = {}
+    reaches: dict[str, int] = {}
     for name in names:
         if cells.label(name) not in served:
             continue
@@ -248,9 +274,10 @@ def _draw(
             except FedsecError:
                 continue
         lines[cells.label(name)] = points
+        reaches[cells.label(name)] = model.reach(setting.under(name, key_bits))
         families[cells.label(name)] = "he" if cells.takes_keys(name) else "smpc"
     if not lines:
         raise ConfigurationError("no strategy can serve this setting: there is no curve to draw")
-    drawn = outlook(lines, families, setting.parameters, max(calibration.HOSPITALS))
+    drawn = outlook(lines, families, setting.parameters, reaches)
     contents = {f"plan.{kind}": figures.save(drawn, kind) for kind in ("svg", "png")}
     return files.write(folder.expanduser().absolute(), contents)

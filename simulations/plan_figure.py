@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from fedsec.report import figures, units
 
@@ -15,9 +15,11 @@ Points = Sequence[tuple[int, float, float, float]]
 """Hospitals, CPU seconds of a hospital and of the server, bytes up per hospital."""
 
 
-def outlook(lines: Mapping[str, Points], families: Mapping[str, str], parameters: int, measured: int) -> Figure:
-    """Three panels over the number of hospitals; `measured` is the most of them that the model was fitted on."""
-    looks = figures.styles(families)
+def outlook(
+    lines: Mapping[str, Points], families: Mapping[str, str], parameters: int, measured: Mapping[str, int]
+) -> Figure:
+    """Three panels over the number of hospitals; `measured`: with how many each model was fitted, at most."""
+    looks, most = figures.styles(families), max(measured.values())
     with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(11.5, 4.2), layout="constrained")
         panels = figure.subplots(1, 3)
@@ -31,12 +33,12 @@ def outlook(lines: Mapping[str, Points], families: Mapping[str, str], parameters
             start=1,
         ):
             for name, points in lines.items():
-                _line(axes, [(point[0], point[place]) for point in points], looks[name], name, measured)
-            _dress(axes, title, text, measured)
+                _line(axes, [(point[0], point[place]) for point in points], looks[name], name, measured[name])
+            _dress(axes, title, text, most)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
         figure.suptitle(
-            f"A round of {parameters:,} parameters, foreseen; beyond {measured} hospitals, dashed: extrapolated",
+            f"A round of {parameters:,} parameters, foreseen; dashed: extrapolated, beyond {most} hospitals at most",
             fontsize=11, x=0.01, ha="left",
         )  # fmt: skip
     return figure
@@ -60,7 +62,8 @@ def _dress(axes: Axes, title: str, text: Callable[[float], str], measured: int) 
     axes.set_xlabel("hospitals")
     axes.axvspan(measured, axes.get_xlim()[1], color="#000000", alpha=0.03, lw=0)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _count(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axes.yaxis.set_major_locator(FixedLocator(figures.ticks(*axes.get_ylim(), text is units.seconds)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.trim(text(value))))
     axes.minorticks_off()
 
 

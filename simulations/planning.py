@@ -18,7 +18,7 @@ from fedsec.metering import Network
 from fedsec.report.document import Comparison
 from fedsec.simulations import cells
 from fedsec.simulations.cells import Setting
-from fedsec.simulations.costs import Model, Sample, shape, solve
+from fedsec.simulations.costs import Model, Sample, Step, shape, solve
 from fedsec.simulations.foretelling import Foretold, foretell
 
 EXACT_UP_TO, CURVE_EXACT = 64, 0
@@ -179,7 +179,8 @@ def against(model: Model, compared: Comparison) -> list[Check]:
         strategy = names.get((cell.strategy, cell.bits, cell.key_bits))
         if strategy is None or cell.status != "measured" or cell.round is None or cell.silent or cell.pace is None:
             continue
-        one = Sample(cell.hospitals, cell.parameters, cell.round.hospital_cpu_most.median, cell.round.server_cpu.median)
+        whole = Step("", cell.round.hospital_cpu_most.median, cell.round.server_cpu.median)
+        one = Sample(cell.hospitals, cell.parameters, (whole,))
         told = model.cpu(Setting(strategy, cell.hospitals, cell.parameters, cell.bits, cell.key_bits))
         found.append(Check(cell.strategy, one, *(seconds * cell.pace / model.pace for seconds in told)))
     return found

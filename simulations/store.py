@@ -30,8 +30,11 @@ class Store:
     def __init__(self, folder: Path, how: Mapping[str, Any]) -> None:
         self.folder = folder
         kept = folder / SWEEP
-        with writing(folder):
+        try:
             (folder / CELLS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"output {folder} cannot be written: {error.strerror}") from error
+        with writing(folder):
             if kept.is_file():
                 before = kept_sweep(kept)
                 if before is None:

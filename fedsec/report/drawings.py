@@ -38,7 +38,7 @@ def _of_round(figure: Callable[[Total], float]) -> Callable[[Cell], float | None
 
 
 MEASURES: tuple[Measure, ...] = (
-    ("cpu", "CPU per hospital", units.seconds, _of_round(lambda total: total.hospital_cpu.median)),
+    ("cpu", "CPU per hospital, mean", units.seconds, _of_round(lambda total: total.hospital_cpu.median)),
     ("up", "Bytes up per hospital", units.size, _of_round(lambda total: total.up)),
     (
         "server", "CPU of the server", units.seconds,
@@ -145,8 +145,13 @@ def plane(comparison: Comparison, cells: Sequence[Cell], figure: Any) -> dict[st
     return {"figure": figure, "rows": rows, "text": text}
 
 
+def _error(cell: Cell) -> float | None:
+    """Its error, of as many coordinates as those of others: the largest of fewer is smaller."""
+    return cell.error if cell.measured_parameters == cell.parameters else None
+
+
 def _errors(comparison: Comparison, setting: Setting) -> Iterator[Drawn]:
-    points = shapes.series(comparison, setting, "bits", lambda cell: cell.error)
+    points = shapes.series(comparison, setting, "bits", _error)
     if points:
         lines = {name: [(x, y) for x, y, _ in line] for name, line in points.items()}
         places = {x for line in lines.values() for x, _ in line}

@@ -102,8 +102,9 @@ def ticks(low: float, high: float, time: bool = False, most: int = 6) -> list[fl
 
 
 def _power(value: float) -> str:
-    """A power of ten: `10⁻³`."""
-    return units.small(value).rpartition(units.SPACE)[2]
+    """A power of ten, and how many times that: `10⁻³`, `2 × 10⁻³`."""
+    times, cross, power = units.small(value).partition(f"{units.SPACE}×{units.SPACE}")
+    return power if times == "1.0" else times.removesuffix(".0") + cross + power
 
 
 def _log(axis: Any, values: Sequence[float], text: Callable[[float], str], exact: bool = False) -> None:

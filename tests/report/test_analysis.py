@@ -135,6 +135,8 @@ def test_ticks_are_round() -> None:
     assert figures.ticks(0.5, 5000.0, time=True) == [1, 60, 600, 3600]
     assert figures.ticks(3.0, 40.0) == [5, 10, 20]
     assert figures.ticks(3.1, 3.2) == [3.1]
+    powers = [figures._power(value) for value in figures.ticks(9e-7, 2e-5)]
+    assert len(set(powers)) == len(powers) > 2 and powers[0].endswith("10⁻⁶") and powers[0].startswith("10")
 
 
 def test_every_strategy_has_a_look_of_its_own(made: Any) -> None:

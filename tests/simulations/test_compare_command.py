@@ -120,6 +120,14 @@ def test_a_network_of_one_s_own_is_what_table_and_page_open_with(fed: Any, tmp_p
     assert seconds(found.cells[0].seconds["clinic"]) in text and sections.network(found)[0] == "clinic"
 
 
+def test_a_sweep_without_a_measured_cell_has_failed(fed: Any) -> None:
+    words = ("--strategies", "shamir", "--hospitals", "5", "--parameters", "1e6", "--memory", "0.0001", "--no-task")
+    code, out, err = fed(*words, "--output", "one")
+    assert code == 1 and "no cell was measured" in err and "strategy" not in out
+    code, out, err = fed(*words, "--output", "two", "--json")
+    assert code == 1 and "no cell was measured" in err and json.loads(out)["cells"][0]["status"] == "refused"
+
+
 def test_json_is_one_object_and_what_is_on_the_disk(fed: Any, tmp_path: Path) -> None:
     words = ("--strategies", "plain,shamir:threshold=3", "--network", "clinic=30,80,8", "--output", "out", "--json")
     code, out, err = fed(*SMALL, *words)

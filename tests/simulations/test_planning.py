@@ -22,7 +22,7 @@ from fedsec.report import document
 from fedsec.simulations import calibration, clocks, costs, plan_command, planning
 from fedsec.simulations.cells import Setting
 from fedsec.simulations.comparison import compare
-from fedsec.simulations.costs import Model, Sample
+from fedsec.simulations.costs import Model, Sample, Step
 from fedsec.simulations.plan_command import plan
 from fedsec.simulations.planning import Wanted, prospects
 from fedsec.simulations.sweep import Sweep
@@ -42,7 +42,7 @@ def fitted(names: list[str], bits: int = 24) -> Model:
     for name in names:
         base = Setting(name, 3, 1, bits)
         samples, checks = (
-            [Sample(n, d, *exact(Setting(name, n, d))) for n, d in cells]
+            [Sample(n, d, (Step("all", *exact(Setting(name, n, d))),)) for n, d in cells]
             for cells in ([(n, d) for n in (3, 8, 24) for d in (1_000, 10_000, 80_000)], [(5, 3_000), (16, 30_000)])
         )
         fits[costs.key(base)] = costs.fit(samples, checks, base)
@@ -83,7 +83,7 @@ def test_noise_does_not_become_what_grows_fastest() -> None:
     off: dict[tuple[int, int], list[float]] = {(30, 1_000): [], (100, 1_000_000): []}
     for _ in range(60):
         samples = [
-            Sample(n, d, *np.array(linear(Setting("secagg", n, d))) * drawn.uniform(0.98, 1.02, 2))
+            Sample(n, d, (Step("all", *np.array(linear(Setting("secagg", n, d))) * drawn.uniform(0.98, 1.02, 2)),))
             for n, d in calibration.ORDER if (n, d) not in calibration.CHECKS
         ]  # fmt: skip
         told = Model({costs.key(base): costs.fit(samples, [], base)}, 0.001)
@@ -91,6 +91,16 @@ def test_noise_does_not_become_what_grows_fastest() -> None:
             setting = Setting("secagg", *cell)
             found.append(abs(sum(told.cpu(setting)) / sum(linear(setting)) - 1))
     assert max(np.mean(found) for found in off.values()) < 0.05
+
+
+def test_a_small_phase_that_grows_is_not_lost_in_the_others() -> None:
+    """A witness's work for each hospital, beside encryption, which is a hundred times as much with three of them."""
+    cells, base = [(3, 1_000), (3, 80_000), (14, 10_000), (24, 1_000)], Setting("secagg", 3, 1)
+    samples = [Sample(n, d, (Step("Encrypt", 1e-5 * d, 1e-4), Step("Witness", 3e-8 * n * d, 1e-4))) for n, d in cells]
+    told = Model({costs.key(base): costs.fit(samples, [], base)}, 0.001)
+    hospital, server = told.cpu(Setting("secagg", 10_000, 10_000))
+    assert hospital == pytest.approx(0.1 + 3.0, rel=0.1) and server == pytest.approx(2e-4, rel=0.01)
+    assert told.reach(Setting("secagg", 10_000, 10_000)) == 24
 
 
 def test_the_validation_holds_the_model_against_cells_that_were_not_fitted(model: Model) -> None:
