@@ -107,7 +107,7 @@ class _Clocks:
         self.order = [cell for cell in ORDER if cell[0] in possible]
         if not self.order and own in possible:
             self.order = [(own, parameters) for parameters in dict.fromkeys(many for _, many in ORDER[:6])]
-        self.found: dict[int, tuple[cells.Federation, cells.Measured]] = {}
+        self.found: dict[int, cells.Federation] = {}
         self.measured: dict[tuple[int, int], list[cells.Measured]] = {}
         self.took: dict[tuple[int, int], float] = {}
         self.most = clocks.LARGE
@@ -147,8 +147,8 @@ class _Clocks:
         began = time.process_time()
         new = hospitals not in self.found
         if new:
-            self.found[hospitals] = cells.found(replace(self.setting, hospitals=hospitals), 1)
-        federation = self.found[hospitals][0]
+            self.found[hospitals], _ = cells.found(replace(self.setting, hospitals=hospitals), 1)
+        federation = self.found[hospitals]
         if hospitals != self.latest and not self.slow:
             self.latest = hospitals
             federation.resize(1)

@@ -74,10 +74,10 @@ LONGEST_NAME = 26
 @contextmanager
 def panel(title: str, names: Iterable[str] = (), right: float = 0.745) -> Iterator[tuple[Figure, Axes]]:
     """A figure in our style, with room for names on its right."""
-    right -= 0.0146 * max(max((len(short(name)) for name in names), default=0) - 17, 0)
+    right -= 0.0146 * max(max((len(short(name)) for name in names), default=0) - 15, 0)
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=SIZE)
-        axes = figure.add_axes((0.15, 0.155, right - 0.15, 0.73))
+        axes = figure.add_axes((0.165, 0.155, right - 0.165, 0.73))
         axes.set_title(title, pad=9)
         axes.tick_params(length=0)
         yield figure, axes
@@ -102,9 +102,9 @@ def ticks(low: float, high: float, time: bool = False, most: int = 6) -> list[fl
 
 
 def _power(value: float) -> str:
-    """A power of ten, and how many times that: `10⁻³`, `2 × 10⁻³`."""
-    times, cross, power = units.small(value).partition(f"{units.SPACE}×{units.SPACE}")
-    return power if times == "1.0" else times.removesuffix(".0") + cross + power
+    """A power of ten, and how many times that: `10⁻³`, `2×10⁻³`."""
+    times, _, power = units.small(value).partition(f"{units.SPACE}×{units.SPACE}")
+    return power if times == "1.0" else f"{times.removesuffix('.0')}×{power}"
 
 
 def _log(axis: Any, values: Sequence[float], text: Callable[[float], str], exact: bool = False) -> None:
@@ -116,6 +116,8 @@ def _log(axis: Any, values: Sequence[float], text: Callable[[float], str], exact
     places = sorted(set(values)) if exact else ticks(low / pad, high * pad, text is units.seconds)
     if exact and len(places) > 6:
         places = places[:: math.ceil(len(places) / 6)]
+    if len(places) < 2:  # no two round values lie within
+        places = sorted({low, high})
     axis.set_major_locator(FixedLocator(places))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: units.trim(text(value))))
