@@ -27,7 +27,7 @@ SLOW_CHECKS = ((6, 3),)
 SLOW_ORDER = ((3, 10), (6, 1), SLOW_CHECKS[0])
 """In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `probes.SLOW`)."""
 SLOW_FIRST = (3, 1)
-SECONDS, FIRST, LARGEST = 47.0, 0.75, 0.4
+SECONDS, FIRST, LARGEST = 45.0, 0.75, 0.4
 """CPU seconds of a calibration; the part of them, shared out among the strategies, in which each cell is measured for
 the first time; and the part of its share that a strategy's cell may take."""
 HE_TAKES = 3.0

@@ -208,7 +208,7 @@ def _tell(console: Console, found: Comparison, folder: Path) -> None:
     place = sections.network(found)[0]
     for setting in settings[:TABLES]:
         table = Table(title=setting, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
-        table.add_column("strategy", overflow="fold", min_width=13)
+        table.add_column("strategy", overflow="fold", min_width=18)
         for heading in ("hospital", "server", "up", "down", "phases", place):
             table.add_column(heading, justify="right")
         done = [cell for cell in found.cells if _setting(cell) == setting and cell.round]
