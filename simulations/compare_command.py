@@ -224,7 +224,8 @@ def _tell(console: Console, found: Comparison, folder: Path) -> None:
         if cell.note:
             text = f"{MARKS.get(cell.status, '-')} {cell.strategy}, {_setting(cell)}: {cell.note}"
             console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    console.print(
+    if any(cell.round for cell in found.cells):
+        console.print(
         "Medians: CPU of each phase's slowest hospital and of the server; a hospital's bytes, on average; seconds from "
         "end to end.", highlight=False,
     )  # fmt: skip

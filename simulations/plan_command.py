@@ -150,7 +150,7 @@ def _tell(
     table = Table(
         title=f"A round, foreseen; the server {breaks} the protocol with {wanted.colluding} hospitals' help",
         caption="colluding hospitals withstood, silent ones tolerated, spare bits of the largest sum (headroom), bytes "
-        "up per hospital, seconds of CPU",
+        "up per hospital on average, CPU of each phase's slowest hospital",
         box=box.SIMPLE, padding=0, pad_edge=False, show_edge=False,
     )  # fmt: skip
     table.add_column("strategy", overflow="fold", min_width=16)
