@@ -1,7 +1,7 @@
-"""One cell of a comparison: one strategy in one setting, measured in process.
+"""One cell of a comparison: one strategy in one setting, and the federation that runs whole rounds of real parties.
 
-What does not depend on time (bytes, exactness, memory) is found by `examine`, and CPU by `clock`, which wants the
-machine for itself. Both run whole rounds of real parties.
+What does not depend on time (exactness, memory) is in `examination`, and CPU in `clocks`, which wants the machine for
+itself.
 """
 
 from __future__ import annotations

@@ -275,7 +275,7 @@ def _draw(
                 continue
         lines[cells.label(name)] = points
         reaches[cells.label(name)] = model.reach(setting.under(name, key_bits))
-        families[cells.label(name)] = "he" if cells.takes_keys(name) else "smpc"
+        families[cells.label(name)] = cells.family(name)
     if not lines:
         raise ConfigurationError("no strategy can serve this setting: there is no curve to draw")
     drawn = outlook(lines, families, setting.parameters, reaches)
