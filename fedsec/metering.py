@@ -11,8 +11,9 @@ import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from fedsec import envelope, whole
 from fedsec.coordinator import Exchange, Phase, Refusal
@@ -27,6 +28,7 @@ class Row:
 
     For the role `hospital` the figures are sums over the parties, and `cpu_seconds_max` is the slowest party's;
     for `server`, `cpu_seconds` is what the server's thread computed after the phase: see Meter.
+    cpu_each: CPU seconds of each hospital that replied; not in the CSV.
     """
 
     round: int
@@ -43,6 +45,14 @@ class Row:
     cpu_seconds: float
     cpu_seconds_max: float
     wall_seconds: float
+    cpu_each: tuple[tuple[PartyId, float], ...] = field(default=(), repr=False)
+
+    def figures(self) -> dict[str, Any]:
+        """What is written of it: all but `cpu_each`."""
+        return {name: getattr(self, name) for name in WRITTEN}
+
+
+WRITTEN = tuple(item.name for item in fields(Row) if item.name != "cpu_each")
 
 
 @dataclass
@@ -61,9 +71,9 @@ class Ledger:
     def write(self, path: Path) -> None:
         """Write all rows as CSV, whole or not at all."""
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, [item.name for item in fields(Row)])
+        writer = csv.DictWriter(text, WRITTEN)
         writer.writeheader()
-        writer.writerows(asdict(row) for row in self.rows)
+        writer.writerows(row.figures() for row in self.rows)
         whole.write(path, text.getvalue().encode())
 
 
@@ -85,12 +95,14 @@ class Meter:
         answers = list(self._exchange(phase, requests))
         wall = time.monotonic() - started
         replies = {party: answer for party, answer in answers if isinstance(answer, bytes) and party in requests}
-        cpu = [envelope.cpu_of(answer) for answer in replies.values()]
+        cpu = {party: envelope.cpu_of(answer) for party, answer in replies.items()}
         down, up = [len(data) for data in requests.values()], [len(data) for data in replies.values()]
         where = (phase.round, phase.stage, phase.name)
         traffic = (len(requests) + len(answers), sum(down), sum(up), max(down, default=0), max(up, default=0))
+        each = tuple(cpu.items())
+        most = max(cpu.values(), default=0.0)
         self.ledger.add(
-            Row(*where, "hospital", len(requests), len(replies), *traffic, sum(cpu), max(cpu, default=0.0), wall)
+            Row(*where, "hospital", len(requests), len(replies), *traffic, sum(cpu.values()), most, wall, each)
         )
         self._open = lambda spent: Row(*where, "server", 1, 1, *traffic, spent, spent, wall)
         self._since = cpu_seconds()

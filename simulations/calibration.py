@@ -6,36 +6,45 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fedsec.errors import ConfigurationError
 from fedsec.simulations import allocator, cells, clocks, probes, tasks
 from fedsec.simulations.cells import Setting
-from fedsec.simulations.costs import Fit, Model, Sample, Step, fit, key, scalars
+from fedsec.simulations.costs import Fit, Model, Sample, Step, fit, key, scalars, shape
 
 CHECKS = ((5, 3_000), (5, 300_000), (9, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
+LARGEST = (7, 1_000_000)
 ORDER = (
-    (3, 1_000), (3, 10_000), (14, 10_000), CHECKS[0], (4, 80_000), (14, 50_000), (3, 1_000_000), (7, 1_000),
-    (7, 1_000_000), *CHECKS[1:], (24, 1_000),
+    (3, 1_000), (3, 10_000), CHECKS[0], (14, 30_000), (14, 1_000), (4, 80_000), (3, 1_000_000), LARGEST, (7, 1_000),
+    *CHECKS[1:], (24, 1_000),
 )  # fmt: skip
 """The corners first: whatever time is left out leaves the model between cells that were measured. The first check is
 measured wherever it takes no longer than ONE_CHECK: each strategy is held against one at least."""
-SLOW_CHECKS = ((6, 3),)
-SLOW_ORDER = ((3, 10), (6, 1), SLOW_CHECKS[0])
-"""In place of ORDER, after a first cell of SLOW_FIRST, where a single value takes long (see `probes.SLOW`)."""
+CROWDED = (4, 5)
+"""Cohorts for which as many parameters are measured, too, if a hospital has more columns to deal with in one of them:
+that is so where packing pays only from some cohort on."""
+KEYED_ORDER = (*ORDER[:3], ORDER[4], (14, 10_000))
+"""In place of ORDER where there are keys, which each cohort makes anew."""
+SLOW_CHECKS = ((4, 3),)
+SLOW_ORDER = ((3, 5), (4, 1), SLOW_CHECKS[0])
+"""In place of both, after a first cell of SLOW_FIRST, where a single value takes long (see `probes.SLOW`)."""
 SLOW_FIRST = (3, 1)
-SECONDS, FIRST, LARGEST = 45.0, 0.75, 0.4
-"""CPU seconds of a calibration; the part of them, shared out among the strategies, in which each cell is measured for
-the first time; and the part of its share that a strategy's cell may take."""
-HE_TAKES = 3.0
+SECONDS, LEAST, FIRST, MOST = 47.0, 0.55, 0.92, 0.5
+"""CPU seconds of a calibration; the part of them that its cells have at least, where kernels have to be compiled first;
+the part of these, shared out among the strategies, in which each cell is measured for the first time; and the part of
+its share that a strategy's cell may take."""
+HE_TAKES = 2.0
 """So many times the share of the others has homomorphic encryption."""
-PATIENCE, WARM, AGAIN, ONE_CHECK = 0.06, 0.25, 0.4, 1.5
-"""Each time, rounds of a cell go on for half so many seconds, and one is measured at least; with more than
-`clocks.LARGE` values, and more than the strategy had before, some that are not counted come first, for WARM seconds. A
-cell that took longer than AGAIN is measured once."""
+PATIENCE, LONG, WARM, ONE_CHECK = 0.04, 0.6, 1.0, 1.5
+"""Each time, rounds of a cell go on for so many seconds; two are measured at least, or one that takes LONG. Those that
+pay for new memory do not count, unless they take longer than WARM seconds. The first check may take ONE_CHECK seconds
+of any share."""
+AGAIN, ENOUGH = 0.6, 9
+"""A cell that took longer than AGAIN seconds, or has ENOUGH rounds, is not measured again."""
 
 
 def calibrate(
@@ -58,13 +67,16 @@ def calibrate(
         return seconds - (time.process_time() - began)
 
     ordered = sorted(strategies, key=lambda name: (cells.family(name) == "he", cells.takes_keys(name)))
-    measured: list[_Clocks] = []
-    for place, name in enumerate(ordered):
-        follow(cells.label(name), seconds - left(), seconds)
-        weights = [HE_TAKES if cells.family(one) == "he" else 1.0 for one in ordered[place:]]
-        share = (left() - (1 - FIRST) * seconds) * weights[0] / sum(weights)
-        measured.append(_Clocks(Setting(name, 3, 1, bits).under(name, key_bits), hospitals))
-        measured[-1].begin(share)
+    measured = [_Clocks(Setting(name, 3, 1, bits).under(name, key_bits), hospitals) for name in ordered]
+    for one in measured:
+        follow(f"getting ready: {cells.label(one.setting.strategy)}", seconds - left(), seconds)
+        one.prepare()
+    seconds = max(seconds, seconds - left() + LEAST * seconds)
+    rest = (1 - FIRST) * left()
+    for place, one in enumerate(measured):
+        follow(cells.label(one.setting.strategy), seconds - left(), seconds)
+        weights = [HE_TAKES if cells.family(other) == "he" else 1.0 for other in ordered[place:]]
+        one.begin((left() - rest) * weights[0] / sum(weights))
     measuring = True
     while measuring:
         measuring = False
@@ -103,70 +115,98 @@ class _Clocks:
     def __init__(self, setting: Setting, own: int) -> None:
         """own: hospitals of all cells where none of ORDER's can be run."""
         self.setting, self.slow = setting, False
-        possible = {hospitals for hospitals in {own, *dict(ORDER)} if replace(setting, hospitals=hospitals).possible}
-        self.order = [cell for cell in ORDER if cell[0] in possible]
+        self.keyed = cells.takes_keys(setting.strategy) and replace(setting, hospitals=SLOW_FIRST[0]).possible
+        order = KEYED_ORDER if self.keyed else self._crowded()
+        possible = {hospitals for hospitals in {own, *dict(order)} if replace(setting, hospitals=hospitals).possible}
+        self.order = [cell for cell in order if cell[0] in possible]
         if not self.order and own in possible:
             self.order = [(own, parameters) for parameters in dict.fromkeys(many for _, many in ORDER[:6])]
         self.found: dict[int, cells.Federation] = {}
         self.measured: dict[tuple[int, int], list[cells.Measured]] = {}
-        self.took: dict[tuple[int, int], float] = {}
-        self.most = clocks.LARGE
+        self.walls: dict[tuple[int, int], float] = {}
         self.latest: int | None = None
 
+    def _crowded(self) -> tuple[tuple[int, int], ...]:
+        """ORDER, with another cell after the LARGEST where most columns meet most hospitals in a cohort of CROWDED."""
+
+        def columns(cohort: int) -> int:
+            here = replace(self.setting, hospitals=cohort, parameters=LARGEST[1])
+            if not here.possible:
+                return 0
+            _, peers, _, many = shape(here)
+            return peers * many
+
+        most, after = max((LARGEST[0], *CROWDED), key=columns), ORDER.index(LARGEST) + 1
+        more = [] if most == LARGEST[0] else [(most, LARGEST[1])]
+        return (*ORDER[:after], *more, *ORDER[after:])
+
+    def prepare(self) -> None:
+        """Set up the first cohort and run a round of it: that compiles what has to be compiled."""
+        if not self.order:
+            raise ConfigurationError(f"{self.setting.strategy}: none of the cells of the calibration can be run")
+        self._federation(self.order[0][0]).once()
+
     def begin(self, seconds: float) -> None:
-        """Each cell for the first time, ORDER's first: a round is expected to take in proportion to its numbers."""
+        """Each cell for the first time, ORDER's first, as far as they are expected to fit into so many seconds."""
         began = time.process_time()
-        if cells.takes_keys(self.setting.strategy) and self.order:
-            wall = self._measure(*SLOW_FIRST)
-            self.slow = wall > probes.SLOW * SLOW_FIRST[0] * (SLOW_FIRST[1] + scalars(self.setting.bits))
+        if self.keyed:
+            self._measure(*SLOW_FIRST)
+            value = self.walls[SLOW_FIRST] / SLOW_FIRST[0] / (SLOW_FIRST[1] + scalars(self.setting.bits))
+            self.slow = value > probes.SLOW
             if self.slow:
                 for cell in SLOW_ORDER:
                     self._measure(*cell)
                 return
-            self.measured.clear()
-        walls: dict[int, float] = {}
-        for hospitals, parameters in self.order:
-            values, limit = hospitals * parameters, min(seconds - (time.process_time() - began), seconds * LARGEST)
-            if (hospitals, parameters) == CHECKS[0]:
+        for cell in self.order:
+            limit = min(seconds - (time.process_time() - began), seconds * MOST)
+            if cell == CHECKS[0]:
                 limit = max(limit, ONE_CHECK)
-            if PATIENCE + 2 * _expected(walls, values) < limit or not walls:
-                walls[values] = self._measure(hospitals, parameters)
-        if not self.measured:
-            raise ConfigurationError(f"{self.setting.strategy}: none of the cells of the calibration can be run")
+            if cell in self.order[:2] or PATIENCE + 2 * self._expected(*cell) < limit:
+                self._measure(*cell)
 
     def again(self, left: Callable[[], float]) -> bool:
         """Those that were measured once more, while seconds are left; whether any was."""
-        due = [] if self.slow else sorted(self.measured)
-        return any([self._measure(*cell) > 0 for cell in due if self.took[cell] < min(left(), AGAIN)])
+        due = [] if self.slow else [cell for cell in sorted(self.measured) if len(self.measured[cell]) < ENOUGH]
+        return any([self._measure(*cell) for cell in due if 2 * self.walls[cell] < min(left(), AGAIN)])
 
-    def _measure(self, hospitals: int, parameters: int) -> float:
-        """Measure rounds, and return the seconds of one.
+    def _expected(self, hospitals: int, parameters: int) -> float:
+        """Seconds of a round: with few values they grow by the square of the cohort, and with many as values do."""
+        closest = max(cell for cell in self.walls if cell[0] <= max(hospitals, min(self.walls)[0]))
+        few = self.walls[min(cell for cell in self.walls if cell[0] == closest[0])] * (hospitals / closest[0]) ** 2
+        value = min(wall / (cohort * each) for (cohort, each), wall in self.walls.items())
+        return max(few, value * hospitals * parameters)
 
-        One that is not counted comes before them where the cohort changes: caches keep the keys of few.
-        """
-        began = time.process_time()
-        new = hospitals not in self.found
-        if new:
-            self.found[hospitals], _ = cells.found(replace(self.setting, hospitals=hospitals), 1)
-        federation = self.found[hospitals]
-        if hospitals != self.latest and not self.slow:
-            self.latest = hospitals
-            federation.resize(1)
-            federation.once()
-        if new:
-            tasks.settle()
+    def _measure(self, hospitals: int, parameters: int) -> bool:
+        """Measure rounds of a cell."""
+        federation = self._federation(hospitals)
         federation.resize(parameters)
         gc.collect()
-        if hospitals * parameters > self.most:
-            self.most = hospitals * parameters
-            clocks.warm_up(federation.once, WARM)
         step = clocks.Paced(federation.once)
-        rounds, started = [step()], time.perf_counter()
-        while not self.slow and time.perf_counter() - started + rounds[0].wall < PATIENCE / 2:
+        began, new = time.perf_counter(), True
+        while new:
+            before = allocator.pages()
+            rounds = [step()]
+            new = clocks.pays(before, rounds[0]) and time.perf_counter() - began < WARM
+        wall = rounds[0].wall
+        began = time.perf_counter() - wall
+        while wall < LONG and (len(rounds) < 2 or time.perf_counter() - began + wall < PATIENCE):
             rounds.append(step())
-        self.measured.setdefault((hospitals, parameters), []).extend(one._replace(sum=None) for one in rounds)
-        self.took[hospitals, parameters] = time.process_time() - began
-        return min(one.wall for one in rounds)
+        found = self.measured.setdefault((hospitals, parameters), [])
+        found += [one._replace(sum=None) for one in step.at(rounds)]
+        self.walls[hospitals, parameters] = min(one.wall for one in found)
+        return True
+
+    def _federation(self, hospitals: int) -> cells.Federation:
+        """The cohort of that size, set up; of another than before, caches that keep the keys of few are filled."""
+        if new := hospitals not in self.found:
+            self.found[hospitals], _ = cells.found(replace(self.setting, hospitals=hospitals), 1)
+            tasks.settle()
+        federation = self.found[hospitals]
+        if self.keyed and hospitals != self.latest and not (new or self.slow):
+            federation.resize(1)
+            federation.once()
+        self.latest = hospitals
+        return federation
 
     def paces(self) -> list[float]:
         """The machine's, beside each round."""
@@ -184,25 +224,8 @@ class _Clocks:
 def _steps(rounds: Sequence[cells.Measured], at: float) -> tuple[Step, ...]:
     """The medians of each phase, at that pace."""
     paces = [at / (one.pace or at) for one in rounds]
-    return tuple(
-        Step(
-            turn[0][0].phase,
-            statistics.median(row.cpu_seconds_max * pace for (row, _), pace in zip(turn, paces, strict=True)),
-            statistics.median(server.cpu_seconds * pace for (_, server), pace in zip(turn, paces, strict=True)),
-        )
-        for turn in zip(*(clocks.by_phase(one.rows) for one in rounds), strict=True)
-    )
-
-
-def _expected(walls: Mapping[int, float], values: int) -> float:
-    """Seconds of a round with so many values of all hospitals, from those with other numbers of them.
-
-    They begin where the smallest ended and grow by the lowest slope seen, which is at least a quarter of the lowest
-    cost of a value: what a round costs without values is not foreseen in proportion to them.
-    """
-    if not walls:
-        return 0.0
-    fewest = min(walls)
-    lowest = min(wall / many for many, wall in walls.items())
-    slopes = [(wall - walls[fewest]) / (many - fewest) for many, wall in walls.items() if many != fewest]
-    return walls[fewest] + max(min(slopes, default=lowest), lowest / 4) * max(values - fewest, 0)
+    steps = []
+    for turn in clocks.phase_by_phase(rounds):
+        spent = clocks.cpu(turn, statistics.median_low, paces)
+        steps.append(Step(turn[0][0].phase, spent.most, spent.server))
+    return tuple(steps)

@@ -5,18 +5,24 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fedsec.metering import Row
+from fedsec.protocol import PartyId
 from fedsec.report.document import Phase, Spread, Total
 from fedsec.simulations import allocator
 from fedsec.simulations.cells import Federation, Measured, Setting, found
 from fedsec.simulations.pace import pace
 from fedsec.simulations.probes import filled
 
+Middle = Callable[[Sequence[float]], float]
+"""What stands for the seconds of several rounds."""
 LARGE = 200_000
 """Values of all hospitals together above which the first rounds pay for memory."""
+BRIEF, OFTEN = 0.4, 10
+"""Seconds that rounds go on for, and by how many times their number they may exceed what is asked for: what disturbs a
+shared processor for a tenth of a second is not the median of them."""
 WARMING, PAGE, SETTLED = 8, 1e-5, 0.05
 """Rounds at most that do not count; seconds that a page of new memory takes at most, for the system to find and clear
 it; and the part of a round that its new pages may take if it is to count."""
@@ -33,16 +39,22 @@ class Clocked(NamedTuple):
 
 
 class Paced:
-    """Measures steps one after the other, with the machine's pace between them."""
+    """Measures steps one after the other, and the machine's pace before, between and after them."""
 
     def __init__(self, step: Callable[[], Measured]) -> None:
-        self.step, self.before = step, pace()
+        self.step, self.paces = step, [pace(), pace()]
 
     def __call__(self) -> Measured:
-        """One step: its pace is the mean of those before and after."""
-        found, before = self.step(), self.before
-        self.before = pace()
-        return found._replace(pace=(before + self.before) / 2)
+        """One step."""
+        found = self.step()
+        self.paces.append(pace())
+        return found
+
+    def at(self, steps: Sequence[Measured]) -> list[Measured]:
+        """Those steps with the pace of them all, the median: something else may come between at one of its samples."""
+        self.paces.append(pace())
+        moment = statistics.median(self.paces)
+        return [one._replace(pace=moment) for one in steps]
 
 
 def clock(
@@ -76,7 +88,7 @@ def rounds(
     """Rounds with so many parameters, one at least, after some that warm up unless they take long.
 
     Long is a fifth of the patience, and with more than LARGE values, to which the system has yet to give the memory,
-    twice the patience.
+    twice the patience. Where a median is wanted, of three rounds or more, they go on for BRIEF seconds.
     """
     federation.resize(parameters)
     long = 2 * patience if federation.setting.hospitals * parameters > LARGE else patience / 5
@@ -85,9 +97,13 @@ def rounds(
     allocator.give_back()  # so that a cell does not depend on those before it
     step = Paced(federation.once if whole else federation.alone)
     found = warm_up(step, long)
-    while len(found) < repetitions and (not found or time.perf_counter() - began + found[-1].wall < patience):
+    brief = min(BRIEF, patience) if repetitions >= 3 else 0.0
+    while not found or (
+        (took := time.perf_counter() - began + found[-1].wall) < patience
+        and (len(found) < repetitions or (took < brief and len(found) < OFTEN * repetitions))
+    ):
         found.append(step())
-    return found
+    return step.at(found)
 
 
 def warm_up(step: Callable[[], Measured], seconds: float) -> list[Measured]:
@@ -101,9 +117,14 @@ def warm_up(step: Callable[[], Measured], seconds: float) -> list[Measured]:
         one = step()
         if time.perf_counter() - began > seconds:
             return [one]
-        if (allocator.pages() - before) * PAGE <= SETTLED * one.wall:
+        if not pays(before, one):
             break
     return []
+
+
+def pays(before: int, one: Measured) -> bool:
+    """Whether a round pays for memory that is new to this process, which had so many pages `before` it."""
+    return (allocator.pages() - before) * PAGE > SETTLED * one.wall
 
 
 def summed(setting: Setting, setup: Measured, rounds: Sequence[Measured], whole: bool = True) -> Clocked:
@@ -122,18 +143,48 @@ def by_phase(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     return list(zip(hospitals, servers, strict=True))
 
 
+class Cpu(NamedTuple):
+    """CPU seconds in one phase: of all hospitals, of the one that has most to do, and of the server."""
+
+    hospitals: float
+    most: float
+    server: float
+
+
+def cpu(turn: Sequence[tuple[Row, Row]], middle: Middle, paces: Sequence[float] = ()) -> Cpu:
+    """Of a phase, as it was in some rounds: the middle of each hospital's seconds, and of the server's.
+
+    Which hospital has most to do shows in what each of them takes round after round. The slowest of one round is, with
+    many hospitals, the one that something else on the machine disturbed.
+
+    paces: by which each round's are multiplied.
+    """
+    each: dict[PartyId, list[float]] = {}
+    server = []
+    for (row, other), times in zip(turn, paces or [1.0] * len(turn), strict=True):
+        server.append(other.cpu_seconds * times)
+        for party, seconds in row.cpu_each:
+            each.setdefault(party, []).append(seconds * times)
+    hospitals = [middle(one) for one in each.values()]
+    return Cpu(sum(hospitals), max(hospitals, default=0.0), middle(server))
+
+
+def phase_by_phase(measured: Sequence[Measured]) -> Iterator[Sequence[tuple[Row, Row]]]:
+    """The rows of each phase: the hospitals' and the server's of each round."""
+    return zip(*(by_phase(one.rows) for one in measured), strict=True)
+
+
 def _phases(measured: Sequence[Measured]) -> list[Phase]:
     """Each phase's medians over the rounds."""
     out = []
-    for turn in zip(*(by_phase(one.rows) for one in measured), strict=True):
-        row = turn[0][0]
+    for turn in phase_by_phase(measured):
+        row, spent = turn[0][0], cpu(turn, statistics.median_low)
         out.append(
             Phase(
                 stage="setup" if row.stage == "setup" else "train", name=row.phase, asked=row.parties,
                 replies=row.replies, messages=row.messages,
-                hospital_cpu=statistics.median(one.cpu_seconds / max(one.replies, 1) for one, _ in turn),
-                hospital_cpu_most=statistics.median(one.cpu_seconds_max for one, _ in turn),
-                server_cpu=statistics.median(other.cpu_seconds for _, other in turn),
+                hospital_cpu=spent.hospitals / max(row.replies, 1),
+                hospital_cpu_most=spent.most, server_cpu=spent.server,
                 up=row.bytes_up / max(row.replies, 1), up_most=row.bytes_up_max,
                 down=row.bytes_down / max(row.parties, 1), down_most=row.bytes_down_max,
             )
@@ -142,20 +193,23 @@ def _phases(measured: Sequence[Measured]) -> list[Phase]:
 
 
 def _total(measured: Sequence[Measured], hospitals: int) -> Total:
-    """The sum over phases, as spread over the rounds, for each of so many hospitals (0: of those that were asked)."""
-    pairs = [by_phase(one.rows) for one in measured]
+    """The sum over phases, for each of so many hospitals (0: of those that were asked)."""
+    turns = list(phase_by_phase(measured))
+    rows = [turn[0][0] for turn in turns]
 
     def each(row: Row, figure: float) -> float:
         return figure / (hospitals or row.parties)
 
-    def spread(figure: Callable[[Row, Row], float]) -> Spread:
-        return spread_of([sum(figure(*pair) for pair in one) for one in pairs])
+    middles: dict[str, Middle] = {"median": statistics.median_low, "low": min, "high": max}
+    spent = {name: [cpu(turn, middle) for turn in turns] for name, middle in middles.items()}
 
-    rows = [row for row, _ in pairs[0]]
+    def spread(figure: Callable[[Row, Cpu], float]) -> Spread:
+        return Spread(**{name: sum(map(figure, rows, phases)) for name, phases in spent.items()})
+
     return Total(
-        hospital_cpu=spread(lambda row, _: each(row, row.cpu_seconds)),
-        hospital_cpu_most=spread(lambda row, _: row.cpu_seconds_max),
-        server_cpu=spread(lambda _, server: server.cpu_seconds),
+        hospital_cpu=spread(lambda row, one: each(row, one.hospitals)),
+        hospital_cpu_most=spread(lambda _, one: one.most),
+        server_cpu=spread(lambda _, one: one.server),
         wall=spread_of([one.wall for one in measured]),
         up=sum(each(row, row.bytes_up) for row in rows),
         up_most=sum(row.bytes_up_max for row in rows),

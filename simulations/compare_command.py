@@ -57,7 +57,9 @@ def compare(
         typer.Option(metavar="NAME=MS,DOWN,UP", help="A network of your own: one-way latency in ms, Mbit/s."),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="local: in process. flower: Flower on Ray.")] = Engine.LOCAL,
-    repetitions: Annotated[int, typer.Option(help="Rounds to measure in each cell.")] = 5,
+    repetitions: Annotated[
+        int, typer.Option(help="Rounds to measure in each cell, at least; of brief ones more, from 3 on.")
+    ] = 5,
     memory: Annotated[float, typer.Option(help="GiB that a cell may take.")] = 4.0,
     patience: Annotated[float, typer.Option(help="Seconds that a cell may take, about.")] = 10.0,
     task: Annotated[bool, typer.Option(help="Train a model on real data under each strategy as well.")] = True,

@@ -18,8 +18,13 @@ Points = Sequence[tuple[int, float, float, float]]
 def outlook(
     lines: Mapping[str, Points], families: Mapping[str, str], parameters: int, measured: Mapping[str, int]
 ) -> Figure:
-    """Three panels over the number of hospitals; `measured`: with how many each model was fitted, at most."""
+    """Three panels over the number of hospitals; `measured`: with how many each model was fitted, at most.
+
+    Of a line that ends before others the legend says where: with more hospitals the strategy refuses.
+    """
     looks, most = figures.styles(families), max(measured.values())
+    ends = {name: points[-1][0] for name, points in lines.items()}
+    names = {name: name if end == max(ends.values()) else f"{name} (to {_count(end)})" for name, end in ends.items()}
     with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(11.5, 4.2), layout="constrained")
         panels = figure.subplots(1, 3)
@@ -33,7 +38,7 @@ def outlook(
             start=1,
         ):
             for name, points in lines.items():
-                _line(axes, [(point[0], point[place]) for point in points], looks[name], name, measured[name])
+                _line(axes, [(point[0], point[place]) for point in points], looks[name], names[name], measured[name])
             _dress(axes, title, text, most)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)

@@ -60,7 +60,7 @@ class Progress:
     def phase(self, row: Row) -> None:
         """A phase is over."""
         if row.role == "hospital":
-            self.tell("phase", **asdict(row))
+            self.tell("phase", **row.figures())
 
     def round(self, outcome: Round) -> None:
         """An aggregation is over."""

@@ -108,6 +108,9 @@ def test_cpu_is_the_protocol_s_and_never_training_s() -> None:
     share = rows["ShareInput"]
     assert share.wall_seconds > 0.45
     assert 0 < share.cpu_seconds_max <= share.cpu_seconds < 0.3
+    each = dict(share.cpu_each)
+    assert set(each) == {1, 2, 3} and max(each.values()) == share.cpu_seconds_max
+    assert sum(each.values()) == pytest.approx(share.cpu_seconds)
     assert 0 < rows["SumShares"].cpu_seconds < 0.3
 
 
@@ -157,14 +160,14 @@ def test_rows_are_written_as_csv_and_announced(tmp_path: Path) -> None:
     seen: list[Row] = []
     ledger = Ledger(watch=seen.append)
     for number in range(3):
-        ledger.add(replace(ROW, round=number))
+        ledger.add(replace(ROW, round=number, cpu_each=((1, 0.1), (2, 0.2))))
     path = tmp_path / "costs.csv"
     ledger.write(path)
     assert seen == ledger.rows
     with path.open(newline="", encoding="utf-8") as file:
         read = list(csv.reader(file))
-    assert read[0] == [field.name for field in fields(Row)]
-    assert read[1:] == [[str(value) for value in astuple(row)] for row in ledger.rows]
+    assert read[0] == [field.name for field in fields(Row) if field.name != "cpu_each"]
+    assert read[1:] == [[str(value) for value in astuple(row)[:-1]] for row in ledger.rows]
     assert [file.name for file in tmp_path.iterdir()] == ["costs.csv"]
 
 
@@ -173,7 +176,7 @@ def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path) -> None:
     Ledger([ROW]).write(path)
     before = path.read_bytes()
     broken: Any = [ROW, ROW, "not a row"]
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         Ledger(broken).write(path)
     assert path.read_bytes() == before
     Ledger([ROW, ROW]).write(path)

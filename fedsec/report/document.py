@@ -52,7 +52,8 @@ class Total(Record):
     """What the set-up costs once, or a round each time.
 
     hospital_cpu and server_cpu are seconds of CPU: of all hospitals divided by their number, and of the server.
-    hospital_cpu_most adds up each phase's slowest hospital. up and down are bytes per hospital, the mean; up_most and
+    hospital_cpu_most adds up each phase's slowest hospital. Each is a sum of medians over the repetitions, of each
+    hospital in each phase (and of the lowest, and the highest). up and down are bytes per hospital, the mean; up_most and
     down_most of the hospital with the most. wall is in seconds in process, where hospitals run one after another.
     """
 

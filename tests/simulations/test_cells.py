@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedsec import catalog
 from fedsec.errors import ConfigurationError, HeadroomError
@@ -153,11 +156,13 @@ def test_what_is_foreseen_is_what_it_takes() -> None:
 
 def test_figures_are_those_of_the_rows_by_hand() -> None:
     def rows(number: int, cpu: float) -> list[Row]:
-        hospital = Row(number, "train", "Send", "hospital", 4, 3, 7, 400, 900, 100, 500, 3 * cpu, 2 * cpu, 1.0)
+        each = ((1, 0.5 * cpu), (2, 0.5 * cpu), (4, 2 * cpu))
+        hospital = Row(number, "train", "Send", "hospital", 4, 3, 7, 400, 900, 100, 500, 3 * cpu, 2 * cpu, 1.0, each)
         server = Row(number, "train", "Send", "server", 1, 1, 7, 400, 900, 100, 500, 10 * cpu, 10 * cpu, 1.0)
         return [hospital, server]
 
-    setup = Row(0, "setup", "Enrol", "hospital", 4, 4, 8, 800, 1600, 200, 500, 8.0, 3.0, 1.0)
+    each = ((1, 1.0), (2, 3.0), (3, 2.0), (4, 2.0))
+    setup = Row(0, "setup", "Enrol", "hospital", 4, 4, 8, 800, 1600, 200, 500, 8.0, 3.0, 1.0, each)
     setting, costs = Setting("plain", 4, 1, dropout=0.25), (2.0, 1.0, 4.0)
     rounds = [Measured(rows(number, cpu), 7 * cpu, None) for number, cpu in enumerate(costs, start=1)]
     found = clocks.summed(setting, Measured([setup, replace(setup, role="server")], 5.0, None), rounds)
@@ -174,6 +179,28 @@ def test_figures_are_those_of_the_rows_by_hand() -> None:
     assert (second.hospital_cpu, second.hospital_cpu_most, second.server_cpu) == (2.0, 4.0, 20.0)
     assert (second.up, second.up_most, second.down, second.down_most) == (300.0, 500.0, 100.0, 100.0)
     assert found.repetitions == 3
+
+
+@given(st.lists(st.integers(0, 4), min_size=3, max_size=3, unique=True), st.integers(0, 4), st.floats(1.0, 1e3))
+def test_the_slowest_hospital_is_the_one_that_has_most_to_do(
+    disturbed: list[int], leader: int, stall: float
+) -> None:  # fmt: skip
+    def turn(late: int) -> tuple[Row, Row]:
+        each = tuple((party, 1.0 + (party == leader) + stall * (party == late)) for party in range(5))
+        spent = [seconds for _, seconds in each]
+        hospital = Row(1, "train", "Send", "hospital", 5, 5, 9, 5, 5, 1, 1, sum(spent), max(spent), 1.0, each)
+        return hospital, replace(hospital, role="server", cpu_seconds=3.0 + stall * (late == leader), cpu_each=())
+
+    turns = [turn(late) for late in disturbed]
+    assert clocks.cpu(turns, statistics.median_low) == (6.0, 2.0, 3.0)
+    assert clocks.cpu(turns, statistics.median_low, [2.0] * 3) == (12.0, 4.0, 6.0)
+
+
+def test_a_pace_that_something_came_between_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    paces = iter([1.0, 2.0, 50.0, 2.0, 3.0, 2.0])
+    monkeypatch.setattr(clocks, "pace", lambda: next(paces))
+    step = clocks.Paced(lambda: Measured([], 1.0, None))
+    assert [one.pace for one in step.at([step(), step(), step()])] == [2.0] * 3
 
 
 @pytest.mark.parametrize("name", ["secagg", "lightsecagg"])
@@ -199,12 +226,14 @@ def test_one_hospital_s_part_is_what_it_has_in_a_whole_round(name: str) -> None:
 @pytest.mark.parametrize(
     ("wall", "asked", "repetitions", "rounds", "large"),
     [
-        (0.01, 5, 5, 7, False), (0.3, 5, 3, 4, False), (50.0, 5, 1, 2, False), (0.01, 1, 1, 3, False),
-        (50.0, 1, 1, 2, False), (0.3, 5, 2, 4, True), (1.5, 5, 1, 3, True), (50.0, 5, 1, 2, True),
+        (0.01, 5, 38, 40, False), (0.001, 3, 30, 32, False), (0.03, 2, 2, 4, False), (0.3, 5, 3, 4, False),
+        (50.0, 5, 1, 2, False), (0.01, 1, 1, 3, False), (50.0, 1, 1, 2, False), (0.3, 5, 2, 4, True),
+        (1.5, 5, 1, 3, True), (50.0, 5, 1, 2, True),
     ],
     ids=[
-        "quick: two before", "as many as fit", "one at least", "one that is quick", "one that is slow",
-        "large: two before", "large and slow: two before", "large and too slow",
+        "brief", "very brief: ten times as often", "no median is wanted", "as many as fit", "one at least",
+        "one that is quick", "one that is slow", "large: two before", "large and slow: two before",
+        "large and too slow",
     ],
 )  # fmt: skip
 def test_repetitions_are_as_many_as_fit(

@@ -74,23 +74,38 @@ def fitted_once(name: str) -> Model:
 
 def test_noise_does_not_become_what_grows_fastest() -> None:
     """A strategy that takes its time in proportion to n and m * v, foreseen beyond what was measured."""
-
-    def linear(setting: Setting) -> tuple[float, float]:
-        n, m, v, _ = costs.shape(setting)
-        return 1e-4 + 3e-8 * m * v + 2e-5 * n, 2e-4 + 5e-9 * n * v + 1e-5 * n
-
     base, drawn = Setting("secagg", 3, 1), np.random.default_rng(1)
     off: dict[tuple[int, int], list[float]] = {(30, 1_000): [], (100, 1_000_000): []}
     for _ in range(60):
         samples = [
-            Sample(n, d, (Step("all", *np.array(linear(Setting("secagg", n, d))) * drawn.uniform(0.98, 1.02, 2)),))
-            for n, d in calibration.ORDER if (n, d) not in calibration.CHECKS
+            Sample(*cell, (Step("all", *np.array(proportional(Setting("secagg", *cell))) * drawn.uniform(0.98, 1.02, 2)),))
+            for cell in calibration.ORDER if cell not in calibration.CHECKS
         ]  # fmt: skip
         told = Model({costs.key(base): costs.fit(samples, [], base)}, 0.001)
         for cell, found in off.items():
             setting = Setting("secagg", *cell)
-            found.append(abs(sum(told.cpu(setting)) / sum(linear(setting)) - 1))
+            found.append(abs(sum(told.cpu(setting)) / sum(proportional(setting)) - 1))
     assert max(np.mean(found) for found in off.values()) < 0.05
+
+
+@given(st.sampled_from([cell for cell in calibration.ORDER if cell not in calibration.CHECKS]), st.floats(2, 20))
+def test_a_cell_that_something_disturbed_bends_no_other(disturbed: tuple[int, int], times: float) -> None:
+    base, samples = Setting("shamir", 3, 1), []
+    for cell in calibration.ORDER:
+        if cell not in calibration.CHECKS:
+            hospital, server = proportional(Setting("shamir", *cell))
+            late = times if cell == disturbed else 1.0
+            samples.append(Sample(*cell, (Step("all", late * hospital, late * server),)))
+    told = Model({costs.key(base): costs.fit(samples, [], base)}, 0.001)
+    for cell in set(calibration.ORDER) - {disturbed}:
+        real = sum(proportional(Setting("shamir", *cell)))
+        assert sum(told.cpu(Setting("shamir", *cell))) == pytest.approx(real, rel=0.15)
+
+
+def proportional(setting: Setting) -> tuple[float, float]:
+    """Takes its time in proportion to n and to m * v."""
+    n, m, v, _ = costs.shape(setting)
+    return 1e-4 + 3e-8 * m * v + 2e-5 * n, 2e-4 + 5e-9 * n * v + 1e-5 * n
 
 
 def test_a_small_phase_that_grows_is_not_lost_in_the_others() -> None:
