@@ -20,7 +20,7 @@ Middle = Callable[[Sequence[float]], float]
 """What stands for the seconds of several rounds."""
 LARGE = 200_000
 """Values of all hospitals together above which the first rounds pay for memory."""
-BRIEF, OFTEN = 0.4, 10
+BRIEF, OFTEN = 0.25, 10
 """Seconds that rounds go on for, and by how many times their number they may exceed what is asked for: what disturbs a
 shared processor for a tenth of a second is not the median of them."""
 WARMING, PAGE, SETTLED = 8, 1e-5, 0.05

@@ -53,8 +53,8 @@ class Total(Record):
 
     hospital_cpu and server_cpu are seconds of CPU: of all hospitals divided by their number, and of the server.
     hospital_cpu_most adds up each phase's slowest hospital. Each is a sum of medians over the repetitions, of each
-    hospital in each phase (and of the lowest, and the highest). up and down are bytes per hospital, the mean; up_most and
-    down_most of the hospital with the most. wall is in seconds in process, where hospitals run one after another.
+    hospital in each phase (and of the lowest, and the highest). up and down are bytes per hospital, the mean; up_most
+    and down_most of the hospital with the most. wall is in seconds in process, where hospitals run one after another.
     """
 
     hospital_cpu: Spread

@@ -57,14 +57,14 @@ class Style:
 
 
 def styles(families: Mapping[str, str]) -> dict[str, Style]:
-    """A style for each strategy, by its family."""
+    """A style for each strategy, by its family; where colours come again, it is with other markers."""
     colours, seen = {"he": WARM, "smpc": COOL, "clear": GREY}, dict.fromkeys(("he", "smpc", "clear"), 0)
     out = {}
     for name, family in families.items():
-        number = seen[family]
+        turn, number = divmod(seen[family], len(colours[family]))
         seen[family] += 1
-        colour, dark = colours[family][number % len(colours[family])]
-        out[name] = Style(colour, dark, MARKERS[family][number % len(MARKERS[family])], DASHES[family])
+        colour, dark = colours[family][number]
+        out[name] = Style(colour, dark, MARKERS[family][(number + turn) % len(MARKERS[family])], DASHES[family])
     return out
 
 

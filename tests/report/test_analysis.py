@@ -145,3 +145,6 @@ def test_every_strategy_has_a_look_of_its_own(made: Any) -> None:
     assert len({look.colour for look in looks.values()}) == len(looks)
     assert len({(look.marker, str(look.dash)) for look in looks.values()}) == len(looks)
     assert len(figures.styles({f"s{number}": "he" for number in range(40)})) == 40
+    for family, many in (("smpc", 64), ("he", 12), ("clear", 4)):
+        looks = figures.styles({f"s{number}": family for number in range(many)})
+        assert len({(look.colour, look.marker) for look in looks.values()}) == many

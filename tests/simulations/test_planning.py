@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from fedsec import catalog
 from fedsec.errors import ConfigurationError
 from fedsec.metering import NETWORKS
-from fedsec.report import document
-from fedsec.simulations import calibration, clocks, costs, plan_command, planning
+from fedsec.report import document, figures
+from fedsec.simulations import calibration, clocks, costs, plan_command, plan_figure, planning
 from fedsec.simulations.cells import Setting
 from fedsec.simulations.comparison import compare
 from fedsec.simulations.costs import Model, Sample, Step
@@ -78,7 +78,7 @@ def test_noise_does_not_become_what_grows_fastest() -> None:
     off: dict[tuple[int, int], list[float]] = {(30, 1_000): [], (100, 1_000_000): []}
     for _ in range(60):
         samples = [
-            Sample(*cell, (Step("all", *np.array(proportional(Setting("secagg", *cell))) * drawn.uniform(0.98, 1.02, 2)),))
+            Sample(*cell, (Step("all", *proportional(Setting("secagg", *cell)) * drawn.uniform(0.98, 1.02, 2)),))
             for cell in calibration.ORDER if cell not in calibration.CHECKS
         ]  # fmt: skip
         told = Model({costs.key(base): costs.fit(samples, [], base)}, 0.001)
@@ -312,6 +312,13 @@ def test_the_curve_reaches_a_million_hospitals_and_says_that_it_is_extrapolated(
     assert [path.name for path in drawn] == ["plan.svg", "plan.png"]
     text = drawn[0].read_text()
     assert "extrapolated" in text and "1M" in text and drawn[1].read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_curve_that_ends_early_says_where() -> None:
+    lines = {name: [(n, 1.0, 2.0, 3.0) for n in range(3, end, 999)] for name, end in (("short", 1_500), ("long", 3_000))}
+    drawn = plan_figure.outlook(lines, {"short": "he", "long": "smpc"}, 500, {"short": 24, "long": 24})
+    text = figures.save(drawn, "svg").decode()
+    assert "short (to 1.002k)" in text and "long (to" not in text
 
 
 @pytest.mark.parametrize(
