@@ -19,21 +19,23 @@ CHECKS = ((5, 3_000), (5, 300_000), (9, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
 LARGEST = (7, 1_000_000)
 ORDER = (
-    (3, 1_000), (3, 10_000), CHECKS[0], (14, 30_000), (14, 1_000), (4, 80_000), (3, 1_000_000), LARGEST, (7, 1_000),
+    (3, 1_000), (3, 10_000), CHECKS[0], (14, 1_000), (3, 1_000_000), (14, 30_000), LARGEST, (4, 80_000), (7, 1_000),
     *CHECKS[1:], (24, 1_000),
 )  # fmt: skip
 """The corners first: whatever time is left out leaves the model between cells that were measured. The first check is
 measured wherever it takes no longer than ONE_CHECK: each strategy is held against one at least."""
+NEEDED = ORDER[:5]
+"""Cells without which a model says little: they are measured wherever a round takes no longer than LONG."""
 CROWDED = (4, 5)
 """Cohorts for which as many parameters are measured, too, if a hospital has more columns to deal with in one of them:
 that is so where packing pays only from some cohort on."""
-KEYED_ORDER = (*ORDER[:3], ORDER[4], (14, 10_000))
+KEYED_ORDER = (*ORDER[:4], (14, 10_000))
 """In place of ORDER where there are keys, which each cohort makes anew."""
 SLOW_CHECKS = ((4, 3),)
 SLOW_ORDER = ((3, 5), (4, 1), SLOW_CHECKS[0])
 """In place of both, after a first cell of SLOW_FIRST, where a single value takes long (see `probes.SLOW`)."""
 SLOW_FIRST = (3, 1)
-SECONDS, LEAST, FIRST, MOST = 47.0, 0.55, 0.92, 0.5
+SECONDS, LEAST, FIRST, MOST = 47.0, 0.5, 0.88, 0.5
 """CPU seconds of a calibration; the part of them that its cells have at least, where kernels have to be compiled first;
 the part of these, shared out among the strategies, in which each cell is measured for the first time; and the part of
 its share that a strategy's cell may take."""
@@ -77,12 +79,14 @@ def calibrate(
         follow(cells.label(one.setting.strategy), seconds - left(), seconds)
         weights = [HE_TAKES if cells.family(other) == "he" else 1.0 for other in ordered[place:]]
         one.begin((left() - rest) * weights[0] / sum(weights))
+    some: Sequence[tuple[int, int]] = CHECKS  # first: nothing else tells that one of them was disturbed
     measuring = True
     while measuring:
         measuring = False
         for one in reversed(measured):  # those with the fewest rounds so far first
             follow(cells.label(one.setting.strategy), seconds - left(), seconds)
-            measuring |= one.again(left)
+            measuring |= one.again(left, some)
+        some = list(dict.fromkeys(cell for one in measured for cell in one.measured))
     follow("done", seconds, seconds)
     at = at or statistics.median(moment for one in measured for moment in one.paces())
     return Model({key(one.setting): one.fit(at) for one in measured}, at, others.processors())
@@ -161,20 +165,28 @@ class _Clocks:
             limit = min(seconds - (time.process_time() - began), seconds * MOST)
             if cell == CHECKS[0]:
                 limit = max(limit, ONE_CHECK)
+            if cell in NEEDED:
+                limit = max(limit, 2 * LONG)
             if cell in self.order[:2] or PATIENCE + 2 * self._expected(*cell) < limit:
                 self._measure(*cell)
 
-    def again(self, left: Callable[[], float]) -> bool:
-        """Those that were measured once more, while seconds are left; whether any was."""
-        due = [] if self.slow else [cell for cell in sorted(self.measured) if len(self.measured[cell]) < ENOUGH]
+    def again(self, left: Callable[[], float], some: Sequence[tuple[int, int]]) -> bool:
+        """Some of those that were measured once more, while seconds are left; whether any was."""
+        few = [cell for cell in sorted(self.measured) if cell in some and len(self.measured[cell]) < ENOUGH]
+        due = [] if self.slow else few
         return any([self._measure(*cell) for cell in due if 2 * self.walls[cell] < min(left(), AGAIN)])
 
     def _expected(self, hospitals: int, parameters: int) -> float:
-        """Seconds of a round: with few values they grow by the square of the cohort, and with many as values do."""
+        """Seconds of a round: with few values they grow by the square of the cohort, and with many as values do.
+
+        A value costs what it costs where that is least, and a quarter of it among ten times as many as there were: most
+        of what few take is not theirs.
+        """
         closest = max(cell for cell in self.walls if cell[0] <= max(hospitals, min(self.walls)[0]))
         few = self.walls[min(cell for cell in self.walls if cell[0] == closest[0])] * (hospitals / closest[0]) ** 2
         value = min(wall / (cohort * each) for (cohort, each), wall in self.walls.items())
-        return max(few, value * hospitals * parameters)
+        many = hospitals * parameters > 10 * max(cohort * each for cohort, each in self.walls)
+        return max(few, value * hospitals * parameters / (4 if many else 1))
 
     def _measure(self, hospitals: int, parameters: int) -> bool:
         """Measure rounds of a cell."""

@@ -105,9 +105,10 @@ class Model:
             float(sum(np.dot(phase, server) for phase in fit.server.values())),
         )
 
-    def reach(self, setting: Setting) -> int:
-        """The most hospitals with which the strategy was measured: with more, its CPU is extrapolated."""
-        return max(one.hospitals for one in self.fits[key(setting)].samples)
+    def reach(self, setting: Setting) -> tuple[int, int]:
+        """The most hospitals, and the most parameters, of a strategy's cells: its CPU beyond is extrapolated."""
+        samples = self.fits[key(setting)].samples
+        return max(one.hospitals for one in samples), max(one.parameters for one in samples)
 
     def write(self, path: Path) -> None:
         """Keep the model, whole or not at all."""

@@ -81,8 +81,8 @@ def plan(
     names = planning.variants() if strategies == "all" else [allowed(name) for name in items("strategies", strategies)]
     if strategies == "all":
         tell_left_out(as_json)
-    if colluding < 0:
-        raise ConfigurationError(f"colluding is {colluding}; it must be at least 0")
+    if not 0 <= colluding < max(hospitals, 1):
+        raise ConfigurationError(f"colluding is {colluding}; it must lie between 0 and {max(hospitals, 1) - 1}")
     FixedPoint(bits, clip)
     if hospitals < 1:
         raise ConfigurationError(f"hospitals is {hospitals}; it must be at least 1")
@@ -99,7 +99,10 @@ def plan(
         raise ConfigurationError(
             f"{against}: no cell was measured whole with strategies, bits and keys that the cost model knows"
         )
-    drawn = _draw(found, setting, names, key_bits, model, output) if output is not None else []
+    drawn = []
+    if output is not None:
+        with _progress(Console(stderr=True, quiet=as_json)) as follow:
+            drawn = _draw(found, setting, names, key_bits, model, output, follow)
     if as_json:
         return print_json(_document(setting, wanted, clip, place, line, found, checks, held, drawn, model))
     console = Console()
@@ -163,7 +166,8 @@ def _tell(
                 f"{one.headroom:.1f}", ("" if one.exact else "~") + size(round(one.up)), seconds(one.hospital),
                 seconds(one.server), seconds(one.seconds),
             )  # fmt: skip
-    console.print(table)
+    if not all(one.why_not for one in found):
+        console.print(table)
     for one in found:
         if one.why_not:
             console.print(f"{one.strategy}: {one.why_not}", style="dim", highlight=False, markup=False, soft_wrap=True)
@@ -172,13 +176,19 @@ def _tell(
 
 
 def _tell_reach(console: Console, setting: Setting, names: Sequence[str], key_bits: int, model: Model) -> None:
-    """Say beyond how many hospitals CPU is extrapolated, where it is here."""
-    able = [one for one in (setting.under(name, key_bits) for name in names) if one.possible]
-    reaches = sorted({reach for one in able if (reach := model.reach(one)) < setting.hospitals})
-    if reaches:
-        beyond = f"{reaches[0]} to {reaches[-1]} hospitals, by strategy" if reaches[1:] else f"{reaches[0]} hospitals"
-        also = f"; bytes (~) beyond {EXACT_UP_TO}" if setting.hospitals > EXACT_UP_TO else ""
-        console.print(f"CPU is extrapolated beyond {beyond}{also}.", style="yellow", highlight=False)
+    """Say whose CPU is extrapolated here, and beyond what."""
+    beyond: dict[str, list[str]] = {}
+    for name in names:
+        if (one := setting.under(name, key_bits)).possible:
+            hospitals, parameters = model.reach(one)
+            limits = [f"{hospitals} hospitals"] if hospitals < setting.hospitals else []
+            limits += [f"{parameters:,} parameters"] if parameters < setting.parameters else []
+            if limits:
+                beyond.setdefault(" and ".join(limits), []).append(cells.label(name).replace(":", " "))
+    for limit, found in beyond.items():
+        console.print(f"CPU is extrapolated beyond {limit}: {', '.join(found)}.", style="yellow", highlight=False)
+    if setting.hospitals > EXACT_UP_TO:
+        console.print(f"Bytes (~) are extrapolated beyond {EXACT_UP_TO} hospitals.", style="yellow", highlight=False)
 
 
 def _tell_doubts(console: Console, model: Model) -> None:
@@ -255,14 +265,16 @@ def _checked(one: Check) -> dict[str, Any]:
 
 
 def _draw(
-    found: Sequence[Prospect], setting: Setting, names: Sequence[str], key_bits: int, model: Model, folder: Path
-) -> list[Path]:
+    found: Sequence[Prospect], setting: Setting, names: Sequence[str], key_bits: int, model: Model, folder: Path,
+    follow: Follow,
+) -> list[Path]:  # fmt: skip
     """CPU and bytes against hospitals, as far as a million; dashed where nothing was measured."""
     served = {one.strategy for one in found if not one.why_not}
     lines: dict[str, list[tuple[int, float, float, float]]] = {}
     families: dict[str, str] = {}
     reaches: dict[str, int] = {}
-    for name in names:
+    for place, name in enumerate(names):
+        follow(f"curve: {cells.label(name)}", place, len(names))
         if cells.label(name) not in served:
             continue
         points = []
@@ -274,7 +286,7 @@ def _draw(
             except FedsecError:
                 continue
         lines[cells.label(name)] = points
-        reaches[cells.label(name)] = model.reach(setting.under(name, key_bits))
+        reaches[cells.label(name)], _ = model.reach(setting.under(name, key_bits))
         families[cells.label(name)] = cells.family(name)
     if not lines:
         raise ConfigurationError("no strategy can serve this setting: there is no curve to draw")

@@ -93,9 +93,12 @@ def ticks(low: float, high: float, time: bool = False, most: int = 6) -> list[fl
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [step * 10.0**power for power in powers for step in (1, 2, 5)]
     if time:
-        fine = [value for value in fine if value < 60] + [60.0 * step for step in (1, 2, 5, 10, 30, 60, 300, 600, 6000)]
+        hours = [3600 * 10.0**power for power in range(max(math.ceil(math.log10(high / 3600)), 0) + 1)]
+        minutes = [60.0 * step for step in (1, 2, 5, 10, 30, 300)]
+        fine = sorted([value for value in fine if value < 60] + minutes + hours)
     inside = [value for value in fine if low <= value <= high]
-    coarse = [value for value in inside if f"{value:e}".startswith("1.000000") or value in (60, 600, 3600)]
+    times = (60, 600, *hours) if time else ()
+    coarse = [value for value in inside if f"{value:e}".startswith("1.000000") or value in times]
     coarse = [value for value in coarse if value not in (10, 100) or not time or high < 60]
     chosen, most = (coarse, most) if len(coarse) >= 3 else (inside, 9)
     return chosen[:: math.ceil(len(chosen) / most)] if chosen else [float(f"{math.sqrt(low * high):.2g}")]

@@ -115,7 +115,7 @@ def test_a_small_phase_that_grows_is_not_lost_in_the_others() -> None:
     told = Model({costs.key(base): costs.fit(samples, [], base)}, 0.001)
     hospital, server = told.cpu(Setting("secagg", 10_000, 10_000))
     assert hospital == pytest.approx(0.1 + 3.0, rel=0.1) and server == pytest.approx(2e-4, rel=0.01)
-    assert told.reach(Setting("secagg", 10_000, 10_000)) == 24
+    assert told.reach(Setting("secagg", 10_000, 10_000)) == (24, 80_000)
 
 
 def test_the_validation_holds_the_model_against_cells_that_were_not_fitted(model: Model) -> None:
