@@ -68,7 +68,10 @@ def _costs(comparison: Comparison, setting: Setting) -> Iterator[Drawn]:
                 for name, line in points.items()
                 if analysis.family(comparison, name) != "clear"
             }
-            told = [shapes.lowest(protected, axis), shapes.growth(protected, axis)]
+            in_full = {
+                name: [(x, y) for x, y, cell in points[name] if cell.status == "measured"] for name in protected
+            }  # what is scaled carries the noise of a small model
+            told = [shapes.lowest(protected, axis), shapes.growth(in_full, axis)]
             caption = ". ".join(part for part in told if part) + "."
             drawn = figures.cost(points, looks(comparison), what, axis, text)
             yield Drawn(f"cost-{axis}-{key}", drawn, f"{what} over {axis}", f"{what}: {caption}")

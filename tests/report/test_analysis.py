@@ -113,6 +113,7 @@ def test_sentences_about_series() -> None:
     assert "30.0\N{NO-BREAK SPACE}× and 50.0" in shapes.growth(points, "hospitals")
     assert shapes.lowest({"a": points["a"]}, "hospitals") == "a is lowest at every number of hospitals measured"
     assert shapes.lowest({"a": [(3.0, 1.0)]}, "bits") == "a is lowest at 3 bits"
+    assert shapes.growth({"a": [], "b": points["b"]}, "hospitals").endswith("it grows 30.0\N{NO-BREAK SPACE}×")
     assert shapes.lowest({}, "bits") == "" and shapes.growth({"a": [(3.0, 1.0)]}, "bits") == ""
 
 
