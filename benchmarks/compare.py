@@ -6,7 +6,7 @@ python benchmarks/compare.py [--quick] [--json] [--output DIR]
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from statistics import median
 
 from common import Report, Row, arguments, best, publish
@@ -32,13 +32,13 @@ def metered(setting: Setting) -> Federation:
     return federation
 
 
-def pairs(steps: Sequence[Callable[[], object]], seconds: float) -> list[tuple[float, ...]]:
-    """Seconds of the steps, one right after the other, each first in turn: what the machine does meets them alike."""
-    found, ends = list[tuple[float, ...]](), time.perf_counter() + seconds
+def pairs(one: Callable[[], object], other: Callable[[], object], seconds: float) -> list[tuple[float, float]]:
+    """Seconds of both, one right after the other, each first in turn: what the machine does meets them alike."""
+    found, ends = list[tuple[float, float]](), time.perf_counter() + seconds
     while time.perf_counter() < ends:
-        places = (0, 1) if len(found) % 2 else (1, 0)
-        took = {place: best(steps[place], 0.0, least=1) for place in places}
-        found.append((took[0], took[1]))
+        steps = (one, other) if len(found) % 2 else (other, one)
+        took = {step: best(step, 0.0, least=1) for step in steps}
+        found.append((took[one], took[other]))
     return found
 
 
@@ -50,7 +50,7 @@ def main() -> None:
         steps = (metered(setting).once, bare(setting).once)
         for step in steps:
             step()
-        found = pairs(steps, 3.0 if options.quick else 20.0)
+        found = pairs(*steps, 3.0 if options.quick else 20.0)
         taken = median(one for one, _ in found)
         ratio = median(other / one for one, other in found)
         where = {"hospitals": setting.hospitals, "parameters": setting.parameters}

@@ -79,14 +79,17 @@ def calibrate(
         follow(cells.label(one.setting.strategy), seconds - left(), seconds)
         weights = [HE_TAKES if cells.family(other) == "he" else 1.0 for other in ordered[place:]]
         one.begin((left() - rest) * weights[0] / sum(weights))
-    some: Sequence[tuple[int, int]] = CHECKS  # first: nothing else tells that one of them was disturbed
-    measuring = True
-    while measuring:
+
+    def again(checks: bool) -> bool:
         measuring = False
         for one in reversed(measured):  # those with the fewest rounds so far first
             follow(cells.label(one.setting.strategy), seconds - left(), seconds)
-            measuring |= one.again(left, some)
-        some = list(dict.fromkeys(cell for one in measured for cell in one.measured))
+            measuring |= one.again(left, checks)
+        return measuring
+
+    again(True)  # nothing else tells that one of them was disturbed
+    while again(False):
+        pass
     follow("done", seconds, seconds)
     at = at or statistics.median(moment for one in measured for moment in one.paces())
     return Model({key(one.setting): one.fit(at) for one in measured}, at, others.processors())
@@ -170,11 +173,15 @@ class _Clocks:
             if cell in self.order[:2] or PATIENCE + 2 * self._expected(*cell) < limit:
                 self._measure(*cell)
 
-    def again(self, left: Callable[[], float], some: Sequence[tuple[int, int]]) -> bool:
-        """Some of those that were measured once more, while seconds are left; whether any was."""
-        few = [cell for cell in sorted(self.measured) if cell in some and len(self.measured[cell]) < ENOUGH]
-        due = [] if self.slow else few
-        return any([self._measure(*cell) for cell in due if 2 * self.walls[cell] < min(left(), AGAIN)])
+    def again(self, left: Callable[[], float], checks: bool) -> bool:
+        """Those that were measured once more, or the checks among them, while seconds are left; whether any was."""
+        due = [] if self.slow else [cell for cell in sorted(self.measured) if cell in CHECKS or not checks]
+        measuring = False
+        for cell in due:
+            if len(self.measured[cell]) < ENOUGH and 2 * self.walls[cell] < min(left(), AGAIN):
+                self._measure(*cell)
+                measuring = True
+        return measuring
 
     def _expected(self, hospitals: int, parameters: int) -> float:
         """Seconds of a round: with few values they grow by the square of the cohort, and with many as values do.
@@ -188,7 +195,7 @@ class _Clocks:
         many = hospitals * parameters > 10 * max(cohort * each for cohort, each in self.walls)
         return max(few, value * hospitals * parameters / (4 if many else 1))
 
-    def _measure(self, hospitals: int, parameters: int) -> bool:
+    def _measure(self, hospitals: int, parameters: int) -> None:
         """Measure rounds of a cell."""
         federation = self._federation(hospitals)
         federation.resize(parameters)
@@ -206,7 +213,6 @@ class _Clocks:
         found = self.measured.setdefault((hospitals, parameters), [])
         found += [one._replace(sum=None) for one in step.at(rounds)]
         self.walls[hospitals, parameters] = min(one.wall for one in found)
-        return True
 
     def _federation(self, hospitals: int) -> cells.Federation:
         """The cohort of that size, set up; of another than before, caches that keep the keys of few are filled."""

@@ -81,11 +81,11 @@ def plan(
     names = planning.variants() if strategies == "all" else [allowed(name) for name in items("strategies", strategies)]
     if strategies == "all":
         tell_left_out(as_json)
-    if not 0 <= colluding < max(hospitals, 1):
-        raise ConfigurationError(f"colluding is {colluding}; it must lie between 0 and {max(hospitals, 1) - 1}")
     FixedPoint(bits, clip)
     if hospitals < 1:
         raise ConfigurationError(f"hospitals is {hospitals}; it must be at least 1")
+    if not 0 <= colluding < hospitals:
+        raise ConfigurationError(f"colluding is {colluding}; it must lie between 0 and {hospitals - 1}")
     setting = Setting(names[0], hospitals, parameters, bits, None, dropout)
     over = dict([network_of(net)]) if "=" in net else {net: network(net)}
     wanted, ((place, line),) = Wanted(colluding, server_breaks, dropout), over.items()

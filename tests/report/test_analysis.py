@@ -134,6 +134,7 @@ def test_names_are_moved_apart_and_stay_within() -> None:
 def test_ticks_are_round() -> None:
     assert figures.ticks(2e-4, 5.0, time=True) == pytest.approx([1e-3, 1e-2, 1e-1, 1])
     assert figures.ticks(0.5, 5000.0, time=True) == [1, 60, 600, 3600]
+    assert figures.ticks(100.0, 5e5, time=True) == [600, 3600, 36_000, 360_000]
     assert figures.ticks(3.0, 40.0) == [5, 10, 20]
     assert figures.ticks(3.1, 3.2) == [3.1]
     powers = [figures._power(value) for value in figures.ticks(9e-7, 2e-5)]

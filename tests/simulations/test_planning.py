@@ -331,6 +331,7 @@ def test_a_curve_that_ends_early_says_where() -> None:
         ({"parameters": 0}, "parameters is 0"),
         ({"dropout": 1.5}, "dropout is 1.5"),
         ({"colluding": -1}, "colluding is -1"),
+        ({"colluding": 5, "hospitals": 5}, "it must lie between 0 and 4"),
         ({"net": "wifi"}, "unknown network 'wifi'"),
         ({"net": "x=1,2"}, "NAME=LATENCY,DOWN,UP was expected"),
         ({"strategies": "shamri"}, "did you mean 'shamir'"),
