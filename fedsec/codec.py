@@ -17,7 +17,8 @@ import numpy as np
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.protocol import RECORDS, Exposure, Message, Record, State
 
-VERSION = 1
+VERSION = 2
+"""2 since tags are stated by the classes; 1 took them from files and class names."""
 MAX_BYTES = 1 << 30
 """The largest record that is read or written: 1 GiB."""
 MAX_DIMENSIONS = 32
@@ -83,11 +84,22 @@ def decode(data: bytes | memoryview, expected: type[RecordT], limit: int = MAX_B
     """
     version, tag, values = _unpack(data, limit, 3)
     if version != VERSION:
-        raise BadMessage(f"format version {version!r}; this release reads version {VERSION}")
+        raise other_version("message format", version, VERSION)
     record = RECORDS.get(tag) if isinstance(tag, str) else None
     if record is None or not issubclass(record, expected) or not is_dataclass(record):
         raise BadMessage(f"message {tag!r}; {expected.__name__} was expected")
     return _load_record(record, values)
+
+
+def other_version(what: str, version: Any, ours: int) -> BadMessage:
+    """The error for bytes of another release: which side is older, and what to do."""
+    if type(version) is not int:
+        return BadMessage(f"{what}: no version where one was expected")
+    side = "the sender's" if version < ours else "this"
+    return BadMessage(
+        f"{what} version {version}; this release of fedsec reads version {ours}. All parties of a federation must run "
+        f"the same release: update {side} installation"
+    )
 
 
 def value_bytes(value: Any) -> bytes:

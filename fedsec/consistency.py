@@ -15,21 +15,21 @@ from fedsec.protocol import Exposure, Flow, Me, Message, PartyId, ask
 
 
 @dataclass(frozen=True)
-class ConsistencyCheck(Message):
+class ConsistencyCheck(Message, tag="fedsec.consistency_check/1"):
     """Where the server may break the protocol: sign who sent an input."""
 
     survivors: Annotated[frozenset[int], Exposure.PUBLIC]
 
 
 @dataclass(frozen=True)
-class Consistent(Message):
+class Consistent(Message, tag="fedsec.consistent/1"):
     """A hospital's signature on the survivors that it was told."""
 
     signature: Annotated[bytes, Exposure.FRESH]
 
 
 @dataclass(frozen=True)
-class Survivors(Message):
+class Survivors(Message, tag="fedsec.survivors/1"):
     """What is signed."""
 
     parties: Annotated[frozenset[int], Exposure.PUBLIC]

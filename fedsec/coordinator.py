@@ -201,7 +201,8 @@ class Channel:
         """Sign and send one phase's requests; verify, decode and return the answers that hold."""
         if not requests:
             return {}
-        tag = next(iter(requests.values())).tag
+        first = next(iter(requests.values()))
+        tag = first.tag
         written: dict[int, bytes] = {}
         outgoing = {}
         for party, request in requests.items():
@@ -212,7 +213,7 @@ class Channel:
             header = Header(self._session, tag, SERVER, party)
             outgoing[party] = envelope.write(header, written[id(request)], self._lead.sessions.identity)
         asks_input = self._session.stage != SETUP and tag == self._lead.protocol.input_phase.tag
-        phase = Phase(self._session.stage, self._round, tag.rpartition(".")[2], asks_input)
+        phase = Phase(self._session.stage, self._round, type(first).__name__, asks_input)
         replies = self._sift(phase, tag, requests, self._lead.exchange(phase, outgoing))
         if asks_input:
             self.layout_of(replies)

@@ -23,14 +23,14 @@ from fedsec.primitives import key_agreement, signing
 from fedsec.primitives.signing import SIGNATURE_BYTES, SigningKey, verify
 from fedsec.protocol import Exposure, Message, PartyId
 
-VERSION = 1
+VERSION = 2
 NO_HASH = bytes(32)
 SETUP = "setup"
 """The stage of sessions that found an epoch; the others are named by what they sum (train, evaluate)."""
 
 
 @dataclass(frozen=True)
-class Session(Message):
+class Session(Message, tag="fedsec.session/1"):
     """One run of a protocol. `cohort` are the round's contributors; the hashes are SHA-256."""
 
     run: Annotated[bytes, Exposure.FRESH]
@@ -55,7 +55,7 @@ class Session(Message):
 
 
 @dataclass(frozen=True)
-class Header(Message):
+class Header(Message, tag="fedsec.header/1"):
     """Where a message belongs. `phase` is the request's tag, in the reply too; `cpu` seconds are the party's."""
 
     session: Session
@@ -109,7 +109,7 @@ def read(data: bytes) -> Envelope:
         raise BadMessage(f"{len(data)} bytes are too few for a message")
     version, length = _FRAME.unpack_from(data)
     if version != VERSION:
-        raise BadMessage(f"envelope version {version!r}; this release reads version {VERSION}")
+        raise codec.other_version("envelope", version, VERSION)
     if length > _MAX_HEAD:
         raise BadMessage(f"a header of {length} bytes; the cap is {_MAX_HEAD}")
     rest = memoryview(data)[_FRAME.size :]
@@ -135,7 +135,7 @@ def digest(head: bytes | memoryview, body: bytes | memoryview) -> bytes:
 
 
 @dataclass(frozen=True)
-class Terms(Message):
+class Terms(Message, tag="fedsec.terms/1"):
     """What the federation agreed on: the strategy, its parameters (JSON) and how updates become integers."""
 
     strategy: Annotated[str, Exposure.PUBLIC]
@@ -155,7 +155,7 @@ def read_terms(data: bytes) -> Terms:
 
 
 @dataclass(frozen=True)
-class Member(Message):
+class Member(Message, tag="fedsec.member/1"):
     """One party on the roster: its Ed25519 identity, and the X25519 key of this epoch under its signature."""
 
     identity: Annotated[bytes, Exposure.FRESH]
@@ -173,7 +173,7 @@ class Member(Message):
 
 
 @dataclass(frozen=True)
-class Enrol(Message):
+class Enrol(Message, tag="fedsec.enrol/1"):
     """Set-up, first exchange: the server offers terms, and a party answers with its keys."""
 
     server: Annotated[bytes, Exposure.FRESH]
@@ -181,21 +181,21 @@ class Enrol(Message):
 
 
 @dataclass(frozen=True)
-class Enrolled(Message):
+class Enrolled(Message, tag="fedsec.enrolled/1"):
     """A party joins."""
 
     member: Member
 
 
 @dataclass(frozen=True)
-class Adopt(Message):
+class Adopt(Message, tag="fedsec.adopt/1"):
     """Set-up, second exchange: the roster, which each party checks and keeps for the epoch."""
 
     roster: Mapping[int, Member]
 
 
 @dataclass(frozen=True)
-class Adopted(Message):
+class Adopted(Message, tag="fedsec.adopted/1"):
     """A party keeps the roster."""
 
 

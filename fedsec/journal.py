@@ -28,7 +28,7 @@ class JournalError(FedsecError):
 
 
 @dataclass(frozen=True, repr=False)
-class Progress(State):
+class Progress(State, tag="fedsec.progress/1"):
     """How far a party has come in a run: the last epoch, session and phase that it answered."""
 
     epoch: int = 0
@@ -63,7 +63,8 @@ class Progress(State):
         return Progress(session.epoch, session.counter, session.binding, phase)
 
 
-_FORMAT = 1
+_FORMAT = 2
+_FORMAT_1 = [1, "journal.Progress"]  # how a record of format 1 began; its fields were the same
 _SCHEMA = f"""
 PRAGMA user_version = {_FORMAT};
 CREATE TABLE progress (identity BLOB, run BLOB, record BLOB NOT NULL, PRIMARY KEY (identity, run)) WITHOUT ROWID;
@@ -111,12 +112,33 @@ class Journal:
                 # EXTRA is FULL, and the folder too: else a power cut could bring the state before a commit back.
                 database.execute("PRAGMA synchronous = EXTRA")
                 database.execute("BEGIN IMMEDIATE")
-                if database.execute("PRAGMA user_version").fetchone() != (_FORMAT,):
-                    raise JournalError(f"the file {self.path} is no journal of this release")
+                (found,) = database.execute("PRAGMA user_version").fetchone()
+                if found == 1:
+                    self._migrate(database)
+                elif found != _FORMAT:
+                    newer = f": its format is {found}, and this release reads 1 to {_FORMAT}; update fedsec here"
+                    raise JournalError(
+                        f"the file {self.path} is no journal of this release{newer if found > _FORMAT else ''}"
+                    )
                 yield database
                 database.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._error(error) from error
+
+    def _migrate(self, database: sqlite3.Connection) -> None:
+        """Rewrite a journal of format 1, within the transaction of the claim that found it."""
+        for identity, run, record in database.execute("SELECT identity, run, record FROM progress").fetchall():
+            try:
+                *start, values = codec.unpack(record, 3)
+                if start != _FORMAT_1:
+                    raise BadMessage(f"a record of {start}")
+                known = codec.decode(codec.pack([codec.VERSION, Progress.tag, values]), Progress)
+            except (BadMessage, TypeError) as error:
+                raise JournalError(f"the journal {self.path} is damaged; this party answers nothing") from error
+            database.execute(
+                "UPDATE progress SET record = ? WHERE identity = ? AND run = ?", (codec.encode(known), identity, run)
+            )
+        database.execute(f"PRAGMA user_version = {_FORMAT}")
 
     def _error(self, error: sqlite3.Error) -> JournalError:
         code = getattr(error, "sqlite_errorcode", None) or 0

@@ -29,7 +29,7 @@ COUNT_BITS = 40
 
 
 @dataclass(frozen=True)
-class MeanSpec(Message):
+class MeanSpec(Message, tag="fedsec.mean_spec/1"):
     """How updates become integers: the same for all parties, public, and independent of anybody's data.
 
     clip            largest absolute change of a coordinate in one round; beyond it, coordinates are clipped
@@ -70,7 +70,7 @@ class MeanSpec(Message):
 
 
 @dataclass(frozen=True)
-class ArraySpec(Message):
+class ArraySpec(Message, tag="fedsec.array_spec/1"):
     """The name, shape and dtype of one array."""
 
     name: Annotated[str, Exposure.PUBLIC]
@@ -79,7 +79,7 @@ class ArraySpec(Message):
 
 
 @dataclass(frozen=True)
-class Layout(Message):
+class Layout(Message, tag="fedsec.layout/1"):
     """What the coordinates of a contribution stand for. In clear, and identical for all contributors of a round."""
 
     arrays: tuple[ArraySpec, ...]

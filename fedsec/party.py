@@ -102,7 +102,7 @@ class Policy:
 
 
 @dataclass(frozen=True, repr=False)
-class PartyState(State):
+class PartyState(State, tag="fedsec.party_state/1"):
     """All that a party keeps between messages. Secret; a State of the codec, so it can be kept as bytes."""
 
     identity: bytes

@@ -7,6 +7,7 @@ the paper; a party's side is a pure step. Transport, metering, Flower and floati
 from __future__ import annotations
 
 import inspect
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -40,18 +41,26 @@ class Exposure(StrEnum):
     METERING = "metering"  # what a step cost, never what it computed
 
 
+TAG = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+/[1-9][0-9]*")
 RECORDS: dict[str, type[Record]] = {}
 """Every class that the codec may build, by tag."""
 
 
 class Record:
-    """Base of what the codec writes: frozen dataclasses of plain fields."""
+    """Base of what the codec writes: frozen dataclasses of plain fields.
+
+    `class ShareInput(Message, tag="fedsec.shamir.share_input/1")` states the name on the wire and its version, so that
+    a class can be renamed or moved without a byte changing. Where a strategy of one's own states none, it is the
+    file's name and the class's.
+    """
 
     tag: ClassVar[str]
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
+    def __init_subclass__(cls, *, tag: str = "", **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls.tag = f"{cls.__module__.rpartition('.')[2]}.{cls.__qualname__}"
+        cls.tag = tag or f"{cls.__module__.rpartition('.')[2]}.{cls.__qualname__}/1"
+        if tag and not TAG.fullmatch(tag):
+            raise TypeError(f"{cls.__name__}: the tag is {tag!r}; words.with_points/VERSION was expected")
         known = RECORDS.get(cls.tag)
         if known is not None and known.__module__ != cls.__module__:
             raise TypeError(f"two messages are called {cls.tag}: in {known.__module__} and in {cls.__module__}")

@@ -33,19 +33,19 @@ Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
-class GenerateKey(Message):
+class GenerateKey(Message, tag="fedsec.key_holder.generate_key/1"):
     """Set-up 1, to the key holder: make a key pair, and keep the private key."""
 
 
 @dataclass(frozen=True)
-class Key(Message):
+class Key(Message, tag="fedsec.key_holder.key/1"):
     """A public key, as the cryptosystem writes it."""
 
     public: Annotated[bytes, Exposure.FRESH]
 
 
 @dataclass(frozen=True)
-class GeneratedKey(Message):
+class GeneratedKey(Message, tag="fedsec.key_holder.generated_key/1"):
     """The key holder's public key under its signature."""
 
     key: Key
@@ -53,7 +53,7 @@ class GeneratedKey(Message):
 
 
 @dataclass(frozen=True)
-class AdoptKey(Message):
+class AdoptKey(Message, tag="fedsec.key_holder.adopt_key/1"):
     """Set-up 2, to all: check and keep the key holder's public key."""
 
     key: Key
@@ -61,26 +61,26 @@ class AdoptKey(Message):
 
 
 @dataclass(frozen=True)
-class KeyAdopted(Message):
+class KeyAdopted(Message, tag="fedsec.key_holder.key_adopted/1"):
     """A hospital keeps the key: its fingerprint."""
 
     fingerprint: Annotated[bytes, Exposure.FRESH]
 
 
 @dataclass(frozen=True)
-class Encrypt(Message):
+class Encrypt(Message, tag="fedsec.key_holder.encrypt/1"):
     """Phase 1, to the cohort: encrypt your input."""
 
 
 @dataclass(frozen=True)
-class Blob(Message):
+class Blob(Message, tag="fedsec.key_holder.blob/1"):
     """What a hospital signs: the SHA-256 of its ciphertexts."""
 
     digest: Annotated[bytes, Exposure.FRESH]
 
 
 @dataclass(frozen=True)
-class Encrypted(Message):
+class Encrypted(Message, tag="fedsec.key_holder.encrypted/1"):
     """A hospital's ciphertexts, sealed to the witness, and its signature on them."""
 
     sealed: Annotated[bytes, Exposure.SEALED]
@@ -88,14 +88,14 @@ class Encrypted(Message):
 
 
 @dataclass(frozen=True)
-class Witness(Message):
+class Witness(Message, tag="fedsec.key_holder.witness/1"):
     """Phase 2, to the witness: check these contributions, add them, and sign the sum."""
 
     contributions: Mapping[int, Encrypted]
 
 
 @dataclass(frozen=True)
-class Product(Message):
+class Product(Message, tag="fedsec.key_holder.product/1"):
     """What the witness signs: the SHA-256 of the encrypted sum of the contributions of `included`."""
 
     digest: Annotated[bytes, Exposure.FRESH]
@@ -103,7 +103,7 @@ class Product(Message):
 
 
 @dataclass(frozen=True)
-class Witnessed(Message):
+class Witnessed(Message, tag="fedsec.key_holder.witnessed/1"):
     """The encrypted sum, sealed to the key holder, and the witness's word that it may be opened."""
 
     sealed: Annotated[bytes, Exposure.SEALED]
@@ -112,7 +112,7 @@ class Witnessed(Message):
 
 
 @dataclass(frozen=True)
-class Open(Message):
+class Open(Message, tag="fedsec.key_holder.open/1"):
     """Phase 3, to the key holder: open the sum that the witness signed."""
 
     sealed: Annotated[bytes, Exposure.SEALED]
@@ -121,7 +121,7 @@ class Open(Message):
 
 
 @dataclass(frozen=True)
-class Opened(Message):
+class Opened(Message, tag="fedsec.key_holder.opened/1"):
     """The sum's plaintexts, as the cryptosystem writes them, and of how many values they are."""
 
     plaintexts: Annotated[bytes, Exposure.OPENED]
@@ -129,7 +129,7 @@ class Opened(Message):
 
 
 @dataclass(frozen=True, repr=False)
-class Keys(State):
+class Keys(State, tag="fedsec.key_holder.keys/1"):
     """The public key, and at the key holder the private one."""
 
     key: Key

@@ -42,12 +42,12 @@ MAX_VALUES = 1 << 28
 
 
 @dataclass(frozen=True)
-class MaskInput(Message):
+class MaskInput(Message, tag="fedsec.additive.mask_input/1"):
     """Phase 1: send your input under a mask for each aggregator."""
 
 
 @dataclass(frozen=True)
-class MaskedInput(Message):
+class MaskedInput(Message, tag="fedsec.additive.masked_input/1"):
     """The input plus the masks, and each mask's seed, with its length, sealed to its aggregator."""
 
     vector: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.MASKED]
@@ -58,14 +58,14 @@ class MaskedInput(Message):
 
 
 @dataclass(frozen=True)
-class SumMasks(Message):
+class SumMasks(Message, tag="fedsec.additive.sum_masks/1"):
     """Phase 2, to the aggregators: add up the masks whose seeds these hospitals sealed to you."""
 
     inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
 
 
 @dataclass(frozen=True)
-class MaskSum(Message):
+class MaskSum(Message, tag="fedsec.additive.mask_sum/1"):
     """The sum of the masks of `included`."""
 
     vector: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.SHARED]

@@ -44,12 +44,12 @@ SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
 
 
 @dataclass(frozen=True)
-class MaskInput(Message):
+class MaskInput(Message, tag="fedsec.lightsecagg.mask_input/1"):
     """Steps 1 and 2: draw a mask, share coded pieces of it, and send your input under it."""
 
 
 @dataclass(frozen=True)
-class MaskedInput(Message):
+class MaskedInput(Message, tag="fedsec.lightsecagg.masked_input/1"):
     """x + z, and a coded piece of z for each of the others, sealed to it: for U-1 of them a seed of the piece."""
 
     vector: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.MASKED]
@@ -61,7 +61,7 @@ class MaskedInput(Message):
 
 
 @dataclass(frozen=True)
-class SumPieces(Message):
+class SumPieces(Message, tag="fedsec.lightsecagg.sum_pieces/1"):
     """Step 3: add up the coded pieces that these hospitals sealed to you, and your own.
 
     Before it stands, where the server may break the protocol, the consistency check, whose signatures it brings.
@@ -72,7 +72,7 @@ class SumPieces(Message):
 
 
 @dataclass(frozen=True)
-class PieceOfSum(Message):
+class PieceOfSum(Message, tag="fedsec.lightsecagg.piece_of_sum/1"):
     """A coded piece of the sum of the masks of `included`."""
 
     piece: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.SHARED]
@@ -84,7 +84,7 @@ class PieceOfSum(Message):
 
 
 @dataclass(frozen=True, repr=False)
-class Masked(State):
+class Masked(State, tag="fedsec.lightsecagg.masked/1"):
     """This party sent an input of `values` in this session; its own piece is made of `seed`; whose sum it signed."""
 
     values: int

@@ -31,12 +31,12 @@ from fedsec.protocol import (
 
 
 @dataclass(frozen=True)
-class SendInput(Message):
+class SendInput(Message, tag="fedsec.plain.send_input/1"):
     """Phase 1: send your input."""
 
 
 @dataclass(frozen=True)
-class Input(Message):
+class Input(Message, tag="fedsec.plain.input/1"):
     """A hospital's input, typed public because sending it makes it so: the wire check must object."""
 
     vector: Annotated[Vector, Exposure.PUBLIC]

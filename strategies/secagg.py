@@ -45,12 +45,12 @@ SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
 
 
 @dataclass(frozen=True)
-class AdvertiseKeys(Message):
+class AdvertiseKeys(Message, tag="fedsec.secagg.advertise_keys/1"):
     """Round 0: advertise a key for this session's masks. The key for sealing, c^PK, is on the roster already."""
 
 
 @dataclass(frozen=True)
-class MaskKey(Message):
+class MaskKey(Message, tag="fedsec.secagg.mask_key/1"):
     """s^PK, and its owner's signature on it for this session."""
 
     public: Annotated[bytes, Exposure.FRESH]
@@ -58,21 +58,21 @@ class MaskKey(Message):
 
 
 @dataclass(frozen=True)
-class OwnMaskKey(Message):
+class OwnMaskKey(Message, tag="fedsec.secagg.own_mask_key/1"):
     """What a hospital signs when it advertises s^PK."""
 
     public: Annotated[bytes, Exposure.FRESH]
 
 
 @dataclass(frozen=True)
-class ShareKeys(Message):
+class ShareKeys(Message, tag="fedsec.secagg.share_keys/1"):
     """Round 1: share your secrets among the owners of these keys."""
 
     keys: Mapping[int, MaskKey]
 
 
 @dataclass(frozen=True)
-class Shares(Message):
+class Shares(Message, tag="fedsec.secagg.shares/1"):
     """A share of s^SK and one of b for each neighbour, sealed to it; and SHA-256 of b, which the server checks."""
 
     outbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
@@ -80,14 +80,14 @@ class Shares(Message):
 
 
 @dataclass(frozen=True)
-class MaskInput(Message):
+class MaskInput(Message, tag="fedsec.secagg.mask_input/1"):
     """Round 2: mask your input, with those whose shares these are."""
 
     inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
 
 
 @dataclass(frozen=True)
-class MaskedInput(Message):
+class MaskedInput(Message, tag="fedsec.secagg.masked_input/1"):
     """y = x + PRG(b) + the sum over `partners` of ±PRG(s), derived for `context`."""
 
     vector: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.MASKED]
@@ -99,7 +99,7 @@ class MaskedInput(Message):
 
 
 @dataclass(frozen=True)
-class Unmask(Message):
+class Unmask(Message, tag="fedsec.secagg.unmask/1"):
     """Round 4: open the masks that did not cancel, given who sent masked inputs and who signed that."""
 
     survivors: Annotated[frozenset[int], Exposure.PUBLIC]
@@ -107,7 +107,7 @@ class Unmask(Message):
 
 
 @dataclass(frozen=True)
-class Unmasking(Message):
+class Unmasking(Message, tag="fedsec.secagg.unmasking/1"):
     """Shares of b of the survivors, and of s^SK of those who fell silent: of each hospital one or the other."""
 
     seeds: Annotated[Mapping[int, bytes], Exposure.FRESH]
@@ -115,7 +115,7 @@ class Unmasking(Message):
 
 
 @dataclass(frozen=True, repr=False)
-class Progress(State):
+class Progress(State, tag="fedsec.secagg.progress/1"):
     """What a hospital keeps from round to round.
 
     key s^SK · seed b · keys s^PK by neighbour · shares by owner, each of s^SK and of b · signed the survivors of

@@ -43,19 +43,19 @@ SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
 
 
 @dataclass(frozen=True)
-class ShareInput(Message):
+class ShareInput(Message, tag="fedsec.shamir.share_input/1"):
     """Phase 1: share your input among the cohort."""
 
 
 @dataclass(frozen=True)
-class Shares(Message):
+class Shares(Message, tag="fedsec.shamir.shares/1"):
     """One share for each of the others, sealed to its receiver: for k-1 of them a seed, of which the share is made."""
 
     outbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
 
 
 @dataclass(frozen=True)
-class SumShares(Message):
+class SumShares(Message, tag="fedsec.shamir.sum_shares/1"):
     """Phase 2: add up the shares that these hospitals sealed to you, and your own.
 
     Before it stands, where the server may break the protocol, the consistency check, whose signatures it brings.
@@ -66,7 +66,7 @@ class SumShares(Message):
 
 
 @dataclass(frozen=True)
-class ShareOfSum(Message):
+class ShareOfSum(Message, tag="fedsec.shamir.share_of_sum/1"):
     """One share of the sum of the inputs of `included`, of so many `values`, in the field of 2^prime_bits - 1."""
 
     share: Annotated[NDArray[np.uint32] | NDArray[np.uint64], Exposure.SHARED]
@@ -79,7 +79,7 @@ class ShareOfSum(Message):
 
 
 @dataclass(frozen=True, repr=False)
-class Shared(State):
+class Shared(State, tag="fedsec.shamir.shared/1"):
     """This party shared an input of `values` in this session; its own share is made of `seed`; whose sum it signed."""
 
     values: int

@@ -13,7 +13,7 @@ from fedsec import codec, envelope
 from fedsec.envelope import Adopt, Header, Session
 from fedsec.errors import AuthenticationError, BadMessage
 from fedsec.primitives.signing import SigningKey
-from fedsec.protocol import RECORDS, Message, Record
+from fedsec.protocol import RECORDS, Message, Record, State
 from fedsec.strategies import paillier, plain, shamir
 
 PACKAGES = (paillier, plain, shamir)  # imported, so that their messages are known
@@ -27,10 +27,10 @@ TREES = st.recursive(
 
 
 @settings(max_examples=300)
-@given(tag=st.sampled_from(sorted(RECORDS)) | TEXTS | TREES, content=TREES, version=st.just(1) | TREES)
-@example(tag="protocol.Message", content=[], version=1)
-@example(tag="protocol.State", content=[], version=1)
-@example(tag="mean.MeanSpec", content=[-1.0, 10, [0.0, 1.0], {}, "n"], version=1)
+@given(tag=st.sampled_from(sorted(RECORDS)) | TEXTS | TREES, content=TREES, version=st.just(codec.VERSION) | TREES)
+@example(tag=Message.tag, content=[], version=codec.VERSION)
+@example(tag=State.tag, content=[], version=codec.VERSION)
+@example(tag="fedsec.mean_spec/1", content=[-1.0, 10, [0.0, 1.0], {}, "n"], version=codec.VERSION)
 def test_random_msgpack_gives_bad_message_or_a_record(tag: Any, content: Any, version: Any) -> None:
     try:
         assert isinstance(codec.decode(msgpack.packb([version, tag, content]), Record), Record)
@@ -57,7 +57,7 @@ def test_random_bytes_give_bad_message(data: bytes) -> None:
 def test_a_damaged_envelope_is_refused_or_fails_its_check(place: int, change: int, cut: int, longer: bytes) -> None:
     key = SigningKey(bytes(32))
     session = Session(b"run", 1, b"nonce", 1, "train", (1, 2, 3), bytes(32), bytes(32), bytes(32))
-    whole = envelope.write(Header(session, "plain.SendInput", 0, 1), codec.encode(plain.SendInput()), key)
+    whole = envelope.write(Header(session, plain.SendInput.tag, 0, 1), codec.encode(plain.SendInput()), key)
     envelope.read(whole).check(key.public)
     flipped = bytearray(whole)
     flipped[place % len(whole)] ^= change
@@ -71,7 +71,7 @@ def test_a_damaged_envelope_is_refused_or_fails_its_check(place: int, change: in
 
 
 def packed(array: Any, **changes: Any) -> bytes:
-    content = {"version": 1, "tag": "plain.Input", "fields": [array], **changes}
+    content = {"version": codec.VERSION, "tag": plain.Input.tag, "fields": [array], **changes}
     data: bytes = msgpack.packb(list(content.values()))
     return data
 
@@ -82,14 +82,14 @@ GOOD = ["<u8", [2], bytes(16)]
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (packed(GOOD, version=2), "format version 2"),
-        (packed(GOOD, version=None), "format version None"),
-        (packed(GOOD, tag="plain.Output"), "plain.Output"),
+        (packed(GOOD, version=3), "format version 3"),
+        (packed(GOOD, version=None), "format: no version"),
+        (packed(GOOD, tag="plain.output/1"), "plain.output/1"),
         (packed(GOOD, tag=7), "message 7"),
-        (packed(GOOD, tag="party.PartyState"), "Message was expected"),
-        (packed(GOOD, fields=[]), "plain.Input has 1 fields"),
-        (packed(GOOD, fields=[GOOD, 1]), "plain.Input has 1 fields"),
-        (packed(GOOD, fields={}), "plain.Input has 1 fields"),
+        (packed(GOOD, tag="fedsec.party_state/1"), "Message was expected"),
+        (packed(GOOD, fields=[]), "plain.input/1 has 1 fields"),
+        (packed(GOOD, fields=[GOOD, 1]), "plain.input/1 has 1 fields"),
+        (packed(GOOD, fields={}), "plain.input/1 has 1 fields"),
         (packed(["<u4", [4], bytes(16)]), "array of <u8, and <u4 came"),
         (packed(["|O", [2], bytes(16)]), "array of <u8"),
         (packed([">u8", [2], bytes(16)]), "array of <u8"),
@@ -135,12 +135,12 @@ def test_a_type_that_differs_is_refused_in_every_place() -> None:
     content = msgpack.unpackb(codec.encode(session))
     for place, wrong in enumerate([1, "1", "n", 1.0, b"train", {1: 2}, "", None, [b""]]):
         changed = [*content[2][:place], wrong, *content[2][place + 1 :]]
-        with pytest.raises(BadMessage, match=f"envelope.Session.{codec.schema(Session)[place].name} must be"):
+        with pytest.raises(BadMessage, match=f"{Session.tag}.{codec.schema(Session)[place].name} must be"):
             codec.decode(msgpack.packb([*content[:2], changed]), Session)
     for cohort in ([1, True], [1, None], [1, 2.0]):
         with pytest.raises(BadMessage, match="cohort"):
             codec.decode(msgpack.packb([*content[:2], [*content[2][:5], cohort, *content[2][6:]]]), Session)
     rosters: list[Any] = [{"1": []}, {1: {}}, {1: [b"", b""]}, [[1, []]]]
     for roster in rosters:
-        with pytest.raises(BadMessage, match="envelope"):
-            codec.decode(msgpack.packb([1, Adopt.tag, [roster]]), Message)
+        with pytest.raises(BadMessage, match="fedsec"):
+            codec.decode(msgpack.packb([codec.VERSION, Adopt.tag, [roster]]), Message)

@@ -217,7 +217,7 @@ def test_a_damaged_journal_means_no_answer(remembering: Any, journal: Journal, d
         case _:
             statement = {
                 "record": "UPDATE progress SET record = x'00'", "table": "DROP TABLE progress",
-                "format": "PRAGMA user_version = 2",
+                "format": "PRAGMA user_version = 3",
             }[damage]  # fmt: skip
             with closing(sqlite3.connect(journal.path)) as database, database:
                 database.execute(statement)

@@ -88,7 +88,9 @@ def test_refusals_and_garbage_are_not_counted_as_replies() -> None:
 @given(cpu=st.floats(0, 1e6), layout=st.binary(max_size=300), body=st.binary(max_size=50), cut=st.integers(0, 400))
 def test_the_cpu_of_a_message_is_its_header_s(cpu: float, layout: bytes, body: bytes, cut: int) -> None:
     session = LocalFederation(Plain(), 3).coordinator.channel([1, 2, 3], stage="train")._session
-    data = envelope.write(envelope.Header(session, "plain.SendInput", 1, 0, layout, cpu), body, SigningKey(bytes(32)))
+    data = envelope.write(
+        envelope.Header(session, "fedsec.plain.send_input/1", 1, 0, layout, cpu), body, SigningKey(bytes(32))
+    )
     assert envelope.cpu_of(data) == envelope.read(data).header.cpu == cpu
     assert envelope.cpu_of(data[:cut]) in (0.0, cpu)
 

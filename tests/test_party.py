@@ -67,8 +67,8 @@ def test_an_unsigned_request_is_refused(server: Any) -> None:
     [
         ({"receiver": 2}, BadMessage, "request for party 2; this is party 1"),
         ({"sender": 2}, BadMessage, "request from party 2"),
-        ({"phase": "shamir.SumShares"}, OutOfPhase, "shamir.SumShares"),
-        ({"phase": "shamir.Shares"}, OutOfPhase, "shamir.Shares"),
+        ({"phase": "fedsec.shamir.sum_shares/1"}, OutOfPhase, "fedsec.shamir.sum_shares/1"),
+        ({"phase": "fedsec.shamir.shares/1"}, OutOfPhase, "fedsec.shamir.shares/1"),
     ],
 )
 def test_a_header_for_something_else(server: Any, changes: dict[str, Any], kind: type[FedsecError], text: str) -> None:

@@ -94,7 +94,7 @@ def test_a_session_is_written_once_and_as_the_codec_writes_it() -> None:
     for cohort in ((), (1, 2, 3), tuple(range(1, 1001)), tuple(range(1, 100_000, 3))):
         session = Session(b"run", 1, b"nonce", 1, "train", cohort, b"r" * 32, b"m" * 32, b"t" * 32)
         for header in (
-            Header(session, "plain.SendInput", 0, 1),
+            Header(session, "fedsec.plain.send_input/1", 0, 1),
             Header(session, "", 1 << 40, 0, b"layout" * 100, 0.25),
             Header(session, "phase", 1, 0, b"", -1.5e300),
         ):
