@@ -11,8 +11,8 @@ from statistics import median
 
 from common import Report, Row, arguments, best, publish
 
-from fedsec.coordinator import Coordinator
-from fedsec.simulations.cells import SPEC, Federation, Setting
+from fedsec.server.coordinator import Coordinator
+from fedsec.simulations.costs.setting import Federation, SPEC, Setting
 
 SETTINGS = [Setting(name, hospitals, 10_000) for name in ("plain", "shamir", "secagg") for hospitals in (3, 10)]
 

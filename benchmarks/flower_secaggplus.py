@@ -27,7 +27,7 @@ from flwr.common.secure_aggregation.secaggplus_utils import pseudo_rand_gen
 
 from fedsec import catalog
 from fedsec.primitives import prg, shamir
-from fedsec.simulations.runner import flower_run, make_app
+from fedsec.simulations.run.launcher import flower_run, make_app
 
 FEDAVG, FLOWER = "fedavg", "flower"  # as flower_secaggplus_app calls them
 TITLES = {FEDAVG: "FedAvg on Flower", FLOWER: "Flower's SecAgg+"}

@@ -20,10 +20,10 @@ from common import Report, Row, parser, publish
 from rich.console import Console
 from rich.progress import Progress
 
-from fedsec.mpc.local import SharedTraining
+from fedsec.mpc.in_process import SharedTraining
 from fedsec.mpc.polynomial import Activation
-from fedsec.mpc.training import Network
-from fedsec.simulations.poster import polynomials, training
+from fedsec.mpc.descent import Network
+from fedsec.simulations.poster.shared_training import experiment, polynomials
 
 WIDTHS = (11, 10, 1)
 RATE = 2.0**-10
@@ -74,10 +74,10 @@ print(json.dumps({"per_second": steps / best, "w1": np.array(out[0]).tolist(), "
 """What the other environment runs: as many steps in one call as are timed, compiled before."""
 
 
-def problem(activation: Activation) -> tuple[Network, training.Rows, list[training.Floats]]:
+def problem(activation: Activation) -> tuple[Network, experiment.Rows, list[experiment.Floats]]:
     """The network, the rows and the weights to begin with."""
     network = Network(WIDTHS, activation, RATE)
-    return network, training.diabetes(), training.initial(network.shapes, 0)
+    return network, experiment.diabetes(), experiment.initial(network.shapes, 0)
 
 
 def ours(activation: Activation, sealed: bool) -> Callable[[int], float]:

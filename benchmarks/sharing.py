@@ -32,8 +32,9 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from rich.console import Console
 from rich.progress import Progress
 
-from fedsec import catalog, envelope
-from fedsec.coordinator import Phase, Refusal
+from fedsec import catalog
+from fedsec.wire import envelope
+from fedsec.server.coordinator import Phase, Refusal
 from fedsec.errors import ConfigurationError
 from fedsec.local import LocalFederation
 from fedsec.metering import Row as Metered

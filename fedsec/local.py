@@ -14,14 +14,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedsec import codec
-from fedsec import mean as means
-from fedsec.coordinator import Coordinator, Phase, Refusal, Total
-from fedsec.envelope import NO_HASH
+from fedsec.wire import codec
+from fedsec.encoding import mean as means
+from fedsec.server.coordinator import Coordinator, Phase, Refusal, Total
+from fedsec.wire.envelope import NO_HASH
 from fedsec.errors import ConfigurationError, DataError, FedsecError
-from fedsec.journal import Journal
+from fedsec.party.journal import Journal
 from fedsec.metering import Ledger, Meter
-from fedsec.party import Party, PartyState, Policy
+from fedsec.party.party import Party, PartyState, Policy
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import PartyId, SecureSum, Vector
 

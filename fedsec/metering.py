@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from fedsec import envelope, whole
-from fedsec.coordinator import Exchange, Phase, Refusal
+from fedsec import atomic
+from fedsec.wire import envelope
+from fedsec.server.coordinator import Exchange, Phase, Refusal
 from fedsec.errors import ConfigurationError, unknown
 from fedsec.primitives.parallel import cpu_seconds
 from fedsec.protocol import PartyId
@@ -74,7 +75,7 @@ class Ledger:
         writer = csv.DictWriter(text, WRITTEN)
         writer.writeheader()
         writer.writerows(row.figures() for row in self.rows)
-        whole.write(path, text.getvalue().encode())
+        atomic.write(path, text.getvalue().encode())
 
 
 class Meter:

@@ -15,19 +15,7 @@ from typing import Annotated, Generic, TypeVar
 
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError
 from fedsec.primitives.randomness import Random
-from fedsec.protocol import (
-    Exposure,
-    Flow,
-    Me,
-    Message,
-    PartyId,
-    SecureSum,
-    State,
-    Sum,
-    Vector,
-    ask,
-    reject_unknown,
-)
+from fedsec.protocol import Exposure, Flow, Me, Message, PartyId, SecureSum, State, Sum, Vector, ask, reject_unknown
 
 Batch = TypeVar("Batch")
 

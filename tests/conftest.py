@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from fedsec import catalog, cli, codec, envelope
-from fedsec.envelope import SETUP, Adopt, Enrol, Header, Member, Session
+from fedsec import catalog, cli
+from fedsec.wire import codec, envelope
+from fedsec.wire.envelope import Adopt, Enrol, Header, Member, SETUP, Session
 from fedsec.local import LocalFederation
-from fedsec.party import Party, PartyState, Policy
+from fedsec.party.party import Party, PartyState, Policy
 from fedsec.primitives.key_agreement import AgreementKey
 from fedsec.primitives.signing import SigningKey
-from fedsec.protocol import SERVER, Flow, Message, PartyId, Replies, Requests, SecureSum, run
-from fedsec.seat import Seat
-from fedsec.simulations.cells import takes_keys
+from fedsec.protocol import Flow, Message, PartyId, Replies, Requests, SERVER, SecureSum, run
+from fedsec.party.context import Seat
+from fedsec.simulations.costs.setting import takes_keys
 from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.shamir import Shamir
 

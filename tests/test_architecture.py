@@ -103,7 +103,7 @@ def test_a_strategy_imports_protocol_primitives_errors_and_numpy(file: Path) -> 
     allowed = {
         "fedsec.primitives",
         "fedsec.protocol",
-        "fedsec.consistency",
+        "fedsec.protocol.consistency",
         "fedsec.strategies",
         "fedsec.errors",
         "numpy",

@@ -14,37 +14,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SECAGG, PARTY = "tests/test_party_secagg.py", "tests/test_party.py"
-ALL, FEW = "tests/test_dishonest_server.py", "tests/test_party_additive.py"
-SIGNED = "tests/test_party_consistency.py"
-SHAMIR, SEAT, GLUE = "tests/test_party_shamir.py", "tests/test_seat.py", "tests/test_flower_glue.py"
+SECAGG, PARTY = "tests/party/test_party_secagg.py", "tests/party/test_party.py"
+ALL, FEW = "tests/strategies/test_dishonest_server.py", "tests/party/test_party_additive.py"
+SIGNED = "tests/party/test_party_consistency.py"
+SHAMIR, SEAT, GLUE = "tests/party/test_party_shamir.py", "tests/party/test_context.py", "tests/flower/test_flower_glue.py"
 
 # file, what is taken out, what stands there instead, and the tests that must fail
 CHECKS = [
     ("strategies/secagg.py", "if not others <= me.cohort:", "if False:", SECAGG),
     ("strategies/secagg.py", "if me.id not in keys or keys[me.id].public != own.public:", "if False:", SECAGG),
-    ("strategies/secagg.py", "if len(others) > self.degree(me.cohort):", "if False:", "tests/test_secagg_plus.py"),
+    ("strategies/secagg.py", "if len(others) > self.degree(me.cohort):", "if False:", "tests/strategies/test_secagg_plus.py"),
     ("strategies/secagg.py", "if len(publics) + 1 < least:", "if False:", SECAGG),
     ("strategies/secagg.py", "if len({own.public, *publics.values()}) <= len(publics):", "if False:", SECAGG),
-    ("fedsec/consistency.py", "        return False\n    return True", "        return True\n    return True", SECAGG),
+    ("fedsec/protocol/consistency.py", "        return False\n    return True", "        return True\n    return True", SECAGG),
     ("strategies/secagg.py", "if len(shares) < least:", "if False:", SECAGG),
     ("strategies/secagg.py", "        if strangers:", "        if False:", SECAGG),
-    ("fedsec/consistency.py", "if me.id not in survivors or", "if", SECAGG),
-    ("fedsec/consistency.py", "if me.id not in survivors or", "if", SIGNED),
-    ("fedsec/consistency.py", "or len(survivors & me.cohort) < least:", ":", SECAGG),
-    ("fedsec/consistency.py", "len(survivors & me.cohort)", "len(survivors)", SIGNED),
-    ("fedsec/consistency.py", "if signed != survivors:", "if False:", SECAGG),
-    ("fedsec/consistency.py", "if signed != survivors:", "if False:", SIGNED),
-    ("fedsec/consistency.py", "if len(agreed) < needed:", "if False:", SECAGG),
-    ("fedsec/consistency.py", "if len(agreed) < needed:", "if False:", SIGNED),
-    ("fedsec/consistency.py", "if holds(me, one, statement, signatures[one])", "", SECAGG),
+    ("fedsec/protocol/consistency.py", "if me.id not in survivors or", "if", SECAGG),
+    ("fedsec/protocol/consistency.py", "if me.id not in survivors or", "if", SIGNED),
+    ("fedsec/protocol/consistency.py", "or len(survivors & me.cohort) < least:", ":", SECAGG),
+    ("fedsec/protocol/consistency.py", "len(survivors & me.cohort)", "len(survivors)", SIGNED),
+    ("fedsec/protocol/consistency.py", "if signed != survivors:", "if False:", SECAGG),
+    ("fedsec/protocol/consistency.py", "if signed != survivors:", "if False:", SIGNED),
+    ("fedsec/protocol/consistency.py", "if len(agreed) < needed:", "if False:", SECAGG),
+    ("fedsec/protocol/consistency.py", "if len(agreed) < needed:", "if False:", SIGNED),
+    ("fedsec/protocol/consistency.py", "if holds(me, one, statement, signatures[one])", "", SECAGG),
     ("strategies/secagg.py", "        if not broken:", "        if True:", SECAGG),
     ("strategies/secagg.py", "== common and reply.partners <= near[party] - {party}", "== common", SECAGG),
     ("strategies/secagg.py", "if (reply.context, reply.vector.shape) == common and", "if", SECAGG),
     ("strategies/secagg.py", "if reply.vector.dtype == ring.dtype", "", SECAGG),
-    ("fedsec/consistency.py", "for one in survivors & signatures.keys()", "for one in signatures.keys()", SECAGG),
-    ("fedsec/party.py", "if promised < 0:", "if False:", "tests/test_party_enrolment.py"),
-    ("fedsec/party.py", ", floor - 2)", ", 99)", "tests/test_party_enrolment.py"),
+    ("fedsec/protocol/consistency.py", "for one in survivors & signatures.keys()", "for one in signatures.keys()", SECAGG),
+    ("fedsec/party/party.py", "if promised < 0:", "if False:", "tests/party/test_party_enrolment.py"),
+    ("fedsec/party/party.py", ", floor - 2)", ", 99)", "tests/party/test_party_enrolment.py"),
     ("strategies/secagg.py", " for party, share in shares.items() if party not in survivors}",
      " for party, share in shares.items()}", SECAGG),
     ("strategies/secagg.py", "!= shared[party].commitment:", "!= shared[party].commitment and False:", SECAGG),
@@ -66,15 +66,15 @@ CHECKS = [
     ("strategies/shamir.py", "                if self.server == MALICIOUS:", "                if False:", SIGNED),
     ("strategies/shamir.py", "consistency.admit(me, survivors,", "(lambda *_: 0)(me, survivors,", SIGNED),
     ("strategies/lightsecagg.py", "if _holds(reply, size, field)", "", FEW),
-    ("fedsec/journal.py", "if known and phase <= self.phase:", "if False:", SECAGG),
-    ("fedsec/journal.py", "if session.counter < self.counter:", "if False:", PARTY),
-    ("fedsec/journal.py", "if session.counter == self.counter and not known:", "if False:", PARTY),
-    ("fedsec/seat.py", '[self._session.binding, sender, statement.tag, body]', '[sender, statement.tag, body]', SECAGG),
-    ("fedsec/seat.py", 'sha256(b"fedsec context" + session.binding)', 'sha256(b"fedsec context")', SEAT),
-    ("fedsec/flower.py", "if session.model != content_hash(content):", "if False:", GLUE),
-    ("fedsec/flower.py", "if session.stage != message.metadata.message_type:", "if False:", GLUE),
-    ("fedsec/flower.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
-    ("fedsec/envelope.py", "verify(identity, self.signature, digest(self.head, self.body))", "pass", ALL),
+    ("fedsec/party/journal.py", "if known and phase <= self.phase:", "if False:", SECAGG),
+    ("fedsec/party/journal.py", "if session.counter < self.counter:", "if False:", PARTY),
+    ("fedsec/party/journal.py", "if session.counter == self.counter and not known:", "if False:", PARTY),
+    ("fedsec/party/context.py", '[self._session.binding, sender, statement.tag, body]', '[sender, statement.tag, body]', SECAGG),
+    ("fedsec/party/context.py", 'sha256(b"fedsec context" + session.binding)', 'sha256(b"fedsec context")', SEAT),
+    ("fedsec/flower/server.py", "if session.model != content_hash(content):", "if False:", GLUE),
+    ("fedsec/flower/server.py", "if session.stage != message.metadata.message_type:", "if False:", GLUE),
+    ("fedsec/flower/server.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
+    ("fedsec/wire/envelope.py", "verify(identity, self.signature, digest(self.head, self.body))", "pass", ALL),
 ]  # fmt: skip
 
 

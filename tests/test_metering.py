@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedsec import envelope
-from fedsec.coordinator import Phase, Refusal
+from fedsec.wire import envelope
+from fedsec.server.coordinator import Phase, Refusal
 from fedsec.errors import ConfigurationError
 from fedsec.local import Fault, LocalFederation
-from fedsec.metering import NETWORKS, Ledger, Meter, Network, Row, network
-from fedsec.party import Policy
+from fedsec.metering import Ledger, Meter, NETWORKS, Network, Row, network
+from fedsec.party.party import Policy
 from fedsec.primitives.signing import SigningKey
 from fedsec.strategies.plain import Plain
 from fedsec.strategies.shamir import Shamir

@@ -2,7 +2,7 @@ import numpy as np
 
 from fedsec.catalog import strategy
 from fedsec.local import Fault, LocalFederation, Update
-from fedsec.mean import MeanSpec
+from fedsec.encoding.mean import MeanSpec
 
 silent = Fault("drop", phase="ShareInput", party=4)
 federation = LocalFederation(strategy("shamir")(), hospitals=5, spec=MeanSpec(largest_weight=100), faults=[silent])

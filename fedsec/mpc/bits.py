@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from fedsec.mpc.kernels import DIGITS
+from fedsec.mpc.ring_kernels import DIGITS
 from fedsec.mpc.roles import Program, Role, Wire
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from fedsec.mpc import operations
 from fedsec.mpc.bits import BitRole
-from fedsec.mpc.kernels import DIGITS, Words
+from fedsec.mpc.ring_kernels import DIGITS, Words
 from fedsec.mpc.roles import Program, Share, Term, Truncation, Wire
 from fedsec.mpc.streams import Source
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fedsec.errors import ConfigurationError, DataError, RunFailed
-from fedsec.mpc.kernels import Words
+from fedsec.mpc.ring_kernels import Words
 
 Floats = NDArray[np.float64]
 RANGE_BITS = 62

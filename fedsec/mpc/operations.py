@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fedsec.mpc import kernels
-from fedsec.mpc.kernels import DIGITS
+from fedsec.mpc import ring_kernels
+from fedsec.mpc.ring_kernels import DIGITS
 from fedsec.mpc.tape import Traced
 
 Array = Any
@@ -26,9 +26,9 @@ def add_dot(out: Array, x: Array, y: Array) -> None:
     if isinstance(out, Traced):
         tape, (n, k), m = out.tape, x.shape, y.shape[1]
         x, y = tape.ordered(x), tape.ordered(y)
-        tape.emit(kernels.DOT, n * k * m, out, tape.start(x), tape.start(y), numbers=(n, m))
+        tape.emit(ring_kernels.DOT, n * k * m, out, tape.start(x), tape.start(y), numbers=(n, m))
     else:
-        kernels.dot_into(out, np.ascontiguousarray(x), np.ascontiguousarray(y))
+        ring_kernels.dot_into(out, np.ascontiguousarray(x), np.ascontiguousarray(y))
 
 
 def dot(x: Array, y: Array) -> Array:
@@ -41,7 +41,7 @@ def dot(x: Array, y: Array) -> Array:
 def add_product(out: Array, x: Array, y: Array) -> None:
     """Add x * y to out, element by element."""
     if isinstance(out, Traced):
-        out.tape.element_wise(kernels.ADD_PRODUCT, x, y, out)
+        out.tape.element_wise(ring_kernels.ADD_PRODUCT, x, y, out)
     else:
         out += x * y
 
@@ -53,10 +53,10 @@ def opened(c: Array, shift: int, wrap: Array, above: Array, first: bool) -> tupl
         tape = c.tape
         c, wrap, above = tape.ordered(c), tape.ordered(wrap), tape.ordered(above)
         places = tape.start(c), tape.start(wrap), tape.start(above)
-        tape.emit(kernels.OPENED, c.size, out, *places, numbers=(int(first),), scalar=shift)
+        tape.emit(ring_kernels.OPENED, c.size, out, *places, numbers=(int(first),), scalar=shift)
     else:
         values, one, other = (np.ascontiguousarray(x).reshape(-1) for x in (c, wrap, above))
-        kernels.opened(values, np.uint64(shift), one, other, np.uint64(first), out.reshape(-1))
+        ring_kernels.opened(values, np.uint64(shift), one, other, np.uint64(first), out.reshape(-1))
     return out[0], out[1], out[2]
 
 
@@ -65,9 +65,9 @@ def halves(r: Array, shift: int) -> tuple[Array, Array]:
     wrap, above = _empty(r, r.shape), _empty(r, r.shape)
     if isinstance(r, Traced):
         r = r.tape.ordered(r)
-        r.tape.emit(kernels.HALVES, r.size, wrap, r.tape.start(r), r.tape.start(above), scalar=shift)
+        r.tape.emit(ring_kernels.HALVES, r.size, wrap, r.tape.start(r), r.tape.start(above), scalar=shift)
     else:
-        kernels.halves(np.ascontiguousarray(r).reshape(-1), np.uint64(shift), wrap.reshape(-1), above.reshape(-1))
+        ring_kernels.halves(np.ascontiguousarray(r).reshape(-1), np.uint64(shift), wrap.reshape(-1), above.reshape(-1))
     return wrap, above
 
 
@@ -75,10 +75,10 @@ def one_hot(r: Array) -> Array:
     """See kernels.one_hot: [4, size]."""
     if isinstance(r, Traced):
         out, r = r.tape.new((4, r.size)), r.tape.ordered(r)
-        r.tape.emit(kernels.ONE_HOT, r.size, out, r.tape.start(r))
+        r.tape.emit(ring_kernels.ONE_HOT, r.size, out, r.tape.start(r))
         return out
     hot = np.empty((4, r.size), np.uint64)
-    kernels.one_hot(np.ascontiguousarray(r).reshape(-1), hot.reshape(-1))
+    ring_kernels.one_hot(np.ascontiguousarray(r).reshape(-1), hot.reshape(-1))
     return hot
 
 
@@ -86,10 +86,10 @@ def look_up(c: Array, tables: Array) -> tuple[Array, Array]:
     """See kernels.look_up: [digits, words] of less and of equal."""
     out = _zeros(c, (2, DIGITS, words_of(c.size)))
     if isinstance(c, Traced):
-        c.tape.emit(kernels.LOOK_UP, c.size, out, c.tape.start(c), c.tape.start(tables))
+        c.tape.emit(ring_kernels.LOOK_UP, c.size, out, c.tape.start(c), c.tape.start(tables))
     else:
         less, equal = out.reshape(2, -1)
-        kernels.look_up(c, np.ascontiguousarray(tables).reshape(-1), less, equal)
+        ring_kernels.look_up(c, np.ascontiguousarray(tables).reshape(-1), less, equal)
     return out[0], out[1]
 
 
@@ -98,9 +98,9 @@ def top_bits(values: Array) -> Array:
     out = _zeros(values, (words_of(values.size),))
     if isinstance(values, Traced):
         values = values.tape.ordered(values)
-        values.tape.emit(kernels.TOP, values.size, out, values.tape.start(values))
+        values.tape.emit(ring_kernels.TOP, values.size, out, values.tape.start(values))
     else:
-        kernels.top_bits(np.ascontiguousarray(values).reshape(-1), out)
+        ring_kernels.top_bits(np.ascontiguousarray(values).reshape(-1), out)
     return out
 
 
@@ -109,11 +109,11 @@ def unpack(words: Array, size: int) -> Array:
     if isinstance(words, Traced):
         tape, out = words.tape, words.tape.new((words.shape[0], size))
         for bits, row in zip(words, out, strict=True):
-            tape.emit(kernels.UNPACK, size, row, tape.start(bits))
+            tape.emit(ring_kernels.UNPACK, size, row, tape.start(bits))
         return out
     found = np.empty((words.shape[0], size), np.uint64)
     for bits, row in zip(words, found, strict=True):
-        kernels.unpack(np.ascontiguousarray(bits), row)
+        ring_kernels.unpack(np.ascontiguousarray(bits), row)
     return found
 
 
@@ -164,5 +164,5 @@ def _zeros(like: Array, shape: tuple[int, ...]) -> Array:
     if not isinstance(like, Traced):
         return np.zeros(shape, np.uint64)
     out = like.tape.new(shape)
-    like.tape.emit(kernels.ZERO, out.size, out, 0)
+    like.tape.emit(ring_kernels.ZERO, out.size, out, 0)
     return out

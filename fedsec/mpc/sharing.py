@@ -6,7 +6,7 @@ import numpy as np
 
 from fedsec.errors import BadMessage
 from fedsec.mpc.fixed import Fixed, Floats
-from fedsec.mpc.kernels import Words
+from fedsec.mpc.ring_kernels import Words
 from fedsec.mpc.roles import wrapped
 from fedsec.mpc.streams import Stream
 from fedsec.primitives.prg import SEED_BYTES

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.mpc.kernels import Words
+from fedsec.mpc.ring_kernels import Words
 from fedsec.primitives.prg import SEED_BYTES, expand
 from fedsec.primitives.randomness import Random
 

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from fedsec.errors import ConfigurationError
-from fedsec.mpc import kernels
-from fedsec.mpc.kernels import Integers
+from fedsec.mpc import ring_kernels
+from fedsec.mpc.ring_kernels import Integers
 
 BANK = 1 << 40
 """Places from here on are those of a source, one bank for each, until the tape is finished."""
 _ELEMENT_WISE = {
-    np.add: kernels.ADD, np.subtract: kernels.SUBTRACT, np.multiply: kernels.MULTIPLY, np.bitwise_xor: kernels.XOR,
-    np.bitwise_and: kernels.AND,
+    np.add: ring_kernels.ADD, np.subtract: ring_kernels.SUBTRACT, np.multiply: ring_kernels.MULTIPLY, np.bitwise_xor: ring_kernels.XOR,
+    np.bitwise_and: ring_kernels.AND,
 }  # fmt: skip
 
 
@@ -77,7 +77,7 @@ class Traced(NDArrayOperatorsMixin):
         if method != "__call__" or options or (ufunc not in _ELEMENT_WISE and ufunc is not np.negative):
             return NotImplemented
         x, y = (np.uint64(0), inputs[0]) if ufunc is np.negative else inputs
-        op = kernels.SUBTRACT if ufunc is np.negative else _ELEMENT_WISE[ufunc]
+        op = ring_kernels.SUBTRACT if ufunc is np.negative else _ELEMENT_WISE[ufunc]
         return self.tape.element_wise(op, x, y, None if out is None else out[0])
 
 
@@ -159,9 +159,9 @@ class Tape:
         """The values of x at the places of `out`."""
         flat = x.places.reshape(-1)
         if _ordered(flat):
-            self.emit(kernels.COPY, x.size, out, int(flat[0]))
+            self.emit(ring_kernels.COPY, x.size, out, int(flat[0]))
         else:
-            self.emit(kernels.GATHER, x.size, out, self._gathers)
+            self.emit(ring_kernels.GATHER, x.size, out, self._gathers)
             self._gathered.append(flat)
             self._gathers += flat.size
 

@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from fedsec import __version__
-from fedsec.report import analysis, drawings, figures, files, sections, shapes, tables
+from fedsec.report import analysis, drawings, figures, output, sections, shapes, tables
 from fedsec.report.analysis import Setting
 from fedsec.report.document import Cell, Comparison
 
@@ -36,7 +36,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
         f"{FIGURES}/{one.name}.{kind}": figures.save(one.figure, kind) for one in drawn for kind in ("svg", "png")
     }
     contents |= {CELLS: table(comparison), PAGE: _render(comparison, drawn).encode()}
-    return files.write(folder, contents)
+    return output.write(folder, contents)
 
 
 def _render(comparison: Comparison, drawn: Sequence[drawings.Drawn]) -> str:
@@ -45,7 +45,7 @@ def _render(comparison: Comparison, drawn: Sequence[drawings.Drawn]) -> str:
     cells = analysis.cells_of(comparison, setting)
     shown = {one.name: one.shown(sections.looks(comparison)) for one in drawn}
     places = analysis.ranking(comparison, cells, network)
-    return files.environment().get_template("page.html.j2").render(
+    return output.environment().get_template("page.html.j2").render(
         version=__version__, kind="comparison", title=comparison.title, lead=sections.lead(comparison),
         looks=sections.looks(comparison), order=list(families), families=families, strategies=families,
         labels=LABELS, choices=analysis.choices(comparison), opening=setting and setting._asdict(),

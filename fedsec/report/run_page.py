@@ -10,21 +10,9 @@ from fedsec import __version__, catalog
 from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
-from fedsec.report import drawings, figures, files, sections, units
-from fedsec.report.run_document import RESULT, Disclosed, Figures, Result, load
-from fedsec.report.run_drawings import (
-    STAGES,
-    costs_of,
-    draw,
-    hospitals_of,
-    looks_of,
-    mean_of,
-    names_of,
-    span_text,
-    spans_of,
-    stages_of,
-    value_text,
-)
+from fedsec.report import drawings, figures, output, sections, units
+from fedsec.report.run_document import Disclosed, Figures, RESULT, Result, load
+from fedsec.report.run_drawings import STAGES, costs_of, draw, hospitals_of, looks_of, mean_of, names_of, span_text, spans_of, stages_of, value_text
 
 __all__ = ["RESULT", "load", "render", "write"]
 PAGE, FIGURES = "report.html", "figures"
@@ -42,7 +30,7 @@ def write(folder: Path) -> list[Path]:
     contents = {
         f"{FIGURES}/{one.name}.{kind}": figures.save(one.figure, kind) for one in drawn for kind in ("svg", "png")
     }
-    return files.write(folder, contents | {PAGE: _render(result, rows, drawn).encode()})
+    return output.write(folder, contents | {PAGE: _render(result, rows, drawn).encode()})
 
 
 def _render(result: Result, rows: Sequence[Row], drawn: Sequence[drawings.Drawn]) -> str:
@@ -53,7 +41,7 @@ def _render(result: Result, rows: Sequence[Row], drawn: Sequence[drawings.Drawn]
     named = Path(str(setting.get("data") or "")).stem or setting.get("dataset", "A model")
     title = f"{named} across {units.plural(len(result.rows), 'hospital')}"
     stages = stages_of(rows)
-    return files.environment().get_template("run.html.j2").render(
+    return output.environment().get_template("run.html.j2").render(
         version=__version__, kind="run", title=title, looks=looks, result=result, strategy=strategy,
         said=_said(result, strategy), quality=_quality(result, strategy),
         shown=[one.shown(looks) for one in drawn], headings=_headings(strategy),

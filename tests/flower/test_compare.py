@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fedsec.simulations import clocks, compare_flower
-from fedsec.simulations.cells import Setting
+from fedsec.simulations.costs.measure import flower_rounds, rounds
+from fedsec.simulations.costs.setting import Setting
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from fedsec.simulations.cells import Setting
 def test_both_engines_agree(setting: Setting, noise: float) -> None:
     # A median of five. A message costs some 0.5 ms more in a process of its own, which finds cold caches: a third of
     # what shamir's steps take, and nothing beside what Paillier's take.
-    flower, local = compare_flower.clock(setting, 5, timeout=300.0), clocks.clock(setting, 5, 30.0)
+    flower, local = flower_rounds.clock(setting, 5, timeout=300.0), rounds.clock(setting, 5, 30.0)
     figures = ("stage", "name", "asked", "replies", "messages", "up", "up_most", "down", "down_most")
     for one, other in zip(flower.phases, local.phases, strict=True):
         assert [getattr(one, name) for name in figures] == [getattr(other, name) for name in figures]

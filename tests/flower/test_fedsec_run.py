@@ -17,10 +17,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedsec import cli
-from fedsec.simulations import hospitals, preparation
-from fedsec.simulations.config import RunConfig
-from fedsec.simulations.results import model_hash
-from fedsec.simulations.runner import flower_run
+from fedsec.data import preparation
+from fedsec.simulations.run import hospitals
+from fedsec.app.config import RunConfig
+from fedsec.simulations.run.results import model_hash
+from fedsec.simulations.run.launcher import flower_run
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "pairwise_masks.py"

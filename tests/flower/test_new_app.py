@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fedsec import cli
-from fedsec.simulations.runner import flower_run
+from fedsec.simulations.run.launcher import flower_run
 
 
 def test_a_new_app_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from fedsec.errors import ConfigurationError, RunFailed
-from fedsec.simulations import flower_cli, processes
-from fedsec.simulations.runner import COMPLETED, FlowerRun, flower_run, make_app
+from fedsec.simulations.run import flower_cli, processes
+from fedsec.simulations.run.launcher import COMPLETED, FlowerRun, flower_run, make_app
 
 AWKWARD = "a \"b\" 'c' = d\\e, f=1 #x \N{GRINNING FACE} \N{EURO SIGN}\ttab\nline"
 APP = """

@@ -13,7 +13,7 @@ from flwr.serverapp import strategy
 
 from fedsec.errors import ConfigurationError
 from fedsec.flower import SecureAggregation
-from fedsec.simulations.runner import flower_run, make_app
+from fedsec.simulations.run.launcher import flower_run, make_app
 
 HERE = Path(__file__).parent
 CONFIG: dict[str, Any] = {"protocol": "", "only": "", "deadly": False, "output": ""}

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from fedsec import catalog, wire
-from fedsec.simulations.runner import flower_run, make_app
+from fedsec import catalog
+from fedsec.testing import leakage
+from fedsec.simulations.run.launcher import flower_run, make_app
 from tests.conftest import TEXTBOOK
 
 HERE = Path(__file__).parent
@@ -37,7 +38,7 @@ NAMES = [name for name in catalog.names() if name != TEXTBOOK]
 
 
 @pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, wire.Recording]]:
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, leakage.Recording]]:
     folder = tmp_path_factory.mktemp("wire")
     app = make_app(folder / "app", "wire_app:server", "wire_app:client", {"folder": "", "strategies": ""})
     shutil.copy(HERE / "wire_app.py", app)
@@ -50,22 +51,22 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, 
     environment = {catalog.FILES_VARIABLE: os.pathsep.join(map(str, files))}
     with flower_run(app, config, 3, environment=environment, timeout=300) as live:
         live.wait()
-    found: dict[str, dict[str, wire.Recording]] = {}
+    found: dict[str, dict[str, leakage.Recording]] = {}
     for strategy in strategies:
         name = Path(strategy).stem
         catalog.strategy(strategy)  # the codec reads only messages of strategies that are loaded
         for data in ("one", "again", "other", "same_sum"):
-            recording = found.setdefault(name, {}).setdefault(data, wire.Recording())
+            recording = found.setdefault(name, {}).setdefault(data, leakage.Recording())
             for file in sorted((folder / name / data).iterdir()):
                 recording.add(file.read_bytes())
     return found
 
 
 @pytest.mark.parametrize("name", [*(name for name in NAMES if catalog.strategy(name).private), "honest_masks"])
-def test_a_secure_strategy_shows_nothing(recordings: dict[str, dict[str, wire.Recording]], name: str) -> None:
+def test_a_secure_strategy_shows_nothing(recordings: dict[str, dict[str, leakage.Recording]], name: str) -> None:
     runs = recordings[name]
     assert len(runs["one"].leaves) > 50
-    assert wire.violations(runs["one"], runs["again"], runs["other"], runs["same_sum"]) == []
+    assert leakage.violations(runs["one"], runs["again"], runs["other"], runs["same_sum"]) == []
     assert runs["one"].numbers
 
 
@@ -79,8 +80,8 @@ def test_a_secure_strategy_shows_nothing(recordings: dict[str, dict[str, wire.Re
     ],
 )
 def test_the_tap_catches_what_is_not(
-    recordings: dict[str, dict[str, wire.Recording]], name: str, complaint: str
+    recordings: dict[str, dict[str, leakage.Recording]], name: str, complaint: str
 ) -> None:
     runs = recordings[name]
-    found = wire.violations(runs["one"], runs["again"], runs["other"], runs["same_sum"])
+    found = leakage.violations(runs["one"], runs["again"], runs["other"], runs["same_sum"])
     assert any(complaint in violation for violation in found), found

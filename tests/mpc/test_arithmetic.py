@@ -16,7 +16,7 @@ from fedsec.mpc import operations
 from fedsec.mpc.fixed import Fixed, FixedPointOverflow, multiplier
 from fedsec.mpc.roles import Program, Role, Share, Truncation
 from fedsec.mpc.streams import Corrections, Stream, derived
-from fedsec.mpc.training import finish
+from fedsec.mpc.descent import finish
 from fedsec.mpc.twin import Twin
 from tests.mpc.running import Integers, both
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.mpc.bounds import GUARDED, safe_weight
 from fedsec.mpc.fixed import Fixed, FixedPointOverflow
-from fedsec.mpc.local import SharedTraining
+from fedsec.mpc.in_process import SharedTraining
 from fedsec.mpc.polynomial import Activation, activate
-from fedsec.mpc.training import LARGEST_FEATURE, Network, finish, iterate, load, outside
+from fedsec.mpc.descent import LARGEST_FEATURE, Network, finish, iterate, load, outside
 from fedsec.mpc.twin import Twin
 from tests.mpc.test_training import CUBIC, DESIGNS, rows, trained, weights
 
@@ -100,7 +100,7 @@ def test_parties_tell_weights_beyond_what_is_safe(activation: Any) -> None:
 
 def test_a_training_that_diverges_is_stopped_before_it_overflows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rate so high that weights grow: the guard of a later iteration speaks."""
-    monkeypatch.setattr("fedsec.mpc.local.GUARDED", 2)
+    monkeypatch.setattr("fedsec.mpc.in_process.GUARDED", 2)
     network, (features, target) = Network((5, 1), DESIGNS[3], 3.0), rows(30, 5)
     training = SharedTraining(network, [(4 * features, target)], weights(network))
     training._safe = 20.0

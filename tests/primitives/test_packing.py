@@ -6,15 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.primitives.packing import (
-    capacity,
-    check_canary,
-    pack,
-    pack_plain,
-    plaintext_count,
-    unpack,
-    unpack_plain,
-)
+from fedsec.primitives.packing import capacity, check_canary, pack, pack_plain, plaintext_count, unpack, unpack_plain
 
 
 def array(values) -> np.ndarray:

@@ -16,9 +16,9 @@ from gmpy2 import mpz
 from llvmlite import binding
 
 from fedsec.errors import ConfigurationError
-from fedsec.primitives.modexp import gmp, kernels
+from fedsec.primitives.modexp import gmp, montgomery
 from fedsec.primitives.modexp.engine import Engine, FixedBase
-from fedsec.primitives.modexp.kernels import HIGH_BITS, LIMB_BITS, LOW_BITS, OFFSET, OWN_WINDOW, WINDOW, Like, Words
+from fedsec.primitives.modexp.montgomery import HIGH_BITS, LIMB_BITS, LOW_BITS, Like, OFFSET, OWN_WINDOW, WINDOW, Words
 from fedsec.primitives.parallel import spread
 
 _WORD = 1 << 64
@@ -90,7 +90,7 @@ class Domain:
             blob = b"".join([digits[t].to_bytes(width, "little") for digits in numbers])
             limbs = np.empty((groups, self.limbs, self.lanes), np.uint64)
             limbs[groups - 1] = 0
-            kernels.split(np.frombuffer(blob, "<u8").reshape(len(numbers), -1), self.bits, limbs)
+            montgomery.split(np.frombuffer(blob, "<u8").reshape(len(numbers), -1), self.bits, limbs)
             out[:, t] = self._packed(limbs)
         return out.reshape(groups, self.words)
 
@@ -108,7 +108,7 @@ class Domain:
         words = np.empty((count, width), np.uint64)
         numbers: list[mpz] = []
         for t in reversed(range(self.degree)):
-            kernels.join(np.ascontiguousarray(limbs[:, t]), self.bits, words)
+            montgomery.join(np.ascontiguousarray(limbs[:, t]), self.bits, words)
             blob = words.astype("<u8", copy=False).tobytes()
             digits = [mpz.from_bytes(blob[at : at + 8 * width], "little") for at in range(0, len(blob), 8 * width)]
             numbers = (
@@ -187,7 +187,7 @@ class Vector(Engine):
         windows = np.array([int(w, 1 << WINDOW) for w in gmpy2.digits(mpz(exponent), 1 << WINDOW)], np.uint8)
         head, rest = (self.like, groups, windows, one), (domain.n_limbs, domain.inverse)
         tables = (domain.starts, domain.square_starts)
-        spread(lambda start, stop: kernels.common_exponent(*head, *rest, *tables, start, stop), len(groups))
+        spread(lambda start, stop: montgomery.common_exponent(*head, *rest, *tables, start, stop), len(groups))
         return domain.leave(groups, len(bases))
 
     def _product(self, columns: Sequence[Sequence[int]], modulus: int) -> list[mpz]:
@@ -197,7 +197,7 @@ class Vector(Engine):
         groups = np.stack([domain.enter(column) for column in columns])
         scale = domain.one_lane(gmpy2.powmod(domain.radix, len(columns), domain.modulus))
         rest = (groups, scale, domain.n_limbs, domain.inverse, domain.starts)
-        spread(lambda start, stop: kernels.products(self.like, *rest, start, stop), groups.shape[1])
+        spread(lambda start, stop: montgomery.products(self.like, *rest, start, stop), groups.shape[1])
         return domain.leave(groups[0], len(columns[0]))
 
     def _products_of_powers(
@@ -217,7 +217,7 @@ class Vector(Engine):
                 windows[j, i, most - len(digits) :] = np.frombuffer(digits.encode(), np.uint8) - ord("0")
         head, rest = (self.like, groups, windows, one), (domain.n_limbs, domain.inverse)
         tables = (domain.starts, domain.square_starts)
-        spread(lambda start, stop: kernels.own_exponents(*head, *rest, *tables, start, stop), groups.shape[1])
+        spread(lambda start, stop: montgomery.own_exponents(*head, *rest, *tables, start, stop), groups.shape[1])
         return domain.leave(groups[0], count)
 
     def _shifted(self, columns: Sequence[Sequence[int]], bits: int, n: int, degree: int) -> list[mpz]:
@@ -228,7 +228,7 @@ class Vector(Engine):
         groups = np.stack([domain.enter(column, domain.radix) for column in columns])
         rest = (groups, bits, domain.one_lane(mpz(1)), domain.n_limbs, domain.inverse)
         tables = (domain.starts, domain.square_starts)
-        spread(lambda start, stop: kernels.shifted(self.like, *rest, *tables, start, stop), groups.shape[1])
+        spread(lambda start, stop: montgomery.shifted(self.like, *rest, *tables, start, stop), groups.shape[1])
         return domain.leave(groups[0], count)
 
 
@@ -245,7 +245,7 @@ class _Table(FixedBase):
         self._table = np.empty((len(groups) * domain.lanes, 256, domain.degree * domain.limbs), np.uint64)
         self._table[:, 0] = domain.one_lane(domain.radix % domain.modulus)
         rest = (groups, self._table, domain.n_limbs, domain.inverse, domain.starts)
-        spread(lambda start, stop: kernels.multiples(domain.like, *rest, start, stop), len(groups))
+        spread(lambda start, stop: montgomery.multiples(domain.like, *rest, start, stop), len(groups))
 
     def _powers(self, exponents: bytes, factors: Sequence[Sequence[int]]) -> list[mpz]:
         domain, count = self._domain, len(factors)
@@ -253,5 +253,5 @@ class _Table(FixedBase):
         digits = np.zeros((len(groups) * domain.lanes, self.rows), np.uint8)
         digits[:count] = np.frombuffer(exponents, np.uint8).reshape(count, self.rows)
         rest = (self._table, digits, groups, domain.n_limbs, domain.inverse, domain.starts)
-        spread(lambda start, stop: kernels.fixed_base(domain.like, *rest, start, stop), len(groups))
+        spread(lambda start, stop: montgomery.fixed_base(domain.like, *rest, start, stop), len(groups))
         return domain.leave(groups, count)

@@ -9,7 +9,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 from fedsec.flower import SecureAggregation
-from fedsec.keys import read_identity, read_public_keys
+from fedsec.party.identity import read_identity, read_public_keys
 
 app = ServerApp()
 

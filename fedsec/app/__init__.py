@@ -1,0 +1,1 @@
+"""The study's Flower app, the same in simulation and deployment."""

@@ -1,0 +1,171 @@
+"""What a simulation run is made of: one description for the command line, the run configuration and result.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fedsec import catalog
+from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
+from fedsec.errors import ConfigurationError, unknown
+from fedsec.encoding.mean import MeanSpec
+from fedsec.protocol import SecureSum
+from fedsec.data import bundled, registry
+from fedsec.learning import models
+from fedsec.simulations.run.baselines import Training
+
+AGGREGATORS: Mapping[str, type[FedAvg]] = {
+    "fedavg": FedAvg, "fedavgm": FedAvgM, "fedadam": FedAdam, "fedyogi": FedYogi,
+    "fedadagrad": FedAdagrad, "fedprox": FedProx,
+}  # fmt: skip
+FEWEST = 3
+LEAST_WEIGHT = 1000
+
+
+class RunConfig(BaseModel):
+    """The options of a run, under the names of the command line; `pyproject.toml` declares the same defaults."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True
+    )
+
+    strategy: str = "shamir"
+    parameters: str = Field("{}", description="parameters of the strategy, as JSON")
+    dataset: str = "breast-cancer"
+    model: str = "auto"
+    data: str = Field("", description="one's own rows, in place of a dataset: a file, or a folder of files")
+    site: str = ""
+    label: str = ""
+    positive: str = ""
+    person: str = ""
+    drop: str = Field("", description="columns that are no features, with commas between")
+    schema_file: str = ""
+    minimum_rows: int = Field(0, ge=0, description="sites with fewer rows are joined to one")
+    one_class: bool = Field(False, description="whether a hospital may hold a single class")
+    clients: int = Field(0, ge=0, description="hospitals to wait for; 0 means all that connect")
+    partition: Literal["auto", "natural", "even", "label-skew"] = "auto"
+    fraction: float = Field(1.0, gt=0.0, le=1.0, description="share of the hospitals that a round of training samples")
+    cohort: Literal["sampled", "fixed"] = "sampled"
+    equal_weights: bool = False
+    rounds: int = Field(5, ge=1)
+    seed: int = Field(1, ge=0, lt=2**32)
+    aggregator: str = "fedavg"
+    epochs: int = Field(5, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(0.0, ge=0.0, description="0 means the task's default")
+    proximal: float = Field(0.0, ge=0.0)
+    clip: float = Field(4.0, gt=0.0)
+    largest_weight: int = Field(0, ge=0, description="0 means the power of ten that holds each hospital's rows")
+    phase_timeout: float = Field(120.0, gt=0.0)
+    output: str = ""
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> RunConfig:
+        """A checked configuration; raises ConfigurationError naming field, value and limit."""
+        try:
+            config = cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field, what = ".".join(map(str, first["loc"])), first["msg"].lower()
+            if first["type"] == "extra_forbidden":
+                raise unknown("option", field, [name.replace("_", "-") for name in cls.model_fields]) from None
+            raise ConfigurationError(f"{field} is {first['input']!r}: {what}") from None
+        config.protocol()
+        if config.aggregator not in AGGREGATORS:
+            raise unknown("aggregator", config.aggregator, AGGREGATORS)
+        if not config.data and config.dataset not in registry.TABLES:
+            raise unknown("dataset", config.dataset, registry.TABLES)
+        for field in ("site", "label", "positive", "person", "drop", "schema_file"):
+            if getattr(config, field) and not config.data:
+                raise ConfigurationError(
+                    f"{field.replace('_', '-')} is set, and data, the file that it is about, is not"
+                )
+        return config
+
+    @property
+    def named(self) -> str:
+        """What the data are called."""
+        return Path(self.data).stem if self.data else self.dataset
+
+    def protocol(self) -> SecureSum[Any, Any]:
+        """The strategy with its parameters."""
+        try:
+            parameters = json.loads(self.parameters)
+        except ValueError:
+            parameters = None
+        if not isinstance(parameters, dict):
+            raise ConfigurationError(f"parameters is {self.parameters!r}: a JSON object was expected")
+        kind = catalog.strategy(self.strategy)
+        if self.cohort == "fixed" and self.clients:
+            parameters = {"floor": self.sampled(self.clients), **parameters}
+        return catalog.build(kind.__module__.rpartition(".")[2], parameters)
+
+    def training(self, task: bundled.Task) -> Training:
+        """How each hospital trains."""
+        model = models.build(self.model, task)
+        return Training(
+            model, self.rounds, self.epochs, self.learning_rate or None, self.batch_size, self.seed, self.proximal,
+            self.equal_weights,
+        )  # fmt: skip
+
+    def spec(self) -> MeanSpec:
+        """How updates become integers."""
+        return MeanSpec(self.clip, self.largest_weight or LEAST_WEIGHT)
+
+    def resolved(self, rows: Sequence[int]) -> RunConfig:
+        """The same run with what its data decide: the number of hospitals, and the largest weight.
+
+        rows: of each hospital. Raises ConfigurationError where a hospital has more rows than `largest_weight`.
+        """
+        largest = self.largest_weight or max(LEAST_WEIGHT, 10 ** len(str(max(rows) - 1)))
+        if max(rows) > largest and not self.equal_weights:
+            raise ConfigurationError(f"a hospital has {max(rows)} rows; largest-weight is {largest}")
+        return self.model_copy(update={"clients": len(rows), "largest_weight": 1 if self.equal_weights else largest})
+
+    def sampled(self, hospitals: int) -> int:
+        """How many hospitals a round of training samples."""
+        return max(FEWEST, int(hospitals * self.fraction))
+
+    def asked(self, hospitals: int) -> int:
+        """How many of these hospitals a run has to do with: a fixed cohort, or all."""
+        return self.sampled(hospitals) if self.cohort == "fixed" else hospitals
+
+    def prove(self, hospitals: int) -> None:
+        """Raise ConfigurationError or HeadroomError where these hospitals cannot run the strategy."""
+        if hospitals < FEWEST:
+            raise ConfigurationError(f"clients is {hospitals}; secure aggregation needs at least {FEWEST} hospitals")
+        asked = self.asked(hospitals)
+        protocol, clients = self.protocol(), range(1, asked + 1)
+        protocol.check(clients)
+        protocol.check(range(1, self.sampled(hospitals) + 1))
+        prove_headroom(protocol.value_bits, asked, protocol.capacity(clients))
+        FixedPoint(protocol.value_bits, self.spec().clip)
+        with closing(protocol.setup(clients)) as flow:
+            next(flow, None)  # up to its first request a set-up only checks who is there
+
+    def inner(self, hospitals: int) -> FedAvg:
+        """The Flower strategy that runs over secure sums; every hospital that is asked evaluates in every round."""
+        asked = self.asked(hospitals)
+        everyone: dict[str, Any] = dict.fromkeys(("min_evaluate_nodes", "min_available_nodes"), asked)
+        fraction = 1.0 if self.cohort == "fixed" else self.fraction
+        everyone |= {"fraction_train": fraction, "min_train_nodes": self.sampled(hospitals)}
+        if self.aggregator == "fedprox":
+            everyone["proximal_mu"] = self.proximal
+        return AGGREGATORS[self.aggregator](**everyone)
+
+
+def parameter_of(text: str) -> tuple[str, Any]:
+    """A parameter as the command line gives it, NAME=VALUE: the value is JSON, or else text."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ConfigurationError(f"parameter {text!r}: NAME=VALUE was expected")
+    try:
+        return name.replace("-", "_"), json.loads(value)
+    except ValueError:
+        return name.replace("-", "_"), value

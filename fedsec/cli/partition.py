@@ -1,0 +1,145 @@
+"""`fedsec partition`: how the rows lie across hospitals, which only a simulation can see."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Printed
+
+from fedsec.cli.options import Json, print_json
+from fedsec.errors import ConfigurationError
+from fedsec.report import figures, output as files
+from fedsec.data import preparation, registry
+from fedsec.cli.run import DEFAULTS, rows_of
+from fedsec.app.config import RunConfig
+from fedsec.data.bundled import Floats
+from fedsec.simulations.run.hospitals import Hospitals
+from fedsec.cli.options import Clients, Data, Drop, Label, MinimumRows, Partition, Person, Positive, SchemaFile, Site
+from fedsec.simulations.run.partition_figure import picture
+from fedsec.cli.stats import of_command
+
+PICTURE = "partition.png"
+
+
+def partition(
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(registry.TABLES)}.")] = DEFAULTS.dataset,
+    data: Data = "",
+    site: Site = "",
+    label: Label = "",
+    positive: Positive = "",
+    person: Person = "",
+    drop: Drop = "",
+    schema: SchemaFile = "",
+    minimum_rows: MinimumRows = 0,
+    how: Partition = DEFAULTS.partition,
+    clients: Clients = 0,
+    seed: Annotated[int, typer.Option(help="Which rows are held out, and the partition.")] = DEFAULTS.seed,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the picture [default: results/partition-DATA].")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the picture if it exists.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show how the training rows lie across hospitals: sizes, label shares, gaps and feature shift.
+
+    A table, and a picture as SVG and PNG. It looks at every hospital's rows, as no real federation can: `fedsec stats`
+    shows what a real one learns.
+
+    Examples:
+
+    `fedsec partition --dataset randhie`
+
+    `fedsec partition --dataset breast-cancer --how label-skew --clients 10`
+
+    `fedsec partition --data rows.csv --site hospital --label died --output results/lie`
+    """
+    config = RunConfig.read({
+        **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class=True),
+        "partition": how, "clients": clients, "seed": seed,
+    })  # fmt: skip
+    here = of_command(config)
+    found = preparation.pooled(here.train)
+    prepared = found.apply(here.train)
+    shift = shifts(here, prepared.features)
+    described = describe(here, prepared.feature_names, shift)
+    folder = _folder(output, config.named, force)
+    title = f"{config.named}: {len(prepared.target):,} training rows at {len(here.parts)} hospitals"
+    classes = here.train.task == "classification"
+    shares = [one["label"] for one in described] if classes else []
+    texts = [f"{one['label']:.0%}" if classes else f"mean {one['label']:.3g}" for one in described]
+    drawn = picture(
+        here.names, [one["rows"] for one in described], shares, texts, here.train.schema.label.name,
+        prepared.feature_names, shift, title,
+    )  # fmt: skip
+    written = files.write(folder, {f"partition.{kind}": figures.save(drawn, kind) for kind in ("svg", "png")})
+    if as_json:
+        return print_json({"data": config.named, "hospitals": described, "written": [str(path) for path in written]})
+    tell(Console(), title, here, described)
+    Console().print(f"Picture: {written[-1]}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _folder(output: Path | None, named: str, force: bool) -> Path:
+    """Where the picture goes: a place that has none yet, unless it may be replaced."""
+    if output is None:
+        stem = Path("results") / f"partition-{named}"
+        places = (stem if number == 1 else stem.with_name(f"{stem.name}-{number}") for number in range(1, sys.maxsize))
+        return next(place for place in places if not place.exists())
+    if (output.expanduser() / PICTURE).exists() and not force:
+        raise ConfigurationError(
+            f"output {output / PICTURE} exists already; choose another, or replace it with --force"
+        )
+    return output.expanduser()
+
+
+def shifts(here: Hospitals, features: Floats) -> Floats:
+    """float64[hospitals, features]: how many standard deviations of all rows a hospital's mean is off theirs."""
+    spread = features.std(axis=0)
+    off = np.array([features[rows].mean(axis=0) for rows in here.parts]) - features.mean(axis=0)
+    shift: Floats = np.divide(off, spread, out=np.zeros_like(off), where=spread > 0)
+    return shift
+
+
+def describe(here: Hospitals, features: tuple[str, ...], shift: Floats) -> list[dict[str, Any]]:
+    """Of each hospital: rows, persons where they are known, mean of the label, share of gaps, and its largest shift."""
+    out = []
+    for name, rows, off in zip(here.names, here.parts, shift, strict=True):
+        part = here.train.take(rows)
+        gaps = np.isnan(part.numbers).sum() + (part.levels < 0).sum()
+        most = int(np.abs(off).argmax())
+        out.append({
+            "hospital": name, "rows": len(rows),
+            "persons": None if part.person is None else len(np.unique(part.person)),
+            "label": float(part.target.mean()), "missing": float(gaps / (part.numbers.size + part.levels.size)),
+            "mean_shift": float(np.abs(off).mean()), "most_shifted": features[most], "shift": float(off[most]),
+        })  # fmt: skip
+    return out
+
+
+def tell(console: Console, title: str, here: Hospitals, described: list[dict[str, Any]]) -> None:
+    """The table."""
+    label, classes = here.train.schema.label, here.train.task == "classification"
+    persons = described[0]["persons"] is not None
+    table = Printed(title=escape(title), box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+                    caption="shifts are in standard deviations of all rows")  # fmt: skip
+    table.add_column("hospital")
+    headings = [
+        "rows",
+        *(["persons"] if persons else []),
+        escape(f"{label.name} = 1" if classes else f"mean {label.name}"),
+    ]
+    for heading in (*headings, "missing", "mean shift", "shifted most"):
+        table.add_column(heading, justify="right" if "most" not in heading else "left")
+    for one in described:
+        table.add_row(
+            escape(one["hospital"]), f"{one['rows']:,}", *([f"{one['persons']:,}"] if persons else []),
+            f"{one['label']:.1%}" if classes else f"{one['label']:.4g}", f"{one['missing']:.1%}",
+            f"{one['mean_shift']:.2f}", escape(f"{one['most_shifted']} {one['shift']:+.2f}"),
+        )  # fmt: skip
+    console.print(table)

@@ -1,0 +1,69 @@
+"""`fedsec poster all`: every experiment into one folder, and the page of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fedsec.cli.options import Json, print_json
+from fedsec.report import output as saved
+from fedsec.simulations.poster import claims, facts
+from fedsec.simulations.poster import poster_document as pages
+from fedsec.cli.poster_network import network
+from fedsec.cli.poster_page import basics
+from fedsec.cli.poster_tables import tables
+from fedsec.cli.poster_shared_training import shared_training
+
+SHORT = "all.short.json"
+"""Which experiments of a folder were run with --quick."""
+
+
+def _short(folder: Path) -> set[str]:
+    try:
+        return set(json.loads((folder / SHORT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return set()
+
+
+def every(
+    output: Annotated[Path, typer.Option(help="Folder for all of it.")] = Path("results/poster"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Shorter: no sigmoids, trainings too short to collapse; some minutes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run every experiment of the poster, one after the other, and make the page of them: an hour.
+
+    What is finished is kept, so that the same command goes on where it was interrupted; what --quick made is made again
+    without it.
+
+    Examples:
+
+    `fedsec poster all --quick --output results/quick`
+
+    `fedsec poster all`
+    """
+    facts.ready(output)
+    experiments: dict[str, Callable[[], None]] = {
+        "basics": lambda: basics(output=output),
+        "tables": lambda: tables(seeds=10 if quick else 200, output=output),
+        "network": lambda: network(parts="affine,overflow,product" if quick else "all", output=output),
+        "shared-training": lambda: shared_training(quick=quick, output=output),
+    }
+    short = _short(output)
+    with facts.aside(as_json):
+        for name, run in experiments.items():
+            if not (output / f"{name}.json").is_file() or (name in short and not quick):
+                run()
+                short = short | {name} if quick else short - {name}
+                saved.write(output, {SHORT: json.dumps(sorted(short)).encode()})
+    path = pages.write(output)
+    if as_json:
+        print_json({"page": str(path), "claims": claims.rows(pages.load(output))})
+    else:
+        Console().print(f"Page: {path}", highlight=False, markup=False, soft_wrap=True)

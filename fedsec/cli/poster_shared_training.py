@@ -1,0 +1,194 @@
+"""`fedsec poster shared-training`: what collapses, what does not, and what training on shares costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from fedsec.cli.options import Json, print_json
+from fedsec.errors import ConfigurationError
+from fedsec.mpc.compiled import CompiledTwin, started
+from fedsec.report import figures, output as files
+from fedsec.simulations.poster.shared_training import experiment as training, findings, one_table, polynomials, training_figures, training_flower, training_shares
+from fedsec.simulations.poster.shared_training.experiment import Cell, Follow
+from fedsec.simulations.poster.shared_training.terminal import BOUNDED, NAMES, tell
+
+DRAWN = ("maclaurin-1", "maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10")
+TRAINED = ("maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10", "clipped-3", "exact")
+COSTED = ((1, "clipped-5", 4), (2, "clipped-5", 4), (3, "maclaurin-5", 4), (3, "clipped-3", 4), (3, "pieces", 4),
+          (2, "maclaurin-5", 10), (2, "clipped-3", 10))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is run."""
+
+    seeds: int = 8
+    iterations: int = 30_000
+    bounded: int = 60_000
+    shares: int = 10_000
+    splits: int = 20
+    deeper: int = 2
+    steps: int = one_table.STEPS
+    key_bits: int = 3072
+    flower: int = 3
+    xor_seeds: int = 12
+    xor_iterations: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = 0 if name in ("splits", "shares", "deeper", "flower") else 1
+            if value < least:
+                raise ConfigurationError(f"{name} is {value}; it must be at least {least}")
+
+
+QUICK = Sizes(seeds=1, iterations=600, bounded=600, shares=60, splits=2, deeper=1, steps=200, key_bits=2048,
+              xor_seeds=2, xor_iterations=1000, flower=0)  # fmt: skip
+
+
+def shared_training(
+    seeds: Annotated[int, typer.Option(help="Starts of each activation in the table of collapses.")] = 8,
+    iterations: Annotated[int, typer.Option(help="Iterations of each training in that table.")] = 30_000,
+    bounded: Annotated[int, typer.Option(help="Iterations of the bounded design.")] = 60_000,
+    shares: Annotated[int, typer.Option(help="Iterations of it on shares: a prefix.")] = 10_000,
+    splits: Annotated[int, typer.Option(help="Splits to compare accuracy with plain training on.")] = 20,
+    flower: Annotated[int, typer.Option(help="Iterations under Flower on Ray: a shorter prefix; 0 for none.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="Every part, too short to collapse: two minutes.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder for the results, and for what a later run goes on with.")] = Path(
+        "results/shared-training"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Train networks on secret-shared diabetes data: what collapses and when, what does not, and what it costs.
+
+    Writes shared-training.json, four figures (SVG and PNG) and a file for each training. A run that was interrupted
+    goes on where it stopped: give the same command again.
+
+    Examples:
+
+    `fedsec poster shared-training --quick --output results/quick`
+
+    `fedsec poster shared-training --seeds 2 --iterations 15000`
+
+    `fedsec poster shared-training --json > shared-training.json`
+    """
+    sizes = QUICK if quick else Sizes(seeds, iterations, bounded, shares, splits, flower=flower)
+    folder = output.expanduser().absolute()
+    with _progress(as_json) as follow:
+        found = experiment(sizes, folder / "cells", follow)
+    written = files.write(folder, _files(found))
+    if as_json:
+        return print_json({**found, "output": str(folder), "files": [str(path) for path in written]})
+    tell(Console(), found)
+    Console().print(f"Written to {folder}", highlight=False)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Follow]:
+    """Yields what shows each training; on stderr."""
+    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+    with Progress(*columns, console=Console(stderr=True, quiet=quiet), transient=True) as bar:
+        task = bar.add_task("shared training", total=None)
+
+        def follow(name: str, done: int, rate: float, loss: float, largest: float) -> None:
+            said = f"{done:,} at {rate:,.0f}/s, loss {loss:.4f}, |w| to {largest:.3g}: {name}"
+            bar.update(task, description=said)
+
+        yield follow
+
+
+def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
+    """Everything, from `folder` as far as it was made before."""
+    cells = list(training.collapse_cells(sizes.iterations, sizes.seeds))
+    cells += [Cell(3, f"fit-{degree}-on-10", 0, sizes.iterations) for degree in (3, 5, 7, 11)]
+    deeper = [Cell(2, "maclaurin-5", seed, sizes.bounded) for seed in range(sizes.deeper)]
+    long = Cell(3, BOUNDED, 0, sizes.bounded)
+    split = [
+        Cell(layers, name, number, sizes.steps, split=number, rate=one_table.RATE)
+        for layers in (1, 2, 3)
+        for number in range(sizes.splits)
+        for name in (one_table.ACTIVATION, "exact")
+    ]
+    xor = list(training.xor_cells(sizes.xor_iterations, sizes.xor_seeds))
+    made = _all([*cells, *deeper, long, *split, *xor], folder, follow)
+    found: dict[str, Any] = {
+        "format": training.FORMAT, "sizes": vars(sizes), "rate": training.RATE,
+        "polynomials": findings.approximations(), "collapses": findings.collapses(cells, made),
+        "deeper": [findings.short(made[cell.name]) for cell in deeper], "bounded": made[long.name],
+        "accuracy": findings.accuracies(split, made), "xor": findings.xor(xor, made),
+        "curves": {cell.activation: made[cell.name]["curve"] for cell in cells if cell.seed == 0},
+        "costs": [_cost(folder, *one) for one in COSTED],
+    }  # fmt: skip
+    if sizes.shares:
+        found["shares"] = _shares(sizes.shares, folder, follow)
+    if sizes.flower:
+        found["flower"] = training.kept(folder, f"flower-{sizes.flower}", lambda: training_flower.prefix(sizes.flower))
+    found["table"] = one_table.table(sizes.steps, 0, folder, follow, sizes.key_bits)
+    return found
+
+
+def _cost(folder: Path, layers: int, name: str, hidden: int) -> dict[str, Any]:
+    return training.kept(folder, f"costs-{layers}-{name}-{hidden}", lambda: training_shares.costs(layers, name, hidden))
+
+
+def _all(cells: Sequence[Cell], folder: Path, follow: Follow) -> dict[str, dict[str, Any]]:
+    """Each cell, two at a time: compiled code leaves the interpreter's lock."""
+    made: dict[str, dict[str, Any]] = {}
+    with ThreadPoolExecutor(2) as pool:
+        waiting = {
+            pool.submit(training.kept, folder, cell.name, lambda cell=cell: training.train(cell, follow)): cell  # type: ignore[misc]
+            for cell in cells
+        }
+        try:
+            for one in as_completed(waiting):
+                made[waiting[one].name] = one.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return made
+
+
+def _shares(iterations: int, folder: Path, follow: Follow) -> dict[str, Any]:
+    """The bounded design on shares, and how far its weights lie from the twin's that rounds to nearest."""
+    name = f"shares-{BOUNDED}-3-layers-4-hidden-seed-0-{iterations}"
+    found = training.kept(
+        folder, name, lambda: training_shares.on_shares(3, BOUNDED, iterations, folder, follow=follow)
+    )
+    rows, made = training.diabetes(), training.network(3, BOUNDED)
+    twin = CompiledTwin(made, rows.features, rows.target, started(made, training.initial(made.shapes, 0)))
+    twin.run(iterations)
+    off = [
+        float(np.abs(np.array(one) - other).max()) for one, other in zip(found["weights"], twin.reveal(), strict=True)
+    ]
+    return {name: value for name, value in found.items() if name != "weights"} | {"off_twin": max(off)}
+
+
+def _files(found: Mapping[str, Any]) -> dict[str, bytes]:
+    lines = {name: polynomials.design(name) for name in DRAWN}
+    fits = {f"fit-{degree}-on-10": polynomials.least_squares(degree, 10.0) for degree in findings.FITS}
+    names = NAMES | {f"fit-{degree}-on-10": f"degree {degree}" for degree in findings.FITS}
+    curves, table = found["curves"], found["table"]
+    trained = {name: curves[name] for name in TRAINED}
+    degrees = {name: curves["fit-10" if name == "fit-9-on-10" else name] for name in
+               ("fit-3-on-10", "fit-5-on-10", "fit-7-on-10", "fit-9-on-10", "fit-11-on-10")}  # fmt: skip
+    drawn = {
+        "approximation": training_figures.approximation(lines, trained, names),
+        "degrees": training_figures.degrees(fits, degrees, names),
+        "collapses": training_figures.collapses(found["collapses"]), "one-table": training_figures.one_table(table),
+    }  # fmt: skip
+    out = {
+        f"shared-training-{name}.{kind}": figures.save(figure, kind)
+        for name, figure in drawn.items()
+        for kind in ("svg", "png")
+    }
+    return out | {"shared-training.json": json.dumps(found, indent=1).encode()}

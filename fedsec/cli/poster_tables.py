@@ -1,0 +1,188 @@
+"""`fedsec poster tables`: hospitals that train by summed gradients, counted as the poster did and as they should be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from fedsec.cli.options import Json, print_json
+from fedsec.errors import ConfigurationError, RunFailed
+from fedsec.simulations.costs.setting import named
+from fedsec.cli.compare import allowed, numbers
+from fedsec.simulations.poster import facts as files
+from fedsec.simulations.poster.tables.regression import CORRECTED, Follow, LADDER, Lane, PUBLISHED, Task, task
+from fedsec.simulations.poster.tables.summing import Summation, finest
+from fedsec.simulations.poster.tables.cells import AGREEMENT, BUDGETS, Outcome, RATES, SETTINGS, Spread, TOLERANCE, Value, ladder, measure, spread, stable_below
+from fedsec.simulations.poster.tables.tables_figures import beside, scattered, trends
+
+Option = typer.Option
+WORDS = {"double": "twice the steps alone, less once"} | {one.name: one.words for one in LADDER}
+
+
+def tables(
+    strategy: Annotated[str, Option(help="A strategy or a file, as NAME:PARAMETER=VALUE too.")] = "paillier",
+    hospitals: Annotated[int, Option(help="Hospitals; the poster has 3.")] = 3,
+    eta: Annotated[str, Option(help="Rates, with commas; empty: the poster's.")] = "",
+    iterations: Annotated[str, Option(help="Numbers of iterations, with commas; empty: the poster's.")] = "",
+    seed: Annotated[int, Option(help="Seed of the order of the rows; the poster's is 42.")] = 42,
+    seeds: Annotated[int, Option(help="Seeds of the spread, in the clear; 0 leaves it out.")] = 200,
+    output: Annotated[Path | None, Option(help="Folder for tables.json, tables.csv and the figures.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tables 1.0 and 2.0: the error of hospitals alone less their error together, gradients summed under encryption.
+
+    Each value stands beside the poster's, for the poster's definition and for one that a gain can be read from.
+
+    Examples:
+
+    `fedsec poster tables`
+
+    `fedsec poster tables --hospitals 5 --strategy shamir --output results/tables`
+
+    `fedsec poster tables --eta 0.002 --iterations 50,500 --seeds 0 --json`
+    """
+    if seeds < 0:
+        raise ConfigurationError(f"seeds is {seeds}; it must be at least 0")
+    settings = _settings(eta, iterations)
+    data = task(hospitals, seed)
+    name, parameters = named(allowed(strategy))
+    files.ready(output)
+    with files.progress() as follow:
+        started = time.perf_counter()
+        follow("keys", 0, 1)
+        add = Summation(finest(name, parameters, hospitals), hospitals)
+        found = measure(data, (PUBLISHED, CORRECTED), settings, add, follow)
+        taken = time.perf_counter() - started
+        spreads = _spreads(hospitals, seeds, follow)
+    rungs = {setting: ladder(data, *setting) for setting in settings}
+    facts = _facts(data, seed, add, found, taken, rungs, spreads)
+    if output is not None:
+        drawn = {"tables": beside(found.values)} if any(value.poster for value in found.values) else {}
+        drawn |= {"tables-trends": trends(hospitals, seed)}
+        drawn |= {"tables-spread": scattered(spreads)} if spreads else {}
+        facts["files"] = files.write(output, "tables", facts, [_row(value) for value in found.values], drawn)
+    if as_json:
+        print_json(facts)
+    else:
+        _tell(facts, found, rungs)
+    _judge(found, add)
+
+
+def _settings(eta: str, iterations: str) -> list[tuple[float, int]]:
+    if not eta and not iterations:
+        return list(SETTINGS)
+    rates = numbers("eta", eta, float) if eta else tuple(dict.fromkeys(rate for rate, _ in SETTINGS))
+    counts = numbers("iterations", iterations, int) if iterations else tuple(sorted({count for _, count in SETTINGS}))
+    chosen = list(product(rates, counts))
+    for one in chosen:
+        Lane(PUBLISHED, *one)
+    return chosen
+
+
+def _spreads(hospitals: int, seeds: int, follow: Follow) -> list[Spread]:
+    """Both definitions at every rate at which the training of all seeds is stable."""
+    out: list[Spread] = []
+    wanted = list(product((PUBLISHED, CORRECTED), RATES)) if seeds else []
+    for done, (definition, rate) in enumerate(wanted):
+        follow(f"spread of {seeds} seeds", done, len(wanted))
+        try:
+            out.append(spread(hospitals, range(seeds), definition, rate))
+        except ConfigurationError:
+            continue  # it diverges: there is no gain to draw
+    return out
+
+
+def _facts(
+    data: Task, seed: int, add: Summation, found: Outcome, taken: float,
+    rungs: dict[tuple[float, int], dict[str, list[float]]], spreads: Sequence[Spread],
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "strategy": add.protocol.name, "parameters": add.protocol.parameters(), "hospitals": len(data.parts),
+        "rows": len(data.parts[0].target), "seed": seed, "rounds": add.rounds, "seconds": taken,
+        "bytes_sent_by_hospitals": add.sent(), "largest_weight_difference": found.weights,
+        "largest_deviation": found.worst, "tolerance": TOLERANCE, "resolution": add.resolution,
+        "stable_below": {one.name: stable_below(data, one) for one in (PUBLISHED, CORRECTED)},
+        "values": [_row(value) for value in found.values],
+        "ladder": [
+            {"definition": name, "words": WORDS[name], "eta": eta, "iterations": count, "gains": gains}
+            for (eta, count), rung in rungs.items()
+            for name, gains in rung.items()
+        ],
+        "trends": _trends(len(data.parts), seed),
+        "spread": [_spread_row(one, place) for one in spreads for place in BUDGETS],
+    }  # fmt: skip
+
+
+def _trends(hospitals: int, seed: int) -> list[dict[str, Any]]:
+    """The published cells over iterations and over eta, in the clear, as far as the training is stable."""
+    out = []
+    for eta, budgets in [(0.001, BUDGETS)] + [(rate, (100,)) for rate in RATES]:
+        try:
+            cells = spread(hospitals, [seed], PUBLISHED, eta, budgets).gains[0]
+        except ConfigurationError:
+            continue
+        out += [{"eta": eta, "iterations": n, "gains": list(row)} for n, row in zip(budgets, cells, strict=True)]
+    return out
+
+
+def _row(value: Value) -> dict[str, Any]:
+    return asdict(value) | {"deviation": value.deviation}
+
+
+def _spread_row(one: Spread, iterations: int) -> dict[str, Any]:
+    cells = one.at(iterations)
+    low, middle, high = (float(x) for x in np.percentile(cells, (5, 50, 95)))
+    return {
+        "definition": one.definition.name, "eta": one.eta, "iterations": iterations, "seeds": len(cells),
+        "mean": float(cells.mean()), "median": middle, "low": low, "high": high,
+        "positive": float((cells > 0).mean()),
+    }  # fmt: skip
+
+
+def _tell(facts: dict[str, Any], found: Outcome, rungs: dict[tuple[float, int], dict[str, list[float]]]) -> None:
+    console = Console()
+    table = Table(
+        title=f"Error alone less error together, {facts['hospitals']} hospitals, gradients summed by "
+        f"{facts['strategy']}", box=box.SIMPLE, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    for heading in ("definition", "eta", "iterations", "hospital", "ours", "in the clear", "poster", "off by"):
+        table.add_column(heading, justify="left" if heading == "definition" else "right")
+    for value in found.values:
+        table.add_row(
+            value.definition, f"{value.eta:g}", str(value.iterations), str(value.hospital), f"{value.ours:.2f}",
+            f"{value.plain:.2f}", "" if value.poster is None else f"{value.poster:.2f}" + ("*" if value.note else ""),
+            "" if value.deviation is None else f"{value.deviation:+.2f}",
+        )  # fmt: skip
+    console.print(table)
+    for value in found.values:
+        if value.note:
+            where = f"* hospital {value.hospital}, eta {value.eta:g}, {value.iterations} iterations"
+            console.print(f"{where}: {value.note}", highlight=False)
+    (eta, count), rung = list(rungs.items())[-1]
+    steps = Table(title=f"What the gain is made of, eta {eta:g}, {count} iterations", box=box.SIMPLE)
+    for heading in ("", "what is compared", "each hospital"):
+        steps.add_column(heading)
+    for name, gains in rung.items():
+        steps.add_row(name, WORDS[name], "  ".join(f"{gain:.2f}" for gain in gains))
+    console.print(steps)
+    console.print(
+        f"{facts['rounds']} sums in {facts['seconds']:.1f} s; weights differ from plain training by "
+        f"{facts['largest_weight_difference']:.1e} at most.", highlight=False,
+    )  # fmt: skip
+
+
+def _judge(found: Outcome, add: Summation) -> None:
+    if found.worst is not None and found.worst > TOLERANCE:
+        raise RunFailed(f"a value is {found.worst:.2f} off the poster's; {TOLERANCE} is the tolerance")
+    if found.weights > AGREEMENT and add.resolution <= 2.0**-37:
+        raise RunFailed(f"weights differ from plain training by {found.weights:.1e}; {AGREEMENT:.0e} is the tolerance")

@@ -1,0 +1,62 @@
+"""`fedsec report`: the page of a finished comparison or run, made again from what is in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from fedsec.cli.options import Json, print_json
+from fedsec.errors import ConfigurationError
+from fedsec.report import page, run_page
+from fedsec.report.document import Comparison, FORMAT
+
+COMPARISON = "comparison.json"
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished comparison or run.")],
+    as_json: Json = False,
+) -> None:
+    """Make the page of a finished comparison or run again: report.html, and its figures as SVG and PNG.
+
+    Examples:
+
+    `fedsec report results/comparison` · `fedsec report results/shamir-breast-cancer --json`
+    """
+    written = make(folder.expanduser())
+    if as_json:
+        return print_json({"written": [str(path) for path in written]})
+    Console().print(str(written[-1]), highlight=False, markup=False, soft_wrap=True)
+
+
+def make(folder: Path) -> list[Path]:
+    """Write the page of whatever is in a folder, and return all paths, the page's last."""
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} is not a folder; that of a finished comparison or run was expected")
+    if (folder / COMPARISON).is_file():
+        return page.write(load(folder / COMPARISON), folder)
+    if (folder / run_page.RESULT).is_file():
+        return run_page.write(folder)
+    raise ConfigurationError(
+        f"{folder} has neither {COMPARISON} nor {run_page.RESULT}; the folder of a finished comparison or run was "
+        "expected"
+    )
+
+
+def load(path: Path) -> Comparison:
+    """A comparison that was written before; raises ConfigurationError where the file is not one."""
+    try:
+        found = Comparison.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ConfigurationError(f"{path} is not a comparison of this release: {where}: {first['msg']}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    if found.format != FORMAT:
+        raise ConfigurationError(f"{path} has format {found.format}; this release reads format {FORMAT}")
+    return found

@@ -1,0 +1,186 @@
+"""`fedsec stats`: what the hospitals' rows look like together, by a secure sum, before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Printed
+
+from fedsec import atomic
+from fedsec.cli.options import Json, print_json
+from fedsec.errors import ConfigurationError, DataError, RunFailed
+from fedsec.local import LocalFederation, Update
+from fedsec.encoding.mean import MeanSpec
+from fedsec.metering import Ledger
+from fedsec.data import preparation, registry
+from fedsec.simulations.run import hospitals, results
+from fedsec.cli.run import DEFAULTS, allow, rows_of
+from fedsec.app.config import FEWEST, RunConfig, parameter_of
+from fedsec.simulations.run.hospitals import Hospitals
+from fedsec.cli.options import Clients, Data, Drop, Label, MinimumRows, Partition, Person, Positive, SchemaFile, Site
+from fedsec.data.preparation import Preparation, statistics
+from fedsec.cli.quantities import size
+from fedsec.data.schema import Schema
+
+
+def stats(
+    strategy: Annotated[
+        str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file.")
+    ] = DEFAULTS.strategy,
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(registry.TABLES)}.")] = DEFAULTS.dataset,
+    data: Data = "",
+    site: Site = "",
+    label: Label = "",
+    positive: Positive = "",
+    person: Person = "",
+    drop: Drop = "",
+    schema: SchemaFile = "",
+    minimum_rows: MinimumRows = 0,
+    partition: Partition = DEFAULTS.partition,
+    clients: Clients = 0,
+    seed: Annotated[int, typer.Option(help="Which rows are held out, and the partition.")] = DEFAULTS.seed,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of the strategy.")
+    ] = None,
+    write_schema: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the schema, a draft to agree on where none was given.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the schema file if it exists.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Counts, gaps, means, spreads and class balance of all hospitals' training rows, by one secure aggregation.
+
+    The server learns these figures of all hospitals together, and no hospital's own. `fedsec run` prepares its rows by
+    the same figures. In process, without Flower.
+
+    Examples:
+
+    `fedsec stats --dataset lung`
+
+    `fedsec stats --data rows.csv --site hospital --label died --person patient --write-schema schema.toml`
+
+    `fedsec stats --dataset randhie --strategy secagg --json`
+    """
+    config = RunConfig.read({
+        **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class=True),
+        "strategy": allow(strategy), "parameters": json.dumps(dict(parameter_of(text) for text in parameter or [])),
+        "partition": partition, "clients": clients, "seed": seed,
+    })  # fmt: skip
+    if 0 < clients < FEWEST:
+        config.prove(clients)
+    here = of_command(config)
+    config = config.resolved([len(part) for part in here.parts])
+    config.prove(config.clients)
+    if write_schema is not None:
+        _write(write_schema.expanduser(), here.train.schema, force)
+    found, ledger = collect(config, here)
+    off = deviation(found, preparation.pooled(here.train), here.train.schema)
+    if as_json:
+        return print_json({
+            "data": config.named, "strategy": config.strategy, "hospitals": len(here.parts),
+            "statistics": results.tidy(asdict(found)), "largest_deviation_from_pooled": off,
+            "bytes_up": sum(row.bytes_up for row in ledger.rows),
+            "bytes_down": sum(row.bytes_down for row in ledger.rows),
+        })  # fmt: skip
+    tell(Console(), config, here, found)
+    moved = sum(row.bytes_up + row.bytes_down for row in ledger.rows if row.role == "hospital")
+    seen = "these sums only" if config.protocol().private else "each hospital's own figures"
+    Console().print(
+        f"By {config.strategy}: the server saw {seen}; {size(moved)} were moved. The largest deviation from the pooled "
+        f"rows is {off:.1e} of a column's range.", highlight=False, markup=False,
+    )  # fmt: skip
+    if write_schema is not None:
+        Console().print(f"Schema: {write_schema}", highlight=False, markup=False, soft_wrap=True)
+
+
+def of_command(config: RunConfig) -> Hospitals:
+    """The hospitals, odd ones too; what the user's data lack is a usage that cannot work."""
+    try:
+        return hospitals.of_config(config, config.clients, strict=False)
+    except DataError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def collect(config: RunConfig, here: Hospitals) -> tuple[Preparation, Ledger]:
+    """The statistics of the training rows, by the strategy, in process."""
+    ledger, places = Ledger(), range(len(here.parts))
+    spec = MeanSpec(largest_weight=config.spec().largest_weight, ranges=preparation.RANGES)
+    federation = LocalFederation(config.protocol(), len(here.parts), spec, ledger=ledger)
+    updates = {place + 1: Update({}, statistics(here.rows(place)), len(here.parts[place])) for place in places}
+    mean = federation.mean(updates, {}, "query.statistics")
+    if silent := [here.names[party - 1] for party in updates if party not in mean.included]:
+        raise RunFailed(f"the statistics of {len(silent)} hospitals are refused: {', '.join(silent)}")
+    return Preparation.of(here.train.schema, mean.metrics, mean.weight), ledger
+
+
+def deviation(found: Preparation, expected: Preparation, schema: Schema) -> float:
+    """The largest difference of a share or a mean to another's, in parts of the column's range."""
+    off = [abs(found.target_mean - expected.target_mean) / (schema.label.high - schema.label.low)]
+    for column, one, other in zip(schema.numbers, found.numbers, expected.numbers, strict=True):
+        off.append(abs(one.present - other.present))
+        if one.present and other.present:
+            off.append(abs(one.mean - other.mean) / (column.high - column.low))
+    off += [abs(share - expected.levels[name][level]) for name, levels in found.levels.items()
+            for level, share in levels.items()]  # fmt: skip
+    return max(off)
+
+
+def tell(console: Console, config: RunConfig, here: Hospitals, found: Preparation) -> None:
+    """The tables."""
+    label = here.train.schema.label
+    console.print(
+        f"[bold]{escape(config.named)}[/bold]: {found.rows:,} training rows at {len(here.parts)} hospitals",
+        highlight=False,
+    )
+    if label.task == "classification":
+        positive = round(found.rows * found.target_mean)
+        console.print(
+            f"label {label.name}: {positive:,} of class {label.positive} ({found.target_mean:.1%}), "
+            f"{found.rows - positive:,} of the other", highlight=False, markup=False,
+        )  # fmt: skip
+    else:
+        text = f"label {label.name}: mean {found.target_mean:.4g}, deviation {found.target_deviation:.4g}"
+        console.print(text, highlight=False, markup=False)
+    table = _table("column", "missing", "mean", "deviation", "allowed")
+    for column, one in zip(here.train.schema.numbers, found.numbers, strict=True):
+        known = bool(one.present)
+        table.add_row(
+            escape(one.name), _share(1.0 - one.present), f"{one.mean:.4g}" if known else "-",
+            f"{one.deviation:.4g}" if known else "-", f"{column.low:g} to {column.high:g}",
+        )  # fmt: skip
+    if found.numbers:
+        console.print(table)
+    table = _table("category", "missing", "share of each level")
+    for name, levels in found.levels.items():
+        told = ", ".join(f"{level} {share:.1%}" for level, share in levels.items())
+        table.add_row(escape(name), _share(max(1.0 - sum(levels.values()), 0.0)), escape(told))
+    if found.levels:
+        console.print(table)
+
+
+def _table(*headings: str) -> Printed:
+    table = Printed(box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place > 0 and "level" not in heading else "left")
+    return table
+
+
+def _share(part: float) -> str:
+    return f"{part:.1%}" if part > 1e-9 else "-"
+
+
+def _write(path: Path, schema: Schema, force: bool) -> None:
+    if path.exists() and not force:
+        raise ConfigurationError(f"schema {path} exists already; choose another, or replace it with --force")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, schema.to_toml().encode())
+    except OSError as error:
+        raise ConfigurationError(f"schema {path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,549 @@
+"""Flower: `SecureAggregation(FedAvg(...), protocol)` at the server, `ClientApp(mods=[secure_aggregation])` at clients.
+
+The inner strategy runs unchanged. Its grid is replaced by one whose `send_and_receive` is one secure aggregation and
+returns one synthetic reply: the weighted mean, as if a single client had sent it. This is the only file of the
+framework that imports flwr.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from logging import INFO, WARNING
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.constant import ErrorCode
+from flwr.serverapp import Grid, strategy
+from flwr.serverapp.strategy import Result, Strategy
+from flwr.supercore import log
+
+from fedsec import catalog
+from fedsec.encoding import mean
+from fedsec.party import identity as keys
+from fedsec.wire import codec
+from fedsec.server.coordinator import Coordinator, Phase, Refusal, Sessions
+from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
+from fedsec.wire.envelope import Session
+from fedsec.errors import AuthenticationError, ConfigurationError, DataError, FedsecError, PolicyError, RunFailed, Stale
+from fedsec.party.journal import Journal
+from fedsec.metering import Ledger, Meter
+from fedsec.party.party import Party, PartyState, Policy
+from fedsec.primitives.signing import SigningKey
+from fedsec.protocol import PartyId, SecureSum, Vector
+
+RECORD = "fedsec"
+"""The record that carries a protocol message beside the app's own records, and a party's state in its context."""
+
+SINGLE_UPDATES = "it needs each client's update by itself, and secure aggregation shows the server their sum only"
+REFUSED = {
+    "Krum": SINGLE_UPDATES, "MultiKrum": SINGLE_UPDATES, "Bulyan": SINGLE_UPDATES, "FedMedian": SINGLE_UPDATES,
+    "FedTrimmedAvg": SINGLE_UPDATES, "FedXgbBagging": SINGLE_UPDATES, "FedXgbCyclic": SINGLE_UPDATES,
+    "QFedAvg": "it weighs each client's update by that client's own loss, and the server sees means only",
+    "DifferentialPrivacyServerSideFixedClipping": "it clips each client's update at the server; clip at the clients",
+    "DifferentialPrivacyServerSideAdaptiveClipping": "it clips each client's update at the server; clip at the clients",
+    "DifferentialPrivacyClientSideFixedClipping": "it scales its noise by the number of replies, and there is one",
+    "DifferentialPrivacyClientSideAdaptiveClipping": "it needs each client's clipping indicator",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one secure aggregation of a run came to. `failure` is empty where it succeeded."""
+
+    round: int
+    stage: str
+    sampled: int
+    included: int = 0
+    parties: tuple[PartyId, ...] = ()
+    weight: int = 0
+    clipped: int = 0
+    metrics: Mapping[str, float | list[float]] | None = None
+    sum_hash: str = ""
+    failure: str = ""
+    incidents: tuple[tuple[str, PartyId, str], ...] = ()
+
+
+class SecureAggregation(Strategy):
+    """Runs a linear Flower strategy over secure sums, so that the server sees no client's update, count or metric.
+
+    inner           FedAvg, FedAvgM, FedAdam, FedYogi, FedAdagrad, FedProx, or a subclass that needs the mean only
+    protocol        a strategy of the catalogue, by name, or a SecureSum
+    clip            largest absolute change of one coordinate in one round; beyond it, it is clipped and counted
+    largest_weight  largest number of examples at one client
+    metric_ranges   what metrics may be, by key; any other lies within `metric_range`
+    phase_timeout   seconds each phase may take, at most; `start(timeout=...)` bounds it too
+    identity, pins  the server's key and the hospitals' public keys; without pins whoever answers first is believed,
+                    which is for simulation alone
+    ledger          receives what each phase cost
+    on_round        called after each aggregation
+
+    Raises ConfigurationError for an inner strategy that needs single updates.
+    """
+
+    def __init__(
+        self,
+        inner: Strategy,
+        protocol: SecureSum[Any, Any] | str = "shamir",
+        *,
+        clip: float = 4.0,
+        largest_weight: int = 10_000,
+        metric_range: tuple[float, float] = (-1e6, 1e6),
+        metric_ranges: Mapping[str, tuple[float, float]] | None = None,
+        phase_timeout: float = 600.0,
+        identity: SigningKey | None = None,
+        pins: Iterable[bytes] = (),
+        ledger: Ledger | None = None,
+        on_round: Callable[[Round], None] | None = None,
+    ) -> None:
+        refuse_nonlinear(inner)
+        if not (isinstance(phase_timeout, int | float) and phase_timeout > 0):
+            raise ConfigurationError(f"phase_timeout is {phase_timeout!r}; a number of seconds above 0 was expected")
+        self.inner = inner
+        self.protocol = catalog.strategy(protocol)() if isinstance(protocol, str) else protocol
+        weight_key = str(getattr(inner, "weighted_by_key", "num-examples"))
+        ranges = {key: _range(key, pair) for key, pair in (metric_ranges or {}).items()}
+        default = _range("(default)", metric_range)
+        self.spec = mean.MeanSpec(_real("clip", clip), largest_weight, default, ranges, weight_key)
+        FixedPoint(self.protocol.value_bits, self.spec.clip)
+        self.phase_timeout, self.identity, self.pins = phase_timeout, identity, frozenset(pins)
+        self.ledger = ledger if ledger is not None else Ledger()
+        self.on_round = on_round
+        self.rounds: list[Round] = []
+        self._grid: tuple[Grid, SecureGrid] | None = None
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """Run the inner strategy with every exchange replaced by a secure aggregation.
+
+        Raises ConfigurationError or HeadroomError before the first round where the sampled clients cannot run the
+        protocol, and RunFailed where no round of training succeeded.
+        """
+        before = len(self.rounds)
+        secure = self._over(grid)
+        result = self.inner.start(
+            secure, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn
+        )
+        trained = [outcome for outcome in self.rounds[before:] if outcome.stage.partition(".")[0] == "train"]
+        if trained and all(outcome.failure for outcome in trained):
+            raise RunFailed(f"no round of training succeeded; the last one: {trained[-1].failure}")
+        return result
+
+    def collect(
+        self, grid: Grid, message_type: str, config: ConfigRecord | None = None
+    ) -> tuple[dict[str, float | list[float]], int]:
+        """Ask all nodes once, and return the weighted means of the metrics that they answer, and the total weight.
+
+        message_type: what the clients' function is registered for, "query.NAME" for `@app.query("NAME")`; it returns
+        one MetricRecord. Ranges of its metrics are those of this strategy. Raises RunFailed where the round failed.
+        """
+        secure = self._over(grid)
+        content = RecordDict({"config": config or ConfigRecord()})
+        secure.send_and_receive(
+            [Message(content, dst_node_id=node, message_type=message_type) for node in grid.get_node_ids()]
+        )
+        outcome = self.rounds[-1] if self.rounds else None
+        if outcome is None or outcome.stage != message_type or outcome.failure:
+            raise RunFailed(f"{message_type} failed: {outcome.failure if outcome else 'no hospital is connected'}")
+        return dict(outcome.metrics or {}), outcome.weight
+
+    def _over(self, grid: Grid) -> SecureGrid:
+        """The secure grid over this one: one set-up serves all that is asked over it."""
+        if self._grid is None or self._grid[0] is not grid:
+            self._grid = (grid, SecureGrid(grid, self))
+        return self._grid[1]
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """As the inner strategy does."""
+        return self.inner.configure_train(server_round, arrays, config, grid)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """As the inner strategy does."""
+        return self.inner.aggregate_train(server_round, replies)
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """As the inner strategy does."""
+        return self.inner.configure_evaluate(server_round, arrays, config, grid)
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """As the inner strategy does."""
+        return self.inner.aggregate_evaluate(server_round, replies)
+
+    def summary(self) -> None:
+        """Log what protects the updates, and the inner strategy's own summary."""
+        log(INFO, "\t├──> Secure aggregation: %s %s", self.protocol.name, self.protocol.parameters())
+        self.inner.summary()
+
+    def finished(self, outcome: Round) -> None:
+        """Keep and announce what a round came to."""
+        self.rounds.append(outcome)
+        if outcome.failure:
+            log(WARNING, "round %d %s is void: %s", outcome.round, outcome.stage, outcome.failure)
+        if self.on_round is not None:
+            self.on_round(outcome)
+
+
+def _real(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigurationError(f"{name} is {value!r}; a number was expected")
+    return float(value)
+
+
+def _range(key: str, pair: Any) -> tuple[float, float]:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise ConfigurationError(f"the range of metric {key} is {pair!r}; a lowest and a highest value were expected")
+    return _real(f"the range of metric {key}", pair[0]), _real(f"the range of metric {key}", pair[1])
+
+
+def refuse_nonlinear(inner: Strategy) -> None:
+    """Raise ConfigurationError unless `inner` needs the mean of the updates only."""
+    for kind in type(inner).__mro__:
+        if kind.__name__ in REFUSED and kind.__module__.startswith("flwr."):
+            raise ConfigurationError(f"{type(inner).__name__} cannot run over secure sums: {REFUSED[kind.__name__]}")
+    if isinstance(inner, SecureAggregation):
+        raise ConfigurationError("the inner strategy is secure already")
+    if not isinstance(inner, strategy.FedAvg):
+        raise ConfigurationError(
+            f"{type(inner).__name__} is not a FedAvg of flwr.serverapp.strategy: only strategies of the Message API "
+            "that need the mean alone run over secure sums"
+        )
+
+
+_SESSIONS: dict[int, Sessions] = {}
+
+
+def _sessions(run_id: int, identity: SigningKey | None) -> Sessions:
+    """One identity and one count of sessions for a whole run, whatever number of strategies it starts."""
+    if run_id not in _SESSIONS:
+        _SESSIONS[run_id] = Sessions(identity or SigningKey.generate(os.urandom))
+    return _SESSIONS[run_id]
+
+
+class SecureGrid(Grid):
+    """A grid whose `send_and_receive` is one secure aggregation; nothing else passes."""
+
+    def __init__(self, grid: Grid, owner: SecureAggregation) -> None:
+        self._grid, self._owner = grid, owner
+        self._nodes: dict[PartyId, int] = {}
+        self._known: frozenset[int] = frozenset()
+        self._request: tuple[RecordDict, str, float] = (RecordDict(), "train", owner.phase_timeout)
+        self._meter = Meter(self._exchange, owner.ledger)
+        self._coordinator = Coordinator(
+            owner.protocol, self._meter, mean=owner.spec, run_id=grid.run.run_id,
+            sessions=_sessions(grid.run.run_id, owner.identity), pins=owner.pins,
+        )  # fmt: skip
+
+    def set_run(self, run: Any) -> None:
+        """As the grid does."""
+        self._grid.set_run(run)
+
+    @property
+    def run(self) -> Any:
+        """As the grid has it."""
+        return self._grid.run
+
+    def create_message(self, *arguments: Any, **keywords: Any) -> Message:
+        """As the grid does."""
+        return self._grid.create_message(*arguments, **keywords)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """As the grid has them."""
+        return self._grid.get_node_ids()
+
+    def push_messages(self, messages: Iterable[Message]) -> NoReturn:
+        """Refused: it would ask single clients for their updates."""
+        raise PolicyError("push_messages would go around secure aggregation; use send_and_receive")
+
+    def pull_messages(self, message_ids: Iterable[str]) -> NoReturn:
+        """Refused: it would read single replies."""
+        raise PolicyError("pull_messages would go around secure aggregation; use send_and_receive")
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """One secure aggregation over the nodes addressed: one synthetic reply, or none where the round failed."""
+        asked = list(messages)
+        if not asked:
+            return []
+        content, message_type = asked[0].content, asked[0].metadata.message_type
+        model = content_hash(content)
+        for other in asked[1:]:
+            if other.metadata.message_type != message_type or (
+                other.content is not content and content_hash(other.content) != model
+            ):
+                raise ConfigurationError("the strategy sends clients different models or configurations")
+        self._request = (content, message_type, min(timeout or self._owner.phase_timeout, self._owner.phase_timeout))
+        sampled = range(1, len(asked) + 1)
+        self._owner.protocol.check(sampled)
+        prove_headroom(self._owner.protocol.value_bits, len(asked), self._owner.protocol.capacity(sampled))
+        self._enrol()
+        wanted = {message.metadata.dst_node_id for message in asked}
+        cohort = [party for party, node in self._nodes.items() if node in wanted]
+        config = next(iter(content.config_records.values()), ConfigRecord())
+        number = cast(int, config.get("server-round", 0))
+        outcome = Round(number, message_type, len(asked))
+        try:
+            with self._meter.session():
+                total = self._coordinator.aggregate(cohort, stage=message_type, round_number=number, model=model)
+            if total.layout is None:
+                raise DataError("no contributor said what its coordinates are")
+            reference = to_numpy(content) if total.layout.arrays else {}
+            result = mean.decode(total.sum, total.layout, reference, self._owner.spec, self._owner.protocol.value_bits)
+        except FedsecError as error:
+            self._owner.finished(replace(outcome, failure=f"{type(error).__name__}: {error}"))
+            return []
+        self._owner.finished(
+            replace(
+                outcome, included=len(result.included), parties=tuple(sorted(result.included)),
+                weight=result.weight, clipped=result.clipped,
+                metrics=result.metrics, incidents=total.incidents,
+                sum_hash=hashlib.sha256(total.sum.vector.tobytes()).hexdigest(),
+            )
+        )  # fmt: skip
+        return [Message(self._reply(content, result), reply_to=asked[0])]
+
+    def _reply(self, content: RecordDict, result: mean.Mean) -> RecordDict:
+        metrics = {self._owner.spec.weight_key: result.weight, **result.metrics}
+        reply = RecordDict({"metrics": MetricRecord(cast(Any, metrics))})
+        if result.arrays:
+            name = next(iter(content.array_records))
+            arrays = {key: Array(np.asarray(array, order="C")) for key, array in result.arrays.items()}
+            reply[name] = ArrayRecord(arrays)
+        return reply
+
+    def _enrol(self) -> None:
+        """A new epoch with every node, whenever a node is here that was not there before."""
+        present = frozenset(self._grid.get_node_ids())
+        if present <= self._known:
+            return
+        self._known, self._nodes = present, dict(enumerate(sorted(present), start=1))
+        log(INFO, "secure aggregation: setting up %s with %d nodes", self._owner.protocol.name, len(present))
+        with self._meter.session():
+            self._coordinator.enrol(list(self._nodes))
+        self._nodes = {party: node for party, node in self._nodes.items() if party in self._coordinator.roster}
+
+    def _exchange(self, phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
+        """The transport: protocol messages inside messages of the type that the app handles already."""
+        content, message_type, timeout = self._request
+        app_records = dict(content.items()) if phase.asks_input else {}
+        parties = {self._nodes[party]: party for party in requests}
+        outgoing = [
+            Message(
+                RecordDict({**app_records, RECORD: ConfigRecord({"request": requests[party]})}),
+                dst_node_id=node, message_type=message_type, ttl=timeout, group_id=str(phase.round),
+            )
+            for node, party in parties.items()
+        ]  # fmt: skip
+        replies = self._grid.send_and_receive(outgoing, timeout=timeout)
+        return [
+            (parties[reply.metadata.src_node_id], _answer(reply))
+            for reply in replies
+            if reply.metadata.src_node_id in parties
+        ]
+
+
+def _answer(reply: Message) -> bytes | Refusal:
+    if reply.has_error():
+        return Refusal(reply.error.reason or f"error {reply.error.code}")
+    record = reply.content.config_records.get(RECORD, ConfigRecord())
+    data = record.get("reply")
+    if not isinstance(data, bytes):
+        return Refusal("a reply without a protocol message: is secure_aggregation among the client's mods?")
+    return data
+
+
+def content_hash(content: RecordDict) -> bytes:
+    """SHA-256 of an app's records: the model hash. Equal before and after the wire, whatever their order."""
+    digest = hashlib.sha256(b"fedsec model")
+    for name in sorted(content):
+        record = content[name]
+        digest.update(codec.pack([name, type(record).__name__, len(record)]))
+        for key in sorted(record):
+            value = record[key]
+            if isinstance(value, Array):
+                # With the length of the data: without it, two models could be one string of bytes, cut differently.
+                digest.update(codec.pack([key, value.dtype, list(value.shape), value.stype, len(value.data)]))
+                digest.update(value.data)
+            else:
+                digest.update(codec.pack([key, value if isinstance(value, str | bytes | int | float) else list(value)]))
+    return digest.digest()
+
+
+def to_numpy(content: RecordDict) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays of the one ArrayRecord in `content`; raises DataError where there is none or more than one."""
+    records = list(content.array_records.values())
+    if len(records) != 1:
+        raise DataError(f"{len(records)} array records; exactly one was expected")
+    return {name: _numpy(name, array) for name, array in records[0].items()}
+
+
+def _numpy(name: str, array: Array) -> np.ndarray[Any, Any]:
+    values = array.numpy()
+    if (values.dtype.name, values.shape) != (array.dtype, tuple(array.shape)):
+        raise DataError(
+            f"array {name!r} says that it has dtype {array.dtype} and shape {tuple(array.shape)}, and has not"
+        )
+    return values
+
+
+class ClientAppError(FedsecError):
+    """The app's own function raised; the text names the class of its exception and nothing else."""
+
+
+def secure_aggregation(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """The Flower mod for clients: the app's function is called only when its contribution is asked for.
+
+    What this hospital allows comes from its own node configuration (`flower-supernode --node-config`):
+    fedsec-floor, fedsec-threshold, fedsec-trusts-server, fedsec-server (the server's public key, hex),
+    fedsec-hospitals (a file of public keys, one a line), fedsec-identity (a key file), fedsec-journal (the file that
+    remembers what was answered), fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on
+    first use. An error tells the server its class, and its text only where that says nothing of data.
+    """
+    started = time.monotonic()
+    try:
+        reply = _respond(message, context, call_next)
+    except Exception as error:
+        log(WARNING, "secure aggregation: this party does not answer: %s: %s", type(error).__name__, error)
+        if not isinstance(error, FedsecError):
+            log(WARNING, traceback.format_exc())
+        reply = Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, Refusal.of(error).reason), reply_to=message)
+    if time.monotonic() - started > message.metadata.ttl:
+        # Returning would let a state from before the timeout overwrite a newer one.
+        raise Stale(f"the phase closed after {message.metadata.ttl:.0f} s, before this party had finished")
+    return reply
+
+
+def _respond(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    record = message.content.config_records.get(RECORD)
+    request = record.get("request") if record is not None else None
+    if not isinstance(request, bytes):
+        raise PolicyError("a message without a protocol request; this client answers secure aggregation only")
+    message.content = RecordDict({name: value for name, value in message.content.items() if name != RECORD})
+    party = _load_party(context)
+    context.state.pop(RECORD, None)  # it holds secret keys: the app's own code never sees them
+
+    def contribute(session: Session, spec: mean.MeanSpec, bits: int) -> tuple[Vector, bytes]:
+        arrays, reference, metrics, weight = _update(message, context, call_next, session, spec.weight_key)
+        vector, layout = mean.encode(arrays, reference, metrics, weight, spec, bits)
+        return vector, codec.encode(layout)
+
+    try:
+        reply = party.respond(request, contribute)
+    finally:
+        context.state[RECORD] = ConfigRecord({"party": codec.encode(party.state)})
+    return Message(RecordDict({RECORD: ConfigRecord({"reply": reply})}), reply_to=message)
+
+
+def in_simulation() -> bool:
+    """Whether this process is one of Ray's actors, as the clients of Flower's simulation are.
+
+    An app that uses Ray itself is a driver, not an actor.
+    """
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
+
+
+def _yes(config: Mapping[str, Any], key: str) -> bool | None:
+    value = config.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise ConfigurationError(f"{key} is {value!r} in this node's configuration; true or false was expected")
+    return value
+
+
+def _load_party(context: Context) -> Party:
+    config = context.node_config
+    server, hospitals = str(config.get("fedsec-server", "")), str(config.get("fedsec-hospitals", ""))
+    policy = Policy(
+        floor=_whole(config, "fedsec-floor", 3),
+        threshold=_whole(config, "fedsec-threshold", 1),
+        trusts_server=_yes(config, "fedsec-trusts-server"),
+        simulation=in_simulation() and not (server or hospitals or config.get("fedsec-identity")),
+        server=keys.public_key(server) if server else None,
+        hospitals=keys.read_public_keys(Path(hospitals)) if hospitals else frozenset(),
+    )
+    files = str(config.get("fedsec-strategy-files", ""))
+
+    def build(name: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]:
+        return _built(name, json.dumps(parameters, sort_keys=True), files, os.environ.get(catalog.FILES_VARIABLE, ""))
+
+    remembers = str(config.get("fedsec-journal", ""))
+    if not remembers and not policy.simulation:
+        raise PolicyError(
+            "no journal is configured here (fedsec-journal, an absolute path): what Flower keeps of a party can be "
+            "rolled back, and it would then answer twice; only simulations do without"
+        )
+    journal = Journal(Path(remembers)) if remembers else None
+    kept = context.state.config_records.get(RECORD)
+    if kept is not None:
+        return Party(codec.decode(cast(bytes, kept["party"]), PartyState), policy, build, os.urandom, journal)
+    path = str(config.get("fedsec-identity", ""))
+    identity = keys.read_identity(Path(path)) if path else None
+    if identity is None and not policy.simulation:
+        raise PolicyError("no identity is configured here (fedsec-identity); new ones are for simulation alone")
+    return Party.fresh(policy, build, os.urandom, identity, journal)
+
+
+@functools.lru_cache(maxsize=64)
+def _built(name: str, parameters: str, files: str, variable: str) -> SecureSum[Any, Any]:
+    """The strategy that these words mean here. To search the catalogue takes 13 ms, for each message; this, once."""
+    return catalog.build(name, json.loads(parameters), [text for text in files.split(os.pathsep) if text])
+
+
+def _whole(config: Mapping[str, Any], key: str, default: int) -> int:
+    """A whole number of the node configuration; raises ConfigurationError, for 4.9 is not 4."""
+    value = config.get(key, default)
+    if isinstance(value, bool) or not str(value).isdecimal():
+        raise ConfigurationError(f"{key} is {value!r} in this node's configuration; a whole number was expected")
+    return int(value)
+
+
+def _update(
+    message: Message, context: Context, call_next: ClientAppCallable, session: Session, weight_key: str
+) -> tuple[mean.Arrays, mean.Arrays, mean.Metrics, float]:
+    """Call the app: its arrays, the model's, its metrics, and its number of examples."""
+    content = message.content
+    if session.model != content_hash(content):
+        raise AuthenticationError("the model received is not the one that the session is bound to")
+    if session.stage != message.metadata.message_type:
+        raise AuthenticationError(f"stage {session.stage} in a message of type {message.metadata.message_type}")
+    reference = to_numpy(content) if message.metadata.message_type.partition(".")[0] == "train" else {}
+    try:
+        reply = call_next(message, context)
+    except Exception as error:
+        log(WARNING, "the client app failed:\n%s", traceback.format_exc())
+        raise ClientAppError(type(error).__name__) from error
+    if reply.has_error():
+        raise ClientAppError("the app returned an error")
+    if not reference and reply.content.array_records:
+        raise DataError("the reply to an evaluation holds arrays; it may hold metrics only")
+    arrays = to_numpy(reply.content) if reference else {}
+    records = list(reply.content.metric_records.values())
+    if len(records) != 1:
+        raise DataError(f"{len(records)} metric records in the app's reply; exactly one was expected")
+    metrics = {key: value for key, value in records[0].items() if key != weight_key}
+    weight = records[0].get(weight_key)
+    if not isinstance(weight, int | float):
+        raise DataError(f"the app's metrics have no number under {weight_key!r}")
+    return arrays, reference, metrics, weight

@@ -1,0 +1,92 @@
+"""AUC: exact on rows in one place, from summed histograms over hospitals, and with a bootstrap interval.
+
+The AUC is the chance that a row of class 1 has a higher score than one of class 0, ties counted half (Hanley and
+McNeil, Radiology 143, 1982). It is no mean over hospitals; it follows from counts of both classes by score, which are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec.data.bundled import Floats
+
+BINS = 64
+WIDEST = 8.0
+POSITIVE, NEGATIVE = "scores.positive", "scores.negative"
+RANGES: Mapping[str, tuple[float, float]] = {POSITIVE: (0.0, 1.0), NEGATIVE: (0.0, 1.0)}
+RESAMPLES = 500
+
+
+def histogram(score: Floats, target: Floats) -> dict[str, list[float]]:
+    """Shares of all rows by class and by score, log-odds in 64 bins between -8 and 8, the outer ones open."""
+    edges = np.linspace(-WIDEST, WIDEST, BINS + 1)[1:-1]
+    place = np.searchsorted(edges, score)
+    return {
+        name: [float(share) for share in np.bincount(place[target == value], minlength=BINS) / len(target)]
+        for name, value in ((POSITIVE, 1.0), (NEGATIVE, 0.0))
+    }
+
+
+def auc_of_histogram(means: Mapping[str, Any]) -> tuple[float, float]:
+    """The AUC that weighted means of `histogram` stand for, and by how much it may be off: half the pairs in one bin.
+
+    (nan, nan) where a class has no row.
+    """
+    positive, negative = (
+        np.clip(np.asarray(means[name], dtype=np.float64), 0.0, None) for name in (POSITIVE, NEGATIVE)
+    )
+    pairs = positive.sum() * negative.sum()
+    if not pairs > 0.0:
+        return math.nan, math.nan
+    below = np.concatenate([[0.0], np.cumsum(negative)[:-1]])
+    same = float(positive @ negative) / pairs
+    return float(positive @ below) / pairs + same / 2, same / 2
+
+
+def auc(score: Floats, target: Floats, counts: Floats | None = None) -> float:
+    """The exact AUC of these rows, each counted `counts` times; nan where a class has no row."""
+    order = np.argsort(score, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(score[order]) > 0]))
+    weight = np.ones(len(score)) if counts is None else counts
+    return _auc(starts, (weight * target)[order], (weight * (1.0 - target))[order])
+
+
+def _auc(starts: NDArray[np.int64], positive: Floats, negative: Floats) -> float:
+    """From weights in order of score; `starts` are where a new score begins."""
+    here, there = np.add.reduceat(positive, starts), np.add.reduceat(negative, starts)
+    pairs = here.sum() * there.sum()
+    return float(here @ (np.cumsum(there) - there / 2) / pairs) if pairs > 0 else math.nan
+
+
+def r_squared(predicted: Floats, target: Floats, counts: Floats | None = None) -> float:
+    """1 - (squared error) / (spread of the target), of these rows, each counted `counts` times."""
+    weight = np.ones(len(target)) if counts is None else counts
+    mean = float(weight @ target) / weight.sum()
+    spread = float(weight @ (target - mean) ** 2)
+    return 1.0 - float(weight @ (predicted - target) ** 2) / spread if spread > 0 else math.nan
+
+
+Measure = Callable[[Floats, Floats, "Floats | None"], float]
+
+
+def interval(
+    measure: Measure, scores: Sequence[Floats], target: Floats, person: NDArray[np.int64] | None, seed: int
+) -> list[tuple[float, float]]:
+    """The percentile interval of 95% of a measure, for each of several models on the same resamples of the test rows.
+
+    Whole persons are drawn, with replacement, 500 times (Efron, Annals of Statistics 7, 1979): rows of one person are
+    alike, and drawing them one by one would make the interval too narrow.
+    """
+    rng = np.random.default_rng(seed)
+    people = np.arange(len(target)) if person is None else np.unique(person, return_inverse=True)[1]
+    number = int(people.max()) + 1
+    found = np.full((RESAMPLES, len(scores)), math.nan)
+    for draw in range(RESAMPLES):
+        counts = np.bincount(rng.integers(number, size=number), minlength=number)[people].astype(np.float64)
+        found[draw] = [measure(score, target, counts) for score in scores]
+    return [(float(low), float(high)) for low, high in np.nanpercentile(found, [2.5, 97.5], axis=0).T]

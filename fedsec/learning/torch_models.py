@@ -1,0 +1,105 @@
+"""Torch modules as models of the simulation: the parameters that travel are the module's own, by their names.
+
+Imported only where such a model is asked for: torch is an extra.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from fedsec.errors import ConfigurationError
+from fedsec.data.bundled import Floats, Task
+from fedsec.learning.models import Model, Parameters
+
+torch.set_num_threads(1)  # for networks as small as these, waking threads takes longer than the work
+
+
+class TorchModel(Model):
+    """A model that is a torch module: (rows, columns) to (rows, 1), in float32, without buffers."""
+
+    @abstractmethod
+    def module(self, columns: int) -> nn.Module:
+        """The module for `columns` features."""
+
+    def initial(self, columns: int, seed: int) -> Parameters:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return _arrays(self.module(columns))
+
+    def score(self, parameters: Parameters, features: Floats) -> Floats:
+        with torch.no_grad():
+            scored = self._loaded(parameters, features.shape[1])(_tensor(features)).squeeze(1)
+        return np.asarray(scored.numpy(), dtype=np.float64)
+
+    def backward(self, parameters: Parameters, features: Floats, slope: Floats) -> Parameters:
+        module = self._loaded(parameters, features.shape[1])
+        module(_tensor(features)).squeeze(1).backward(_tensor(slope) / len(slope))
+        return {name: value.grad.numpy() for name, value in module.named_parameters() if value.grad is not None}
+
+    def train(
+        self,
+        parameters: Parameters,
+        features: Floats,
+        target: Floats,
+        rng: np.random.Generator,
+        epochs: int,
+        learning_rate: float,
+        batch_size: int,
+        proximal: float = 0.0,
+        anchor: Parameters | None = None,
+    ) -> tuple[Parameters, float]:
+        """As `Model.train`, with torch's SGD and the gradients of autograd."""
+        self._check_shapes(parameters, features, target)
+        module = self._loaded(parameters, features.shape[1])
+        start = {name: _tensor(value) for name, value in (parameters if anchor is None else anchor).items()}
+        optimiser = torch.optim.SGD(module.parameters(), lr=learning_rate)
+        loss_of = nn.BCEWithLogitsLoss() if self.task == "classification" else nn.MSELoss()
+        inputs, wanted = _tensor(features), _tensor(target)
+        for _ in range(epochs):
+            order = torch.from_numpy(rng.permutation(len(target)))
+            for first in range(0, len(target), batch_size):
+                batch = order[first : first + batch_size]
+                optimiser.zero_grad()
+                loss = loss_of(module(inputs[batch]).squeeze(1), wanted[batch])
+                if proximal:
+                    loss = loss + proximal / 2 * sum(
+                        (value - start[name]).square().sum() for name, value in module.named_parameters()
+                    )
+                loss.backward()
+                optimiser.step()
+        new = _arrays(module)
+        reached = float(self._loss(self.score(new, features), target).mean())
+        if not math.isfinite(reached):
+            raise ConfigurationError(
+                f"training of {self.name} diverged: its loss is {reached}; use a learning_rate below {learning_rate}"
+            )
+        return new, reached
+
+    def _loaded(self, parameters: Parameters, columns: int) -> nn.Module:
+        module = self.module(columns)
+        module.load_state_dict({name: _tensor(value) for name, value in parameters.items()})
+        return module
+
+
+class TabularNetwork(TorchModel):
+    """Two hidden layers, of 32 and 16 rectified units."""
+
+    name = "torch-mlp"
+    tasks: ClassVar[tuple[Task, ...]] = ("classification", "regression")
+
+    def module(self, columns: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(columns, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 1))
+
+
+def _tensor(array: Floats) -> torch.Tensor:
+    return torch.from_numpy(np.array(array, dtype=np.float32))
+
+
+def _arrays(module: nn.Module) -> Parameters:
+    return {name: value.detach().numpy().copy() for name, value in module.state_dict().items()}

@@ -1,0 +1,102 @@
+"""What a party's step knows of itself in one session, and how what it signs and seals is bound to that session.
+
+Members of the roster are believed when they are first used, not when the roster is adopted: among 1,000 parties a step
+may need thirty, and each would check a thousand signatures. Nothing is lost by waiting. A member's keys, and its name
+as a sender, reach a step through the methods below alone, and each of them checks first that this member itself joined
+this epoch, under these terms, with this key. So under a forged member nothing verifies, nothing unseals, nothing is
+sealed and no key is agreed on: to this party it is a member who is silent, and a server can silence any member anyway.
+Only its place counts, in the size of roster and cohort. That size is no evidence that anybody is there, so strategies
+count towards a floor only those whose messages they unsealed or verified. Pins are checked for the whole roster, when
+it is adopted. One thing comes later than it could: a party adopts a roster with a forged member, and refuses at the
+first step that uses it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+
+from fedsec.wire import codec
+from fedsec.wire.envelope import Member, Session
+from fedsec.errors import AuthenticationError
+from fedsec.primitives.key_agreement import AgreementKey, derive, shared_secret
+from fedsec.primitives.randomness import Random
+from fedsec.primitives.sealing import seal, unseal
+from fedsec.primitives.signing import SigningKey, verify
+from fedsec.protocol import Me, Message, PartyId
+
+
+@functools.lru_cache(maxsize=1 << 18)
+def _believe(verifier: bytes, party: PartyId, member: Member, epoch: int, terms: bytes) -> None:
+    """Raise AuthenticationError unless `member` itself joined this epoch as `party`.
+
+    What held once holds again (errors are not kept). `verifier`, the identity of who checks, is part of the key only
+    so that in a simulation each party pays for its own checks, as it would by itself.
+    """
+    try:
+        member.check(party, epoch, terms)
+    except AuthenticationError as error:
+        raise AuthenticationError(f"party {party} of the roster did not join this epoch itself: {error}") from error
+
+
+class Seat(Me):
+    """A party's view of one session; all it signs and seals is bound to the session."""
+
+    def __init__(
+        self,
+        party: PartyId,
+        identity: SigningKey,
+        agreement: AgreementKey,
+        members: Mapping[PartyId, Member],
+        session: Session,
+        floor: int,
+    ) -> None:
+        self._identity, self._agreement, self._session = identity, agreement, session
+        self._members = members
+        self._secrets: dict[PartyId, bytes] = {}
+        self.id, self.floor = party, floor
+        self.context = hashlib.sha256(b"fedsec context" + session.binding).digest()
+        self.cohort, self.roster = frozenset(session.cohort), frozenset(self._members)
+
+    def __repr__(self) -> str:
+        return f"<party {self.id}>"
+
+    def _member(self, party: PartyId) -> Member:
+        if party not in self._members:
+            raise AuthenticationError(f"party {party} is not on the roster")
+        member = self._members[party]
+        if party != self.id:  # its own entry was compared with its own keys when it adopted the roster
+            own = self._members[self.id].identity
+            _believe(own, party, member, self._session.epoch, self._session.terms)
+        return member
+
+    def identity(self, party: PartyId) -> bytes:
+        return self._member(party).identity
+
+    def _statement(self, sender: PartyId, statement: Message) -> bytes:
+        body = hashlib.sha256(codec.encode(statement)).digest()
+        return b"fedsec statement" + codec.pack([self._session.binding, sender, statement.tag, body])
+
+    def sign(self, statement: Message) -> bytes:
+        return self._identity.sign(self._statement(self.id, statement))
+
+    def verify(self, sender: PartyId, statement: Message, signature: bytes) -> None:
+        verify(self._member(sender).identity, signature, self._statement(sender, statement))
+
+    def pairwise_key(self, other: PartyId, label: str) -> bytes:
+        theirs = self._member(other).agreement
+        if other not in self._secrets:  # X25519 costs a hundred times what a derivation does
+            self._secrets[other] = shared_secret(self._agreement, theirs)
+        info = b"fedsec pairwise" + codec.pack([*sorted((self.id, other)), label])
+        return derive(self._secrets[other], self._members[self.id].agreement, theirs, info, self._session.binding)
+
+    def _associated(self, sender: PartyId, receiver: PartyId) -> bytes:
+        return b"fedsec sealed" + codec.pack([self._session.binding, sender, receiver])
+
+    def seal(self, receiver: PartyId, plaintext: bytes, rng: Random) -> bytes:
+        key = self.pairwise_key(receiver, f"seal from {self.id}")
+        return seal(key, plaintext, self._associated(self.id, receiver), rng)
+
+    def unseal(self, sender: PartyId, sealed: bytes) -> bytes:
+        return unseal(self.pairwise_key(sender, f"seal from {sender}"), sealed, self._associated(sender, self.id))

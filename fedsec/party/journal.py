@@ -1,0 +1,187 @@
+"""What a party has answered, and a file that remembers it where the party's own state may be rolled back.
+
+One answer per phase and session is what many protocols rest on: a party that answers the same phase twice, with two
+lists of survivors say, gives away what each answer alone hides. A party's state cannot promise it alone. It lies where
+the transport keeps it, and can be restored to an older one: by a restart, a backup, or a late worker that overwrites
+newer state. The journal can: a phase is claimed in it, durably, before the answer is computed. What was claimed and
+never sent is burnt.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedsec.wire import codec
+from fedsec.wire.envelope import Session
+from fedsec.errors import BadMessage, ConfigurationError, FedsecError, OutOfPhase, Stale
+from fedsec.protocol import State
+
+
+class JournalError(FedsecError):
+    """The journal cannot tell what was answered, or cannot keep it: the party answers nothing."""
+
+
+@dataclass(frozen=True, repr=False)
+class Progress(State, tag="fedsec.progress/1"):
+    """How far a party has come in a run: the last epoch, session and phase that it answered."""
+
+    epoch: int = 0
+    counter: int = 0
+    session: bytes = b""
+    phase: int = -1
+
+    def enrol(self, session: Session) -> Progress:
+        """Join the epoch of `session`; raises Stale unless both the epoch and the session are new."""
+        if session.epoch <= self.epoch or session.counter <= self.counter:
+            raise Stale(
+                f"enrolment into epoch {session.epoch}; this party has been in epoch {self.epoch} and session "
+                f"{self.counter}"
+            )
+        return Progress(session.epoch, session.counter, session.binding)
+
+    def enter(self, session: Session, phase: int) -> Progress:
+        """Go on to a later phase of this session, or to a newer session.
+
+        Raises Stale on an older epoch or session, or on another one with the same counter, and OutOfPhase on a phase
+        that was answered or passed.
+        """
+        if session.epoch < self.epoch:
+            raise Stale(f"a request of epoch {session.epoch}; this party is in epoch {self.epoch}")
+        if session.counter < self.counter:
+            raise Stale(f"a request of session {session.counter}; this party is at session {self.counter}")
+        known = session.binding == self.session
+        if session.counter == self.counter and not known:
+            raise Stale(f"a second session with the counter {session.counter}")
+        if known and phase <= self.phase:
+            raise OutOfPhase(f"phase {phase + 1} of session {session.counter}; this party answered {self.phase + 1}")
+        return Progress(session.epoch, session.counter, session.binding, phase)
+
+
+_FORMAT = 2
+_FORMAT_1 = [1, "journal.Progress"]  # how a record of format 1 began; its fields were the same
+_SCHEMA = f"""
+PRAGMA user_version = {_FORMAT};
+CREATE TABLE progress (identity BLOB, run BLOB, record BLOB NOT NULL, PRIMARY KEY (identity, run)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The file at `path`, absolute, and made where it is missing; `wait` is how many seconds to wait for its lock.
+
+    It serves any number of parties, runs and processes of one machine, and must lie on a local disk. It holds no
+    secret, but whoever can write it can make a party answer twice, so it must be its owner's alone. Nothing is kept
+    open between claims. Raises ConfigurationError on a path that cannot serve, or that others may read or write.
+    """
+
+    path: Path
+    wait: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.path.is_absolute():
+            raise ConfigurationError(f"the journal {self.path} must be an absolute path")
+        self._ready()
+
+    def claim(self, identity: bytes, run: bytes, step: Callable[[Progress], Progress]) -> None:
+        """Record `step` of what this identity has answered in this run; when this returns, it is on the disk.
+
+        Raises what `step` raises, and then records nothing; JournalError where the file is damaged, full or locked
+        for too long; and ConfigurationError as the constructor does.
+        """
+        self._ready()
+        with self._transaction() as database:
+            row = database.execute("SELECT record FROM progress WHERE identity = ? AND run = ?", (identity, run))
+            found = row.fetchone()
+            try:
+                known = codec.decode(found[0], Progress) if found else Progress()
+            except (BadMessage, TypeError) as error:
+                raise JournalError(f"the journal {self.path} is damaged; this party answers nothing") from error
+            record = codec.encode(step(known))
+            database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", (identity, run, record))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=self.wait, isolation_level=None)) as database:
+                # EXTRA is FULL, and the folder too: else a power cut could bring the state before a commit back.
+                database.execute("PRAGMA synchronous = EXTRA")
+                database.execute("BEGIN IMMEDIATE")
+                (found,) = database.execute("PRAGMA user_version").fetchone()
+                if found == 1:
+                    self._migrate(database)
+                elif found != _FORMAT:
+                    newer = f": its format is {found}, and this release reads 1 to {_FORMAT}; update fedsec here"
+                    raise JournalError(
+                        f"the file {self.path} is no journal of this release{newer if found > _FORMAT else ''}"
+                    )
+                yield database
+                database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def _migrate(self, database: sqlite3.Connection) -> None:
+        """Rewrite a journal of format 1, within the transaction of the claim that found it."""
+        for identity, run, record in database.execute("SELECT identity, run, record FROM progress").fetchall():
+            try:
+                *start, values = codec.unpack(record, 3)
+                if start != _FORMAT_1:
+                    raise BadMessage(f"a record of {start}")
+                known = codec.decode(codec.pack([codec.VERSION, Progress.tag, values]), Progress)
+            except (BadMessage, TypeError) as error:
+                raise JournalError(f"the journal {self.path} is damaged; this party answers nothing") from error
+            database.execute(
+                "UPDATE progress SET record = ? WHERE identity = ? AND run = ?", (codec.encode(known), identity, run)
+            )
+        database.execute(f"PRAGMA user_version = {_FORMAT}")
+
+    def _error(self, error: sqlite3.Error) -> JournalError:
+        code = getattr(error, "sqlite_errorcode", None) or 0
+        if code & 0xFF == sqlite3.SQLITE_BUSY:  # the low byte is the kind, the rest its variety
+            reason = f"was locked by another process for {self.wait:g} s"
+        elif isinstance(error, sqlite3.OperationalError):
+            reason = f"cannot be written ({error})"
+        else:
+            reason = f"is damaged ({error})"
+        return JournalError(f"the journal {self.path} {reason}; this party answers nothing")
+
+    def _ready(self) -> None:
+        """Make the file where there is none; raise ConfigurationError where it is not a file of its owner's alone."""
+        try:
+            if not self.path.exists():
+                self._make()
+            found = self.path.stat()
+        except OSError as error:
+            raise ConfigurationError(f"the journal {self.path} cannot be used: {error.strerror}") from error
+        if not self.path.is_file():
+            raise ConfigurationError(f"the journal {self.path} is not a file")
+        if found.st_mode & 0o077:
+            raise ConfigurationError(
+                f"the journal {self.path} has permissions {found.st_mode & 0o777:o}; others may use it (use 600)"
+            )
+        if not os.access(self.path, os.R_OK | os.W_OK):
+            raise ConfigurationError(f"the journal {self.path} cannot be read and written")
+
+    def _make(self) -> None:
+        """Put a whole journal in place, never over one that another process has just made."""
+        partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
+        try:
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            with closing(sqlite3.connect(partial)) as database:
+                database.executescript(_SCHEMA)
+            with suppress(FileExistsError):
+                os.link(partial, self.path)
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"the journal {self.path} cannot be made: {error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

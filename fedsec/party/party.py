@@ -1,0 +1,304 @@
+"""One party: identity, state, session, and what it refuses to answer.
+
+Everything that decides whether a party answers is in this file, but for the order of sessions and phases, which is in
+journal.py. It has no transport: bytes in, bytes out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fedsec.wire import codec, envelope
+from fedsec.encoding.fixed_point import prove_headroom
+from fedsec.wire.envelope import Adopt, Adopted, Enrol, Enrolled, Envelope, Header, Member, Roster, Session, Terms
+from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, Stale
+from fedsec.party.journal import Journal, Progress
+from fedsec.encoding.mean import MeanSpec
+from fedsec.primitives.key_agreement import AgreementKey
+from fedsec.primitives.parallel import cpu_seconds
+from fedsec.primitives.randomness import Random
+from fedsec.primitives.signing import SigningKey
+from fedsec.protocol import Message, PartyId, SERVER, SecureSum, State, Vector
+from fedsec.party.context import Seat
+
+Contribute = Callable[[Session, MeanSpec, int], tuple[Vector, bytes]]
+"""Computes a party's input of so many value bits when it is asked for: the integers and their encoded layout."""
+
+
+Build = Callable[[str, Mapping[str, Any]], SecureSum[Any, Any]]
+"""Builds the strategy that terms name: the party's own catalogue decides which names it knows."""
+
+ADOPT_PHASE = 0
+"""Adopting the roster is the first phase of the session whose later phases are the strategy's own set-up."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a party allows, whatever the server asks for. It is fixed where the party lives.
+
+    floor           the fewest contributors in any sum it takes part in (at least 3)
+    threshold       the fewest hospitals that may be able to open an input, together and with the server's help: it
+                    refuses strategies with `withstands(cohort) + 1` below it (at least 1)
+    trusts_server   believe that the server follows the protocol, and so take strategies that promise nothing if it does
+                    not; None means in simulation only
+    simulation      allow strategies that hide nothing, and trust identities on first use
+    server          the server's pinned Ed25519 public key
+    hospitals       the pinned public keys of all who may be on the roster
+    """
+
+    floor: int = 3
+    threshold: int = 1
+    simulation: bool = False
+    trusts_server: bool | None = None
+    server: bytes | None = None
+    hospitals: frozenset[bytes] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.floor < 3:
+            raise ConfigurationError(f"floor is {self.floor}; a party never helps to open fewer than 3 inputs")
+        if self.threshold < 1:
+            raise ConfigurationError(f"threshold is {self.threshold}; it takes 1 hospital at least to open an input")
+
+    def admit_collusion(self, protocol: SecureSum[Any, Any], cohort: Collection[PartyId], floor: int) -> None:
+        """Raise PolicyError where too few of this cohort could open an input under `protocol`.
+
+        A server that breaks the protocol chooses whose sum is opened, so `floor` - 1 helpers always single one out.
+        """
+        trusted = self.simulation if self.trusts_server is None else self.trusts_server
+        promised = protocol.withstands(cohort) if trusted else min(protocol.withstands(cohort, True), floor - 2)
+        if promised < 0:
+            raise PolicyError(
+                f"strategy {protocol.name} with these parameters promises nothing for a cohort of {len(cohort)} if the "
+                "server breaks the protocol, and this party does not trust it to follow it"
+            )
+        if promised + 1 < self.threshold:
+            doubt = "" if trusted else f" if it breaks the protocol, with a floor of {floor}"
+            raise PolicyError(
+                f"{promised + 1} of these {len(cohort)} hospitals may open an input under {protocol.name} with the "
+                f"server's help{doubt}; this party's threshold is {self.threshold}"
+            )
+
+    def admit_server(self, identity: bytes) -> None:
+        """Raise PolicyError unless `identity` may lead a run."""
+        if self.server is None and not self.simulation:
+            raise PolicyError("no server key is pinned here; trust on first use is for simulation alone")
+        if self.server is not None and identity != self.server:
+            raise PolicyError("the server's identity is not the pinned one")
+
+    def admit_roster(self, roster: Mapping[PartyId, Member]) -> None:
+        """Raise PolicyError unless these parties may form a federation."""
+        if len(roster) < self.floor:
+            raise PolicyError(f"a roster of {len(roster)} is below this party's floor of {self.floor}")
+        if len({member.identity for member in roster.values()}) < len(roster):
+            raise PolicyError("two parties of the roster have the same identity")
+        if not self.hospitals and not self.simulation:
+            raise PolicyError("no hospitals are pinned here; trust on first use is for simulation alone")
+        strangers = [party for party, member in sorted(roster.items()) if member.identity not in self.hospitals]
+        if self.hospitals and strangers:
+            raise PolicyError(f"parties {strangers} of the roster are not pinned here")
+
+
+@dataclass(frozen=True, repr=False)
+class PartyState(State, tag="fedsec.party_state/1"):
+    """All that a party keeps between messages. Secret; a State of the codec, so it can be kept as bytes."""
+
+    identity: bytes
+    agreement: bytes = b""
+    party: int = 0
+    run: bytes = b""
+    server: bytes = b""
+    terms: bytes = b""
+    roster: bytes | None = None
+    progress: Progress = field(default_factory=Progress)
+    after_setup: bytes | None = None
+    within: bytes | None = None
+
+
+class Party:
+    """One hospital's side of every protocol.
+
+    `state` is replaced at each step, and safe to keep as `codec.encode(party.state)`: nothing else is remembered. Where
+    a kept state may be rolled back, `journal` sees to it that no phase is answered twice.
+    """
+
+    def __init__(
+        self, state: PartyState, policy: Policy, build: Build, rng: Random, journal: Journal | None = None
+    ) -> None:
+        self.state, self.policy, self._build, self._rng, self._journal = state, policy, build, rng, journal
+
+    @classmethod
+    def fresh(
+        cls,
+        policy: Policy,
+        build: Build,
+        rng: Random,
+        identity: SigningKey | None = None,
+        journal: Journal | None = None,
+    ) -> Party:
+        """A party that has joined nothing yet, under a new identity or a given one."""
+        return cls(PartyState((identity or SigningKey.generate(rng)).raw), policy, build, rng, journal)
+
+    def respond(self, data: bytes, contribute: Contribute) -> bytes:
+        """Answer one request, or raise a FedsecError that says why not.
+
+        `contribute` is called only on the request for an input, after everything about that request was checked.
+        """
+        started = cpu_seconds()
+        received = envelope.read(data)
+        header = received.header
+        if header.sender != SERVER:
+            raise BadMessage(f"a request from party {header.sender}; requests come from the server")
+        paused, layout = 0.0, b""
+        if header.phase == Enrol.tag:
+            answer: Message = self._enrol(received)
+        else:
+            self._check(received)
+            if header.phase == Adopt.tag:
+                answer = self._adopt(received)
+            else:
+                answer, layout, paused = self._step(received, contribute)
+        body = codec.encode(answer)
+        key = SigningKey(self.state.identity)
+        # In a deployment the time that a step took would tell about the data.
+        cpu = cpu_seconds() - started - paused if self.policy.simulation else 0.0
+        reply = Header(header.session, header.phase, self.state.party, SERVER, layout, cpu)
+        return envelope.write(reply, body, key)
+
+    def _enrol(self, received: Envelope) -> Enrolled:
+        offer, session = codec.decode(received.body, Enrol), received.header.session
+        self.policy.admit_server(offer.server)
+        received.check(offer.server)
+        if self.state.server and offer.server != self.state.server:
+            raise PolicyError("the server's identity changed within a run")
+        if session.terms != offer.terms.digest:
+            raise AuthenticationError("the terms offered are not those that the session is bound to")
+        if received.header.receiver not in session.cohort:
+            raise BadMessage(f"party {received.header.receiver} is not among those enrolled")
+        self._allow(offer.terms, len(session.cohort))
+        progress = self._claim(session, lambda known: known.enrol(session))
+        agreement = AgreementKey.generate(self._rng)
+        key = SigningKey(self.state.identity)
+        self.state = PartyState(
+            identity=self.state.identity, agreement=agreement.raw, party=received.header.receiver, run=session.run,
+            server=offer.server, terms=codec.encode(offer.terms), progress=progress,
+        )  # fmt: skip
+        statement = Member.statement(self.state.party, session.epoch, offer.terms.digest, agreement.public)
+        return Enrolled(Member(key.public, agreement.public, key.sign(statement)))
+
+    def _allow(self, terms: Terms, parties: int) -> SecureSum[Any, Any]:
+        """The strategy that the terms name, if this party's policy lets it run."""
+        protocol = _built(terms, self._build)
+        if not protocol.private and not self.policy.simulation:
+            raise PolicyError(f"strategy {terms.strategy!r} shows the server every input; it runs in simulation only")
+        if protocol.floor < self.policy.floor:
+            raise PolicyError(f"floor is {protocol.floor}; this party's floor is {self.policy.floor}")
+        if parties < self.policy.floor:
+            raise PolicyError(f"{parties} parties are below this party's floor of {self.policy.floor}")
+        return protocol
+
+    def _check(self, received: Envelope) -> None:
+        """What holds for every request of an epoch that this party joined."""
+        header, session = received.header, received.header.session
+        if not self.state.party:
+            raise OutOfPhase("this party has not enrolled")
+        received.check(self.state.server)
+        if header.receiver != self.state.party:
+            raise BadMessage(f"a request for party {header.receiver}; this is party {self.state.party}")
+        epoch = self.state.progress.epoch
+        if (session.run, session.epoch) != (self.state.run, epoch):
+            raise Stale(f"a request of epoch {session.epoch} or of another run; this is epoch {epoch}")
+        if session.terms != envelope.read_terms(self.state.terms).digest:
+            raise AuthenticationError("the configuration hash is not that of the terms this party agreed to")
+
+    def _adopt(self, received: Envelope) -> Adopted:
+        session, body = received.header.session, bytes(received.body)
+        if self.state.roster is not None:
+            raise OutOfPhase(f"epoch {session.epoch} has its roster already")
+        roster = envelope.read_roster(body)
+        if session.roster != roster.hash:
+            raise AuthenticationError("the roster is not the one that the session is bound to")
+        mine = roster.members.get(self.state.party)
+        if mine is None or mine.identity != SigningKey(self.state.identity).public:
+            raise PolicyError(f"the roster does not list this party as party {self.state.party}")
+        if mine.agreement != AgreementKey(self.state.agreement).public:
+            raise PolicyError("the roster lists another key for this party")
+        self.policy.admit_roster(roster.members)
+        progress = self._claim(session, lambda known: known.enter(session, ADOPT_PHASE))
+        self.state = replace(self.state, roster=body, progress=progress)
+        return Adopted()
+
+    def _step(self, received: Envelope, contribute: Contribute) -> tuple[Message, bytes, float]:
+        header, session = received.header, received.header.session
+        terms = envelope.read_terms(self.state.terms)
+        protocol = _built(terms, self._build)
+        request = codec.decode(received.body, Message)
+        setup = session.stage == envelope.SETUP
+        table = protocol.setup_phases if setup else protocol.phases
+        if type(request) not in table or request.tag != header.phase:
+            raise OutOfPhase(f"{header.phase!r} is no phase of {terms.strategy} in stage {session.stage}")
+        place = table.index(type(request))
+        if not setup and place <= table.index(protocol.input_phase) and self.state.party not in session.cohort:
+            raise OutOfPhase(f"party {self.state.party} is not in this round's cohort")
+        roster = self._enter(protocol, session, ADOPT_PHASE + 1 + place if setup else place)
+        me = Seat(
+            self.state.party, SigningKey(self.state.identity), AgreementKey(self.state.agreement),
+            roster.members, session, max(self.policy.floor, protocol.floor),
+        )  # fmt: skip
+        x, layout, paused = None, b"", 0.0
+        if not setup and type(request) is protocol.input_phase:
+            started = cpu_seconds()
+            x, layout = contribute(session, terms.mean, protocol.value_bits)
+            paused = cpu_seconds() - started
+        kept = self.state.within if self.state.within is not None else self.state.after_setup
+        before = None if kept is None else codec.decode(kept, State)
+        after, answer = protocol.respond(me, before, request, x, self._rng)
+        saved = None if after is None else codec.encode(after)
+        self.state = replace(self.state, after_setup=saved) if setup else replace(self.state, within=saved)
+        return answer, layout, paused
+
+    def _enter(self, protocol: SecureSum[Any, Any], session: Session, phase: int) -> Roster:
+        """Move to a later phase of this session or of a newer one, over a cohort that this party accepts.
+
+        From then on this phase is answered, whatever becomes of the answer.
+        """
+        if self.state.roster is None:
+            raise OutOfPhase("this party has no roster yet")
+        roster, before = envelope.read_roster(self.state.roster), self.state.progress
+        if session.roster != roster.hash:
+            raise AuthenticationError("the roster hash is not that of the roster this party adopted")
+        before.enter(session, phase)  # first, so that a request that is stale is refused as what it is
+        if session.binding != before.session:
+            self._check_cohort(protocol, session, roster)
+        progress = self._claim(session, lambda known: known.enter(session, phase))
+        within = self.state.within if session.binding == before.session else None
+        self.state = replace(self.state, progress=progress, within=within)
+        return roster
+
+    def _claim(self, session: Session, step: Callable[[Progress], Progress]) -> Progress:
+        """Where `step` leads from this party's state, once the journal allows the same from what it remembers."""
+        progress = step(self.state.progress)
+        if self._journal is not None:
+            self._journal.claim(SigningKey(self.state.identity).public, session.run, step)
+        return progress
+
+    def _check_cohort(self, protocol: SecureSum[Any, Any], session: Session, roster: Roster) -> None:
+        """Whether this party takes part with these contributors, in whichever phase it is first asked."""
+        cohort = frozenset(session.cohort)
+        if len(cohort) != len(session.cohort) or not cohort <= roster.members.keys():
+            raise PolicyError("the cohort lists a party twice or one that is not on the roster")
+        if len(cohort) < self.policy.floor:
+            raise PolicyError(f"a cohort of {len(cohort)} is below this party's floor of {self.policy.floor}")
+        protocol.check(cohort)
+        prove_headroom(protocol.value_bits, len(cohort), protocol.capacity(cohort))
+        floor = max(self.policy.floor, protocol.floor)
+        self.policy.admit_collusion(protocol, cohort, floor)
+
+
+def _built(terms: Terms, build: Build) -> SecureSum[Any, Any]:
+    try:
+        return build(terms.strategy, json.loads(terms.parameters))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadMessage(f"the parameters of strategy {terms.strategy!r} are not what it takes") from error

@@ -1,0 +1,44 @@
+"""Files of a report: each is written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from fedsec import atomic
+from fedsec.errors import ConfigurationError
+from fedsec.report import units
+
+HERE = Path(__file__).parent
+
+
+def environment() -> Environment:
+    """The templates, in which every value is escaped and none may be missing."""
+    found = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    named = (units.seconds, units.size, units.speed, units.times, units.count, units.small, units.percent, units.plural)
+    found.filters |= {function.__name__: function for function in named}
+    found.globals |= {"css": _asset("page.css"), "js": _asset("page.js")}
+    return found
+
+
+def _asset(name: str) -> Markup:
+    return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704 - our own file
+
+
+def write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files within a folder, by relative name; raises ConfigurationError where one cannot be."""
+    out = []
+    for name, data in contents.items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write(path, data)
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error
+        out.append(path)
+    return out

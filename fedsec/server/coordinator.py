@@ -1,0 +1,267 @@
+"""The server's side of a federation: epochs, sessions, and what it accepts as an answer.
+
+A transport moves bytes and nothing else: it is an `Exchange`. Whatever comes back is checked here, and an answer
+that does not hold counts as a dropout, with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fedsec.wire import codec, envelope
+from fedsec.encoding.fixed_point import prove_headroom
+from fedsec.wire.envelope import Adopt, Adopted, Enrol, Enrolled, Header, Member, NO_HASH, SETUP, Session, Terms
+from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
+from fedsec.encoding.mean import Layout, MeanSpec
+from fedsec.primitives.key_agreement import check_public
+from fedsec.primitives.randomness import Random
+from fedsec.primitives.signing import SigningKey
+from fedsec.protocol import Deliver, Flow, Message, PartyId, Replies, Requests, Result, SERVER, SecureSum, Sum, run
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One exchange: what it belongs to, and whether it asks for inputs (and so must bring the model)."""
+
+    stage: str
+    round: int
+    name: str
+    asks_input: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A party's answer that it does not answer: the error's class, and its text where that tells nothing of data."""
+
+    reason: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Refusal:
+        """What may be told of an error that was raised at a party."""
+        kind = type(error).__name__
+        safe = isinstance(error, FedsecError) and not error.speaks_of_data
+        return cls(f"{kind}: {error}" if safe else kind)
+
+
+Exchange = Callable[[Phase, Mapping[PartyId, bytes]], Iterable[tuple[PartyId, "bytes | Refusal"]]]
+"""The whole transport interface: requests out, whatever answers came back, in any order and number."""
+
+
+@dataclass(frozen=True)
+class Total:
+    """One secure sum, the layout of its coordinates, and what went wrong with whom on the way."""
+
+    sum: Sum
+    layout: Layout | None
+    incidents: tuple[tuple[str, PartyId, str], ...]
+
+
+@dataclass
+class Sessions:
+    """Who the server is, and how far its epochs and sessions have come: they only rise, also where several
+    coordinators lead the same parties one after the other."""
+
+    identity: SigningKey
+    epoch: int = 0
+    counter: int = 0
+
+
+class Coordinator:
+    """Leads the parties behind an exchange through epochs and rounds.
+
+    `pins` are the identities that may join; without them the first identity that answers is believed (simulation).
+    """
+
+    def __init__(
+        self,
+        protocol: SecureSum[Any, Any],
+        exchange: Exchange,
+        *,
+        mean: MeanSpec | None = None,
+        run_id: int = 0,
+        sessions: Sessions | None = None,
+        pins: Collection[bytes] = (),
+        rng: Random = os.urandom,
+    ) -> None:
+        self.protocol, self.exchange, self._rng = protocol, exchange, rng
+        self.terms = Terms(protocol.name, json.dumps(protocol.parameters(), sort_keys=True), mean or MeanSpec())
+        self._run = run_id.to_bytes(8, "big", signed=run_id < 0)
+        self.sessions = sessions or Sessions(SigningKey.generate(rng))
+        self.pins = frozenset(pins)
+        self.roster: dict[PartyId, Member] = {}
+        self.public: Any = None
+
+    def enrol(self, parties: Collection[PartyId]) -> None:
+        """Found a new epoch with those of `parties` who join, and run the protocol's set-up.
+
+        Raises ConfigurationError or HeadroomError where the protocol cannot serve them, and TooFewParties where too
+        few join.
+        """
+        self.protocol.check(parties)
+        prove_headroom(self.protocol.value_bits, len(parties), self.protocol.capacity(parties))
+        self.roster, self.public = {}, None
+        try:
+            self._found(sorted(parties))
+        except FedsecError:
+            self.roster, self.public = {}, None  # an epoch whose set-up failed serves no round
+            raise
+
+    def _found(self, asked: list[PartyId]) -> None:
+        self.sessions.epoch += 1
+        channel = self.channel(asked, stage=SETUP)
+        replies = channel.deliver(dict.fromkeys(asked, Enrol(self.sessions.identity.public, self.terms)))
+        members = {party: reply.member for party, reply in replies.items() if isinstance(reply, Enrolled)}
+        if len(members) < self.protocol.floor:
+            raise TooFewParties("Enrol", self.protocol.floor, members, asked).because(channel.reasons())
+        self.protocol.check(members)
+        self.roster = members
+        channel = self.channel(sorted(members), stage=SETUP)
+        adopted = channel.deliver(dict.fromkeys(members, Adopt(members)))
+        stayed = {party for party, reply in adopted.items() if isinstance(reply, Adopted)}
+        if len(stayed) < self.protocol.floor:
+            raise TooFewParties("Adopt", self.protocol.floor, stayed, members).because(channel.reasons())
+        if len(stayed) < len(members):
+            self.enrol(stayed)
+            return
+        self.public = channel.run(self.protocol.setup(sorted(members)))
+
+    def aggregate(
+        self, cohort: Collection[PartyId], *, stage: str = "train", round_number: int = 0, model: bytes = NO_HASH
+    ) -> Total:
+        """One secure sum over `cohort`; a round that fails is burnt, and the next one has fresh keys and masks."""
+        cohort = sorted(cohort)
+        if not set(cohort) <= set(self.roster):
+            raise ConfigurationError(f"parties {sorted(set(cohort) - set(self.roster))} are not enrolled")
+        self.protocol.check(cohort)
+        prove_headroom(self.protocol.value_bits, len(cohort), self.protocol.capacity(cohort))
+        channel = self.channel(cohort, stage=stage, round_number=round_number, model=model)
+        result = channel.run(self.protocol.aggregate(cohort, self.public))
+        if not result.included <= set(cohort) or len(result.included) < self.protocol.floor:
+            raise TooFewParties("release", self.protocol.floor, result.included, cohort).because(channel.reasons())
+        return Total(result, channel.layout_of(result.included), tuple(channel.incidents))
+
+    def channel(
+        self, cohort: Collection[PartyId], *, stage: str, round_number: int = 0, model: bytes = NO_HASH
+    ) -> Channel:
+        """A new session over `cohort`."""
+        self.sessions.counter += 1
+        session = Session(
+            run=self._run, counter=self.sessions.counter, nonce=self._rng(16), epoch=self.sessions.epoch, stage=stage,
+            cohort=tuple(cohort), roster=envelope.roster_hash(self.roster) if self.roster else NO_HASH,
+            model=model, terms=self.terms.digest,
+        )  # fmt: skip
+        return Channel(self, session, round_number)
+
+    def join(self, party: PartyId, member: Member) -> None:
+        """Raise FedsecError unless `member` joined as `party`, under a pinned identity where there are pins.
+
+        With a key that agrees on nothing, all who have to seal something to this party would refuse every round.
+        """
+        member.check(party, self.sessions.epoch, self.terms.digest)
+        check_public(member.agreement)
+        if self.pins and member.identity not in self.pins:
+            raise ConfigurationError("its identity is not pinned at the server")
+
+
+class Channel:
+    """One session as the server sees it: typed requests in, checked replies out."""
+
+    def __init__(self, coordinator: Coordinator, session: Session, round_number: int) -> None:
+        self._lead, self._session, self._round = coordinator, session, round_number
+        self.incidents: list[tuple[str, PartyId, str]] = []
+        self._layouts: dict[PartyId, bytes] = {}
+
+    def run(self, flow: Flow[Result]) -> Result:
+        deliver: Deliver = self.deliver
+        try:
+            return run(flow, deliver)
+        except TooFewParties as error:
+            raise error.because(self.reasons()) from None
+
+    def reasons(self) -> dict[PartyId, str]:
+        """What is known of each party that gave no usable answer."""
+        return {party: f"{phase}: {reason}" for phase, party, reason in self.incidents}
+
+    def layout_of(self, parties: Iterable[PartyId]) -> Layout | None:
+        """The one layout that all of `parties` sent; raises BadMessage where two differ."""
+        layouts = {self._layouts.get(party, b"") for party in parties}
+        if len(layouts) > 1:
+            by_layout: dict[bytes, list[PartyId]] = {}
+            for party in sorted(parties):
+                by_layout.setdefault(self._layouts.get(party, b""), []).append(party)
+            raise BadMessage(f"the parties' contributions have different layouts: {list(by_layout.values())}")
+        layout = layouts.pop() if layouts else b""
+        return codec.decode(layout, Layout) if layout else None
+
+    def deliver(self, requests: Requests) -> Replies:
+        """Sign and send one phase's requests; verify, decode and return the answers that hold."""
+        if not requests:
+            return {}
+        first = next(iter(requests.values()))
+        tag = first.tag
+        written: dict[int, bytes] = {}
+        outgoing = {}
+        for party, request in requests.items():
+            if request.tag != tag:
+                raise BadMessage(f"one phase carries {tag} and {request.tag}")
+            if id(request) not in written:
+                written[id(request)] = codec.encode(request)
+            header = Header(self._session, tag, SERVER, party)
+            outgoing[party] = envelope.write(header, written[id(request)], self._lead.sessions.identity)
+        asks_input = self._session.stage != SETUP and tag == self._lead.protocol.input_phase.tag
+        phase = Phase(self._session.stage, self._round, type(first).__name__, asks_input)
+        replies = self._sift(phase, tag, requests, self._lead.exchange(phase, outgoing))
+        if asks_input:
+            self.layout_of(replies)
+        return replies
+
+    def _sift(
+        self, phase: Phase, tag: str, requests: Requests, answers: Iterable[tuple[PartyId, bytes | Refusal]]
+    ) -> Replies:
+        accepted: dict[PartyId, bytes] = {}
+        replies: dict[PartyId, Message] = {}
+        two_faced: set[PartyId] = set()
+        for party, answer in answers:
+            if isinstance(answer, Refusal):
+                self.incidents.append((phase.name, party, answer.reason))
+            elif accepted.get(party) != answer:
+                try:
+                    reply, layout = self._accept(party, tag, requests, answer)
+                except FedsecError as error:
+                    self.incidents.append((phase.name, party, f"{type(error).__name__}: {error}"))
+                    continue
+                if party in accepted:
+                    two_faced.add(party)
+                    self.incidents.append((phase.name, party, "equivocation: two different signed answers"))
+                accepted[party], replies[party] = answer, reply
+                if phase.asks_input:
+                    self._layouts[party] = layout
+        for party in set(requests) - set(replies) - {party for name, party, _ in self.incidents if name == phase.name}:
+            self.incidents.append((phase.name, party, "no answer in time"))
+        return {party: reply for party, reply in replies.items() if party not in two_faced}
+
+    def _accept(self, party: PartyId, tag: str, requests: Requests, answer: bytes) -> tuple[Message, bytes]:
+        """A reply's message and layout, if it is what `party` signed in answer to this very request."""
+        if party not in requests:
+            raise BadMessage(f"party {party} was not asked")
+        received = envelope.read(answer)
+        header = received.header
+        reply = codec.decode(received.body, Message)
+        if tag == Enrol.tag:
+            if not isinstance(reply, Enrolled):
+                raise BadMessage(f"{reply.tag} in answer to {tag}")
+            received.check(reply.member.identity)
+            self._lead.join(party, reply.member)
+        else:
+            received.check(self._lead.roster[party].identity)
+        expected = replace(header, session=self._session, phase=tag, sender=party, receiver=SERVER)
+        if header != expected:
+            raise BadMessage(
+                f"a stale or misdirected answer: phase {header.phase} of session {header.session.counter} "
+                f"from party {header.sender}; phase {tag} of session {self._session.counter} was expected"
+            )
+        return reply, header.layout

@@ -1,0 +1,233 @@
+"""The conformance suite: what every strategy must do, ours and third parties' alike.
+
+    from fedsec.testing import Conformance
+
+    class TestMine(Conformance):
+        strategy = "path/to/mine.py"      # or a name of the catalogue
+
+and pytest does the rest, with default parameters unless `parameters` says otherwise. The wire check must catch a
+strategy that declares that it hides nothing (`private = False`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fedsec import catalog
+from fedsec.testing import leakage
+from fedsec.wire import codec, envelope
+from fedsec.server.coordinator import Phase, Refusal
+from fedsec.errors import ConfigurationError, FedsecError, TooFewParties
+from fedsec.local import Fault, LocalFederation
+from fedsec.party.party import PartyState
+from fedsec.protocol import Message, PartyId, SecureSum, State, Vector, headings
+
+DRAWN = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+
+
+def inputs(parties: Collection[PartyId], values: int, bits: int, seed: int) -> dict[PartyId, Vector]:
+    """Random inputs with the edges of the range among them."""
+    draw = np.random.default_rng(seed)
+    drawn = {party: draw.integers(0, 1 << bits, values, dtype=np.uint64) for party in parties}
+    for vector in drawn.values():
+        vector[:1], vector[1:2] = (1 << bits) - 1, 0
+    return drawn
+
+
+def exact(drawn: dict[PartyId, Vector], included: Collection[PartyId], values: int) -> list[int]:
+    """The sum on Python integers."""
+    return [sum(int(drawn[party][place]) for party in included) for place in range(values)]
+
+
+def record(protocol: SecureSum[Any, Any], data: dict[PartyId, Vector]) -> leakage.Recording:
+    """A recording of a set-up and one round."""
+    recording = leakage.Recording()
+
+    def tap(phase: Phase, party: PartyId, request: bytes, answer: bytes | Refusal | None) -> None:
+        recording.add(request)
+        assert isinstance(answer, bytes), f"party {party} refused {phase.name}: {answer}"
+        recording.add(answer)
+
+    LocalFederation(protocol, hospitals=len(data), tap=tap).sum(data)
+    return recording
+
+
+def wire_violations(protocol: SecureSum[Any, Any], hospitals: int = 3, values: int = 3000) -> list[str]:
+    """What a strategy's wire shows and should not: four whole runs in process, compared."""
+    parties = range(1, hospitals + 1)
+    one = inputs(parties, values, protocol.value_bits, seed=1)
+    other = inputs(parties, values, protocol.value_bits, seed=2)
+    rotated = {party: one[party % hospitals + 1] for party in parties}
+    return leakage.violations(*(record(protocol, data) for data in (one, one, other, rotated)))
+
+
+class Conformance:
+    """Inherit in a class whose name starts with Test, and set `strategy`."""
+
+    strategy: ClassVar[str]
+    parameters: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    hospitals: ClassVar[int] = 6
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def protocol(cls) -> SecureSum[Any, Any]:
+        """The strategy, with its default parameters but for those that the class names."""
+        return catalog.strategy(cls.strategy)(**cls.parameters)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def federation(cls, protocol: SecureSum[Any, Any]) -> LocalFederation:
+        """One federation for all tests of the class: set-up may be slow."""
+        federation = LocalFederation(protocol, hospitals=cls.hospitals)
+        federation.enrol()
+        return federation
+
+    @pytest.fixture(autouse=True)
+    def _without_faults(self, federation: LocalFederation) -> Iterator[None]:
+        yield
+        federation.faults, federation.tap = (), None
+
+    def test_opens_with_the_five_lines(self, protocol: SecureSum[Any, Any]) -> None:
+        assert all(headings(type(protocol)).values())
+
+    def test_parameters_rebuild_the_strategy(self, protocol: SecureSum[Any, Any]) -> None:
+        assert catalog.build(protocol.name, protocol.parameters(), [self.strategy]) == protocol
+
+    def test_every_message_field_states_its_exposure(self, protocol: SecureSum[Any, Any]) -> None:
+        assert protocol.input_phase in protocol.phases
+        for phase in (*protocol.setup_phases, *protocol.phases):
+            codec.schema(phase)
+
+    @DRAWN
+    @given(data=st.data())
+    def test_sums_exactly(self, federation: LocalFederation, data: st.DataObject) -> None:
+        everyone = sorted(federation.states)
+        cohort = data.draw(st.sets(st.sampled_from(everyone), min_size=federation.protocol.floor), label="cohort")
+        values = data.draw(st.integers(0, 300), label="values")
+        drawn = inputs(cohort, values, federation.protocol.value_bits, data.draw(st.integers(0, 2**32), label="seed"))
+        total = federation.sum(drawn)
+        assert total.sum.included == cohort
+        assert total.sum.vector.tolist() == exact(drawn, cohort, values)
+
+    def test_the_largest_sum_is_exact(self, federation: LocalFederation) -> None:
+        largest = (1 << federation.protocol.value_bits) - 1
+        total = federation.sum({party: [largest] * 3 for party in federation.states})
+        assert total.sum.vector.tolist() == [largest * self.hospitals] * 3
+
+    def _asked(self, federation: LocalFederation, data: dict[PartyId, Vector]) -> dict[str, list[PartyId]]:
+        asked: dict[str, list[PartyId]] = {}
+        federation.tap = lambda phase, party, request, answer: asked.setdefault(phase.name, []).append(party)
+        federation.sum(data)
+        federation.tap = None
+        return asked
+
+    @pytest.mark.parametrize("parties", [3, 4, 5, 6])
+    def test_dropouts_phase_by_phase(self, federation: LocalFederation, parties: int) -> None:
+        """Every number of silent hospitals in every phase: exact while it is tolerated, and a typed error beyond."""
+        cohort = sorted(federation.states)[:parties]
+        data = inputs(cohort, 5, federation.protocol.value_bits, seed=3)
+        asked = self._asked(federation, data)
+        for phase, tolerated in federation.protocol.tolerance(cohort).items():
+            told = asked[phase.__name__]
+            for silent in range(1, len(told) + 1):
+                for kind in ("drop", "lose"):
+                    federation.faults = [Fault(kind, phase.__name__, party) for party in told[-silent:]]
+                    if silent > tolerated:
+                        with pytest.raises(TooFewParties, match=phase.__name__):
+                            federation.sum(data)
+                        continue
+                    total = federation.sum(data)
+                    assert total.sum.vector.tolist() == exact(data, total.sum.included, 5)
+                    assert len(total.sum.included) >= federation.protocol.floor
+                    if phase is federation.protocol.input_phase and kind == "drop":
+                        assert total.sum.included == set(data) - set(told[-silent:])
+
+    @DRAWN
+    @given(data=st.data())
+    def test_any_schedule_of_faults_gives_an_exact_sum_or_a_typed_error(
+        self, federation: LocalFederation, data: st.DataObject
+    ) -> None:
+        phases = [phase.__name__ for phase in federation.protocol.phases]
+        kinds = ["drop", "lose", "delay", "duplicate", "repeat", "corrupt-request", "corrupt-reply", "replay"]
+        fault = st.builds(
+            Fault, kind=st.sampled_from(kinds), phase=st.sampled_from(phases),
+            party=st.sampled_from(sorted(federation.states)), bit=st.integers(0, 1 << 20),
+        )  # fmt: skip
+        federation.faults = data.draw(st.lists(fault, max_size=4), label="faults")
+        drawn = inputs(sorted(federation.states), 4, federation.protocol.value_bits, data.draw(st.integers(0, 999)))
+        try:
+            total = federation.sum(drawn)
+        except FedsecError:
+            return
+        assert total.sum.vector.tolist() == exact(drawn, total.sum.included, 4)
+        assert len(total.sum.included) >= federation.protocol.floor
+
+    def test_a_party_answers_in_order_and_once(self, federation: LocalFederation) -> None:
+        """In no session does a party answer a phase after a later one, or any phase twice."""
+        data = inputs(sorted(federation.states), 4, federation.protocol.value_bits, seed=4)
+        sent: dict[type[Message], dict[PartyId, Message]] = {}
+
+        def tap(phase: Phase, party: PartyId, request: bytes, answer: object) -> None:
+            message = codec.decode(envelope.read(request).body, Message)
+            sent.setdefault(type(message), {})[party] = message
+
+        federation.tap = tap
+        federation.sum(data)
+        federation.tap = None
+        table = [phase for phase in federation.protocol.phases if phase in sent]  # some parameters leave a phase out
+        for later in range(len(table)):
+            for earlier in range(later + 1):
+                channel = federation.coordinator.channel(sorted(data), stage="train")
+                channel.deliver(sent[table[later]])
+                both = sent[table[earlier]].keys() & sent[table[later]].keys()
+                assert not channel.deliver({party: sent[table[earlier]][party] for party in both})
+
+    def test_replayed_requests_are_refused(self, federation: LocalFederation) -> None:
+        data = inputs(sorted(federation.states), 4, federation.protocol.value_bits, seed=5)
+        old: list[tuple[PartyId, bytes]] = []
+        federation.tap = lambda phase, party, request, answer: old.append((party, request))
+        federation.sum(data)
+        federation.tap = None
+        for _ in range(2):  # within the last session, and after a newer one
+            for party, request in old:
+                assert isinstance(federation.ask(party, request), Refusal)
+            federation.sum(data)
+
+    def test_parties_hold_the_cohort_floor_whatever_the_server_asks(self, federation: LocalFederation) -> None:
+        protocol = federation.protocol
+        data = inputs(sorted(federation.states), 4, protocol.value_bits, seed=6)
+        federation.sum(data)  # so that every party has an input to give
+        with pytest.raises(ConfigurationError, match="floor"):
+            protocol.check([1, 2])
+        flow = protocol.aggregate(sorted(data), federation.coordinator.public)
+        requests = next(flow)
+        flow.close()
+        few = sorted(data, key=lambda party: (party not in requests, party))[: protocol.floor - 1]
+        channel = federation.coordinator.channel(few, stage="train")
+        asked = {party: request for party, request in requests.items() if party in few}
+        assert not channel.deliver(asked)
+        assert channel.reasons().keys() == asked.keys() != set()
+        assert all("floor" in reason for reason in channel.reasons().values())
+
+    def test_states_are_kept_as_bytes_and_never_printed(self, federation: LocalFederation) -> None:
+        for kept in federation.states.values():
+            state = codec.decode(kept, PartyState)
+            assert codec.encode(state) == kept
+            for inner in (state.after_setup, state.within):
+                if inner is not None:
+                    assert repr(codec.decode(inner, State)).endswith("redacted>")
+            assert "redacted" in repr(state)
+
+    def test_nothing_in_clear_on_the_wire(self, protocol: SecureSum[Any, Any]) -> None:
+        found = wire_violations(protocol)
+        if protocol.private:
+            assert not found, "\n".join(found)
+        else:
+            assert any("public, and differs" in violation for violation in found), "the wire check saw nothing"

@@ -1,0 +1,1 @@
+"""What each strategy costs: measured, swept over settings, and predicted."""

@@ -1,0 +1,1 @@
+"""One setting measured: rounds, memory, and the machine under it."""

@@ -1,0 +1,111 @@
+"""A cell of a comparison under Flower on Ray: the same updates, strategy and layout as in process.
+
+A Flower app of its own: hospitals that change each parameter by a known amount, and a server that runs the set-up and
+the rounds, and writes the rows of its ledger.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg
+
+from fedsec.errors import RunFailed
+from fedsec.flower import SecureAggregation, secure_aggregation
+from fedsec.metering import Row
+from fedsec.simulations.costs import setting as cells
+from fedsec.simulations.costs.measure import allocator, rounds as clocks
+from fedsec.simulations.costs.sweep import ray_jobs
+from fedsec.app.server_app import wait_for_hospitals
+from fedsec.simulations.costs.setting import KINDS, Measured, NAME, SPEC, Setting, WEIGHT
+from fedsec.simulations.costs.measure.rounds import Clocked
+from fedsec.simulations.run.flower_cli import Value
+from fedsec.simulations.run.launcher import flower_run, make_app
+
+COMPONENTS = ("fedsec.simulations.costs.measure.flower_rounds:server", "fedsec.simulations.costs.measure.flower_rounds:client")
+
+WARM = 3
+"""Rounds that do not count."""
+
+client = ClientApp(mods=[secure_aggregation])
+server = ServerApp()
+
+
+@client.train()
+def train(message: Message, context: Context) -> Message:
+    """Change each parameter as a hospital of this kind does."""
+    _settled()
+    kind = int(context.node_config["partition-id"]) % KINDS
+    arrays = {
+        name: Array(array.numpy() + cells.update(array.numpy().size, kind))
+        for name, array in message.content.array_records["arrays"].items()
+    }
+    metrics = MetricRecord({SPEC.weight_key: WEIGHT})
+    return Message(RecordDict({"arrays": ArrayRecord(arrays), "metrics": metrics}), reply_to=message)
+
+
+@server.main()
+def main(grid: Grid, context: Context) -> None:
+    """The set-up and the rounds of one cell."""
+    _settled()
+    config = context.run_config
+    setting = Setting(**json.loads(str(config["setting"])))
+    wait_for_hospitals(grid, setting.hospitals)
+    inner = FedAvg(fraction_evaluate=0.0, min_train_nodes=setting.hospitals, min_available_nodes=setting.hospitals)
+    times: list[float] = []
+    secure = SecureAggregation(
+        inner, setting.protocol(), clip=SPEC.clip, largest_weight=SPEC.largest_weight,
+        phase_timeout=float(config["patience"]), on_round=lambda _: times.append(time.monotonic()),
+    )  # fmt: skip
+    start = ArrayRecord({NAME: Array(np.zeros(setting.parameters))})
+    times.append(time.monotonic())
+    secure.start(grid, start, num_rounds=int(config["rounds"]), timeout=float(config["patience"]))
+    found = {"rows": [asdict(row) for row in secure.ledger.rows], "walls": np.diff(times).tolist()}
+    found["failures"] = [outcome.failure for outcome in secure.rounds if outcome.failure]
+    Path(str(config["output"])).write_text(json.dumps(found), encoding="utf-8")
+
+
+@functools.lru_cache
+def _settled() -> None:
+    """Measured steps find memory and collector in this process as they do where rounds are run in process."""
+    allocator.keep_freed()
+    ray_jobs.settle()
+
+
+def clock(setting: Setting, repetitions: int, timeout: float = 3600.0) -> Clocked:
+    """Run the cell under Flower on Ray; the first rounds, which fill caches in every process, do not count.
+
+    Raises RunFailed where a round failed, with its reason.
+    """
+    with tempfile.TemporaryDirectory(prefix="fedsec-compare-") as place:
+        output = Path(place) / "found.json"
+        values: dict[str, Value] = {
+            "setting": json.dumps(asdict(setting)), "rounds": repetitions + WARM, "patience": timeout,
+            "output": str(output),
+        }  # fmt: skip
+        app = make_app(Path(place) / "app", *COMPONENTS, values)
+        with flower_run(app, values, setting.hospitals, timeout=timeout) as live:
+            live.wait()
+        found = json.loads(output.read_text(encoding="utf-8"))
+    if found["failures"]:
+        raise RunFailed(f"{setting.strategy} with {setting.hospitals} hospitals: {found['failures'][0]}")
+    rows = [Row(**row) for row in found["rows"]]
+    setup = Measured([row for row in rows if row.stage == "setup"], 0.0, None)
+    counted = range(WARM + 1, WARM + repetitions + 1)
+    rounds = [Measured(_of_round(rows, number), found["walls"][number - 1], None) for number in counted]
+    setup = setup._replace(wall=sum(row.wall_seconds for row in setup.rows if row.role == "hospital"))
+    return clocks.summed(setting, setup, rounds)
+
+
+def _of_round(rows: Sequence[Row], number: int) -> list[Row]:
+    return [row for row in rows if (row.stage, row.round) == ("train", number)]

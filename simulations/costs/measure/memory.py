@@ -1,0 +1,107 @@
+"""What of a cell does not depend on time: exactness, and memory."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fedsec.server.coordinator import Phase as Exchanged
+from fedsec.server.coordinator import Refusal
+from fedsec.encoding.fixed_point import FixedPoint
+from fedsec.protocol import PartyId, Sum
+from fedsec.simulations.costs.setting import Federation, KINDS, Measured, SPEC, Setting, WEIGHT, contribution, update
+
+
+class Examined(NamedTuple):
+    """Exactness and memory."""
+
+    exact: bool | None
+    error: float | None
+    bound: float | None
+    memory_hospital: int
+    memory_server: int
+
+
+class Watched(Federation):
+    """Counts what is allocated: by one hospital's step, and by the server beside the hospitals' own state."""
+
+    def __init__(self, setting: Setting, parameters: int | None = None) -> None:
+        super().__init__(setting, parameters)
+        self.hospital = self.server = self.before = 0
+        self.watching = False
+
+    def watch(self, step: Callable[[], Measured]) -> Measured:
+        """One round with all allocations traced but those of the inputs."""
+        self.prepare()
+        gc.collect()
+        self.hospital = self.server = 0
+        tracemalloc.start(1)
+        self.watching, self.before = True, tracemalloc.get_traced_memory()[0] - self._kept()
+        try:
+            measured = step()
+            self._note_server()
+        finally:
+            self.watching = False
+            tracemalloc.stop()
+        return measured
+
+    def footprint(self) -> tuple[int, int]:
+        """The most bytes that a round takes in this process, with all hospitals and with one."""
+        self.watch(self.once)
+        inputs = 2 * KINDS * 8 * self.parameters  # integers, and the numbers that they are made of
+        return self.server + self._kept() + self.hospital + inputs, self.hospital + inputs
+
+    def _kept(self) -> int:
+        return sum(len(state) for state in self.states.values())
+
+    def _note_server(self) -> None:
+        self.server = max(self.server, tracemalloc.get_traced_memory()[1] - self._kept() - self.before)
+
+    def ask(self, party: PartyId, request: bytes) -> bytes | Refusal:
+        """One request, with what the step allocates noted; the state that it keeps is part of it."""
+        if not self.watching:
+            return super().ask(party, request)
+        tracemalloc.reset_peak()
+        held = tracemalloc.get_traced_memory()[0]
+        answer = super().ask(party, request)
+        self.hospital = max(self.hospital, tracemalloc.get_traced_memory()[1] - held + len(request))
+        return answer
+
+    def exchange(self, phase: Exchanged, requests: Mapping[PartyId, bytes]) -> Any:
+        """The exchange; before and after it the server computes."""
+        if self.watching:
+            self._note_server()
+        answers = super().exchange(phase, requests)
+        if self.watching:
+            tracemalloc.reset_peak()
+        return answers
+
+
+def examine(setting: Setting, parameters: int | None = None, whole: bool = True) -> Examined:
+    """Run one round with `parameters` values and look at everything but time; one hospital's part where not `whole`."""
+    federation = Watched(setting, parameters)
+    federation.enrol()
+    measured = federation.watch(federation.once if whole else federation.alone)
+    exact, error, bound = None, None, None
+    if measured.sum is not None:
+        exact, error, bound = accuracy(setting, federation.parameters, measured.sum)
+    return Examined(exact, error, bound, federation.hospital, federation.server)
+
+
+def accuracy(setting: Setting, parameters: int, total: Sum) -> tuple[bool, float, float]:
+    """Whether the sum is exact; the largest error of a coordinate of the mean against plain arithmetic; its bound."""
+    addends = [party % KINDS for party in total.included]
+    times = {kind: addends.count(kind) for kind in set(addends)}
+    plain = np.zeros_like(total.vector)
+    for kind, count in times.items():
+        plain += contribution(parameters, setting.bits, kind)[0] * np.uint64(count)
+    point = FixedPoint(setting.bits, SPEC.clip)
+    decoded = point.decode(np.ascontiguousarray(total.vector[:parameters]), len(addends))
+    decoded *= SPEC.largest_weight / (WEIGHT * len(addends))
+    exact = sum(update(parameters, kind) * count for kind, count in times.items()) / len(addends)
+    bound = point.error_bound(len(addends), SPEC.largest_weight, WEIGHT * len(addends))
+    return bool(np.array_equal(plain, total.vector)), float(np.abs(decoded - exact).max()), bound

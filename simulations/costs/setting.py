@@ -1,0 +1,223 @@
+"""One cell of a comparison: one strategy in one setting, and the federation that runs whole rounds of real parties.
+
+What does not depend on time (exactness, memory) is in `examination`, and CPU in `clocks`, which wants the machine for
+itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec import catalog
+from fedsec.encoding import mean
+from fedsec.wire import codec
+from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
+from fedsec.errors import ConfigurationError, FedsecError
+from fedsec.local import Fault, LocalFederation
+from fedsec.metering import Row
+from fedsec.protocol import PartyId, SecureSum, Sum, Vector
+from fedsec.report.document import Family
+from fedsec.app.config import parameter_of
+
+KINDS = 4
+"""So many different updates are made; hospital i sends update i modulo this: a hundred hospitals fit in memory."""
+WEIGHT = 100
+NAME = "weights"
+SPEC = mean.MeanSpec()
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """What is measured: `strategy` is what `named` reads; key_bits is None where it has no keys.
+
+    dropout is the part of the hospitals that fall silent when inputs are asked for.
+    """
+
+    strategy: str
+    hospitals: int
+    parameters: int
+    bits: int = 24
+    key_bits: int | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.parameters < 1:
+            raise ConfigurationError(f"parameters is {self.parameters}; a model has 1 at least")
+        if not 0 <= self.dropout < 1:
+            raise ConfigurationError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
+
+    @property
+    def silent(self) -> int:
+        """How many hospitals fall silent."""
+        return int(self.dropout * self.hospitals + 1e-9)
+
+    @property
+    def clients(self) -> range:
+        """The cohort."""
+        return range(1, self.hospitals + 1)
+
+    def protocol(self) -> SecureSum[Any, Any]:
+        """The strategy, with these parameters; raises ConfigurationError where it has no such parameter or value."""
+        return _protocol(self.strategy, self.bits, self.key_bits)
+
+    def check(self) -> None:
+        """Raise ConfigurationError or HeadroomError, with the reason, where this setting cannot be run."""
+        protocol = self.protocol()
+        protocol.check(self.clients)
+        prove_headroom(self.bits, self.hospitals, protocol.capacity(self.clients))
+        FixedPoint(self.bits, SPEC.clip)
+        tolerated = protocol.tolerance(self.clients)[protocol.input_phase]
+        if self.silent > tolerated:
+            raise ConfigurationError(
+                f"{self.silent} of {self.hospitals} hospitals silent; {protocol.name} tolerates {tolerated} in phase "
+                f"{protocol.input_phase.__name__}"
+            )
+
+    @property
+    def possible(self) -> bool:
+        """Whether this setting can be run: `check` raises nothing."""
+        try:
+            self.check()
+        except FedsecError:
+            return False
+        return True
+
+    def under(self, strategy: str, key_bits: int) -> Setting:
+        """The same for another strategy, with such keys if it has any."""
+        return replace(self, strategy=strategy, key_bits=key_bits if takes_keys(strategy) else None)
+
+
+@functools.lru_cache(maxsize=256)
+def _protocol(strategy: str, bits: int, key_bits: int | None) -> SecureSum[Any, Any]:
+    keys = {} if key_bits is None else {"key_bits": key_bits}
+    name, parameters = named(strategy)
+    if "value_bits" in parameters:
+        raise ConfigurationError(f"{strategy}: value_bits is a dimension of its own, and no parameter here: give bits")
+    kind = catalog.strategy(name)
+    files = [name] if name.endswith(".py") else []
+    return catalog.build(kind.__module__.rpartition(".")[2], {**parameters, "value_bits": bits, **keys}, files)
+
+
+def named(text: str) -> tuple[str, dict[str, Any]]:
+    """A strategy and its parameters as a sweep names them: shamir, shamir:server=malicious:threshold=4, mine.py."""
+    name, *rest = text.split(":")
+    return name, dict(parameter_of(item) for item in rest)
+
+
+@functools.lru_cache(maxsize=256)
+def label(text: str) -> str:
+    """That name to show: of a file the strategy's own."""
+    name, colon, rest = text.partition(":")
+    return catalog.strategy(name)().name + colon + rest
+
+
+@functools.lru_cache(maxsize=256)
+def takes_keys(text: str) -> bool:
+    """Whether a strategy has keys of a chosen length, and none is named."""
+    name, parameters = named(text)
+    return "key_bits" not in parameters and any(item.name == "key_bits" for item in fields(catalog.strategy(name)))
+
+
+@functools.lru_cache(maxsize=256)
+def modules(text: str) -> tuple[ModuleType, ...]:
+    """The modules that define a strategy: its own first, then those of the strategies that it builds on."""
+    kinds = [kind for kind in catalog.strategy(named(text)[0]).__mro__ if issubclass(kind, SecureSum)]
+    return tuple(sys.modules[kind.__module__] for kind in kinds if kind is not SecureSum)
+
+
+def family(text: str) -> Family:
+    """To which family a strategy belongs."""
+    kind = catalog.strategy(named(text)[0])
+    return "clear" if not kind.private else "he" if kind.homomorphic else "smpc"
+
+
+def update(parameters: int, kind: int) -> NDArray[np.float64]:
+    """The change that a hospital of this kind made to each parameter: float64[parameters], within the clip."""
+    drawn: NDArray[np.float64] = np.random.default_rng(kind).normal(0.0, 0.1, parameters)
+    return drawn.clip(-SPEC.clip, SPEC.clip)
+
+
+@functools.lru_cache(maxsize=KINDS)
+def contribution(parameters: int, bits: int, kind: int) -> tuple[Vector, bytes]:
+    """That update as integers, and their encoded layout."""
+    reference = {NAME: np.zeros(parameters)}
+    vector, layout = mean.encode({NAME: update(parameters, kind)}, reference, {}, WEIGHT, SPEC, bits)
+    return vector, codec.encode(layout)
+
+
+class Federation(LocalFederation):
+    """A federation whose hospitals contribute `parameters` values each; some may fall silent when they are asked to."""
+
+    def __init__(self, setting: Setting, parameters: int | None = None) -> None:
+        self.setting, self.parameters = setting, parameters or setting.parameters
+        protocol = setting.protocol()
+        late = range(setting.hospitals - setting.silent + 1, setting.hospitals + 1)
+        faults = [Fault("drop", protocol.input_phase.__name__, party) for party in late]
+        super().__init__(protocol, setting.hospitals, SPEC, faults)
+
+    def inputs(self) -> dict[PartyId, Callable[[], tuple[Vector, bytes]]]:
+        """What each hospital gives when it is asked."""
+        bits = self.setting.bits
+        return {
+            party: functools.partial(contribution, self.parameters, bits, party % KINDS)
+            for party in self.setting.clients
+        }
+
+    def resize(self, parameters: int) -> None:
+        """Let the hospitals have models of another size, made now: no round is charged for it."""
+        self.parameters = parameters
+        contribution.cache_clear()
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make what the hospitals will contribute."""
+        for kind in range(min(KINDS, self.setting.hospitals)):
+            contribution(self.parameters, self.setting.bits, (kind + 1) % KINDS)
+
+    def once(self) -> Measured:
+        """One round: its rows, seconds and sum."""
+        first, began = len(self.ledger.rows), time.perf_counter()
+        total = self.aggregate(self.inputs())
+        return Measured(self.ledger.rows[first:], time.perf_counter() - began, total.sum)
+
+    def alone(self) -> Measured:
+        """The phases of a round as far as the input, and that of the last hospital that answers alone: no sum."""
+        first, began = len(self.ledger.rows), time.perf_counter()
+        clients, self._inputs = list(self.setting.clients), self.inputs()
+        self.round += 1
+        with self.meter.session():
+            channel = self.coordinator.channel(clients, stage="train", round_number=self.round)
+            flow = self.protocol.aggregate(clients, self.coordinator.public)
+            requests = next(flow)
+            while not isinstance(next(iter(requests.values())), self.protocol.input_phase):
+                requests = flow.send(channel.deliver(requests))
+            one = self.setting.hospitals - self.setting.silent
+            channel.deliver({one: requests[one]})
+            flow.close()
+        return Measured(self.ledger.rows[first:], time.perf_counter() - began, None)
+
+
+class Measured(NamedTuple):
+    """One round, or one set-up; the machine's pace meanwhile, where it was noted."""
+
+    rows: Sequence[Row]
+    wall: float
+    sum: Sum | None
+    pace: float | None = None
+
+
+def found(setting: Setting, parameters: int | None = None) -> tuple[Federation, Measured]:
+    """A federation that is set up, and what that cost."""
+    federation = Federation(setting, parameters)
+    began = time.perf_counter()
+    federation.enrol()
+    return federation, Measured(list(federation.ledger.rows), time.perf_counter() - began, None)

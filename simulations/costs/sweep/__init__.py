@@ -1,0 +1,1 @@
+"""A sweep over many settings, kept part by part, and the comparison that it makes."""

@@ -1,0 +1,202 @@
+"""The page of the poster's experiments: one HTML file that needs nothing else, made of what their commands left."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fedsec import __version__
+from fedsec.errors import ConfigurationError
+from fedsec.report import output, units
+from fedsec.simulations.poster import claims
+from fedsec.simulations.poster.claims import Facts
+
+PAGE = "poster.html"
+EXPERIMENTS = ("basics", "tables", "network", "shared-training")
+"""Each leaves a JSON file of its name. A new experiment adds its name, its claims, its figures and its texts."""
+TITLES = {
+    "tables": "Hospitals that train together: tables 1.0 and 2.0",
+    "network": "The encrypted network",
+    "shared-training": "Training on shared data",
+}
+FIGURES: Mapping[str, Mapping[str, str]] = {
+    "tables": {
+        "tables": "The poster's values as bars, ours as dots; two cells are misprinted.",
+        "tables-trends": "The published difference over iterations and over eta, beyond where the poster looked.",
+        "tables-spread": "Over eta times iterations, by the poster's definition and by a corrected one: the median "
+        "over all seeds and hospitals, and where 90% of them lie.",
+    },
+    "network": {
+        "network-outputs": "What the encrypted models say on the four rows of XOR, beside training in the clear.",
+        "network-sigmoids": "The error of each polynomial that stands for the sigmoid, over its argument.",
+        "network-products": "Products of two secrets in one evaluation, over the degree.",
+        "network-precision": "The largest difference of a weight from floating point, over bits after the point.",
+    },
+    "shared-training": {
+        "shared-training-approximation": "The sigmoid and what stands for it; below, loss and largest weight of three "
+        "layers trained with each, a cross where a training collapsed.",
+        "shared-training-degrees": "Least-squares fits of degree 3 to 20 on [-10, 10]; below, loss and largest weight "
+        "of trainings with some of them.",
+        "shared-training-collapses": "The iteration at which each start collapsed, by activation.",
+        "shared-training-one-table": "The same network, rows, seed and steps, trained in every way: accuracy, CPU, "
+        "bytes and rounds.",
+    },
+}
+TEXTS: Mapping[str, Sequence[str]] = {
+    "tables": (
+        "A cell is the error of a hospital that trains alone less its error after training together, so more is "
+        "better. The poster's definition counts hospital 1 twice and starts from the local weights, so that part of "
+        "the difference is twice the steps; the corrected one counts each once, from zero, with as many steps.",
+    ),
+    "network": (
+        "Weights are encrypted under their owner's key; the rows are in the clear at one hospital. What Paillier "
+        "cannot multiply, the key holder does, blinded: it sees numbers within 2^-40 of uniform and returns "
+        "ciphertexts. At the end the owner learns the trained weights, which is what remains of the data.",
+    ),
+    "shared-training": (
+        "Hospitals split their rows between two compute parties, which train on shares with a dealer's masks; no two "
+        "of the three may collude. Collapse is a weight above a million, or a number beyond the fixed point.",
+    ),
+}
+
+
+def load(folder: Path) -> dict[str, Facts]:
+    """What the experiments left; raises ConfigurationError where there is nothing, or a file is damaged."""
+    found: dict[str, Facts] = {}
+    for name in EXPERIMENTS:
+        path = folder / f"{name}.json"
+        if not path.exists():
+            continue
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path} cannot be read: {error}") from error
+        if not isinstance(facts, dict):
+            raise ConfigurationError(f"{path} is not what `fedsec poster {name} --output` writes")
+        found[name] = facts
+    if not found:
+        raise ConfigurationError(f"{folder} has no results; run `fedsec poster tables --output {folder}` first")
+    return found
+
+
+def render(folder: Path) -> str:
+    """The page, as HTML. Raises ConfigurationError as `load` does, and for results of another form."""
+    found = load(folder)
+    try:
+        judged = claims.rows(found)
+        parts = [_part(name, found[name], folder) for name in TITLES if name in found]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"results in {folder} are of another form ({type(error).__name__}: {error}); run them again"
+        ) from error
+    template = (Path(__file__).with_name("page.html.j2")).read_text(encoding="utf-8")
+    known = [one["verdict"] for one in judged if one["verdict"] != claims.MISSING]
+    counts = ", ".join(f"{known.count(word)} {word}" for word in dict.fromkeys(known))
+    lead = f"Of {len(judged)} claims of the poster, {len(known)} were measured here: {counts}."
+    return output.environment().from_string(template).render(
+        version=__version__, kind="poster", title="The poster's experiments, run again", lead=lead, looks={},
+        claims=judged, parts=parts,
+    )  # fmt: skip
+
+
+def write(folder: Path) -> Path:
+    """Write the page beside the results. Raises ConfigurationError where that fails."""
+    return output.write(folder, {PAGE: render(folder).encode()})[0]
+
+
+def _part(name: str, facts: Facts, folder: Path) -> dict[str, Any]:
+    tables = {"tables": _tables, "network": _network, "shared-training": _shared}[name](facts)
+    return {
+        "name": name, "title": TITLES[name], "texts": TEXTS[name], "tables": tables,
+        "figures": [
+            {"source": _inline(folder / f"{figure}.svg"), "alt": alt}
+            for figure, alt in FIGURES[name].items()
+            if (folder / f"{figure}.svg").exists()
+        ],
+    }  # fmt: skip
+
+
+def _inline(path: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _tables(facts: Facts) -> list[dict[str, Any]]:
+    cells = [
+        (
+            one["definition"], f"{one['eta']:g}", one["iterations"], one["hospital"], f"{one['ours']:.2f}",
+            "" if one["poster"] is None else f"{one['poster']:.2f}",
+            "" if one["deviation"] is None else f"{one['deviation']:+.2f}", one["note"],
+        )
+        for one in facts["values"]
+    ]  # fmt: skip
+    ladder = [
+        (one["words"], f"{one['eta']:g}", one["iterations"], *(f"{gain:.2f}" for gain in one["gains"]))
+        for one in facts["ladder"]
+    ]
+    hospitals = [f"hospital {place + 1}" for place in range(facts["hospitals"])]
+    head = ("definition", "eta", "iterations", "hospital", "ours", "poster", "off by", "note")
+    return [
+        {"title": f"Every value, sums by {facts['strategy']}", "head": head, "rows": cells},
+        {"title": "What the gain is made of", "head": ("compared", "eta", "iterations", *hospitals), "rows": ladder},
+    ]
+
+
+def _network(facts: Facts) -> list[dict[str, Any]]:
+    out = []
+    names = {"affine": "affine, XOR", "xor": "3-4-1, XOR", "cancer": "3-4-1, breast cancer"}
+    runs = [
+        (
+            name, one["iterations"], f"{one['seconds_per_iteration']:.3f}", f"{one['slower']:,.0f}",
+            f"{one['exchanges']:,}", f"{one['bytes_to_key_holder']:,}", f"{one['bytes_back']:,}",
+            f"{one['largest_difference']:.0e}",
+        )
+        for part, name in names.items()
+        if (one := facts.get(part))
+    ]  # fmt: skip
+    head = (
+        "model", "iterations", "s an iteration", "times plain", "exchanges", "bytes to key holder", "bytes back",
+        "off the twin by",
+    )  # fmt: skip
+    out.append({"title": f"Training under encryption, {facts['key_bits']} bits", "head": head, "rows": runs})
+    if "sigmoids" in facts:
+        rows = [
+            (
+                one["sigmoid"], f"{one['error_5']:.2g}", f"{one['error_8']:.2g}", one["solved"], one["exploded"],
+                one["explodes_from"] or "", *one["products"].values(), f"{one['seconds_per_iteration']:.2f}",
+            )
+            for one in facts["sigmoids"]
+        ]  # fmt: skip
+        head = (
+            "sigmoid", "error to 5", "error to 8", f"solved of {facts['sigmoids'][0]['seeds']}", "exploded", "from",
+            *facts["sigmoids"][0]["products"], "s an iteration",
+        )  # fmt: skip
+        out.append({"title": "Sigmoids: XOR in the clear, products of two secrets", "head": head, "rows": rows})
+    return out
+
+
+def _shared(facts: Facts) -> list[dict[str, Any]]:
+    collapses = []
+    for row in facts["collapses"]:
+        at = [cell["iterations"] for cell in row["cells"] if cell["collapsed"]]
+        left = [cell["accuracy"] for cell in row["cells"] if not cell["collapsed"]]
+        collapses.append((
+            row["name"], f"{len(at)} of {len(row['cells'])}", f"{min(at):,} to {max(at):,}" if at else "",
+            f"{min(left):.2f} to {max(left):.2f}" if left else "", row["before"],
+        ))  # fmt: skip
+    ways = [
+        (
+            row["name"], f"{row['accuracy']:.3f}", units.seconds(row["cpu_seconds"]), units.size(row["bytes"]),
+            f"{row['rounds']:,}", units.seconds(row["networks"]["hospital-wan"]), row["learns"],
+        )
+        for row in facts["table"]
+    ]  # fmt: skip
+    title = f"Three layers, {facts['sizes']['iterations']:,} iterations: where each start collapsed"
+    return [
+        {"title": title, "head": ("activation", "collapsed", "at", "accuracy of the others", "an earlier experiment"),
+         "rows": collapses},
+        {"title": f"The same network trained in every way, {facts['sizes']['steps']:,} steps",
+         "head": ("way", "accuracy", "CPU", "bytes", "rounds", "hospital's line", "who learns what"), "rows": ways},
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The poster's training on secret-shared rows."""

@@ -1,0 +1,1 @@
+"""One simulated federation under Flower and Ray: `fedsec run`."""

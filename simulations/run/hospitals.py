@@ -1,0 +1,101 @@
+"""Which hospital of a run holds which rows, before anything is computed on them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec.errors import ConfigurationError, DataError
+from fedsec.data import files, registry, table as tables
+from fedsec.app.config import RunConfig
+from fedsec.simulations.run.partitions import MINIMUM_ROWS, partition
+from fedsec.data.table import Table
+
+EVEN = 5
+"""How many hospitals share data that have no sites, where nothing else is said."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hospitals:
+    """Training rows and common test rows; which training rows each hospital holds, and the hospitals' names."""
+
+    train: Table
+    test: Table
+    parts: tuple[NDArray[np.int64], ...]
+    names: tuple[str, ...]
+
+    def rows(self, place: int) -> Table:
+        """What one hospital holds."""
+        return self.train.take(self.parts[place])
+
+
+def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True) -> Hospitals:
+    """The hospitals of a run: `hospitals` of them, or, for 0, as many as the data have sites, and five where none.
+
+    Raises ConfigurationError where the number is not that of the sites, and DataError, naming the hospital and the
+    counts, where one has too few rows or a single class; `strict` False lets these pass.
+    """
+    chosen = files.Own(
+        config.data, config.site, config.label, config.person, config.positive,
+        tuple(filter(None, (name.strip() for name in config.drop.split(",")))), config.schema_file,
+    )  # fmt: skip
+    return _of(
+        chosen if config.data else config.dataset, config.minimum_rows, config.seed, config.partition, hospitals,
+        config.one_class, strict,
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=4)
+def _of(
+    source: str | files.Own, minimum: int, seed: int, how: str, hospitals: int, one_class: bool, strict: bool
+) -> Hospitals:
+    table = registry.load(source) if isinstance(source, str) else files.load(source)
+    if minimum:
+        table = table.grouped(minimum)
+    train, test = tables.split(table, seed)
+    if train.target.min() == train.target.max():
+        raise DataError(
+            f"{table.name}: label {table.schema.label.name!r} is {train.target[0]:g} in all {len(train.target)} "
+            "training rows; there is nothing to learn"
+        )
+    natural = how == "natural" or (how == "auto" and table.site is not None)
+    if not natural:
+        count = hospitals or EVEN
+        parts = partition(train, count, "even" if how == "auto" else how, seed)  # type: ignore[arg-type]
+        return Hospitals(train, test, tuple(parts), tuple(f"hospital {place}" for place in range(1, count + 1)))
+    if train.site is None:
+        raise ConfigurationError(f"partition is natural, and {table.name} has no sites; use even or label-skew")
+    if hospitals not in (0, len(table.sites)):
+        raise ConfigurationError(
+            f"clients is {hospitals}, and {table.name} has {len(table.sites)} sites: {_list(table.sites)}; leave "
+            "clients out, or use partition even or label-skew"
+        )
+    found = tuple(np.flatnonzero(train.site == place) for place in range(len(table.sites)))
+    if strict:
+        check(train, found, table.sites, one_class)
+    elif empty := [name for name, rows in zip(table.sites, found, strict=True) if not len(rows)]:
+        raise DataError(f"hospitals without a training row: {_list(tuple(empty))}; join small sites with minimum-rows")
+    return Hospitals(train, test, found, table.sites)
+
+
+def check(train: Table, parts: tuple[NDArray[np.int64], ...], names: tuple[str, ...], one_class: bool) -> None:
+    """Raise DataError where a hospital has too few training rows, or one class where `one_class` does not allow it."""
+    for name, rows in zip(names, parts, strict=True):
+        if len(rows) < MINIMUM_ROWS:
+            raise DataError(
+                f"hospital {name!r} has {len(rows)} training rows, and {MINIMUM_ROWS} is the least; sites with few "
+                "rows can be joined: set minimum-rows"
+            )
+        target = train.target[rows]
+        if train.task == "classification" and not one_class and target.min() == target.max():
+            raise DataError(
+                f"hospital {name!r}: label {train.schema.label.name!r} is {target[0]:g} in all of its {len(rows)} "
+                "training rows; two classes were expected. Join small sites with minimum-rows, or set one-class"
+            )
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

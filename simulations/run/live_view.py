@@ -1,0 +1,172 @@
+"""What `fedsec run` shows: live progress on the terminal, and the comparison when the run is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fedsec.report.run_document import Disclosed
+from fedsec.report.run_page import told_of
+from fedsec.app.config import RunConfig
+from fedsec.learning.auc import POSITIVE, auc_of_histogram
+from fedsec.cli.quantities import size
+from fedsec.simulations.run.results import comparison
+from fedsec.simulations.run.tensorboard import Listen
+
+Follow = Callable[[str], None]
+WHERE = {"setup": "set-up", "query.statistics": "statistics"}
+
+
+@contextmanager
+def live(path: Path, config: RunConfig, quiet: bool, listen: Listen = lambda event: None) -> Iterator[Follow]:
+    """Yields a function that reads new events from `path` and shows them; on stderr, so that stdout stays clean.
+
+    `listen` is told each of them too.
+    """
+    console = Console(stderr=True, quiet=quiet)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+    console.print(
+        f"{config.clients} hospitals, {escape(config.named)}, {config.rounds} rounds, secure aggregation by "
+        f"[bold]{config.protocol().name}[/bold]", highlight=False,
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bar:
+        watcher = _Watcher(path, bar, console, config, listen)
+        yield watcher
+
+
+class _Watcher:
+    """Reads the run's events as they are written and keeps the bar and the printed lines up to date."""
+
+    def __init__(self, path: Path, bar: Progress, console: Console, config: RunConfig, listen: Listen) -> None:
+        self._path, self._bar, self._console, self._listen = path, bar, console, listen
+        self._rounds, self._equal = config.rounds, config.equal_weights
+        self._task = bar.add_task("starting Flower and Ray", total=config.rounds, state="")
+        self._position, self._bytes, self._told = 0, 0, 0
+        self._line: dict[str, Any] = {}
+
+    def __call__(self, status: str) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._position += len(line)
+                event = json.loads(line)
+                self._take(event)
+                self._listen(event)
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "phase":
+            self._bytes += event["bytes_up"] + event["bytes_down"]
+            where = WHERE.get(event["stage"]) or f"round {event['round']}/{self._rounds} {event['stage']}"
+            answered = f"{event['phase']} {event['replies']}/{event['parties']} answered, {size(self._bytes)} in all"
+            self._bar.update(self._task, description=where, state=answered)
+        elif kind == "round":
+            self._round(event)
+        elif kind == "tested" and event["round"]:
+            self._line |= {f"test {key}": value for key, value in event.items() if key not in ("event", "round")}
+            self._bar.update(self._task, completed=event["round"])
+        elif kind == "baselines":
+            self._flush()
+            self._bar.update(self._task, description="baselines", state="pooled, alone, plain FedAvg", total=None)
+
+    def _round(self, event: Mapping[str, Any]) -> None:
+        if event["stage"] == "train":
+            self._flush()
+            self._line = {"round": event["round"]}
+        for phase, party, reason in event["incidents"] or []:
+            text = f"  {phase}: party {party}: {reason}"
+            self._console.print(text, style="yellow", highlight=False, markup=False)
+        if event["failure"]:
+            text = f"  round {event['round']} {event['stage']} is void: {event['failure']}"
+            self._console.print(text, style="red", highlight=False, markup=False)
+            return
+        self._told, metrics = self._bytes, event["metrics"] or {}
+        if event["stage"] not in ("train", "evaluate"):
+            return
+        self._line |= {"hospitals": event["included"]}
+        if not self._equal:
+            self._line |= {"rows": event["weight"]}
+        self._line |= {f"{event['stage']} loss": metrics.get("train_loss", metrics.get("loss"))}
+        if POSITIVE in metrics and event["stage"] == "evaluate":
+            self._line["evaluate auc"] = auc_of_histogram(metrics)[0]
+        if event["clipped"]:
+            self._line["clipped coordinates"] = event["clipped"]
+
+    def _flush(self) -> None:
+        """Print the round that is complete."""
+        if len(self._line) > 1:
+            told = ", ".join(
+                f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}"
+                for key, value in self._line.items()
+                if key != "round"
+            )
+            text = f"  round {self._line['round']}/{self._rounds}: {told}, {size(self._told)}"
+            self._console.print(text, highlight=False, markup=False)
+        self._line = {}
+
+
+def summary(console: Console, document: Mapping[str, Any], target: Path) -> None:
+    """The final tables."""
+    setting, metric = document["configuration"], document["intervals"]["metric"]
+    name = Path(setting["data"]).stem or setting["dataset"]
+    title = f"{escape(name)}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows"
+    table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
+    rows = comparison(document)
+    table.add_column("trained", no_wrap=True)
+    for key in rows[0][1]:
+        table.add_column(key, justify="right")
+    table.add_column(f"95% of {metric}", justify="right", no_wrap=True)
+    for place, (who, figures, span) in enumerate(rows):
+        told = "" if span is None or None in span else f"{span[0]:.3f}-{span[1]:.3f}"
+        table.add_row(
+            escape(who), *("-" if value is None else f"{value:.4f}" for value in figures.values()), told,
+            style="bold" if place == 0 else None, end_section=place in (0, 3),
+        )  # fmt: skip
+    console.print(table)
+    tolerance = ", ".join(f"{count} in {phase}" for phase, count in document["tolerance"].items())
+    text = (
+        f"Silent hospitals tolerated, of {document['cohort']}, where none was silent in an earlier phase: {tolerance}."
+    )
+    console.print(text, highlight=False)
+    void = [outcome for outcome in document["rounds"] if outcome["failure"]]
+    if void:
+        console.print(f"{len(void)} aggregations failed; their causes are in result.json.", style="yellow")
+    difference = document["largest_difference_to_fedavg"]
+    if difference is not None:
+        console.print(f"Largest difference of a weight to plain FedAvg: {difference:.1e}.", highlight=False)
+    warn(console, document)
+    text = f"Results: {target}\nPage: {target / 'report.html'}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def warn(console: Console, document: Mapping[str, Any]) -> None:
+    """What the released sums tell together, and what they would."""
+    for one in document["disclosed"]:
+        text = f"Told by the released totals together: {told_of(Disclosed.model_validate(one))}."
+        console.print(text, style="red", highlight=False, markup=False)
+    for text in document["warnings"]:
+        console.print(f"Mind: {text}.", style="yellow", highlight=False)
+    if document["disclosed"] or document["warnings"]:
+        text = (
+            "--cohort fixed makes a round without one of them void; --equal-weights keeps row counts out of the sums."
+        )
+        console.print(text, style="dim", highlight=False)

@@ -1,0 +1,249 @@
+"""What a run leaves behind: live progress while it runs, and result.json, ledger.csv and the model when it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from fedsec import __version__, atomic
+from fedsec.server.differencing import determined
+from fedsec.flower import SecureAggregation
+from fedsec.flower.server import Round
+from fedsec.metering import NETWORKS, Row
+from fedsec.protocol import SecureSum
+from fedsec.learning import auc as discrimination
+from fedsec.simulations.run import baselines
+from fedsec.app.config import RunConfig
+from fedsec.data.bundled import Dataset
+from fedsec.simulations.run.hospitals import Hospitals
+from fedsec.learning.models import Parameters
+from fedsec.data.preparation import Preparation
+
+PROGRESS = "progress.jsonl"
+RESULT, LEDGER, MODEL = "result.json", "ledger.csv", "model.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The hospitals of a run, and all their training rows and the common test rows as features."""
+
+    hospitals: Hospitals
+    train: Dataset
+    test: Dataset
+
+
+class Progress:
+    """Events of a run, one JSON object a line, for whoever follows the file; nothing where there is no output."""
+
+    def __init__(self, output: str) -> None:
+        self.folder = Path(output).expanduser() if output else None
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = (self.folder / PROGRESS).open("a", buffering=1, encoding="utf-8") if self.folder else None
+
+    def tell(self, event: str, **details: Any) -> None:
+        """Write one event."""
+        if self._file is not None:
+            self._file.write(json.dumps({"event": event, **tidy(details)}) + "\n")
+
+    def phase(self, row: Row) -> None:
+        """A phase is over."""
+        if row.role == "hospital":
+            self.tell("phase", **row.figures())
+
+    def round(self, outcome: Round) -> None:
+        """An aggregation is over."""
+        self.tell("round", **asdict(outcome))
+
+
+def tidy(value: Any) -> Any:
+    """`value` with everything in it as JSON has it: NaN and infinities become null."""
+    if isinstance(value, Mapping):
+        return {str(key): tidy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [tidy(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def model_hash(parameters: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes of a model, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, array in sorted(parameters.items()):
+        digest.update(json.dumps([name, list(array.shape), array.dtype.str]).encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """What this run was computed with."""
+    names = ("flwr", "ray", "numpy", "scikit-learn", "cryptography", "gmpy2", "numba")
+    return {"fedsec": __version__, "python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in names
+    }
+
+
+def finish(
+    config: RunConfig,
+    secure: SecureAggregation,
+    final: dict[str, NDArray[np.float64]],
+    tested: Sequence[Mapping[str, float]],
+    data: Data,
+    preparation: Preparation,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Compute the baselines, write the files, result.json last, and return what it holds."""
+    train, test, parts = data.train, data.test, data.hospitals.parts
+    training, cohort = config.training(train.task), config.sampled(len(parts))
+    parameters, history = baselines.fedavg(training, train, parts, test)
+    together, lone = baselines.pooled_model(training, train), baselines.lone_models(training, train, parts)
+    protocol = secure.protocol
+    everyone = cohort == len(parts)
+    silent = tolerance(protocol, cohort)
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "configuration": {
+            **config.model_dump(by_alias=True, exclude={"output", "clients"}), "clients": len(parts),
+            "parameters": protocol.parameters(), "model": training.model.name, "learning-rate": training.rate,
+        },
+        "task": train.task,
+        "source": train.source,
+        "hospitals": list(data.hospitals.names),
+        "rows": [len(part) for part in parts],
+        "statistics": asdict(preparation),
+        "cohort": cohort,
+        "tolerance": silent,
+        "rounds": [asdict(outcome) for outcome in secure.rounds],
+        "quality": {
+            "initial": tested[0],
+            "federated": tested[-1],
+            "by_round": tested[1:],
+            "fedavg": history[-1],
+            "pooled": baselines.test_quality(training, together, test),
+            "alone": [baselines.test_quality(training, model, test) for model in lone],
+        },
+        "intervals": intervals(config, data, training, [final, parameters, together, *lone]),
+        "disclosed": disclosed(secure.rounds, config, data.hospitals),
+        "warnings": warnings(config, [len(part) for part in parts], max(silent.values())),
+        "largest_difference_to_fedavg": _difference(final, parameters)
+        if config.aggregator == "fedavg" and everyone
+        else None,
+        "network_seconds": {name: network.seconds(secure.ledger.rows) for name, network in NETWORKS.items()},
+        "model_hash": model_hash(final),
+        "versions": versions(),
+        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+    }  # fmt: skip
+    if progress.folder is not None:
+        secure.ledger.write(progress.folder / LEDGER)
+        atomic.write(progress.folder / MODEL, save({name: np.ascontiguousarray(array) for name, array in final.items()}))
+        atomic.write(progress.folder / RESULT, json.dumps(tidy(document), indent=1).encode() + b"\n")
+    progress.tell("done")
+    return document
+
+
+def tolerance(protocol: SecureSum[Any, Any], cohort: int) -> dict[str, int]:
+    """By phase, how many of a cohort may be silent, with enough left to release a sum."""
+    counts = protocol.tolerance(range(1, cohort + 1))
+    return {phase.__name__: max(min(count, cohort - protocol.floor), 0) for phase, count in counts.items()}
+
+
+def intervals(
+    config: RunConfig, data: Data, training: baselines.Training, models: Sequence[Parameters]
+) -> dict[str, Any]:
+    """The measure that the runs are compared by, and its 95% interval for the federated model and each baseline."""
+    classes = data.train.task == "classification"
+    scores = [training.model.score(model, data.test.features) for model in models]
+    measure = discrimination.auc if classes else discrimination.r_squared
+    found = discrimination.interval(measure, scores, data.test.target, data.hospitals.test.person, config.seed)
+    federated, fedavg, pooled, *alone = [list(span) for span in found]
+    return {"metric": "auc" if classes else "r2", "federated": federated, "fedavg": fedavg, "pooled": pooled,
+            "alone": alone}  # fmt: skip
+
+
+def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) -> list[dict[str, Any]]:
+    """The parties of which the released sums tell something together: their rows, and about their losses.
+
+    A loss is told where it follows from weighted means over other cohorts, whose models differ: an estimate. Which
+    hospital a party is, the simulation knows by its rows; where two have as many, it is left open.
+    """
+    good = [outcome for outcome in rounds if not outcome.failure]
+    counts = determined([(outcome.parties, outcome.weight) for outcome in good])
+    losses = {
+        (stage, key): determined([
+            (outcome.parties, outcome.weight * value)
+            for outcome in good
+            if outcome.stage == stage and isinstance(value := (outcome.metrics or {}).get(key), float)
+        ])
+        for stage, key in (("train", "train_loss"), ("evaluate", "loss"))
+    }  # fmt: skip
+    told = []
+    for party in sorted({*({} if config.equal_weights else counts), *(p for one in losses.values() for p in one)}):
+        rows = None if config.equal_weights else counts.get(party)
+        weight = 1.0 if config.equal_weights else rows
+        found = {key: one[party] / weight if party in one and weight else None for (_, key), one in losses.items()}
+        if rows is None and all(value is None for value in found.values()):
+            continue
+        named = [name for name, part in zip(hospitals.names, hospitals.parts, strict=True) if len(part) == rows]
+        told.append({
+            "party": party, "hospital": named[0] if len(named) == 1 else "", "rows": rows and round(rows), **found,
+        })  # fmt: skip
+    return told
+
+
+def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str]:
+    """What the sums of several rounds would tell together, in words, with the numbers of these hospitals.
+
+    tolerated: hospitals that may fall silent in a round.
+    """
+    if config.cohort == "fixed":
+        return []
+    of = f"between {min(rows):,} and {max(rows):,}" if min(rows) < max(rows) else f"{max(rows):,}"
+    what = "" if config.equal_weights else f"its number of rows, here {of}, and, "
+    told, sampled = [], config.sampled(len(rows))
+    if sampled < len(rows):
+        told.append(
+            f"a round samples {sampled} of {len(rows)} hospitals: totals over cohorts that differ by one hospital tell "
+            f"{what}once the model settles, nearly its metrics"
+        )
+    if tolerated:
+        told.append(
+            f"where a hospital is silent in one round and not in another, the difference of two totals is {what}once "
+            "the model settles, nearly its metrics"
+        )
+    return told
+
+
+def comparison(document: Mapping[str, Any]) -> list[tuple[str, dict[str, float], list[float] | None]]:
+    """The rows of the final table: who trained, the quality on the common test rows, and its interval."""
+    quality, spans, strategy = document["quality"], document["intervals"], document["configuration"]["strategy"]
+    alone = quality["alone"]
+    mean = {key: float(np.mean([row[key] for row in alone])) for key in quality["pooled"]}
+    rows: list[tuple[str, dict[str, float], list[float] | None]] = [
+        (f"federated, {strategy}", quality["federated"], spans["federated"]),
+        (
+            "plain FedAvg" + (", all" if document["cohort"] < len(document["rows"]) else ""),
+            quality["fedavg"],
+            spans["fedavg"],
+        ),
+        ("pooled data", quality["pooled"], spans["pooled"]),
+        ("each alone, mean", mean, None),
+    ]
+    names = (f"{name} alone" for name in document["hospitals"])
+    return rows + list(zip(names, alone, spans["alone"], strict=True))
+
+
+def _difference(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> float:
+    return max(float(np.abs(one[name] - other[name]).max()) for name in one)

@@ -1,0 +1,131 @@
+"""`fedsec stats` and `fedsec partition`, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedsec.local import LocalFederation
+from fedsec.cli import stats
+from fedsec.data import preparation
+from fedsec.simulations.run import hospitals
+from fedsec.app.config import RunConfig
+from fedsec.data.schema import read
+
+
+@pytest.mark.parametrize("strategy", ["shamir", "secagg", "plain"])
+def test_statistics_come_out_of_the_secure_sum(strategy: str, fed: Any) -> None:
+    code, out, err = fed("stats", "--dataset", "lung", "--strategy", strategy, "--json")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    here = hospitals.of_config(RunConfig(dataset="lung"))
+    expected = preparation.pooled(here.train)
+    assert told["hospitals"] == 10 and told["statistics"]["rows"] == expected.rows
+    assert told["largest_deviation_from_pooled"] < 1e-12
+    for one, other in zip(told["statistics"]["numbers"], expected.numbers, strict=True):
+        assert one["mean"] == pytest.approx(other.mean, rel=1e-9) and one["present"] == pytest.approx(other.present)
+
+
+def test_no_hospital_s_statistics_are_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under shamir, two answers of one hospital to the same question share nothing; in the clear they would."""
+    config = RunConfig(dataset="lung")
+    here = hospitals.of_config(config)
+    config = config.resolved([len(part) for part in here.parts])
+    heard: list[bytes] = []
+
+    class Tapped(LocalFederation):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self.tap = lambda phase, party, request, answer: (
+                heard.append(answer)
+                if party == 3 and phase.name == "ShareInput" and isinstance(answer, bytes)
+                else None
+            )
+
+    monkeypatch.setattr(stats, "LocalFederation", Tapped)
+    for _ in range(2):
+        stats.collect(config, here)
+    one, other = (np.frombuffer(answer, np.uint8) for answer in heard)
+    same = sum(a == b for a, b in zip(one[-400:], other[-400:], strict=True))
+    assert same < 40  # 400 / 256 by chance
+
+
+def test_the_table_and_the_schema(fed: Any, tmp_path: Path) -> None:
+    code, out, _ = fed("stats", "--dataset", "randhie", "--write-schema", "agreed/schema.toml")
+    assert code == 0
+    for said in ("16,135 training rows at 6 hospitals", "class 1 (9.1%)", "ghindx", "25.7%", "saw these sums only"):
+        assert said in out, said
+    assert read(tmp_path / "agreed" / "schema.toml").label.name == "admitted"
+    code, _, err = fed("stats", "--dataset", "lung", "--write-schema", "agreed/schema.toml")
+    assert code == 2 and "exists already" in err
+    assert read(tmp_path / "agreed" / "schema.toml").label.name == "admitted"
+
+
+def test_a_partition_is_shown_and_drawn(fed: Any, tmp_path: Path) -> None:
+    code, out, _ = fed("partition", "--dataset", "randhie")
+    assert code == 0
+    for said in ("16,135 training rows at 6 hospitals", "3,545", "931", "ghindx missing +1.70", "admitted = 1"):
+        assert said in out, said
+    drawn = tmp_path / "results" / "partition-randhie"
+    assert (drawn / "partition.png").read_bytes().startswith(b"\x89PNG")
+    assert "ghindx missing" in (drawn / "partition.svg").read_text(encoding="utf-8")
+
+
+def test_a_partition_of_a_number_in_json(fed: Any) -> None:
+    code, out, _ = fed("partition", "--dataset", "diabetes", "--clients", "3", "--how", "label-skew", "--json")
+    told = json.loads(out)
+    assert code == 0 and sum(one["rows"] for one in told["hospitals"]) == 353
+    assert all(Path(path).is_file() for path in told["written"])
+
+
+def test_odd_hospitals_are_shown_too(fed: Any, tmp_path: Path) -> None:
+    lines = ["site,age,died"] + [f"{site},{20 + row},{int(site == 'b')}" for site in "abc" for row in range(10)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    code, out, _ = fed("partition", "--data", "rows.csv", "--site", "site", "--label", "died")
+    assert code == 0 and "100.0%" in out
+    code, _, err = fed("run", "--data", "rows.csv", "--site", "site", "--label", "died")
+    assert code == 2 and "hospital 'a': label 'died' is 0 in all" in err
+
+
+def test_brackets_in_names_are_shown_as_they_are(fed: Any, tmp_path: Path) -> None:
+    lines = ["site,age [/l],ward,died"]
+    lines += [f"St. {site} [/x],{20 + row},[b]icu[/b],{row % 2}" for site in "abc" for row in range(20)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    words = ("--data", "rows.csv", "--site", "site", "--label", "died")
+    for command, said in (("stats", "age [/l]"), ("stats", "[b]icu[/b] 100.0%"), ("partition", "St. a [/x]")):
+        code, out, err = fed(command, *words)
+        assert (code, err) == (0, "") and said in out
+
+
+def test_a_picture_is_replaced_on_demand_only(fed: Any, tmp_path: Path) -> None:
+    words = ("partition", "--dataset", "diabetes")
+    assert fed(*words, "--output", "mine")[0] == 0
+    code, _, err = fed(*words, "--output", "mine")
+    assert code == 2 and "partition.png exists already" in err
+    assert fed(*words, "--output", "mine", "--force")[0] == 0
+    assert fed(*words)[0] == 0 == fed(*words)[0]
+    found = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert found == ["partition-diabetes", "partition-diabetes-2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("stats", "--dataset", "lugn"), "did you mean 'lung'?"),
+        (("stats", "--data", "gone.csv", "--site", "a", "--label", "b"), "cannot be read"),
+        (("stats", "--strategy", "shamri"), "did you mean 'shamir'?"),
+        (("stats", "--clients", "2"), "at least 3 hospitals"),
+        (("stats", "-p", "threshold=9"), "threshold is 9"),
+        (("partition", "--dataset", "diabetes", "--how", "natural"), "has no sites"),
+        (("partition", "--how", "odd"), "partition"),
+        (("partition", "--output", "file/below"), "cannot be written"),
+    ],
+)
+def test_what_cannot_work_is_said(words: tuple[str, ...], said: str, fed: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    code, out, err = fed(*words)
+    assert code == 2 and out == "" and said in " ".join(err.split())

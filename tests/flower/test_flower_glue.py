@@ -1,0 +1,390 @@
+"""The Flower glue without Flower's runtime: the real mod behind a grid that calls it in process."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg
+from flwr.supercore.task_identity import TaskIdentity
+
+from fedsec import catalog
+from fedsec.flower import server as flower
+from fedsec.party import identity as keys
+from fedsec.wire import codec
+from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed, Stale
+from fedsec.flower import SecureAggregation, secure_aggregation
+from fedsec.flower.server import content_hash
+from fedsec.party.party import PartyState
+from fedsec.primitives.signing import SigningKey
+
+App = Callable[[Message, Context], Message]
+EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "pairwise_masks.py"
+PAIRWISE, FILES = catalog.strategy(str(EXAMPLE)), {"fedsec-strategy-files": str(EXAMPLE)}
+"""A strategy that deployments may run, and how a node allows it."""
+
+
+class ProcessGrid(Grid):
+    """Five nodes that answer at once."""
+
+    def __init__(self, app: App, nodes: int = 5, **node_config: Any) -> None:
+        self.app = app
+        self.contexts = {100 + n: Context(1, 100 + n, dict(node_config), RecordDict(), {}) for n in range(nodes)}
+        self.reasons: list[str] = []
+        self.mod = secure_aggregation
+
+    run: Any = SimpleNamespace(run_id=77)
+
+    def set_run(self, run: Any) -> None: ...
+
+    def create_message(self, *args: Any, **kwargs: Any) -> Message:
+        raise AssertionError
+
+    def get_node_ids(self) -> Iterable[int]:
+        return list(self.contexts)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        raise AssertionError
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        raise AssertionError
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        replies = []
+        for message in messages:
+            reply = self.mod(message, self.contexts[message.metadata.dst_node_id], self.app)
+            if reply.has_error():
+                self.reasons.append(str(reply.error.reason))
+            replies.append(reply)
+        return replies
+
+
+def add_one(message: Message, context: Context) -> Message:
+    arrays = {name: Array(np.asarray(array.numpy() + 1)) for name, array in message.content["arrays"].items()}
+    metrics = MetricRecord({"num-examples": 10 + context.node_id, "train_loss": 0.5})
+    return Message(RecordDict({"arrays": ArrayRecord(arrays), "metrics": metrics}), reply_to=message)
+
+
+@pytest.fixture(autouse=True)
+def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flower, "in_simulation", lambda: True)
+    flower._SESSIONS.clear()
+    TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # Flower's runtime sets them once
+
+
+def start(grid: Grid, arrays: dict[str, Any], rounds: int = 3, protocol: str = "shamir", **inner: Any) -> Any:
+    everyone = {"min_train_nodes": 5, "min_available_nodes": 5, "fraction_evaluate": 0.0, **inner}
+    strategy = SecureAggregation(FedAvg(**everyone), protocol)
+    model = ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
+    return strategy, strategy.start(grid, model, num_rounds=rounds, timeout=30)
+
+
+@pytest.mark.parametrize("protocol", ["shamir", "plain"])
+def test_arrays_without_dimensions_keep_them(protocol: str) -> None:
+    model = {"w": np.zeros((2, 2), np.float32), "scale": np.float64(0.25), "count": np.int64(3)}
+    strategy, result = start(ProcessGrid(add_one), model, protocol=protocol)
+    assert not any(outcome.failure for outcome in strategy.rounds)
+    got = {name: array.numpy() for name, array in result.arrays.items()}
+    assert {name: array.shape for name, array in got.items()} == {"w": (2, 2), "scale": (), "count": ()}
+    assert np.allclose(got["w"], 3, atol=1e-3) and np.isclose(got["scale"], 3.25, atol=1e-3)
+    assert np.isclose(got["count"], 6, atol=1e-3)
+
+
+def test_two_models_never_share_a_hash_by_moving_bytes_between_arrays() -> None:
+    first, second = np.arange(8.0), np.arange(8.0) + 1
+    one, two = Array(first), Array(second)
+    header = codec.pack(["b", "float64", [8], "numpy.ndarray"])
+    longer = Array(one.dtype, one.shape, one.stype, one.data + header + two.data)
+    other = Array(two.dtype, two.shape, two.stype, two.data + header + two.data)
+
+    def content(a: Array, b: Array) -> RecordDict:
+        return RecordDict({"arrays": ArrayRecord({"a": a, "b": b})})
+
+    hashes = {content_hash(content(a, b)) for a, b in ((longer, two), (one, other), (one, two), (two, one))}
+    assert len(hashes) == 4
+
+
+def test_the_hash_follows_every_part_of_the_content() -> None:
+    def content(**changes: Any) -> RecordDict:
+        parts = {"name": "w", "array": np.zeros(3), "rate": 0.1, "key": "arrays", **changes}
+        records = {parts["key"]: ArrayRecord({parts["name"]: Array(parts["array"])})}
+        return RecordDict({**records, "config": ConfigRecord({"rate": parts["rate"], "list": [1, 2]})})
+
+    changed = [
+        {},
+        {"name": "v"},
+        {"array": np.ones(3)},
+        {"array": np.zeros(3, np.float32)},
+        {"array": np.zeros((3, 1))},
+    ]
+    changed += [{"rate": 0.2}, {"rate": 1}, {"key": "model"}]
+    assert len({content_hash(content(**one)) for one in changed}) == len(changed)
+    assert content_hash(content()) == content_hash(content())
+
+
+def test_the_app_never_sees_the_party_s_secrets() -> None:
+    seen: list[str] = []
+
+    def nosy(message: Message, context: Context) -> Message:
+        seen.append(repr(context))
+        return add_one(message, context)
+
+    grid = ProcessGrid(nosy)
+    start(grid, {"w": np.zeros(3)}, rounds=1)
+    assert len(seen) == 5
+    for context in grid.contexts.values():
+        state = codec.decode(context.state["fedsec"]["party"], PartyState)
+        for secret in (state.identity, state.agreement):
+            assert not any(repr(secret)[2:-1] in text or secret.hex() in text for text in seen)
+
+
+def test_a_node_with_pins_is_no_simulation(tmp_path: Any) -> None:
+    key = SigningKey(bytes(range(32)))
+    for config in ({"fedsec-server": key.public.hex()}, {"fedsec-hospitals": str(_keys(tmp_path, key))}):
+        flower._SESSIONS.clear()
+        grid = ProcessGrid(add_one, **config)
+        with pytest.raises(Exception, match=r"parties answered"):
+            start(grid, {"w": np.zeros(3)}, protocol="plain")
+        assert grid.reasons and all("PolicyError" in reason for reason in grid.reasons)
+
+
+def pinned(folder: Path, **config: Any) -> tuple[ProcessGrid, Any, SigningKey]:
+    """Five nodes as a deployment sets them up, but for `config`: a grid, the server's pins, and its key."""
+    server, hospitals = SigningKey(bytes(range(32))), [keys.write_identity(folder / f"{n}.key") for n in range(5)]
+    (folder / "hospitals.txt").write_text("".join(f"{key.public.hex()}\n" for key in hospitals))
+    grid = ProcessGrid(add_one)
+    for n, context in enumerate(grid.contexts.values()):
+        context.node_config = {
+            "fedsec-server": server.public.hex(), "fedsec-hospitals": str(folder / "hospitals.txt"),
+            "fedsec-identity": str(folder / f"{n}.key"), "fedsec-journal": str(folder / f"{n}.journal"), **config,
+        }  # fmt: skip
+        context.node_config = {key: value for key, value in context.node_config.items() if value is not None}
+    return grid, keys.read_public_keys(folder / "hospitals.txt"), server
+
+
+def lead(grid: ProcessGrid, pins: Any, server: SigningKey, rounds: int = 2) -> SecureAggregation:
+    flower._SESSIONS.clear()
+    inner = FedAvg(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
+    strategy = SecureAggregation(inner, PAIRWISE(), identity=server, pins=pins)
+    strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=rounds, timeout=30)
+    return strategy
+
+
+def test_a_deployment_runs_with_pins_and_a_journal(tmp_path: Path) -> None:
+    strategy = lead(*pinned(tmp_path, **FILES))
+    assert [outcome.included for outcome in strategy.rounds] == [5, 5]
+    assert all((tmp_path / f"{n}.journal").stat().st_mode & 0o777 == 0o600 for n in range(5))
+
+
+def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
+    grid, pins, server = pinned(tmp_path, **FILES)
+    asked: list[tuple[Message, RecordDict]] = []
+    mod = flower.secure_aggregation
+
+    def watched(message: Message, context: Context, app: App) -> Message:
+        if context.node_id == 102:
+            asked.append((copy.deepcopy(message), copy.deepcopy(context.state)))
+        return mod(message, context, app)
+
+    grid.mod = watched
+    lead(grid, pins, server)
+    assert len(asked) == 4  # Enrol, Adopt and two rounds
+    for with_journal in (True, False):
+        for message, state in asked:
+            context = grid.contexts[102]
+            context.state = copy.deepcopy(state)
+            if not with_journal:  # the control
+                context.node_config["fedsec-journal"] = str(tmp_path / "another")
+            reply = mod(copy.deepcopy(message), context, add_one)
+            reason = str(reply.error.reason) if reply.has_error() else ""
+            assert bool(re.match("Stale|OutOfPhase", reason)) is with_journal, reason
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"fedsec-journal": None}, "PolicyError: no journal is configured here .fedsec-journal, an absolute path"),
+        ({"fedsec-journal": "here.journal"}, "ConfigurationError: the journal here.journal must be an absolute path"),
+        ({"fedsec-journal": "/nowhere/journal"}, "ConfigurationError: the journal /nowhere/journal cannot be used: No"),
+        ({"fedsec-identity": None}, "PolicyError: no identity is configured here"),
+        ({"fedsec-threshold": 6}, "PolicyError: \\d of these 5 hospitals may open an input .* threshold is 6"),
+        ({"fedsec-threshold": 0}, "ConfigurationError: threshold is 0"),
+        ({"fedsec-threshold": "two"}, "ConfigurationError: fedsec-threshold is 'two' in this node's configuration"),
+        ({"fedsec-floor": 4.9}, "ConfigurationError: fedsec-floor is 4.9 in this node's configuration"),
+        ({"fedsec-floor": True}, "ConfigurationError: fedsec-floor is True"),
+    ],
+)
+def test_what_a_node_s_configuration_lacks_is_named(tmp_path: Path, config: dict[str, Any], text: str) -> None:
+    grid, pins, server = pinned(tmp_path, **FILES, **config)
+    with pytest.raises(FedsecError, match=text):
+        lead(grid, pins, server)
+    assert len(grid.reasons) >= 5 and all(re.match(text, reason) for reason in grid.reasons)
+
+
+def another_model(message: Message) -> Message:
+    """The same protocol request beside a model that its session is not bound to."""
+    content = RecordDict(dict(message.content.items()))
+    if "arrays" in content:
+        content["arrays"] = ArrayRecord(
+            {name: Array(one.numpy() + 1) for name, one in message.content["arrays"].items()}
+        )
+    return Message(content, dst_node_id=message.metadata.dst_node_id, message_type=message.metadata.message_type)
+
+
+def another_stage(message: Message) -> Message:
+    """The same request, and the model, in a message that asks for an evaluation."""
+    return Message(message.content, dst_node_id=message.metadata.dst_node_id, message_type="evaluate")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (another_model, "AuthenticationError: the model received is not the one that the session is bound to"),
+        (another_stage, "AuthenticationError: stage train in a message of type evaluate"),
+    ],
+)
+def test_an_app_is_not_called_for_another_model_or_stage(change: Callable[[Message], Message], text: str) -> None:
+    called: list[int] = []
+
+    def counting(message: Message, context: Context) -> Message:
+        called.append(context.node_id)
+        return add_one(message, context)
+
+    grid = ProcessGrid(counting)
+    grid.mod = lambda message, context, app: secure_aggregation(change(message), context, app)
+    with pytest.raises(RunFailed, match="no round of training succeeded"):
+        start(grid, {"w": np.zeros(3)}, rounds=1, protocol="plain")
+    assert grid.reasons == [text] * 5 and not called
+
+
+def test_a_phase_that_is_over_is_not_answered() -> None:
+    """A reply after the timeout would bring back a state from before it."""
+
+    def late(message: Message, context: Context, app: App) -> Message:
+        message.metadata.ttl = 1e-9
+        return secure_aggregation(message, context, app)
+
+    grid = ProcessGrid(add_one)
+    grid.mod = late
+    with pytest.raises(Stale, match="the phase closed after 0 s, before this party had finished"):
+        start(grid, {"w": np.zeros(3)}, rounds=1, protocol="plain")
+
+
+def test_a_simulation_may_keep_a_journal(tmp_path: Path) -> None:
+    grid = ProcessGrid(add_one, **{"fedsec-journal": str(tmp_path / "journal")})
+    strategy, _ = start(grid, {"w": np.zeros(3)}, protocol="plain")
+    assert [outcome.included for outcome in strategy.rounds] == [5, 5, 5]
+    assert (tmp_path / "journal").stat().st_size
+
+
+def _keys(folder: Any, key: SigningKey) -> Any:
+    file = folder / "keys"
+    file.write_text(key.public.hex() + "\n")
+    return file
+
+
+def test_a_run_that_trained_nothing_is_an_error() -> None:
+    def broken(message: Message, context: Context) -> Message:
+        raise ValueError("patient 4711 has no glucose value")
+
+    grid = ProcessGrid(broken)
+    with pytest.raises(RunFailed, match=r"Enrol|no round of training succeeded.*ClientAppError: ValueError"):
+        start(grid, {"w": np.zeros(3)}, rounds=2)
+    assert not any("4711" in reason for reason in grid.reasons)
+
+
+def test_a_sample_below_the_floor_is_refused_before_anything_is_asked() -> None:
+    called: list[int] = []
+
+    def counting(message: Message, context: Context) -> Message:
+        called.append(context.node_id)
+        return add_one(message, context)
+
+    with pytest.raises(ConfigurationError, match="a cohort of 2 is below the floor of 3"):
+        start(ProcessGrid(counting), {"w": np.zeros(3)}, fraction_train=0.4, min_train_nodes=2)
+    assert not called
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda a: a * np.nan, lambda a: a + np.inf, lambda a: a[:2], lambda a: a.reshape(3, 1),
+        lambda a: a.astype(np.float32), lambda a: a > 0, lambda a: a + 1j,
+    ],
+)  # fmt: skip
+def test_an_unusable_update_is_refused_at_its_hospital_and_told_by_class_alone(wrong: Any) -> None:
+    def app(message: Message, context: Context) -> Message:
+        reply = add_one(message, context)
+        if context.node_id == 102:
+            reply.content["arrays"]["w"] = Array(np.asarray(wrong(np.full(3, 0.123456))))
+        return reply
+
+    grid = ProcessGrid(app)
+    strategy, result = start(grid, {"w": np.zeros(3)}, rounds=1)
+    assert strategy.rounds[0].included == 4
+    assert np.allclose(result.arrays["w"].numpy(), 1, atol=1e-3)
+    assert grid.reasons == ["DataError"]
+
+
+def test_messages_around_the_aggregation_are_refused() -> None:
+    seen: list[Any] = []
+
+    class Curious(FedAvg):
+        def configure_train(self, server_round: int, arrays: Any, config: Any, grid: Grid) -> Any:
+            for call in (lambda: grid.push_messages([]), lambda: grid.pull_messages([])):
+                with pytest.raises(PolicyError, match="go around secure aggregation"):
+                    call()
+                seen.append(call)
+            return super().configure_train(server_round, arrays, config, grid)
+
+    inner = Curious(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
+    SecureAggregation(inner).start(ProcessGrid(add_one), ArrayRecord({"w": Array(np.zeros(2))}), num_rounds=1)
+    assert len(seen) == 2
+
+
+def test_a_message_without_a_request_never_reaches_the_app() -> None:
+    grid = ProcessGrid(add_one)
+    message = Message(
+        RecordDict({"arrays": ArrayRecord({"w": Array(np.zeros(2))})}), dst_node_id=101, message_type="train"
+    )
+    (reply,) = grid.send_and_receive([message])
+    assert reply.has_error() and "PolicyError: a message without a protocol request" in str(reply.error.reason)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"clip": "a"}, "clip is 'a'"),
+        ({"clip": 0}, "clip is 0"),
+        ({"largest_weight": 10.5}, "largest_weight is 10.5"),
+        ({"metric_ranges": {"loss": 3}}, "range of metric loss is 3"),
+        ({"metric_ranges": {"loss": (2, 1)}}, "finite and rising"),
+        ({"phase_timeout": 0}, "phase_timeout is 0"),
+        ({"protocol": "shamyr"}, "did you mean 'shamir'"),
+    ],
+)
+def test_options_that_cannot_work_are_named(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        SecureAggregation(FedAvg(), **options)
+
+
+def test_the_catalogue_is_searched_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+    whole = catalog.build
+
+    def build(name: str, *arguments: Any) -> Any:
+        searched.append(name)
+        return whole(name, *arguments)
+
+    flower._built.cache_clear()
+    monkeypatch.setattr(catalog, "build", build)
+    start(ProcessGrid(add_one), {"w": np.zeros(3)}, protocol="plain")
+    assert searched == ["plain"]

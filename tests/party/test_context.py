@@ -1,0 +1,101 @@
+"""What a party signs, seals and agrees on is bound to the session, to the two ends and to the purpose."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fedsec.wire import codec
+from fedsec.wire.envelope import Session
+from fedsec.errors import AuthenticationError
+from fedsec.primitives import sealing
+from fedsec.strategies._key_holder import Blob, KeyAdopted
+
+OTHERS: list[dict[str, Any]] = [
+    {"run": b"another"}, {"counter": 10_000}, {"nonce": bytes(16)}, {"epoch": 7}, {"stage": "evaluate"},
+    {"cohort": (1, 2, 3)}, {"roster": bytes(32)}, {"model": b"\1" * 32}, {"terms": bytes(32)},
+]  # fmt: skip
+"""Every field of a session, changed."""
+
+
+def test_every_field_of_a_session_is_bound(server: Any) -> None:
+    session = server.session()
+    assert {name for other in OTHERS for name in other} == {field.name for field in codec.schema(Session)}
+    assert len({session.binding, *(replace(session, **other).binding for other in OTHERS)}) == 1 + len(OTHERS)
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: next(iter(other)))
+def test_nothing_holds_in_another_session(server: Any, other: dict[str, Any]) -> None:
+    session = server.session()
+    here, there = server.seat(1, session), server.seat(2, replace(session, **other))
+    assert here.context != there.context and len(here.context) == 32
+    statement = Blob(bytes(32))
+    with pytest.raises(AuthenticationError):
+        there.verify(1, statement, here.sign(statement))
+    with pytest.raises(AuthenticationError):
+        there.unseal(1, here.seal(2, b"secret", os.urandom))
+    if other.keys() & {"epoch", "terms"}:  # the members' own signatures name them
+        with pytest.raises(AuthenticationError, match="party 1 of the roster did not join this epoch itself"):
+            there.pairwise_key(1, "mask")
+    else:
+        assert here.pairwise_key(2, "mask") != there.pairwise_key(1, "mask")
+    server.seat(2, session).verify(1, statement, here.sign(statement))
+    assert server.seat(2, session).unseal(1, here.seal(2, b"secret", os.urandom)) == b"secret"
+
+
+def test_pairwise_keys_are_of_two_parties_and_one_purpose(server: Any) -> None:
+    session = server.session()
+    seats = {party: server.seat(party, session) for party in session.cohort}
+    labels = ("mask", "seal from 1", "seal from 2")
+    keys = {
+        (one, other, label): seats[one].pairwise_key(other, label)
+        for one in seats for other in seats if one != other for label in labels
+    }  # fmt: skip
+    assert all(keys[one, other, label] == keys[other, one, label] for one, other, label in keys)
+    assert len(set(keys.values())) == len(keys) // 2
+    assert all(len(key) == 32 for key in keys.values())
+
+
+def test_a_seal_is_for_one_receiver_from_one_sender(server: Any) -> None:
+    session = server.session()
+    one, two, three = (server.seat(party, session) for party in (1, 2, 3))
+    sealed = one.seal(2, b"secret", os.urandom)
+    assert sealed != one.seal(2, b"secret", os.urandom)
+    for reader, claimed in ((three, 1), (two, 3), (one, 2), (two, 2)):
+        with pytest.raises(AuthenticationError):
+            reader.unseal(claimed, sealed)
+    assert one.unseal(1, one.seal(1, b"to myself", os.urandom)) == b"to myself"
+    key = one.pairwise_key(2, "seal from 1")  # the associated data alone keep sessions and directions apart, too
+    whole = b"fedsec sealed" + codec.pack([session.binding, 1, 2])
+    assert two.unseal(1, sealing.seal(key, b"secret", whole, os.urandom)) == b"secret"
+    for binding, sender, receiver in ((bytes(32), 1, 2), (session.binding, 2, 1), (session.binding, 1, 3)):
+        associated = b"fedsec sealed" + codec.pack([binding, sender, receiver])
+        with pytest.raises(AuthenticationError):
+            two.unseal(1, sealing.seal(key, b"secret", associated, os.urandom))
+
+
+def test_a_signature_is_on_one_statement_of_one_sender(server: Any) -> None:
+    session = server.session()
+    one, two = server.seat(1, session), server.seat(2, session)
+    statement = Blob(b"\1" * 32)
+    signature = one.sign(statement)
+    two.verify(1, statement, signature)
+    for sender, claimed in ((2, statement), (1, Blob(b"\2" * 32)), (1, KeyAdopted(b"\1" * 32)), (9, statement)):
+        with pytest.raises(AuthenticationError):
+            two.verify(sender, claimed, signature)
+
+
+def test_nobody_off_the_roster_is_known(server: Any) -> None:
+    seat = server.seat(1, server.session())
+    steps: list[Callable[[], object]] = [
+        lambda: seat.identity(9), lambda: seat.seal(9, b"", os.urandom), lambda: seat.unseal(9, bytes(64)),
+        lambda: seat.pairwise_key(9, "mask"), lambda: seat.verify(9, Blob(b""), bytes(64)),
+    ]  # fmt: skip
+    for step in steps:
+        with pytest.raises(AuthenticationError, match="party 9 is not on the roster"):
+            step()
+    assert repr(seat) == "<party 1>"

@@ -1,0 +1,103 @@
+"""One seed, one cohort: every strategy sums the same integers, so all end in the same bits, near unquantised FedAvg."""
+
+from __future__ import annotations
+
+import functools
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedsec import catalog
+from fedsec.encoding import mean
+from fedsec.encoding.fixed_point import FixedPoint
+from fedsec.local import LocalFederation
+from fedsec.data import bundled, preparation
+from fedsec.learning import models
+from fedsec.simulations.run import hospitals
+from fedsec.simulations.run.baselines import Training, client_evaluate, client_update, fedavg, pooled
+from fedsec.app.config import RunConfig
+from fedsec.simulations.run.partitions import partition
+from fedsec.simulations.run.results import model_hash
+from tests.conftest import TEXTBOOK
+
+HOSPITALS, ROUNDS = 5, 2
+NATURAL = "natural"
+SETTINGS = [
+    ("breast-cancer", "logistic", "even"),
+    ("breast-cancer", "mlp", "label-skew"),
+    ("diabetes", "linear", "label-skew"),
+    ("diabetes", "mlp", "even"),
+    ("randhie", "logistic", NATURAL),
+]
+
+
+@functools.cache
+def federations(count: int) -> dict[str, LocalFederation]:
+    """Real keys, but for the baseline that would take a minute for a round; `test_conformance` has small ones too."""
+    built = {name: catalog.strategy(name)() for name in catalog.names() if name != TEXTBOOK}
+    return {name: LocalFederation(protocol, count) for name, protocol in built.items()}
+
+
+def natural(dataset: str) -> tuple[bundled.Dataset, bundled.Dataset, list[Any]]:
+    """Features of real sites, by their summed statistics."""
+    here = hospitals.of_config(RunConfig(dataset=dataset))
+    found = preparation.pooled(here.train)
+    return found.apply(here.train), found.apply(here.test), list(here.parts)
+
+
+def one_round(training: Training, number: int, shares: list[Any], model: Any) -> dict[str, mean.Mean]:
+    """Every strategy's mean of the same updates; their integer sums are compared bit by bit."""
+    spec, bits = RunConfig.read({}).resolved([len(share.target) for share in shares]).spec(), 24
+    encoded, updates = {}, []
+    for place, share in enumerate(shares):
+        update, metrics = client_update(training, number, place, model, share.features, share.target)
+        updates.append(update)
+        encoded[place + 1] = mean.encode(update, model, metrics, len(share.target), spec, bits)
+    totals = {
+        name: federation.sum({party: x for party, (x, _) in encoded.items()})
+        for name, federation in federations(len(shares)).items()
+    }
+    oracle = totals["plain"].sum.vector
+    assert all(np.array_equal(total.sum.vector, oracle) for total in totals.values())
+    layout = encoded[1][1]
+    means = {name: mean.decode(total.sum, layout, model, spec, bits) for name, total in totals.items()}
+    weights = [len(share.target) for share in shares]
+    bound = FixedPoint(bits, spec.clip).error_bound(len(shares), spec.largest_weight, sum(weights))
+    for name, start in model.items():
+        changes = [np.clip(update[name] - start, -spec.clip, spec.clip) for update in updates]
+        for place in np.ndindex(start.shape):
+            exact = sum(Fraction(w) * Fraction(change[place]) for w, change in zip(weights, changes, strict=True))
+            exact = Fraction(float(start[place])) + exact / sum(weights)
+            got = Fraction(float(means["plain"].arrays[name][place]))
+            assert abs(got - exact) <= Fraction(bound) + Fraction(1, 10**13)
+    assert means["plain"].weight == sum(weights) and means["plain"].clipped == 0
+    return means
+
+
+@pytest.mark.parametrize(("dataset", "model", "how"), SETTINGS)
+def test_all_strategies_end_in_the_same_bits(dataset: str, model: str, how: str) -> None:
+    if how == NATURAL:
+        train, test, parts = natural(dataset)
+    else:
+        train, test = bundled.split(bundled.load(dataset), seed=7)
+        parts = partition(train, HOSPITALS, how, seed=7)  # type: ignore[arg-type]
+    training = Training(models.build(model, train.task), rounds=ROUNDS, seed=7)
+    shares = [train.take(rows) for rows in parts]
+    parameters = training.model.initial(train.features.shape[1], 7)
+    for number in range(1, ROUNDS + 1):
+        means = one_round(training, number, shares, parameters)
+        assert len({model_hash(result.arrays) for result in means.values()}) == 1
+        assert len({str(result.metrics) for result in means.values()}) == 1
+        parameters = means["plain"].arrays
+    assert all(
+        np.isfinite(value) for value in client_evaluate(training, parameters, test.features, test.target).values()
+    )
+
+
+def test_on_randhie_the_sites_together_are_as_good_as_their_rows_in_one_place() -> None:
+    train, test, parts = natural("randhie")
+    training = RunConfig(dataset="randhie").training(train.task)
+    together = fedavg(training, train, parts, test)[1][-1]["auc"]
+    assert together >= 0.99 * pooled(training, train, test)["auc"] > 0.99 * 0.6
