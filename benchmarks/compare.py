@@ -12,7 +12,8 @@ from statistics import median
 from common import Report, Row, arguments, best, publish
 
 from fedsec.server.coordinator import Coordinator
-from fedsec.simulations.costs.setting import Federation, SPEC, Setting
+from fedsec.simulations.costs.federation import Federation
+from fedsec.simulations.costs.setting import SPEC, Setting
 
 SETTINGS = [Setting(name, hospitals, 10_000) for name in ("plain", "shamir", "secagg") for hospitals in (3, 10)]
 

@@ -28,7 +28,8 @@ from flwr.serverapp.strategy import FedAvg
 
 from fedsec import catalog
 from fedsec.flower import SecureAggregation, secure_aggregation
-from fedsec.flower.server import RECORD, SecureGrid
+from fedsec.flower.records import RECORD
+from fedsec.flower.server import SecureGrid
 
 FEDAVG, FLOWER = "fedavg", "flower"
 MAX_WEIGHT = 1000  # the default of Flower's workflow, and given to ours: a part of the quantisation step

@@ -20,9 +20,9 @@ from common import Report, Row, parser, publish
 from rich.console import Console
 from rich.progress import Progress
 
+from fedsec.mpc.descent import Network
 from fedsec.mpc.in_process import SharedTraining
 from fedsec.mpc.polynomial import Activation
-from fedsec.mpc.descent import Network
 from fedsec.simulations.poster.shared_training import experiment, polynomials
 
 WIDTHS = (11, 10, 1)

@@ -33,8 +33,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from fedsec import catalog
-from fedsec.wire import envelope
-from fedsec.server.coordinator import Phase, Refusal
 from fedsec.errors import ConfigurationError
 from fedsec.local import LocalFederation
 from fedsec.metering import Row as Metered
@@ -46,6 +44,8 @@ from fedsec.protocol import PartyId, SecureSum, Vector
 from fedsec.strategies.lightsecagg import LightSecAgg
 from fedsec.strategies.packed_shamir import PackedShamir
 from fedsec.strategies.shamir import Shamir
+from fedsec.wire import envelope
+from fedsec.wire.exchange import Phase, Refusal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

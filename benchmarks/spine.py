@@ -20,14 +20,14 @@ from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 
 from fedsec import catalog
 from fedsec.encoding import mean
-from fedsec.wire import envelope
-from fedsec.server.coordinator import Phase, Refusal
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.local import LocalFederation
 from fedsec.metering import Ledger, Meter
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId, Sum
 from fedsec.simulations.run.launcher import flower_run, make_app
+from fedsec.wire import envelope
+from fedsec.wire.exchange import Phase, Refusal
 
 HOSPITALS = 5
 

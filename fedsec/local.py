@@ -14,16 +14,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedsec.wire import codec
 from fedsec.encoding import mean as means
-from fedsec.server.coordinator import Coordinator, Phase, Refusal, Total
-from fedsec.wire.envelope import NO_HASH
 from fedsec.errors import ConfigurationError, DataError, FedsecError
-from fedsec.party.journal import Journal
 from fedsec.metering import Ledger, Meter
-from fedsec.party.party import Party, PartyState, Policy
+from fedsec.party.journal import Journal
+from fedsec.party.party import Party, PartyState
+from fedsec.party.policy import Policy
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import PartyId, SecureSum, Vector
+from fedsec.server.coordinator import Coordinator, Total
+from fedsec.wire import codec
+from fedsec.wire.envelope import NO_HASH
+from fedsec.wire.exchange import Phase, Refusal
 
 Kind = Literal["drop", "lose", "delay", "duplicate", "repeat", "corrupt-request", "corrupt-reply", "replay"]
 

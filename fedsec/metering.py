@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from fedsec import atomic
-from fedsec.wire import envelope
-from fedsec.server.coordinator import Exchange, Phase, Refusal
 from fedsec.errors import ConfigurationError, unknown
 from fedsec.primitives.parallel import cpu_seconds
 from fedsec.protocol import PartyId
+from fedsec.wire import envelope
+from fedsec.wire.exchange import Exchange, Phase, Refusal
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,20 @@ from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, P
 from fedsec.primitives.prg import SEED_BYTES, masks_into
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.ring import R32, R64, Ring
-from fedsec.protocol import Exposure, Flow, Me, Message, PartyId, SecureSum, State, Sum, Vector, ask, reject_unknown, transpose
+from fedsec.protocol import (
+    Exposure,
+    Flow,
+    Me,
+    Message,
+    PartyId,
+    SecureSum,
+    State,
+    Sum,
+    Vector,
+    ask,
+    reject_unknown,
+    transpose,
+)
 
 LENGTH_BYTES = 8
 MAX_VALUES = 1 << 28

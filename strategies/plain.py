@@ -14,7 +14,20 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fedsec.primitives.randomness import Random
-from fedsec.protocol import Exposure, Flow, Me, Message, PartyId, SecureSum, State, Sum, Vector, ask, reject_unknown, total
+from fedsec.protocol import (
+    Exposure,
+    Flow,
+    Me,
+    Message,
+    PartyId,
+    SecureSum,
+    State,
+    Sum,
+    Vector,
+    ask,
+    reject_unknown,
+    total,
+)
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,28 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.protocol import consistency
-from fedsec.protocol.consistency import ConsistencyCheck, quorum
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives.key_agreement import AgreementKey, agree, hkdf
 from fedsec.primitives.prg import masks_into
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.ring import R32, R64, Ring
 from fedsec.primitives.shamir import SHARE_BYTES, combine_secret, split_secrets
-from fedsec.protocol import Exposure, Flow, Me, Message, PartyId, SecureSum, State, Sum, Vector, ask, reject_unknown, transpose
+from fedsec.protocol import (
+    Exposure,
+    Flow,
+    Me,
+    Message,
+    PartyId,
+    SecureSum,
+    State,
+    Sum,
+    Vector,
+    ask,
+    consistency,
+    reject_unknown,
+    transpose,
+)
+from fedsec.protocol.consistency import ConsistencyCheck, quorum
 
 SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fedsec.errors import ConfigurationError
 from fedsec.primitives.graph import Neighbours, harary, neighbours, part, permuted
 from fedsec.protocol import PartyId
-from fedsec.strategies.secagg import MALICIOUS, MaskKey, SEMI_HONEST, SecAgg
+from fedsec.strategies.secagg import MALICIOUS, SEMI_HONEST, MaskKey, SecAgg
 
 COMPLETE = 100
 """Up to so many hospitals, all are neighbours: a sparse graph would save nothing."""

@@ -17,14 +17,27 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.protocol import consistency
-from fedsec.protocol.consistency import ConsistencyCheck, quorum
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives import shamir
-from fedsec.primitives.field import Field, M31, M61
+from fedsec.primitives.field import M31, M61, Field
 from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random
-from fedsec.protocol import Exposure, Flow, Me, Message, PartyId, SecureSum, State, Sum, Vector, ask, reject_unknown, transpose
+from fedsec.protocol import (
+    Exposure,
+    Flow,
+    Me,
+    Message,
+    PartyId,
+    SecureSum,
+    State,
+    Sum,
+    Vector,
+    ask,
+    consistency,
+    reject_unknown,
+    transpose,
+)
+from fedsec.protocol.consistency import ConsistencyCheck, quorum
 
 SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
 

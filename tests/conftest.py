@@ -13,17 +13,19 @@ import pytest
 from hypothesis import settings
 
 from fedsec import catalog, cli
-from fedsec.wire import codec, envelope
-from fedsec.wire.envelope import Adopt, Enrol, Header, Member, SETUP, Session
 from fedsec.local import LocalFederation
-from fedsec.party.party import Party, PartyState, Policy
+from fedsec.party.context import Seat
+from fedsec.party.party import Party, PartyState
+from fedsec.party.policy import Policy
 from fedsec.primitives.key_agreement import AgreementKey
 from fedsec.primitives.signing import SigningKey
-from fedsec.protocol import Flow, Message, PartyId, Replies, Requests, SERVER, SecureSum, run
-from fedsec.party.context import Seat
+from fedsec.protocol import SERVER, Flow, Message, PartyId, Replies, Requests, SecureSum, run
 from fedsec.simulations.costs.setting import takes_keys
 from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.shamir import Shamir
+from fedsec.wire import codec, envelope
+from fedsec.wire.envelope import SETUP, Header, Session
+from fedsec.wire.membership import Adopt, Enrol, Member, read_roster, roster_hash
 
 settings.register_profile("fedsec", print_blob=True, deadline=None)
 settings.load_profile("fedsec")
@@ -75,7 +77,7 @@ class DishonestServer:
         """What `party` itself can sign, seal and open in a session."""
         state = self.state(party)
         keys = SigningKey(state.identity), AgreementKey(state.agreement)
-        members = envelope.read_roster(state.roster).members if state.roster else {}
+        members = read_roster(state.roster).members if state.roster else {}
         return Seat(party, *keys, members, session, floor=3)
 
     def session(self, cohort: Collection[PartyId] = (), stage: str = "train", **changes: Any) -> Session:
@@ -123,7 +125,7 @@ class DishonestServer:
 
     def adopt(self, party: PartyId, members: Mapping[PartyId, Member], **changes: Any) -> Any:
         """Show a party this roster, in a session that is bound to it but for `changes`."""
-        session = self.session(stage=SETUP, **{"roster": envelope.roster_hash(members), **changes})
+        session = self.session(stage=SETUP, **{"roster": roster_hash(members), **changes})
         return self.ask(party, Adopt(members), session)
 
     def found(self) -> DishonestServer:

@@ -17,7 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SECAGG, PARTY = "tests/party/test_party_secagg.py", "tests/party/test_party.py"
 ALL, FEW = "tests/strategies/test_dishonest_server.py", "tests/party/test_party_additive.py"
 SIGNED = "tests/party/test_party_consistency.py"
-SHAMIR, SEAT, GLUE = "tests/party/test_party_shamir.py", "tests/party/test_context.py", "tests/flower/test_flower_glue.py"
+SHAMIR, SEAT, GLUE = (
+    "tests/party/test_party_shamir.py",
+    "tests/party/test_context.py",
+    "tests/flower/test_flower_glue.py",
+)
 
 # file, what is taken out, what stands there instead, and the tests that must fail
 CHECKS = [

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedsec.wire import envelope
-from fedsec.server.coordinator import Phase, Refusal
 from fedsec.errors import ConfigurationError
 from fedsec.local import Fault, LocalFederation
-from fedsec.metering import Ledger, Meter, NETWORKS, Network, Row, network
-from fedsec.party.party import Policy
+from fedsec.metering import NETWORKS, Ledger, Meter, Network, Row, network
+from fedsec.party.policy import Policy
 from fedsec.primitives.signing import SigningKey
 from fedsec.strategies.plain import Plain
 from fedsec.strategies.shamir import Shamir
+from fedsec.wire import envelope
+from fedsec.wire.exchange import Phase, Refusal
 
 ROW = Row(1, "train", "ShareInput", "hospital", 3, 3, 6, 300, 600, 100, 200, 0.5, 0.25, 1.0)
 

@@ -1,8 +1,8 @@
 import numpy as np
 
 from fedsec.catalog import strategy
-from fedsec.local import Fault, LocalFederation, Update
 from fedsec.encoding.mean import MeanSpec
+from fedsec.local import Fault, LocalFederation, Update
 
 silent = Fault("drop", phase="ShareInput", party=4)
 federation = LocalFederation(strategy("shamir")(), hospitals=5, spec=MeanSpec(largest_weight=100), faults=[silent])

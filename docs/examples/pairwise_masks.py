@@ -15,7 +15,20 @@ from typing import Annotated
 
 from fedsec.primitives.prg import masks_into
 from fedsec.primitives.randomness import Random
-from fedsec.protocol import Exposure, Flow, Me, Message, PartyId, SecureSum, State, Sum, Vector, ask, reject_unknown, total
+from fedsec.protocol import (
+    Exposure,
+    Flow,
+    Me,
+    Message,
+    PartyId,
+    SecureSum,
+    State,
+    Sum,
+    Vector,
+    ask,
+    reject_unknown,
+    total,
+)
 
 
 @dataclass(frozen=True)

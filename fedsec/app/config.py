@@ -12,13 +12,13 @@ from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedPro
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedsec import catalog
-from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
-from fedsec.errors import ConfigurationError, unknown
-from fedsec.encoding.mean import MeanSpec
-from fedsec.protocol import SecureSum
 from fedsec.data import bundled, registry
+from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
+from fedsec.encoding.mean import MeanSpec
+from fedsec.errors import ConfigurationError, unknown
 from fedsec.learning import models
-from fedsec.simulations.run.baselines import Training
+from fedsec.learning.local_training import Training
+from fedsec.protocol import SecureSum
 
 AGGREGATORS: Mapping[str, type[FedAvg]] = {
     "fedavg": FedAvg, "fedavgm": FedAvgM, "fedadam": FedAdam, "fedyogi": FedYogi,
@@ -26,6 +26,8 @@ AGGREGATORS: Mapping[str, type[FedAvg]] = {
 }  # fmt: skip
 FEWEST = 3
 LEAST_WEIGHT = 1000
+OWN_ROWS = "own"
+"""The dataset of a deployment: each hospital has its own rows, and the server has their schema alone."""
 
 
 class RunConfig(BaseModel):
@@ -79,13 +81,15 @@ class RunConfig(BaseModel):
         config.protocol()
         if config.aggregator not in AGGREGATORS:
             raise unknown("aggregator", config.aggregator, AGGREGATORS)
-        if not config.data and config.dataset not in registry.TABLES:
+        if not config.data and config.dataset not in (*registry.TABLES, OWN_ROWS):
             raise unknown("dataset", config.dataset, registry.TABLES)
         for field in ("site", "label", "positive", "person", "drop", "schema_file"):
-            if getattr(config, field) and not config.data:
+            if getattr(config, field) and not (config.data or (config.dataset == OWN_ROWS and field == "schema_file")):
                 raise ConfigurationError(
                     f"{field.replace('_', '-')} is set, and data, the file that it is about, is not"
                 )
+        if config.dataset == OWN_ROWS and not config.schema_file:
+            raise ConfigurationError("dataset is own, and schema-file, the schema of the hospitals' rows, is not set")
         return config
 
     @property

@@ -20,18 +20,18 @@ from rich.table import Table
 
 from fedsec import catalog
 from fedsec.cli.options import Json, print_json
+from fedsec.cli.run import allow
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import NETWORKS, Network
 from fedsec.report import page, sections
 from fedsec.report.document import Cell, Comparison
+from fedsec.report.quantities import seconds, size
 from fedsec.simulations.costs.sweep import comparison
-from fedsec.simulations.run import processes
-from fedsec.cli.run import allow
 from fedsec.simulations.costs.sweep.comparison import COMPARISON
-from fedsec.cli.quantities import seconds, size
+from fedsec.simulations.costs.sweep.parallel_jobs import Follow
 from fedsec.simulations.costs.sweep.store import SWEEP, kept_sweep
 from fedsec.simulations.costs.sweep.sweep import GIB, Sweep, impossible
-from fedsec.simulations.costs.sweep.parallel_jobs import Follow
+from fedsec.simulations.run import processes
 
 Value = TypeVar("Value", int, float)
 

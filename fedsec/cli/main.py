@@ -6,7 +6,6 @@ Exit status: 0 for a result, 1 for a failed run, 2 for a usage that cannot work,
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedsec import __version__, catalog
+from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.protocol import SecureSum, headings
 
@@ -30,13 +30,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
-
-
-def print_json(document: Any) -> None:
-    """One JSON object on stdout."""
-    sys.stdout.write(json.dumps(document) + "\n")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,8 +1,10 @@
-"""The options of the command line that say which rows the hospitals hold; `run`, `stats` and `partition` share them."""
+"""The options that several commands share: those that say which rows the hospitals hold, and `--json`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+import sys
+from typing import Annotated, Any
 
 import typer
 
@@ -36,3 +38,10 @@ Partition = Annotated[
 Clients = Annotated[
     int, typer.Option(help="Number of hospitals, at least 3; by default that of the sites, or 5.", show_default=False)
 ]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+
+
+def print_json(document: Any) -> None:
+    """One JSON object on stdout."""
+    sys.stdout.write(json.dumps(document) + "\n")

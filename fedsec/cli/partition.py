@@ -13,17 +13,30 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Printed
 
-from fedsec.cli.options import Json, print_json
-from fedsec.errors import ConfigurationError
-from fedsec.report import figures, output as files
-from fedsec.data import preparation, registry
-from fedsec.cli.run import DEFAULTS, rows_of
 from fedsec.app.config import RunConfig
-from fedsec.data.bundled import Floats
-from fedsec.simulations.run.hospitals import Hospitals
-from fedsec.cli.options import Clients, Data, Drop, Label, MinimumRows, Partition, Person, Positive, SchemaFile, Site
-from fedsec.simulations.run.partition_figure import picture
+from fedsec.cli.options import (
+    Clients,
+    Data,
+    Drop,
+    Json,
+    Label,
+    MinimumRows,
+    Partition,
+    Person,
+    Positive,
+    SchemaFile,
+    Site,
+    print_json,
+)
+from fedsec.cli.run import DEFAULTS, rows_of
 from fedsec.cli.stats import of_command
+from fedsec.data import preparation, registry
+from fedsec.data.bundled import Floats
+from fedsec.errors import ConfigurationError
+from fedsec.report import figures
+from fedsec.report import output as files
+from fedsec.simulations.run.hospitals import Hospitals
+from fedsec.simulations.run.partition_figure import picture
 
 PICTURE = "partition.png"
 

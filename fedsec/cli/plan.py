@@ -15,21 +15,22 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from fedsec.cli import report_command as report
+from fedsec.cli.compare import allowed, items, network_of, tell_left_out
 from fedsec.cli.options import Json, print_json
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.metering import NETWORKS, Network, network
-from fedsec.cli import report_command as report
-from fedsec.report import figures, output as files
-from fedsec.simulations.costs import setting as cells
-from fedsec.simulations.costs.predict import calibrate as calibration, cost_model, estimate
-from fedsec.simulations.costs.setting import Setting
-from fedsec.cli.compare import allowed, items, network_of, tell_left_out
-from fedsec.simulations.costs.sweep.comparison import COMPARISON
+from fedsec.report import figures
+from fedsec.report import output as files
+from fedsec.report.quantities import seconds, size
+from fedsec.simulations.costs.predict import calibrate as calibration
+from fedsec.simulations.costs.predict import cost_model, estimate
 from fedsec.simulations.costs.predict.cost_model import Model
 from fedsec.simulations.costs.predict.curve_figure import outlook
-from fedsec.simulations.costs.predict.estimate import CURVE, Check, EXACT_UP_TO, Prospect, Wanted
-from fedsec.cli.quantities import seconds, size
+from fedsec.simulations.costs.predict.estimate import CURVE, EXACT_UP_TO, Check, Prospect, Wanted
+from fedsec.simulations.costs.setting import Setting, family, label
+from fedsec.simulations.costs.sweep.comparison import COMPARISON
 from fedsec.simulations.costs.sweep.parallel_jobs import Follow
 
 WITHIN = 0.25
@@ -185,7 +186,7 @@ def _tell_reach(console: Console, setting: Setting, names: Sequence[str], key_bi
             limits = [f"{hospitals} hospitals"] if hospitals < setting.hospitals else []
             limits += [f"{parameters:,} parameters"] if parameters < setting.parameters else []
             if limits:
-                beyond.setdefault(" and ".join(limits), []).append(cells.label(name).replace(":", " "))
+                beyond.setdefault(" and ".join(limits), []).append(label(name).replace(":", " "))
     for limit, found in beyond.items():
         console.print(f"CPU is extrapolated beyond {limit}: {', '.join(found)}.", style="yellow", highlight=False)
     if setting.hospitals > EXACT_UP_TO:
@@ -275,8 +276,8 @@ def _draw(
     families: dict[str, str] = {}
     reaches: dict[str, int] = {}
     for place, name in enumerate(names):
-        follow(f"curve: {cells.label(name)}", place, len(names))
-        if cells.label(name) not in served:
+        follow(f"curve: {label(name)}", place, len(names))
+        if label(name) not in served:
             continue
         points = []
         for hospitals in CURVE:
@@ -286,9 +287,9 @@ def _draw(
                 points.append((hospitals, *model.cpu(one), estimate.bytes_of(one, estimate.CURVE_EXACT).up))
             except FedsecError:
                 continue
-        lines[cells.label(name)] = points
-        reaches[cells.label(name)], _ = model.reach(setting.under(name, key_bits))
-        families[cells.label(name)] = cells.family(name)
+        lines[label(name)] = points
+        reaches[label(name)], _ = model.reach(setting.under(name, key_bits))
+        families[label(name)] = family(name)
     if not lines:
         raise ConfigurationError("no strategy can serve this setting: there is no curve to draw")
     drawn = outlook(lines, families, setting.parameters, reaches)

@@ -7,8 +7,8 @@ import typer
 from fedsec.cli.poster_all import every
 from fedsec.cli.poster_network import network
 from fedsec.cli.poster_page import basics, page
-from fedsec.cli.poster_tables import tables
 from fedsec.cli.poster_shared_training import shared_training
+from fedsec.cli.poster_tables import tables
 
 app = typer.Typer(
     name="poster",

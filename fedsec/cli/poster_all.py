@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 
 from fedsec.cli.options import Json, print_json
+from fedsec.cli.poster_network import network
+from fedsec.cli.poster_page import basics
+from fedsec.cli.poster_shared_training import shared_training
+from fedsec.cli.poster_tables import tables
 from fedsec.report import output as saved
 from fedsec.simulations.poster import claims, facts
 from fedsec.simulations.poster import poster_document as pages
-from fedsec.cli.poster_network import network
-from fedsec.cli.poster_page import basics
-from fedsec.cli.poster_tables import tables
-from fedsec.cli.poster_shared_training import shared_training
 
 SHORT = "all.short.json"
 """Which experiments of a folder were run with --quick."""

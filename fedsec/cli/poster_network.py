@@ -11,15 +11,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fedsec.cli.compare import items
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed, unknown
-from fedsec.cli.compare import items
 from fedsec.simulations.poster import facts as files
 from fedsec.simulations.poster.encrypted_network import network_runs
-from fedsec.simulations.poster.tables.regression import Follow
 from fedsec.simulations.poster.encrypted_network.network import Plan
 from fedsec.simulations.poster.encrypted_network.network_figures import drawings
 from fedsec.simulations.poster.encrypted_network.owner import MINIMUM_KEY_BITS, Owner, product_cost
+from fedsec.simulations.poster.tables.regression import Follow
 
 Option = typer.Option
 PARTS = ("affine", "xor", "cancer", "sigmoids", "precision", "overflow", "product", "flower")

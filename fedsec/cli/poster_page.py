@@ -11,7 +11,8 @@ from rich.console import Console
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import RunFailed
 from fedsec.simulations.poster import basics as measured
-from fedsec.simulations.poster import claims, facts as files
+from fedsec.simulations.poster import claims
+from fedsec.simulations.poster import facts as files
 from fedsec.simulations.poster import poster_document as pages
 
 Option = typer.Option

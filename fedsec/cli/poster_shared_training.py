@@ -18,8 +18,17 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError
 from fedsec.mpc.compiled import CompiledTwin, started
-from fedsec.report import figures, output as files
-from fedsec.simulations.poster.shared_training import experiment as training, findings, one_table, polynomials, training_figures, training_flower, training_shares
+from fedsec.report import figures
+from fedsec.report import output as files
+from fedsec.simulations.poster.shared_training import experiment as training
+from fedsec.simulations.poster.shared_training import (
+    findings,
+    one_table,
+    polynomials,
+    training_figures,
+    training_flower,
+    training_shares,
+)
 from fedsec.simulations.poster.shared_training.experiment import Cell, Follow
 from fedsec.simulations.poster.shared_training.terminal import BOUNDED, NAMES, tell
 

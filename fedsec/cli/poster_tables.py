@@ -15,14 +15,27 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fedsec.cli.compare import allowed, numbers
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.simulations.costs.setting import named
-from fedsec.cli.compare import allowed, numbers
 from fedsec.simulations.poster import facts as files
-from fedsec.simulations.poster.tables.regression import CORRECTED, Follow, LADDER, Lane, PUBLISHED, Task, task
+from fedsec.simulations.poster.tables.cells import (
+    AGREEMENT,
+    BUDGETS,
+    RATES,
+    SETTINGS,
+    TOLERANCE,
+    Outcome,
+    Spread,
+    Value,
+    ladder,
+    measure,
+    spread,
+    stable_below,
+)
+from fedsec.simulations.poster.tables.regression import CORRECTED, LADDER, PUBLISHED, Follow, Lane, Task, task
 from fedsec.simulations.poster.tables.summing import Summation, finest
-from fedsec.simulations.poster.tables.cells import AGREEMENT, BUDGETS, Outcome, RATES, SETTINGS, Spread, TOLERANCE, Value, ladder, measure, spread, stable_below
 from fedsec.simulations.poster.tables.tables_figures import beside, scattered, trends
 
 Option = typer.Option

@@ -12,7 +12,7 @@ from rich.console import Console
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError
 from fedsec.report import page, run_page
-from fedsec.report.document import Comparison, FORMAT
+from fedsec.report.document import FORMAT, Comparison
 
 COMPARISON = "comparison.json"
 

@@ -16,18 +16,33 @@ import typer
 from rich.console import Console
 
 from fedsec import catalog
-from fedsec.cli.options import Json, print_json
-from fedsec.errors import ConfigurationError, DataError, RunFailed
-from fedsec.report import run_page
-from fedsec.data import registry
-from fedsec.simulations.run import hospitals, live_view, results, tensorboard as trackers
 from fedsec.app.config import AGGREGATORS, FEWEST, RunConfig, parameter_of
+from fedsec.app.progress import PROGRESS
+from fedsec.cli.options import (
+    Clients,
+    Data,
+    Drop,
+    Json,
+    Label,
+    MinimumRows,
+    OneClass,
+    Partition,
+    Person,
+    Positive,
+    SchemaFile,
+    Site,
+    print_json,
+)
+from fedsec.data import registry
+from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.learning.models import EXTRAS, MODELS
-from fedsec.cli.options import Clients, Data, Drop, Label, MinimumRows, OneClass, Partition, Person, Positive, SchemaFile, Site
+from fedsec.report import run_page
+from fedsec.simulations.run import hospitals, live_view, results
+from fedsec.simulations.run import tensorboard as trackers
 from fedsec.simulations.run.launcher import flower_run, make_app
 
 DEFAULTS = RunConfig.model_validate({})
-COMPONENTS = ("fedsec.app.server_app:server", "fedsec.app.server_app:client")
+COMPONENTS = ("fedsec.app.server_app:server", "fedsec.app.client_app:client")
 
 
 def run(
@@ -121,7 +136,7 @@ def run(
     target = _target(output, config.strategy, config.named, force)
     board = None if tensorboard is None else tensorboard.expanduser() / target.name
     with trackers.tensorboard(board) as listen, _staged(target) as folder:
-        with live_view.live(folder / results.PROGRESS, config, as_json, listen) as follow:
+        with live_view.live(folder / PROGRESS, config, as_json, listen) as follow:
             _drive(config.model_copy(update={"output": str(folder)}), folder, timeout, follow)
         document = json.loads((folder / results.RESULT).read_text(encoding="utf-8"))
     run_page.write(target)  # the results are in their place before they are drawn
@@ -195,7 +210,7 @@ def _staged(target: Path) -> Iterator[Path]:
         raise ConfigurationError(f"output {target} cannot be written: {error.strerror}") from error
     try:
         yield folder
-        (folder / results.PROGRESS).unlink(missing_ok=True)
+        (folder / PROGRESS).unlink(missing_ok=True)
         folder.chmod(0o755)
         if target.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) / target.name

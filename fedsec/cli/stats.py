@@ -14,20 +14,33 @@ from rich.markup import escape
 from rich.table import Table as Printed
 
 from fedsec import atomic
-from fedsec.cli.options import Json, print_json
+from fedsec.app.config import FEWEST, RunConfig, parameter_of
+from fedsec.app.progress import tidy
+from fedsec.cli.options import (
+    Clients,
+    Data,
+    Drop,
+    Json,
+    Label,
+    MinimumRows,
+    Partition,
+    Person,
+    Positive,
+    SchemaFile,
+    Site,
+    print_json,
+)
+from fedsec.cli.run import DEFAULTS, allow, rows_of
+from fedsec.data import preparation, registry
+from fedsec.data.preparation import Preparation, statistics
+from fedsec.data.schema import Schema
+from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.local import LocalFederation, Update
-from fedsec.encoding.mean import MeanSpec
 from fedsec.metering import Ledger
-from fedsec.data import preparation, registry
-from fedsec.simulations.run import hospitals, results
-from fedsec.cli.run import DEFAULTS, allow, rows_of
-from fedsec.app.config import FEWEST, RunConfig, parameter_of
+from fedsec.report.quantities import size
+from fedsec.simulations.run import hospitals
 from fedsec.simulations.run.hospitals import Hospitals
-from fedsec.cli.options import Clients, Data, Drop, Label, MinimumRows, Partition, Person, Positive, SchemaFile, Site
-from fedsec.data.preparation import Preparation, statistics
-from fedsec.cli.quantities import size
-from fedsec.data.schema import Schema
 
 
 def stats(
@@ -85,7 +98,7 @@ def stats(
     if as_json:
         return print_json({
             "data": config.named, "strategy": config.strategy, "hospitals": len(here.parts),
-            "statistics": results.tidy(asdict(found)), "largest_deviation_from_pooled": off,
+            "statistics": tidy(asdict(found)), "largest_deviation_from_pooled": off,
             "bytes_up": sum(row.bytes_up for row in ledger.rows),
             "bytes_down": sum(row.bytes_down for row in ledger.rows),
         })  # fmt: skip

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedsec.errors import ConfigurationError, DataError, unknown
-from fedsec.data.schema import Category, Label, MOST_LEVELS, Number, Schema, read
+from fedsec.data.schema import MOST_LEVELS, Category, Label, Number, Schema, read
 from fedsec.data.table import Table, as_number, is_gap, of_columns, word
+from fedsec.errors import ConfigurationError, DataError, unknown
 
 SUFFIXES = (".csv", ".parquet")
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -74,6 +74,14 @@ def load(own: Own) -> Table:
     for hospital, part in parts.items():  # so that an error names the hospital, and its own row
         of_columns(f"{path.stem}, hospital {hospital}", part, schema, "")
     return of_columns(path.stem, columns, schema, str(path), site, person)
+
+
+def load_own(path: Path, schema: Path) -> Table:
+    """One hospital's rows from a file of its own, by the schema that all hospitals agreed on.
+
+    Raises ConfigurationError or DataError naming path, column, row and value.
+    """
+    return of_columns(path.stem, read_columns(path), read(schema), str(path))
 
 
 def _check_roles(own: Own, label: str, schema: Schema | None) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from fedsec.errors import BadMessage, DataError
 from fedsec.data.bundled import Dataset
 from fedsec.data.schema import Schema
 from fedsec.data.table import Table
+from fedsec.errors import BadMessage, DataError
 
 Statistics = dict[str, list[float]]
 PRESENT, VALUE, SQUARE, LEVEL, TARGET = (f"rows.{name}" for name in ("present", "value", "square", "level", "target"))

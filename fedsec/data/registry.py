@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedsec.errors import ConfigurationError, unknown
 from fedsec.data import bundled
 from fedsec.data.schema import Category, Label, Number, Schema
 from fedsec.data.table import Table, of_columns, of_dataset
+from fedsec.errors import ConfigurationError, unknown
 
 YES = (0.0, 1.0)
 

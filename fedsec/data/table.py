@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.errors import ConfigurationError, DataError
 from fedsec.data.bundled import Dataset, Floats, held_out
 from fedsec.data.schema import Category, Label, Number, Schema, Task
+from fedsec.errors import ConfigurationError, DataError
 
 Integers = NDArray[np.int64]
 OTHERS = "other sites"

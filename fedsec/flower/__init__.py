@@ -1,5 +1,6 @@
-"""Flower: `SecureAggregation(FedAvg(...), protocol)` at the server, `ClientApp(mods=[secure_aggregation])` at clients."""
+"""Two lines secure a Flower app: `SecureAggregation(FedAvg(), "shamir")` and `ClientApp(mods=[secure_aggregation])`."""
 
-from fedsec.flower.server import SecureAggregation, secure_aggregation
+from fedsec.flower.client import secure_aggregation
+from fedsec.flower.server import SecureAggregation
 
 __all__ = ["SecureAggregation", "secure_aggregation"]

@@ -7,45 +7,33 @@ framework that imports flwr.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import json
 import os
-import sys
-import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from logging import INFO, WARNING
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
-from flwr.clientapp.typing import ClientAppCallable
-from flwr.common.constant import ErrorCode
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid, strategy
 from flwr.serverapp.strategy import Result, Strategy
 from flwr.supercore import log
 
 from fedsec import catalog
 from fedsec.encoding import mean
-from fedsec.party import identity as keys
-from fedsec.wire import codec
-from fedsec.server.coordinator import Coordinator, Phase, Refusal, Sessions
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
-from fedsec.wire.envelope import Session
-from fedsec.errors import AuthenticationError, ConfigurationError, DataError, FedsecError, PolicyError, RunFailed, Stale
-from fedsec.party.journal import Journal
+from fedsec.errors import ConfigurationError, DataError, FedsecError, PolicyError, RunFailed
+from fedsec.flower.records import RECORD, content_hash, to_numpy
 from fedsec.metering import Ledger, Meter
-from fedsec.party.party import Party, PartyState, Policy
 from fedsec.primitives.signing import SigningKey
-from fedsec.protocol import PartyId, SecureSum, Vector
-
-RECORD = "fedsec"
-"""The record that carries a protocol message beside the app's own records, and a party's state in its context."""
+from fedsec.protocol import PartyId, SecureSum
+from fedsec.server.coordinator import Coordinator, Sessions
+from fedsec.wire.exchange import Phase, Refusal
 
 SINGLE_UPDATES = "it needs each client's update by itself, and secure aggregation shows the server their sum only"
+
+
 REFUSED = {
     "Krum": SINGLE_UPDATES, "MultiKrum": SINGLE_UPDATES, "Bulyan": SINGLE_UPDATES, "FedMedian": SINGLE_UPDATES,
     "FedTrimmedAvg": SINGLE_UPDATES, "FedXgbBagging": SINGLE_UPDATES, "FedXgbCyclic": SINGLE_UPDATES,
@@ -372,178 +360,3 @@ def _answer(reply: Message) -> bytes | Refusal:
     if not isinstance(data, bytes):
         return Refusal("a reply without a protocol message: is secure_aggregation among the client's mods?")
     return data
-
-
-def content_hash(content: RecordDict) -> bytes:
-    """SHA-256 of an app's records: the model hash. Equal before and after the wire, whatever their order."""
-    digest = hashlib.sha256(b"fedsec model")
-    for name in sorted(content):
-        record = content[name]
-        digest.update(codec.pack([name, type(record).__name__, len(record)]))
-        for key in sorted(record):
-            value = record[key]
-            if isinstance(value, Array):
-                # With the length of the data: without it, two models could be one string of bytes, cut differently.
-                digest.update(codec.pack([key, value.dtype, list(value.shape), value.stype, len(value.data)]))
-                digest.update(value.data)
-            else:
-                digest.update(codec.pack([key, value if isinstance(value, str | bytes | int | float) else list(value)]))
-    return digest.digest()
-
-
-def to_numpy(content: RecordDict) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays of the one ArrayRecord in `content`; raises DataError where there is none or more than one."""
-    records = list(content.array_records.values())
-    if len(records) != 1:
-        raise DataError(f"{len(records)} array records; exactly one was expected")
-    return {name: _numpy(name, array) for name, array in records[0].items()}
-
-
-def _numpy(name: str, array: Array) -> np.ndarray[Any, Any]:
-    values = array.numpy()
-    if (values.dtype.name, values.shape) != (array.dtype, tuple(array.shape)):
-        raise DataError(
-            f"array {name!r} says that it has dtype {array.dtype} and shape {tuple(array.shape)}, and has not"
-        )
-    return values
-
-
-class ClientAppError(FedsecError):
-    """The app's own function raised; the text names the class of its exception and nothing else."""
-
-
-def secure_aggregation(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """The Flower mod for clients: the app's function is called only when its contribution is asked for.
-
-    What this hospital allows comes from its own node configuration (`flower-supernode --node-config`):
-    fedsec-floor, fedsec-threshold, fedsec-trusts-server, fedsec-server (the server's public key, hex),
-    fedsec-hospitals (a file of public keys, one a line), fedsec-identity (a key file), fedsec-journal (the file that
-    remembers what was answered), fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on
-    first use. An error tells the server its class, and its text only where that says nothing of data.
-    """
-    started = time.monotonic()
-    try:
-        reply = _respond(message, context, call_next)
-    except Exception as error:
-        log(WARNING, "secure aggregation: this party does not answer: %s: %s", type(error).__name__, error)
-        if not isinstance(error, FedsecError):
-            log(WARNING, traceback.format_exc())
-        reply = Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, Refusal.of(error).reason), reply_to=message)
-    if time.monotonic() - started > message.metadata.ttl:
-        # Returning would let a state from before the timeout overwrite a newer one.
-        raise Stale(f"the phase closed after {message.metadata.ttl:.0f} s, before this party had finished")
-    return reply
-
-
-def _respond(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    record = message.content.config_records.get(RECORD)
-    request = record.get("request") if record is not None else None
-    if not isinstance(request, bytes):
-        raise PolicyError("a message without a protocol request; this client answers secure aggregation only")
-    message.content = RecordDict({name: value for name, value in message.content.items() if name != RECORD})
-    party = _load_party(context)
-    context.state.pop(RECORD, None)  # it holds secret keys: the app's own code never sees them
-
-    def contribute(session: Session, spec: mean.MeanSpec, bits: int) -> tuple[Vector, bytes]:
-        arrays, reference, metrics, weight = _update(message, context, call_next, session, spec.weight_key)
-        vector, layout = mean.encode(arrays, reference, metrics, weight, spec, bits)
-        return vector, codec.encode(layout)
-
-    try:
-        reply = party.respond(request, contribute)
-    finally:
-        context.state[RECORD] = ConfigRecord({"party": codec.encode(party.state)})
-    return Message(RecordDict({RECORD: ConfigRecord({"reply": reply})}), reply_to=message)
-
-
-def in_simulation() -> bool:
-    """Whether this process is one of Ray's actors, as the clients of Flower's simulation are.
-
-    An app that uses Ray itself is a driver, not an actor.
-    """
-    ray = sys.modules.get("ray")
-    return ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
-
-
-def _yes(config: Mapping[str, Any], key: str) -> bool | None:
-    value = config.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise ConfigurationError(f"{key} is {value!r} in this node's configuration; true or false was expected")
-    return value
-
-
-def _load_party(context: Context) -> Party:
-    config = context.node_config
-    server, hospitals = str(config.get("fedsec-server", "")), str(config.get("fedsec-hospitals", ""))
-    policy = Policy(
-        floor=_whole(config, "fedsec-floor", 3),
-        threshold=_whole(config, "fedsec-threshold", 1),
-        trusts_server=_yes(config, "fedsec-trusts-server"),
-        simulation=in_simulation() and not (server or hospitals or config.get("fedsec-identity")),
-        server=keys.public_key(server) if server else None,
-        hospitals=keys.read_public_keys(Path(hospitals)) if hospitals else frozenset(),
-    )
-    files = str(config.get("fedsec-strategy-files", ""))
-
-    def build(name: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]:
-        return _built(name, json.dumps(parameters, sort_keys=True), files, os.environ.get(catalog.FILES_VARIABLE, ""))
-
-    remembers = str(config.get("fedsec-journal", ""))
-    if not remembers and not policy.simulation:
-        raise PolicyError(
-            "no journal is configured here (fedsec-journal, an absolute path): what Flower keeps of a party can be "
-            "rolled back, and it would then answer twice; only simulations do without"
-        )
-    journal = Journal(Path(remembers)) if remembers else None
-    kept = context.state.config_records.get(RECORD)
-    if kept is not None:
-        return Party(codec.decode(cast(bytes, kept["party"]), PartyState), policy, build, os.urandom, journal)
-    path = str(config.get("fedsec-identity", ""))
-    identity = keys.read_identity(Path(path)) if path else None
-    if identity is None and not policy.simulation:
-        raise PolicyError("no identity is configured here (fedsec-identity); new ones are for simulation alone")
-    return Party.fresh(policy, build, os.urandom, identity, journal)
-
-
-@functools.lru_cache(maxsize=64)
-def _built(name: str, parameters: str, files: str, variable: str) -> SecureSum[Any, Any]:
-    """The strategy that these words mean here. To search the catalogue takes 13 ms, for each message; this, once."""
-    return catalog.build(name, json.loads(parameters), [text for text in files.split(os.pathsep) if text])
-
-
-def _whole(config: Mapping[str, Any], key: str, default: int) -> int:
-    """A whole number of the node configuration; raises ConfigurationError, for 4.9 is not 4."""
-    value = config.get(key, default)
-    if isinstance(value, bool) or not str(value).isdecimal():
-        raise ConfigurationError(f"{key} is {value!r} in this node's configuration; a whole number was expected")
-    return int(value)
-
-
-def _update(
-    message: Message, context: Context, call_next: ClientAppCallable, session: Session, weight_key: str
-) -> tuple[mean.Arrays, mean.Arrays, mean.Metrics, float]:
-    """Call the app: its arrays, the model's, its metrics, and its number of examples."""
-    content = message.content
-    if session.model != content_hash(content):
-        raise AuthenticationError("the model received is not the one that the session is bound to")
-    if session.stage != message.metadata.message_type:
-        raise AuthenticationError(f"stage {session.stage} in a message of type {message.metadata.message_type}")
-    reference = to_numpy(content) if message.metadata.message_type.partition(".")[0] == "train" else {}
-    try:
-        reply = call_next(message, context)
-    except Exception as error:
-        log(WARNING, "the client app failed:\n%s", traceback.format_exc())
-        raise ClientAppError(type(error).__name__) from error
-    if reply.has_error():
-        raise ClientAppError("the app returned an error")
-    if not reference and reply.content.array_records:
-        raise DataError("the reply to an evaluation holds arrays; it may hold metrics only")
-    arrays = to_numpy(reply.content) if reference else {}
-    records = list(reply.content.metric_records.values())
-    if len(records) != 1:
-        raise DataError(f"{len(records)} metric records in the app's reply; exactly one was expected")
-    metrics = {key: value for key, value in records[0].items() if key != weight_key}
-    weight = records[0].get(weight_key)
-    if not isinstance(weight, int | float):
-        raise DataError(f"the app's metrics have no number under {weight_key!r}")
-    return arrays, reference, metrics, weight

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.errors import ConfigurationError, DataError, unknown
 from fedsec.data.bundled import Floats, Task
+from fedsec.errors import ConfigurationError, DataError, unknown
 
 Parameters = dict[str, NDArray[np.float64]]
 
@@ -206,9 +206,7 @@ class Perceptron(Model):
 
 
 MODELS: Mapping[str, type[Model]] = {model.name: model for model in (Linear, Logistic, Perceptron)}
-EXTRAS: Mapping[str, tuple[str, str, str]] = {
-    "torch-mlp": ("torch", "fedsec.learning.torch_models", "TabularNetwork")
-}
+EXTRAS: Mapping[str, tuple[str, str, str]] = {"torch-mlp": ("torch", "fedsec.learning.torch_models", "TabularNetwork")}
 """Models that need an extra, by name: the extra and its module, and where the model is."""
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from fedsec.errors import ConfigurationError
 from fedsec.data.bundled import Floats, Task
+from fedsec.errors import ConfigurationError
 from fedsec.learning.models import Model, Parameters
 
 torch.set_num_threads(1)  # for networks as small as these, waking threads takes longer than the work

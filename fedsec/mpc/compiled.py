@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.mpc.fixed import Fixed, Floats, overflow
-from fedsec.mpc.ring_kernels import Int, Integers
-from fedsec.mpc.polynomial import Activation, HALVINGS, in_u, lead_of
 from fedsec.mpc.descent import Network
+from fedsec.mpc.fixed import Fixed, Floats, overflow
+from fedsec.mpc.polynomial import HALVINGS, Activation, in_u, lead_of
+from fedsec.mpc.ring_kernels import Int, Integers
 from fedsec.primitives.mersenne import jit
 
 _LIMIT = 2.0**62

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedsec.mpc.fixed import Floats, RANGE_BITS, overflow
-from fedsec.mpc.ring_kernels import Integers, Words
-from fedsec.mpc.operations import dot
-from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
 from fedsec.mpc.descent import Network, finish, iterate, load
+from fedsec.mpc.fixed import RANGE_BITS, Floats, overflow
+from fedsec.mpc.operations import dot
+from fedsec.mpc.ring_kernels import Integers, Words
+from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
 
 Rounding = Callable[[tuple[int, ...], int], Integers]
 """For a shape and a shift, what is added before the shift: integers in [0, 2^shift)."""

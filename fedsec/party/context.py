@@ -17,14 +17,15 @@ import functools
 import hashlib
 from collections.abc import Mapping
 
-from fedsec.wire import codec
-from fedsec.wire.envelope import Member, Session
 from fedsec.errors import AuthenticationError
 from fedsec.primitives.key_agreement import AgreementKey, derive, shared_secret
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.sealing import seal, unseal
 from fedsec.primitives.signing import SigningKey, verify
 from fedsec.protocol import Me, Message, PartyId
+from fedsec.wire import codec
+from fedsec.wire.envelope import Session
+from fedsec.wire.membership import Member
 
 
 @functools.lru_cache(maxsize=1 << 18)

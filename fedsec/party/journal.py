@@ -17,10 +17,10 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedsec.wire import codec
-from fedsec.wire.envelope import Session
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, OutOfPhase, Stale
 from fedsec.protocol import State
+from fedsec.wire import codec
+from fedsec.wire.envelope import Session
 
 
 class JournalError(FedsecError):

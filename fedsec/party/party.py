@@ -7,22 +7,24 @@ journal.py. It has no transport: bytes in, bytes out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fedsec.wire import codec, envelope
 from fedsec.encoding.fixed_point import prove_headroom
-from fedsec.wire.envelope import Adopt, Adopted, Enrol, Enrolled, Envelope, Header, Member, Roster, Session, Terms
-from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, Stale
-from fedsec.party.journal import Journal, Progress
 from fedsec.encoding.mean import MeanSpec
+from fedsec.errors import AuthenticationError, BadMessage, OutOfPhase, PolicyError, Stale
+from fedsec.party.context import Seat
+from fedsec.party.journal import Journal, Progress
+from fedsec.party.policy import Policy
 from fedsec.primitives.key_agreement import AgreementKey
 from fedsec.primitives.parallel import cpu_seconds
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.signing import SigningKey
-from fedsec.protocol import Message, PartyId, SERVER, SecureSum, State, Vector
-from fedsec.party.context import Seat
+from fedsec.protocol import SERVER, Message, SecureSum, State, Vector
+from fedsec.wire import codec, envelope
+from fedsec.wire.envelope import Envelope, Header, Session
+from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Member, Roster, Terms, read_roster, read_terms
 
 Contribute = Callable[[Session, MeanSpec, int], tuple[Vector, bytes]]
 """Computes a party's input of so many value bits when it is asked for: the integers and their encoded layout."""
@@ -31,74 +33,9 @@ Contribute = Callable[[Session, MeanSpec, int], tuple[Vector, bytes]]
 Build = Callable[[str, Mapping[str, Any]], SecureSum[Any, Any]]
 """Builds the strategy that terms name: the party's own catalogue decides which names it knows."""
 
+
 ADOPT_PHASE = 0
 """Adopting the roster is the first phase of the session whose later phases are the strategy's own set-up."""
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What a party allows, whatever the server asks for. It is fixed where the party lives.
-
-    floor           the fewest contributors in any sum it takes part in (at least 3)
-    threshold       the fewest hospitals that may be able to open an input, together and with the server's help: it
-                    refuses strategies with `withstands(cohort) + 1` below it (at least 1)
-    trusts_server   believe that the server follows the protocol, and so take strategies that promise nothing if it does
-                    not; None means in simulation only
-    simulation      allow strategies that hide nothing, and trust identities on first use
-    server          the server's pinned Ed25519 public key
-    hospitals       the pinned public keys of all who may be on the roster
-    """
-
-    floor: int = 3
-    threshold: int = 1
-    simulation: bool = False
-    trusts_server: bool | None = None
-    server: bytes | None = None
-    hospitals: frozenset[bytes] = frozenset()
-
-    def __post_init__(self) -> None:
-        if self.floor < 3:
-            raise ConfigurationError(f"floor is {self.floor}; a party never helps to open fewer than 3 inputs")
-        if self.threshold < 1:
-            raise ConfigurationError(f"threshold is {self.threshold}; it takes 1 hospital at least to open an input")
-
-    def admit_collusion(self, protocol: SecureSum[Any, Any], cohort: Collection[PartyId], floor: int) -> None:
-        """Raise PolicyError where too few of this cohort could open an input under `protocol`.
-
-        A server that breaks the protocol chooses whose sum is opened, so `floor` - 1 helpers always single one out.
-        """
-        trusted = self.simulation if self.trusts_server is None else self.trusts_server
-        promised = protocol.withstands(cohort) if trusted else min(protocol.withstands(cohort, True), floor - 2)
-        if promised < 0:
-            raise PolicyError(
-                f"strategy {protocol.name} with these parameters promises nothing for a cohort of {len(cohort)} if the "
-                "server breaks the protocol, and this party does not trust it to follow it"
-            )
-        if promised + 1 < self.threshold:
-            doubt = "" if trusted else f" if it breaks the protocol, with a floor of {floor}"
-            raise PolicyError(
-                f"{promised + 1} of these {len(cohort)} hospitals may open an input under {protocol.name} with the "
-                f"server's help{doubt}; this party's threshold is {self.threshold}"
-            )
-
-    def admit_server(self, identity: bytes) -> None:
-        """Raise PolicyError unless `identity` may lead a run."""
-        if self.server is None and not self.simulation:
-            raise PolicyError("no server key is pinned here; trust on first use is for simulation alone")
-        if self.server is not None and identity != self.server:
-            raise PolicyError("the server's identity is not the pinned one")
-
-    def admit_roster(self, roster: Mapping[PartyId, Member]) -> None:
-        """Raise PolicyError unless these parties may form a federation."""
-        if len(roster) < self.floor:
-            raise PolicyError(f"a roster of {len(roster)} is below this party's floor of {self.floor}")
-        if len({member.identity for member in roster.values()}) < len(roster):
-            raise PolicyError("two parties of the roster have the same identity")
-        if not self.hospitals and not self.simulation:
-            raise PolicyError("no hospitals are pinned here; trust on first use is for simulation alone")
-        strangers = [party for party, member in sorted(roster.items()) if member.identity not in self.hospitals]
-        if self.hospitals and strangers:
-            raise PolicyError(f"parties {strangers} of the roster are not pinned here")
 
 
 @dataclass(frozen=True, repr=False)
@@ -210,14 +147,14 @@ class Party:
         epoch = self.state.progress.epoch
         if (session.run, session.epoch) != (self.state.run, epoch):
             raise Stale(f"a request of epoch {session.epoch} or of another run; this is epoch {epoch}")
-        if session.terms != envelope.read_terms(self.state.terms).digest:
+        if session.terms != read_terms(self.state.terms).digest:
             raise AuthenticationError("the configuration hash is not that of the terms this party agreed to")
 
     def _adopt(self, received: Envelope) -> Adopted:
         session, body = received.header.session, bytes(received.body)
         if self.state.roster is not None:
             raise OutOfPhase(f"epoch {session.epoch} has its roster already")
-        roster = envelope.read_roster(body)
+        roster = read_roster(body)
         if session.roster != roster.hash:
             raise AuthenticationError("the roster is not the one that the session is bound to")
         mine = roster.members.get(self.state.party)
@@ -232,7 +169,7 @@ class Party:
 
     def _step(self, received: Envelope, contribute: Contribute) -> tuple[Message, bytes, float]:
         header, session = received.header, received.header.session
-        terms = envelope.read_terms(self.state.terms)
+        terms = read_terms(self.state.terms)
         protocol = _built(terms, self._build)
         request = codec.decode(received.body, Message)
         setup = session.stage == envelope.SETUP
@@ -266,7 +203,7 @@ class Party:
         """
         if self.state.roster is None:
             raise OutOfPhase("this party has no roster yet")
-        roster, before = envelope.read_roster(self.state.roster), self.state.progress
+        roster, before = read_roster(self.state.roster), self.state.progress
         if session.roster != roster.hash:
             raise AuthenticationError("the roster hash is not that of the roster this party adopted")
         before.enter(session, phase)  # first, so that a request that is stale is refused as what it is

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import prg
-from fedsec.primitives.field import BLOCK, Field, M61, product_plain
+from fedsec.primitives.field import BLOCK, M61, Field, product_plain
 from fedsec.primitives.lagrange import interpolation, interpolation_plain
 from fedsec.primitives.mersenne import Values
 from fedsec.primitives.randomness import Random

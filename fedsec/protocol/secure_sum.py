@@ -1,4 +1,4 @@
-"""The waist: a protocol sums vectors of non-negative integers exactly, and does nothing else.
+"""The waist: `SecureSum` is what a strategy implements, and `PartyContext` is what its step at a party is given.
 
 The server's side of a protocol is a generator (a flow) that yields requests and receives replies, so it reads like
 the paper; a party's side is a pure step. Transport, metering, Flower and floating point are elsewhere.
@@ -7,100 +7,20 @@ the paper; a party's side is a pure step. Transport, metering, Flower and floati
 from __future__ import annotations
 
 import inspect
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fedsec.errors import BadMessage, ConfigurationError, TooFewParties
+from fedsec.errors import ConfigurationError
 from fedsec.primitives.randomness import Random
+from fedsec.protocol.flow import Flow, Sum
+from fedsec.protocol.messages import Message, PartyId, State, Vector
 
-PartyId = int
-"""Clients are 1..n, which are also their Shamir points; the server is 0."""
-
-SERVER: PartyId = 0
-Vector = NDArray[np.uint64]
-"""uint64[d]"""
-
-
-class Exposure(StrEnum):
-    """What a field on the wire shows to whoever reads it. Every field of every message states one."""
-
-    PUBLIC = "public"  # the same whatever the private data are
-    FRESH = "fresh"  # nonces, keys, signatures: new in every session
-    MASKED = "masked"  # a private value under a one-time mask
-    SEALED = "sealed"  # authenticated encryption to one receiver
-    SHARED = "shared"  # one share of a secret, alone independent of it
-    CIPHERTEXT = "ciphertext"  # under a key that the reader does not hold
-    OPENED = "opened"  # a function of the sum only
-    METERING = "metering"  # what a step cost, never what it computed
-
-
-TAG = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+/[1-9][0-9]*")
-RECORDS: dict[str, type[Record]] = {}
-"""Every class that the codec may build, by tag."""
-
-
-class Record:
-    """Base of what the codec writes: frozen dataclasses of plain fields.
-
-    `class ShareInput(Message, tag="fedsec.shamir.share_input/1")` states the name on the wire and its version, so that
-    a class can be renamed or moved without a byte changing. Where a strategy of one's own states none, it is the
-    file's name and the class's.
-    """
-
-    tag: ClassVar[str]
-
-    def __init_subclass__(cls, *, tag: str = "", **keywords: Any) -> None:
-        super().__init_subclass__(**keywords)
-        cls.tag = tag or f"{cls.__module__.rpartition('.')[2]}.{cls.__qualname__}/1"
-        if tag and not TAG.fullmatch(tag):
-            raise TypeError(f"{cls.__name__}: the tag is {tag!r}; words.with_points/VERSION was expected")
-        known = RECORDS.get(cls.tag)
-        if known is not None and known.__module__ != cls.__module__:
-            raise TypeError(f"two messages are called {cls.tag}: in {known.__module__} and in {cls.__module__}")
-        RECORDS[cls.tag] = cls
-
-
-class Message(Record):
-    """What travels. Each field is `Annotated` with its `Exposure`; the class name is the name of the phase."""
-
-    def uniform(self) -> Mapping[str, tuple[Vector, int]]:
-        """Numbers of this message that are uniform on [0, modulus), by name, for the wire check to test.
-
-        Sealed bytes need no mention: they are tested always.
-        """
-        return {}
-
-
-class State(Record):
-    """What stays with a party between its steps. It is never sent, and never printed."""
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} redacted>"
-
-
-Requests = Mapping[PartyId, Message]
-Replies = Mapping[PartyId, Message]  # a party that dropped out is absent
-Deliver = Callable[[Requests], Replies]
-Result = TypeVar("Result")
-Reply = TypeVar("Reply", bound=Message)
 Public = TypeVar("Public")
+
+
 StateT = TypeVar("StateT", bound=State)
-Flow = Generator[Requests, Replies, Result]
-
-
-@dataclass(frozen=True)
-class Sum:
-    """An exact sum: `vector` is uint64[d], `included` the parties whose inputs it adds up."""
-
-    vector: Vector
-    included: frozenset[PartyId]
 
 
 class Me(ABC):
@@ -234,51 +154,6 @@ def _nothing() -> Flow[Any]:
     yield {}
 
 
-def ask(requests: Mapping[PartyId, Message], reply: type[Reply], at_least: int) -> Flow[dict[PartyId, Reply]]:
-    """One phase: send, check the types, apply the threshold.
-
-    Raises TooFewParties if fewer than `at_least` parties answer and BadMessage on a reply of another type.
-    """
-    phase = next((type(request).__name__ for request in requests.values()), reply.__name__)
-    received = yield requests
-    answers: dict[PartyId, Reply] = {}
-    for party in sorted(set(received) & set(requests)):
-        answer = received[party]
-        if not isinstance(answer, reply):
-            raise BadMessage(
-                f"phase {phase}: party {party} sent {type(answer).__name__}, {reply.__name__} was expected"
-            )
-        answers[party] = answer
-    if len(answers) < at_least:
-        raise TooFewParties(phase, at_least, answers, requests)
-    return answers
-
-
-def run(flow: Flow[Result], deliver: Deliver) -> Result:
-    """Drive a flow to its result over a transport."""
-    try:
-        requests = next(flow)
-        while True:
-            requests = flow.send(deliver(requests))
-    except StopIteration as stop:
-        result: Result = stop.value
-        return result
-    finally:
-        flow.close()
-
-
-Item = TypeVar("Item")
-
-
-def transpose(outboxes: Mapping[PartyId, Mapping[PartyId, Item]]) -> dict[PartyId, dict[PartyId, Item]]:
-    """From what each party sends to each, to what each party receives from each."""
-    inboxes: dict[PartyId, dict[PartyId, Item]] = {}
-    for sender, outbox in outboxes.items():
-        for receiver, item in outbox.items():
-            inboxes.setdefault(receiver, {})[sender] = item
-    return inboxes
-
-
 HEADINGS = ("Reference", "Server learns", "Trusts", "Tolerates", "Costs")
 
 
@@ -293,23 +168,3 @@ def headings(strategy: type[SecureSum[Any, Any]]) -> dict[str, str]:
             raise ConfigurationError(f"strategy {strategy.__name__}: its file does not open with a {heading!r} line")
         found[heading] = value
     return found
-
-
-def reject_unknown(request: Message) -> BadMessage:
-    """The error for a request that a strategy does not know."""
-    return BadMessage(f"this protocol has no phase {type(request).__name__}")
-
-
-def total(vectors: Iterable[Vector]) -> Vector:
-    """Element-wise sum of uint64 vectors of one length; raises BadMessage where lengths differ."""
-    result: Vector | None = None
-    for vector in vectors:
-        if result is None:
-            result = vector.astype(np.uint64)
-        elif vector.shape != result.shape:
-            raise BadMessage(f"vectors of shapes {vector.shape} and {result.shape} cannot be summed")
-        else:
-            result += vector
-    if result is None:
-        raise BadMessage("there is no vector to sum")
-    return result

@@ -11,8 +11,20 @@ from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
 from fedsec.report import drawings, figures, output, sections, units
-from fedsec.report.run_document import Disclosed, Figures, RESULT, Result, load
-from fedsec.report.run_drawings import STAGES, costs_of, draw, hospitals_of, looks_of, mean_of, names_of, span_text, spans_of, stages_of, value_text
+from fedsec.report.run_document import RESULT, Disclosed, Figures, Result, load
+from fedsec.report.run_drawings import (
+    STAGES,
+    costs_of,
+    draw,
+    hospitals_of,
+    looks_of,
+    mean_of,
+    names_of,
+    span_text,
+    spans_of,
+    stages_of,
+    value_text,
+)
 
 __all__ = ["RESULT", "load", "render", "write"]
 PAGE, FIGURES = "report.html", "figures"

@@ -9,7 +9,7 @@ from statistics import median
 from typing import NamedTuple
 
 from fedsec.report import units
-from fedsec.report.analysis import Setting, WHOLE, cells_of, family, settings
+from fedsec.report.analysis import WHOLE, Setting, cells_of, family, settings
 from fedsec.report.document import Cell, Comparison
 
 

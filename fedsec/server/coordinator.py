@@ -8,47 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fedsec.wire import codec, envelope
 from fedsec.encoding.fixed_point import prove_headroom
-from fedsec.wire.envelope import Adopt, Adopted, Enrol, Enrolled, Header, Member, NO_HASH, SETUP, Session, Terms
-from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
 from fedsec.encoding.mean import Layout, MeanSpec
+from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
 from fedsec.primitives.key_agreement import check_public
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.signing import SigningKey
-from fedsec.protocol import Deliver, Flow, Message, PartyId, Replies, Requests, Result, SERVER, SecureSum, Sum, run
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One exchange: what it belongs to, and whether it asks for inputs (and so must bring the model)."""
-
-    stage: str
-    round: int
-    name: str
-    asks_input: bool = False
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A party's answer that it does not answer: the error's class, and its text where that tells nothing of data."""
-
-    reason: str
-
-    @classmethod
-    def of(cls, error: Exception) -> Refusal:
-        """What may be told of an error that was raised at a party."""
-        kind = type(error).__name__
-        safe = isinstance(error, FedsecError) and not error.speaks_of_data
-        return cls(f"{kind}: {error}" if safe else kind)
-
-
-Exchange = Callable[[Phase, Mapping[PartyId, bytes]], Iterable[tuple[PartyId, "bytes | Refusal"]]]
-"""The whole transport interface: requests out, whatever answers came back, in any order and number."""
+from fedsec.protocol import SERVER, Deliver, Flow, Message, PartyId, Replies, Requests, Result, SecureSum, Sum, run
+from fedsec.wire import codec, envelope
+from fedsec.wire.envelope import NO_HASH, SETUP, Header, Session
+from fedsec.wire.exchange import Exchange, Phase, Refusal
+from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Member, Terms, roster_hash
 
 
 @dataclass(frozen=True)
@@ -151,7 +125,7 @@ class Coordinator:
         self.sessions.counter += 1
         session = Session(
             run=self._run, counter=self.sessions.counter, nonce=self._rng(16), epoch=self.sessions.epoch, stage=stage,
-            cohort=tuple(cohort), roster=envelope.roster_hash(self.roster) if self.roster else NO_HASH,
+            cohort=tuple(cohort), roster=roster_hash(self.roster) if self.roster else NO_HASH,
             model=model, terms=self.terms.digest,
         )  # fmt: skip
         return Channel(self, session, round_number)

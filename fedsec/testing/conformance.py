@@ -21,13 +21,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedsec import catalog
-from fedsec.testing import leakage
-from fedsec.wire import codec, envelope
-from fedsec.server.coordinator import Phase, Refusal
 from fedsec.errors import ConfigurationError, FedsecError, TooFewParties
 from fedsec.local import Fault, LocalFederation
 from fedsec.party.party import PartyState
 from fedsec.protocol import Message, PartyId, SecureSum, State, Vector, headings
+from fedsec.testing import leakage
+from fedsec.wire import codec, envelope
+from fedsec.wire.exchange import Phase, Refusal
 
 DRAWN = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.wire import codec, envelope
 from fedsec.protocol import Exposure, Message, Vector
+from fedsec.wire import codec, envelope
 
 HIDDEN = {Exposure.MASKED, Exposure.SEALED, Exposure.SHARED, Exposure.CIPHERTEXT}
 FEWEST = 160

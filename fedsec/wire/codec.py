@@ -15,7 +15,7 @@ import msgpack
 import numpy as np
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.protocol import Exposure, Message, RECORDS, Record, State
+from fedsec.protocol import RECORDS, Exposure, Message, Record, State
 
 VERSION = 2
 """2 since tags are stated by the classes; 1 took them from files and class names."""

@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedsec import catalog
+from fedsec.app.config import parameter_of
 from fedsec.encoding import mean
-from fedsec.wire import codec
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.errors import ConfigurationError, FedsecError
-from fedsec.local import Fault, LocalFederation
-from fedsec.metering import Row
-from fedsec.protocol import PartyId, SecureSum, Sum, Vector
+from fedsec.protocol import SecureSum, Vector
 from fedsec.report.document import Family
-from fedsec.app.config import parameter_of
+from fedsec.wire import codec
 
 KINDS = 4
 """So many different updates are made; hospital i sends update i modulo this: a hundred hospitals fit in memory."""
+
+
 WEIGHT = 100
+
+
 NAME = "weights"
+
+
 SPEC = mean.MeanSpec()
 
 
@@ -152,72 +154,3 @@ def contribution(parameters: int, bits: int, kind: int) -> tuple[Vector, bytes]:
     reference = {NAME: np.zeros(parameters)}
     vector, layout = mean.encode({NAME: update(parameters, kind)}, reference, {}, WEIGHT, SPEC, bits)
     return vector, codec.encode(layout)
-
-
-class Federation(LocalFederation):
-    """A federation whose hospitals contribute `parameters` values each; some may fall silent when they are asked to."""
-
-    def __init__(self, setting: Setting, parameters: int | None = None) -> None:
-        self.setting, self.parameters = setting, parameters or setting.parameters
-        protocol = setting.protocol()
-        late = range(setting.hospitals - setting.silent + 1, setting.hospitals + 1)
-        faults = [Fault("drop", protocol.input_phase.__name__, party) for party in late]
-        super().__init__(protocol, setting.hospitals, SPEC, faults)
-
-    def inputs(self) -> dict[PartyId, Callable[[], tuple[Vector, bytes]]]:
-        """What each hospital gives when it is asked."""
-        bits = self.setting.bits
-        return {
-            party: functools.partial(contribution, self.parameters, bits, party % KINDS)
-            for party in self.setting.clients
-        }
-
-    def resize(self, parameters: int) -> None:
-        """Let the hospitals have models of another size, made now: no round is charged for it."""
-        self.parameters = parameters
-        contribution.cache_clear()
-        self.prepare()
-
-    def prepare(self) -> None:
-        """Make what the hospitals will contribute."""
-        for kind in range(min(KINDS, self.setting.hospitals)):
-            contribution(self.parameters, self.setting.bits, (kind + 1) % KINDS)
-
-    def once(self) -> Measured:
-        """One round: its rows, seconds and sum."""
-        first, began = len(self.ledger.rows), time.perf_counter()
-        total = self.aggregate(self.inputs())
-        return Measured(self.ledger.rows[first:], time.perf_counter() - began, total.sum)
-
-    def alone(self) -> Measured:
-        """The phases of a round as far as the input, and that of the last hospital that answers alone: no sum."""
-        first, began = len(self.ledger.rows), time.perf_counter()
-        clients, self._inputs = list(self.setting.clients), self.inputs()
-        self.round += 1
-        with self.meter.session():
-            channel = self.coordinator.channel(clients, stage="train", round_number=self.round)
-            flow = self.protocol.aggregate(clients, self.coordinator.public)
-            requests = next(flow)
-            while not isinstance(next(iter(requests.values())), self.protocol.input_phase):
-                requests = flow.send(channel.deliver(requests))
-            one = self.setting.hospitals - self.setting.silent
-            channel.deliver({one: requests[one]})
-            flow.close()
-        return Measured(self.ledger.rows[first:], time.perf_counter() - began, None)
-
-
-class Measured(NamedTuple):
-    """One round, or one set-up; the machine's pace meanwhile, where it was noted."""
-
-    rows: Sequence[Row]
-    wall: float
-    sum: Sum | None
-    pace: float | None = None
-
-
-def found(setting: Setting, parameters: int | None = None) -> tuple[Federation, Measured]:
-    """A federation that is set up, and what that cost."""
-    federation = Federation(setting, parameters)
-    began = time.perf_counter()
-    federation.enrol()
-    return federation, Measured(list(federation.ledger.rows), time.perf_counter() - began, None)

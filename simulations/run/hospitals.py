@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.errors import ConfigurationError, DataError
-from fedsec.data import files, registry, table as tables
 from fedsec.app.config import RunConfig
-from fedsec.simulations.run.partitions import MINIMUM_ROWS, partition
+from fedsec.data import files, registry
+from fedsec.data import table as tables
 from fedsec.data.table import Table
+from fedsec.errors import ConfigurationError, DataError
+from fedsec.simulations.run.partitions import MINIMUM_ROWS, partition
 
 EVEN = 5
 """How many hospitals share data that have no sites, where nothing else is said."""

@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fedsec.report.run_document import Disclosed
-from fedsec.report.run_page import told_of
 from fedsec.app.config import RunConfig
 from fedsec.learning.auc import POSITIVE, auc_of_histogram
-from fedsec.cli.quantities import size
+from fedsec.report.quantities import size
+from fedsec.report.run_document import Disclosed
+from fedsec.report.run_page import told_of
 from fedsec.simulations.run.results import comparison
 from fedsec.simulations.run.tensorboard import Listen
 

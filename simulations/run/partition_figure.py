@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fedsec.report.figures import INK, STYLE, plain_text, shortened
 from fedsec.data.bundled import Floats
+from fedsec.report.figures import INK, STYLE, plain_text, shortened
 
 DARK, LIGHT = "#2166ac", "#a8d8f5"
 MOST_FEATURES = 24

@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.errors import ConfigurationError, DataError, unknown
 from fedsec.data.bundled import Labelled
+from fedsec.errors import ConfigurationError, DataError, unknown
 
 Partitioning = Literal["even", "label-skew"]
 Rows = NDArray[np.int64]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,21 +16,24 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from fedsec import __version__, atomic
-from fedsec.server.differencing import determined
+from fedsec.app.config import RunConfig
+from fedsec.app.progress import Progress, tidy
+from fedsec.data.bundled import Dataset
+from fedsec.data.preparation import Preparation
 from fedsec.flower import SecureAggregation
 from fedsec.flower.server import Round
-from fedsec.metering import NETWORKS, Row
-from fedsec.protocol import SecureSum
 from fedsec.learning import auc as discrimination
-from fedsec.simulations.run import baselines
-from fedsec.app.config import RunConfig
-from fedsec.data.bundled import Dataset
-from fedsec.simulations.run.hospitals import Hospitals
+from fedsec.learning.local_training import Training, test_quality
 from fedsec.learning.models import Parameters
-from fedsec.data.preparation import Preparation
+from fedsec.metering import NETWORKS
+from fedsec.protocol import SecureSum
+from fedsec.server.differencing import determined
+from fedsec.simulations.run import baselines
+from fedsec.simulations.run.hospitals import Hospitals
 
-PROGRESS = "progress.jsonl"
 RESULT, LEDGER, MODEL = "result.json", "ledger.csv", "model.safetensors"
+
+
 FORMAT = 1
 
 
@@ -43,41 +44,6 @@ class Data:
     hospitals: Hospitals
     train: Dataset
     test: Dataset
-
-
-class Progress:
-    """Events of a run, one JSON object a line, for whoever follows the file; nothing where there is no output."""
-
-    def __init__(self, output: str) -> None:
-        self.folder = Path(output).expanduser() if output else None
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = (self.folder / PROGRESS).open("a", buffering=1, encoding="utf-8") if self.folder else None
-
-    def tell(self, event: str, **details: Any) -> None:
-        """Write one event."""
-        if self._file is not None:
-            self._file.write(json.dumps({"event": event, **tidy(details)}) + "\n")
-
-    def phase(self, row: Row) -> None:
-        """A phase is over."""
-        if row.role == "hospital":
-            self.tell("phase", **row.figures())
-
-    def round(self, outcome: Round) -> None:
-        """An aggregation is over."""
-        self.tell("round", **asdict(outcome))
-
-
-def tidy(value: Any) -> Any:
-    """`value` with everything in it as JSON has it: NaN and infinities become null."""
-    if isinstance(value, Mapping):
-        return {str(key): tidy(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [tidy(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value
 
 
 def model_hash(parameters: Mapping[str, NDArray[Any]]) -> str:
@@ -132,8 +98,8 @@ def finish(
             "federated": tested[-1],
             "by_round": tested[1:],
             "fedavg": history[-1],
-            "pooled": baselines.test_quality(training, together, test),
-            "alone": [baselines.test_quality(training, model, test) for model in lone],
+            "pooled": test_quality(training, together, test),
+            "alone": [test_quality(training, model, test) for model in lone],
         },
         "intervals": intervals(config, data, training, [final, parameters, together, *lone]),
         "disclosed": disclosed(secure.rounds, config, data.hospitals),
@@ -148,7 +114,9 @@ def finish(
     }  # fmt: skip
     if progress.folder is not None:
         secure.ledger.write(progress.folder / LEDGER)
-        atomic.write(progress.folder / MODEL, save({name: np.ascontiguousarray(array) for name, array in final.items()}))
+        atomic.write(
+            progress.folder / MODEL, save({name: np.ascontiguousarray(array) for name, array in final.items()})
+        )
         atomic.write(progress.folder / RESULT, json.dumps(tidy(document), indent=1).encode() + b"\n")
     progress.tell("done")
     return document
@@ -160,9 +128,7 @@ def tolerance(protocol: SecureSum[Any, Any], cohort: int) -> dict[str, int]:
     return {phase.__name__: max(min(count, cohort - protocol.floor), 0) for phase, count in counts.items()}
 
 
-def intervals(
-    config: RunConfig, data: Data, training: baselines.Training, models: Sequence[Parameters]
-) -> dict[str, Any]:
+def intervals(config: RunConfig, data: Data, training: Training, models: Sequence[Parameters]) -> dict[str, Any]:
     """The measure that the runs are compared by, and its 95% interval for the federated model and each baseline."""
     classes = data.train.task == "classification"
     scores = [training.model.score(model, data.test.features) for model in models]

@@ -19,17 +19,18 @@ from typing import Any
 import pytest
 
 from fedsec import cli
+from fedsec.cli.compare import network_of, numbers, seconds
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Network
 from fedsec.report import page, sections
 from fedsec.report.document import Comparison
-from fedsec.simulations.costs.measure import memory as examination, probe, rounds
-from fedsec.simulations.costs.sweep import ray_jobs
+from fedsec.simulations.costs.measure import memory as examination
+from fedsec.simulations.costs.measure import probe, rounds
 from fedsec.simulations.costs.setting import Setting
-from fedsec.cli.compare import network_of, numbers, seconds
+from fedsec.simulations.costs.sweep import ray_jobs
 from fedsec.simulations.costs.sweep.comparison import compare
-from fedsec.simulations.run.processes import Family, end
 from fedsec.simulations.costs.sweep.sweep import GIB, Sweep
+from fedsec.simulations.run.processes import Family, end
 
 SMALL = ("--hospitals", "3", "--parameters", "100", "--repetitions", "1", "--no-task")
 WAITS = '''"""Plain, but for a hospital that waits as long as a file is there.

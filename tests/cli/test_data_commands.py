@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsec.local import LocalFederation
+from fedsec.app.config import RunConfig
 from fedsec.cli import stats
 from fedsec.data import preparation
-from fedsec.simulations.run import hospitals
-from fedsec.app.config import RunConfig
 from fedsec.data.schema import read
+from fedsec.local import LocalFederation
+from fedsec.simulations.run import hospitals
 
 
 @pytest.mark.parametrize("strategy", ["shamir", "secagg", "plain"])

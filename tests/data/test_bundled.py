@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fedsec.errors import ConfigurationError, DataError
 from fedsec.data.bundled import DATASETS, Dataset, Task, load, split
+from fedsec.errors import ConfigurationError, DataError
 
 
 def toy(task: Task = "classification", rows: int = 20) -> Dataset:

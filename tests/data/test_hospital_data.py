@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedsec.errors import BadMessage, ConfigurationError, DataError
-from fedsec.data import preparation, registry, table as tables
-from fedsec.simulations.run import hospitals
 from fedsec.app.config import RunConfig
+from fedsec.data import preparation, registry
+from fedsec.data import table as tables
 from fedsec.data.files import Own, load
 from fedsec.data.preparation import Preparation, statistics
 from fedsec.data.schema import Category, Label, Number, Schema, read
 from fedsec.data.table import OTHERS, Table, of_columns
+from fedsec.errors import BadMessage, ConfigurationError, DataError
+from fedsec.simulations.run import hospitals
 
 NATURAL = {"lung": 10, "randhie": 6}
 SCHEMA = Schema((Number("age", 0, 120), Category("ward", ("a", "b"))), Label("died", "classification"))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from fedsec.encoding.fixed_point import FixedPoint, MAX_BITS, from_limbs, prove_headroom, to_limbs
+from fedsec.encoding.fixed_point import MAX_BITS, FixedPoint, from_limbs, prove_headroom, to_limbs
 from fedsec.errors import ConfigurationError, HeadroomError
 from fedsec.strategies.plain import Plain
 from fedsec.strategies.shamir import Shamir

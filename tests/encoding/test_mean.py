@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec.encoding import mean
-from fedsec.wire import codec
-from fedsec.server.coordinator import Refusal
 from fedsec.encoding.fixed_point import FixedPoint
+from fedsec.encoding.mean import Layout, MeanSpec
 from fedsec.errors import BadMessage, ConfigurationError, DataError, TooFewParties
 from fedsec.local import Fault, LocalFederation, Update
-from fedsec.encoding.mean import Layout, MeanSpec
 from fedsec.protocol import Sum
 from fedsec.strategies.plain import Plain
 from fedsec.strategies.shamir import Shamir
+from fedsec.wire import codec
+from fedsec.wire.exchange import Refusal
 
 MODEL: mean.Arrays = {"b": np.zeros((2, 3), np.float32), "a": np.linspace(-1, 1, 4)}
 

@@ -17,11 +17,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedsec import cli
+from fedsec.app.config import RunConfig
 from fedsec.data import preparation
 from fedsec.simulations.run import hospitals
-from fedsec.app.config import RunConfig
-from fedsec.simulations.run.results import model_hash
 from fedsec.simulations.run.launcher import flower_run
+from fedsec.simulations.run.results import model_hash
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "pairwise_masks.py"

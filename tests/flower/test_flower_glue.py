@@ -17,17 +17,17 @@ from flwr.serverapp.strategy import FedAvg
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedsec import catalog
-from fedsec.flower import server as flower
-from fedsec.party import identity as keys
-from fedsec.wire import codec
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed, Stale
-from fedsec.flower import SecureAggregation, secure_aggregation
-from fedsec.flower.server import content_hash
+from fedsec.flower import SecureAggregation, client, secure_aggregation
+from fedsec.flower import server as glue
+from fedsec.flower.records import content_hash
+from fedsec.party import identity as keys
 from fedsec.party.party import PartyState
 from fedsec.primitives.signing import SigningKey
+from fedsec.wire import codec
 
 App = Callable[[Message, Context], Message]
-EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "pairwise_masks.py"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "pairwise_masks.py"
 PAIRWISE, FILES = catalog.strategy(str(EXAMPLE)), {"fedsec-strategy-files": str(EXAMPLE)}
 """A strategy that deployments may run, and how a node allows it."""
 
@@ -75,8 +75,8 @@ def add_one(message: Message, context: Context) -> Message:
 
 @pytest.fixture(autouse=True)
 def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flower, "in_simulation", lambda: True)
-    flower._SESSIONS.clear()
+    monkeypatch.setattr(client, "in_simulation", lambda: True)
+    glue._SESSIONS.clear()
     TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # Flower's runtime sets them once
 
 
@@ -149,7 +149,7 @@ def test_the_app_never_sees_the_party_s_secrets() -> None:
 def test_a_node_with_pins_is_no_simulation(tmp_path: Any) -> None:
     key = SigningKey(bytes(range(32)))
     for config in ({"fedsec-server": key.public.hex()}, {"fedsec-hospitals": str(_keys(tmp_path, key))}):
-        flower._SESSIONS.clear()
+        glue._SESSIONS.clear()
         grid = ProcessGrid(add_one, **config)
         with pytest.raises(Exception, match=r"parties answered"):
             start(grid, {"w": np.zeros(3)}, protocol="plain")
@@ -171,7 +171,7 @@ def pinned(folder: Path, **config: Any) -> tuple[ProcessGrid, Any, SigningKey]:
 
 
 def lead(grid: ProcessGrid, pins: Any, server: SigningKey, rounds: int = 2) -> SecureAggregation:
-    flower._SESSIONS.clear()
+    glue._SESSIONS.clear()
     inner = FedAvg(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
     strategy = SecureAggregation(inner, PAIRWISE(), identity=server, pins=pins)
     strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=rounds, timeout=30)
@@ -187,7 +187,7 @@ def test_a_deployment_runs_with_pins_and_a_journal(tmp_path: Path) -> None:
 def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
     grid, pins, server = pinned(tmp_path, **FILES)
     asked: list[tuple[Message, RecordDict]] = []
-    mod = flower.secure_aggregation
+    mod = client.secure_aggregation
 
     def watched(message: Message, context: Context, app: App) -> Message:
         if context.node_id == 102:
@@ -384,7 +384,7 @@ def test_the_catalogue_is_searched_once_in_a_process(monkeypatch: pytest.MonkeyP
         searched.append(name)
         return whole(name, *arguments)
 
-    flower._built.cache_clear()
+    client._built.cache_clear()
     monkeypatch.setattr(catalog, "build", build)
     start(ProcessGrid(add_one), {"w": np.zeros(3)}, protocol="plain")
     assert searched == ["plain"]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from fedsec import catalog
-from fedsec.testing import leakage
 from fedsec.simulations.run.launcher import flower_run, make_app
+from fedsec.testing import leakage
 from tests.conftest import TEXTBOOK
 
 HERE = Path(__file__).parent

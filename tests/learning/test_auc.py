@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import r2_score, roc_auc_score
 
-from fedsec.server.differencing import determined
-from fedsec.flower.server import Round
 from fedsec.app.config import RunConfig
+from fedsec.flower.server import Round
 from fedsec.learning.auc import auc, auc_of_histogram, histogram, interval, r_squared
+from fedsec.server.differencing import determined
 from fedsec.simulations.run.results import disclosed, warnings
 
 SEEDS = st.integers(0, 2**32 - 1)

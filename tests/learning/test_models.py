@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from fedsec.errors import ConfigurationError, DataError
 from fedsec.data.bundled import Floats, Task, load, split
+from fedsec.errors import ConfigurationError, DataError
 from fedsec.learning.models import LEARNING_RATES, MODELS, Model, Parameters, build, local_rng, quality
 
 EVERY = [build(name, task) for name, model in MODELS.items() for task in model.tasks]

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedsec.data.bundled import Task, load, split
 from fedsec.errors import ConfigurationError
 from fedsec.learning import models
-from fedsec.simulations.run.baselines import Training, fedavg, pooled
-from fedsec.data.bundled import Task, load, split
+from fedsec.learning.local_training import Training
 from fedsec.learning.models import build, local_rng
+from fedsec.simulations.run.baselines import fedavg, pooled
 from fedsec.simulations.run.partitions import partition
 
 

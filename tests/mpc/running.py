@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.mpc.dealer import Blank, Dealer
-from fedsec.mpc.in_process import Counts, Exchange
 from fedsec.mpc.compute_party import ComputeParty
+from fedsec.mpc.dealer import Blank, Dealer
+from fedsec.mpc.descent import finish
+from fedsec.mpc.in_process import Counts, Exchange
 from fedsec.mpc.roles import Program, Role, Share, wrapped
 from fedsec.mpc.streams import Corrections, Stream
-from fedsec.mpc.descent import finish
 from fedsec.mpc.twin import Twin
 
 Integers = NDArray[np.int64]

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.mpc import operations
-from fedsec.mpc.dealer import Blank, Dealer
-from fedsec.mpc.ring_kernels import Words
 from fedsec.mpc.compute_party import ComputeParty
+from fedsec.mpc.dealer import Blank, Dealer
+from fedsec.mpc.descent import Network, finish, iterate, load
 from fedsec.mpc.recorded import Recording, TapedDealer, TapedParty
+from fedsec.mpc.ring_kernels import Words
 from fedsec.mpc.roles import Program, Role, Share, Wire
 from fedsec.mpc.streams import Corrections, Stream, derived
 from fedsec.mpc.tape import Tape, Traced
-from fedsec.mpc.descent import Network, finish, iterate, load
 from tests.mpc.test_training import DESIGNS, NAMED
 
 ROWS = 70  # more than a word of bits

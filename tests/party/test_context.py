@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from fedsec.wire import codec
-from fedsec.wire.envelope import Session
 from fedsec.errors import AuthenticationError
 from fedsec.primitives import sealing
 from fedsec.strategies._key_holder import Blob, KeyAdopted
+from fedsec.wire import codec
+from fedsec.wire.envelope import Session
 
 OTHERS: list[dict[str, Any]] = [
     {"run": b"another"}, {"counter": 10_000}, {"nonce": bytes(16)}, {"epoch": 7}, {"stage": "evaluate"},

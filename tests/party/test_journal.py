@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 
-from fedsec.wire import codec
-from fedsec.server.coordinator import Refusal
-from fedsec.wire.envelope import Enrol, SETUP, Session
 from fedsec.errors import ConfigurationError, FedsecError, OutOfPhase, Stale
-from fedsec.party.journal import Journal, JournalError, Progress
 from fedsec.local import LocalFederation
+from fedsec.party.journal import Journal, JournalError, Progress
 from fedsec.protocol import State
 from fedsec.strategies.plain import Plain, SendInput
+from fedsec.wire import codec
+from fedsec.wire.envelope import SETUP, Session
+from fedsec.wire.exchange import Refusal
+from fedsec.wire.membership import Enrol
 
 ME, RUN = b"m" * 32, b"run"
 SPAWN = multiprocessing.get_context("spawn")

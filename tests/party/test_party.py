@@ -9,12 +9,22 @@ from typing import Any
 
 import pytest
 
-from fedsec.server.coordinator import Refusal
-from fedsec.wire.envelope import Adopted, NO_HASH, SETUP
-from fedsec.errors import AuthenticationError, BadMessage, DataError, FedsecError, HeadroomError, OutOfPhase, PolicyError, Stale
+from fedsec.errors import (
+    AuthenticationError,
+    BadMessage,
+    DataError,
+    FedsecError,
+    HeadroomError,
+    OutOfPhase,
+    PolicyError,
+    Stale,
+)
 from fedsec.primitives.signing import SigningKey
 from fedsec.strategies.plain import Plain, SendInput
 from fedsec.strategies.shamir import Shamir, ShareInput, SumShares
+from fedsec.wire.envelope import NO_HASH, SETUP
+from fedsec.wire.exchange import Refusal
+from fedsec.wire.membership import Adopted
 
 
 def stranger() -> SigningKey:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fedsec.protocol.consistency import ConsistencyCheck, Survivors
 from fedsec.errors import BadMessage, FedsecError, OutOfPhase, PolicyError, TooFewParties
+from fedsec.protocol.consistency import ConsistencyCheck, Survivors
 from fedsec.strategies.lightsecagg import LightSecAgg
 from fedsec.strategies.packed_shamir import PackedShamir
 from fedsec.strategies.shamir import Shamir

@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from fedsec.wire import codec, envelope
-from fedsec.wire.envelope import Adopt, Adopted, Enrol, Member, NO_HASH, SETUP, roster_hash
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, Stale
 from fedsec.local import LocalFederation
-from fedsec.party.party import PartyState, Policy
+from fedsec.party.party import PartyState
+from fedsec.party.policy import Policy
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId
 from fedsec.strategies.plain import Plain, SendInput
 from fedsec.strategies.shamir import Shamir, ShareInput, SumShares
+from fedsec.wire import codec, envelope
+from fedsec.wire.envelope import NO_HASH, SETUP
+from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Member, roster_hash
 
 
 def stranger() -> SigningKey:
@@ -290,7 +292,7 @@ def test_a_hospital_whose_key_agrees_on_nothing_does_not_join(key: bytes) -> Non
         session = received.header.session
         statement = Member.statement(party, session.epoch, session.terms, key)
         member = Member(identity.public, key, identity.sign(statement))
-        return envelope.write(received.header, codec.encode(envelope.Enrolled(member)), identity)
+        return envelope.write(received.header, codec.encode(Enrolled(member)), identity)
 
     federation.meter._exchange = exchange
     total = federation.sum({party: [party] for party in (1, 3, 4, 5)})

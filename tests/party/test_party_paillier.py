@@ -11,14 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsec.wire import codec
-from fedsec.wire.envelope import SETUP
-from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, FedsecError, OutOfPhase, PolicyError, TooFewParties
+from fedsec.errors import (
+    AuthenticationError,
+    BadMessage,
+    ConfigurationError,
+    FedsecError,
+    OutOfPhase,
+    PolicyError,
+    TooFewParties,
+)
 from fedsec.primitives.ciphertexts import Ciphertexts, from_bytes, to_bytes
 from fedsec.primitives.packing import pack
 from fedsec.primitives.paillier import PublicKey, encrypt
 from fedsec.strategies._key_holder import AdoptKey, Encrypt, GenerateKey, Key, Open, Product, Witness
 from fedsec.strategies.paillier import Paillier
+from fedsec.wire import codec
+from fedsec.wire.envelope import SETUP
 
 A, B = b"\xaa" * 32, b"\xbb" * 32
 """Two models."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsec.protocol.consistency import ConsistencyCheck, Survivors
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives.field import M61
 from fedsec.primitives.key_agreement import AgreementKey
 from fedsec.primitives.ring import R32
+from fedsec.protocol.consistency import ConsistencyCheck, Survivors
 from fedsec.strategies import secagg
 from fedsec.strategies.secagg import AdvertiseKeys, MaskInput, MaskKey, OwnMaskKey, SecAgg, ShareKeys, Unmask
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.primitives.field import BLOCK, FIELDS, Field, M31, M61, product_plain
+from fedsec.primitives.field import BLOCK, FIELDS, M31, M61, Field, product_plain
 
 BOTH = pytest.mark.parametrize("field", [M31, M61], ids=["31", "61"])
 

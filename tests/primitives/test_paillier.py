@@ -20,10 +20,24 @@ from hypothesis import strategies as st
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import paillier
-from fedsec.primitives.ciphertexts import Ciphertexts, HEADER, from_bytes, to_bytes
+from fedsec.primitives.ciphertexts import HEADER, Ciphertexts, from_bytes, to_bytes
 from fedsec.primitives.interop_phe import from_phe_private, to_phe_private, to_phe_public
 from fedsec.primitives.packing import capacity, check_canary, pack, unpack
-from fedsec.primitives.paillier import NoisePool, POLICIES, PrivateKey, PublicKey, add, blind, decrypt, encrypt, exponent_bits, generate, noise, noise_base, validate
+from fedsec.primitives.paillier import (
+    POLICIES,
+    NoisePool,
+    PrivateKey,
+    PublicKey,
+    add,
+    blind,
+    decrypt,
+    encrypt,
+    exponent_bits,
+    generate,
+    noise,
+    noise_base,
+    validate,
+)
 from fedsec.primitives.randomness import randbelow, randbits
 
 KEY = generate(512, os.urandom)

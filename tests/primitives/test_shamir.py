@@ -14,7 +14,20 @@ from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import prg
 from fedsec.primitives.field import BLOCK, M31, M61
 from fedsec.primitives.lagrange import interpolation, interpolation_plain
-from fedsec.primitives.shamir import SHARE_BYTES, combine, combine_plain, combine_secret, combine_secrets, expand_share, mask, mask_plain, split, split_plain, split_secret, split_secrets
+from fedsec.primitives.shamir import (
+    SHARE_BYTES,
+    combine,
+    combine_plain,
+    combine_secret,
+    combine_secrets,
+    expand_share,
+    mask,
+    mask_plain,
+    split,
+    split_plain,
+    split_secret,
+    split_secrets,
+)
 
 BOTH = pytest.mark.parametrize("field", [M31, M61], ids=["31", "61"])
 

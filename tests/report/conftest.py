@@ -17,7 +17,18 @@ from typing import Any
 
 import pytest
 
-from fedsec.report.document import Cell, Comparison, Network, Phase, Quality, Spread, Strategy, Total, Withstands, seconds
+from fedsec.report.document import (
+    Cell,
+    Comparison,
+    Network,
+    Phase,
+    Quality,
+    Spread,
+    Strategy,
+    Total,
+    Withstands,
+    seconds,
+)
 
 NETWORKS = {
     "lan": Network(latency=0.0005, down=125e6, up=125e6),

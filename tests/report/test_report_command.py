@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from fedsec.cli.report_command import make
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Ledger, Row
 from fedsec.report import run_page
-from fedsec.cli.report_command import make
 
 
 def result(**changes: Any) -> dict[str, Any]:

@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsec.wire import codec, envelope
-from fedsec.server.coordinator import Coordinator, Phase, Refusal, Sessions
-from fedsec.wire.envelope import Adopted, Enrolled, Header, Member
 from fedsec.errors import BadMessage, ConfigurationError, DataError, HeadroomError, TooFewParties
 from fedsec.local import Fault, LocalFederation, flip
 from fedsec.party.party import PartyState
 from fedsec.primitives.signing import SigningKey
-from fedsec.protocol import Message, SERVER, ask, headings, run, total, transpose
+from fedsec.protocol import SERVER, Message, ask, headings, run, total, transpose
+from fedsec.server.coordinator import Coordinator, Sessions
 from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.plain import Input, Plain, SendInput
 from fedsec.strategies.shamir import Shamir, Shares
+from fedsec.wire import codec, envelope
+from fedsec.wire.envelope import Header
+from fedsec.wire.exchange import Phase, Refusal
+from fedsec.wire.membership import Adopted, Enrolled, Member
 
 
 def ready(protocol: Any, hospitals: int = 5) -> LocalFederation:

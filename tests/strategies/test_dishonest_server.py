@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsec.wire import codec, envelope
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, TooFewParties
 from fedsec.local import Fault, LocalFederation
-from fedsec.party.party import Policy
+from fedsec.party.policy import Policy
 from fedsec.protocol import Message
 from fedsec.strategies.additive import Additive
 from fedsec.strategies.lightsecagg import LightSecAgg
@@ -21,6 +20,7 @@ from fedsec.strategies.secagg import SecAgg
 from fedsec.strategies.secagg_plus import SecAggPlus
 from fedsec.strategies.shamir import Shamir
 from fedsec.testing.leakage import not_uniform
+from fedsec.wire import codec, envelope
 
 A, B = b"\xaa" * 32, b"\xbb" * 32
 """Two models."""

@@ -10,8 +10,8 @@ import phe
 import pytest
 
 from fedsec import catalog
-from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.cli.compare import tell_left_out
+from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.strategies.paillier_textbook import HEADER, PaillierTextbook
 
 SESSION, OTHER = b"\x01" * 32, b"\x02" * 32

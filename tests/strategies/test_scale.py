@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from fedsec import catalog
-from fedsec.party import context
-from fedsec.wire import codec, envelope
-from fedsec.wire.codec import MAX_BYTES
-from fedsec.wire.envelope import Header, Member, Session
 from fedsec.local import LocalFederation
+from fedsec.party import context
 from fedsec.primitives import key_agreement
 from fedsec.protocol import Message
 from fedsec.strategies.plain import Plain
+from fedsec.wire import codec, envelope
+from fedsec.wire.codec import MAX_BYTES
+from fedsec.wire.envelope import Header, Session
+from fedsec.wire.membership import Adopt, Member, Terms, read_roster, read_terms
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "pairwise_masks.py"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "pairwise_masks.py"
 HOSPITALS = 300
 
 
@@ -57,15 +58,15 @@ def test_parties_check_nobody_whom_they_do_not_use(checks: Counter[bytes], monke
         return record
 
     monkeypatch.setattr(codec, "decode", decode)
-    envelope.read_roster.cache_clear()
-    envelope.read_terms.cache_clear()
+    read_roster.cache_clear()
+    read_terms.cache_clear()
     federation = LocalFederation(Plain(), HOSPITALS)
     federation.enrol()
     assert set(checks.values()) == {1} and len(checks) == HOSPITALS  # the server checks each who joins, once
     for _ in range(2):
         summed(federation)
     assert sum(checks.values()) == HOSPITALS
-    assert decoded[envelope.Adopt] == decoded[envelope.Terms] == 1
+    assert decoded[Adopt] == decoded[Terms] == 1
 
 
 def test_a_party_checks_each_member_that_it_uses_once(checks: Counter[bytes]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "pairwise_masks.py"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "pairwise_masks.py"
 TEST = """
 from pathlib import Path
 

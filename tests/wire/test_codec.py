@@ -16,11 +16,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from fedsec import catalog
-from fedsec.party import party
-from fedsec.wire import codec
-from fedsec.errors import BadMessage
 from fedsec.encoding.mean import MeanSpec
-from fedsec.protocol import Exposure, Message, RECORDS, Record, State, Vector
+from fedsec.errors import BadMessage
+from fedsec.party import party
+from fedsec.protocol import RECORDS, Exposure, Message, Record, State, Vector
+from fedsec.wire import codec
 
 for _name in catalog.names():
     catalog.strategy(_name)

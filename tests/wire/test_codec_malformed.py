@@ -9,12 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fedsec.wire import codec, envelope
-from fedsec.wire.envelope import Adopt, Header, Session
 from fedsec.errors import AuthenticationError, BadMessage
 from fedsec.primitives.signing import SigningKey
-from fedsec.protocol import Message, RECORDS, Record, State
+from fedsec.protocol import RECORDS, Message, Record, State
 from fedsec.strategies import paillier, plain, shamir
+from fedsec.wire import codec, envelope
+from fedsec.wire.envelope import Header, Session
+from fedsec.wire.membership import Adopt
 
 PACKAGES = (paillier, plain, shamir)  # imported, so that their messages are known
 INTEGERS = st.integers(-(1 << 63), (1 << 64) - 1)

@@ -18,14 +18,14 @@ import msgpack
 import pytest
 
 import fedsec.strategies
-from fedsec.wire import codec, envelope
-from fedsec.wire.envelope import Header, Session
 from fedsec.errors import BadMessage, Stale
 from fedsec.party.journal import Journal, JournalError, Progress
 from fedsec.primitives.signing import SigningKey
-from fedsec.protocol import Message, RECORDS, Record, State
+from fedsec.protocol import RECORDS, Message, Record, State
+from fedsec.wire import codec, envelope
+from fedsec.wire.envelope import Header, Session
 
-GOLDEN = Path(__file__).resolve().parent / "golden"
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 BEFORE = json.loads((GOLDEN / "messages-1.json").read_text(encoding="utf-8"))
 
 for found in pkgutil.iter_modules(fedsec.strategies.__path__):

@@ -8,7 +8,7 @@ from typing import Any
 import gmpy2
 from gmpy2 import mpz
 
-from fedsec.primitives.modexp.engine import Engine, FixedBase, WINDOW
+from fedsec.primitives.modexp.engine import WINDOW, Engine, FixedBase
 from fedsec.primitives.modexp.straus import multiply
 from fedsec.primitives.parallel import spread
 

@@ -18,7 +18,7 @@ from llvmlite import binding
 from fedsec.errors import ConfigurationError
 from fedsec.primitives.modexp import gmp, montgomery
 from fedsec.primitives.modexp.engine import Engine, FixedBase
-from fedsec.primitives.modexp.montgomery import HIGH_BITS, LIMB_BITS, LOW_BITS, Like, OFFSET, OWN_WINDOW, WINDOW, Words
+from fedsec.primitives.modexp.montgomery import HIGH_BITS, LIMB_BITS, LOW_BITS, OFFSET, OWN_WINDOW, WINDOW, Like, Words
 from fedsec.primitives.parallel import spread
 
 _WORD = 1 << 64

@@ -20,19 +20,23 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
+from fedsec.app.cohort import wait_for_hospitals
 from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation, secure_aggregation
 from fedsec.metering import Row
-from fedsec.simulations.costs import setting as cells
-from fedsec.simulations.costs.measure import allocator, rounds as clocks
-from fedsec.simulations.costs.sweep import ray_jobs
-from fedsec.app.server_app import wait_for_hospitals
-from fedsec.simulations.costs.setting import KINDS, Measured, NAME, SPEC, Setting, WEIGHT
+from fedsec.simulations.costs.federation import Measured
+from fedsec.simulations.costs.measure import allocator
+from fedsec.simulations.costs.measure import rounds as clocks
 from fedsec.simulations.costs.measure.rounds import Clocked
+from fedsec.simulations.costs.setting import KINDS, NAME, SPEC, WEIGHT, Setting, update
+from fedsec.simulations.costs.sweep import ray_jobs
 from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.run.launcher import flower_run, make_app
 
-COMPONENTS = ("fedsec.simulations.costs.measure.flower_rounds:server", "fedsec.simulations.costs.measure.flower_rounds:client")
+COMPONENTS = (
+    "fedsec.simulations.costs.measure.flower_rounds:server",
+    "fedsec.simulations.costs.measure.flower_rounds:client",
+)
 
 WARM = 3
 """Rounds that do not count."""
@@ -47,7 +51,7 @@ def train(message: Message, context: Context) -> Message:
     _settled()
     kind = int(context.node_config["partition-id"]) % KINDS
     arrays = {
-        name: Array(array.numpy() + cells.update(array.numpy().size, kind))
+        name: Array(array.numpy() + update(array.numpy().size, kind))
         for name, array in message.content.array_records["arrays"].items()
     }
     metrics = MetricRecord({SPEC.weight_key: WEIGHT})

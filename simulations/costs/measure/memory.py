@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fedsec.server.coordinator import Phase as Exchanged
-from fedsec.server.coordinator import Refusal
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.protocol import PartyId, Sum
-from fedsec.simulations.costs.setting import Federation, KINDS, Measured, SPEC, Setting, WEIGHT, contribution, update
+from fedsec.simulations.costs.federation import Federation, Measured
+from fedsec.simulations.costs.setting import KINDS, SPEC, WEIGHT, Setting, contribution, update
+from fedsec.wire.exchange import Phase as Exchanged
+from fedsec.wire.exchange import Refusal
 
 
 class Examined(NamedTuple):

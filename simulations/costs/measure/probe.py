@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from fedsec.simulations.costs.setting import Measured, Setting, contribution
+from fedsec.simulations.costs.federation import Measured
 from fedsec.simulations.costs.measure.memory import Watched
+from fedsec.simulations.costs.setting import Setting, contribution
 
 
 class Need(NamedTuple):

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from fedsec.metering import Row
 from fedsec.protocol import PartyId
 from fedsec.report.document import Phase, Spread, Total
+from fedsec.simulations.costs.federation import Federation, Measured, found
 from fedsec.simulations.costs.measure import allocator
-from fedsec.simulations.costs.setting import Federation, Measured, Setting, found
 from fedsec.simulations.costs.measure.machine_speed import pace
 from fedsec.simulations.costs.measure.probe import filled
+from fedsec.simulations.costs.setting import Setting
 
 Middle = Callable[[Sequence[float]], float]
 """What stands for the seconds of several rounds."""

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from fedsec.wire import codec, envelope
-from fedsec.server.coordinator import Phase as Exchanged
-from fedsec.server.coordinator import Refusal
 from fedsec.protocol import PartyId
-from fedsec.simulations.costs.setting import Federation, Setting, contribution
+from fedsec.simulations.costs.federation import Federation
+from fedsec.simulations.costs.setting import Setting, contribution
+from fedsec.wire import codec, envelope
+from fedsec.wire.exchange import Phase as Exchanged
+from fedsec.wire.exchange import Refusal
 
 
 class Traffic(NamedTuple):

@@ -11,11 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.costs import setting as cells
-from fedsec.simulations.costs.measure import allocator, probe, rounds as clocks
-from fedsec.simulations.costs.sweep import ray_jobs
-from fedsec.simulations.costs.setting import Setting
+from fedsec.simulations.costs.federation import Federation, Measured
+from fedsec.simulations.costs.federation import found as set_up
+from fedsec.simulations.costs.measure import allocator, probe
+from fedsec.simulations.costs.measure import rounds as clocks
 from fedsec.simulations.costs.predict.cost_model import Fit, Model, Sample, Step, fit, key, scalars, shape
+from fedsec.simulations.costs.setting import Setting, family, label, takes_keys
+from fedsec.simulations.costs.sweep import ray_jobs
 
 CHECKS = ((5, 3_000), (5, 300_000), (9, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
@@ -70,22 +72,22 @@ def calibrate(
     def left() -> float:
         return seconds - (time.process_time() - began)
 
-    ordered = sorted(strategies, key=lambda name: (cells.family(name) == "he", cells.takes_keys(name)))
+    ordered = sorted(strategies, key=lambda name: (family(name) == "he", takes_keys(name)))
     measured = [_Clocks(Setting(name, 3, 1, bits).under(name, key_bits), hospitals) for name in ordered]
     for one in measured:
-        follow(f"getting ready: {cells.label(one.setting.strategy)}", seconds - left(), seconds)
+        follow(f"getting ready: {label(one.setting.strategy)}", seconds - left(), seconds)
         one.prepare()
     seconds = max(seconds, seconds - left() + LEAST * seconds)
     rest = (1 - FIRST) * left()
     for place, one in enumerate(measured):
-        follow(cells.label(one.setting.strategy), seconds - left(), seconds)
-        weights = [HE_TAKES if cells.family(other) == "he" else 1.0 for other in ordered[place:]]
+        follow(label(one.setting.strategy), seconds - left(), seconds)
+        weights = [HE_TAKES if family(other) == "he" else 1.0 for other in ordered[place:]]
         one.begin((left() - rest) * weights[0] / sum(weights))
 
     def again(checks: bool) -> bool:
         measuring = False
         for one in reversed(measured):  # those with the fewest rounds so far first
-            follow(cells.label(one.setting.strategy), seconds - left(), seconds)
+            follow(label(one.setting.strategy), seconds - left(), seconds)
             measuring |= one.again(left, checks)
         return measuring
 
@@ -124,14 +126,14 @@ class _Clocks:
     def __init__(self, setting: Setting, own: int) -> None:
         """own: hospitals of all cells where none of ORDER's can be run."""
         self.setting, self.slow = setting, False
-        self.keyed = cells.takes_keys(setting.strategy) and replace(setting, hospitals=SLOW_FIRST[0]).possible
+        self.keyed = takes_keys(setting.strategy) and replace(setting, hospitals=SLOW_FIRST[0]).possible
         order = KEYED_ORDER if self.keyed else self._crowded()
         possible = {hospitals for hospitals in {own, *dict(order)} if replace(setting, hospitals=hospitals).possible}
         self.order = [cell for cell in order if cell[0] in possible]
         if not self.order and own in possible:
             self.order = [(own, parameters) for parameters in dict.fromkeys(many for _, many in ORDER[:6])]
-        self.found: dict[int, cells.Federation] = {}
-        self.measured: dict[tuple[int, int], list[cells.Measured]] = {}
+        self.found: dict[int, Federation] = {}
+        self.measured: dict[tuple[int, int], list[Measured]] = {}
         self.walls: dict[tuple[int, int], float] = {}
         self.latest: int | None = None
 
@@ -216,10 +218,10 @@ class _Clocks:
         found += [one._replace(sum=None) for one in step.at(rounds)]
         self.walls[hospitals, parameters] = min(one.wall for one in found)
 
-    def _federation(self, hospitals: int) -> cells.Federation:
+    def _federation(self, hospitals: int) -> Federation:
         """The cohort of that size, set up; of another than before, caches that keep the keys of few are filled."""
         if new := hospitals not in self.found:
-            self.found[hospitals], _ = cells.found(replace(self.setting, hospitals=hospitals), 1)
+            self.found[hospitals], _ = set_up(replace(self.setting, hospitals=hospitals), 1)
             ray_jobs.settle()
         federation = self.found[hospitals]
         if self.keyed and hospitals != self.latest and not (new or self.slow):
@@ -241,7 +243,7 @@ class _Clocks:
         return fit(samples, checks, self.setting)
 
 
-def _steps(rounds: Sequence[cells.Measured], at: float) -> tuple[Step, ...]:
+def _steps(rounds: Sequence[Measured], at: float) -> tuple[Step, ...]:
     """The medians of each phase, at that pace."""
     paces = [at / (one.pace or at) for one in rounds]
     steps = []

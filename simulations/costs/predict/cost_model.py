@@ -24,9 +24,9 @@ from scipy.optimize import nnls  # type: ignore[import-untyped]
 
 from fedsec import atomic
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.run import results
 from fedsec.simulations.costs.setting import Setting, contribution
 from fedsec.simulations.costs.sweep.sweep import machine
+from fedsec.simulations.run import results
 
 FORMAT = 4
 MORE_OFF, NO_MORE_OFF = 1.05, 0.005

@@ -16,10 +16,9 @@ from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.errors import FedsecError
 from fedsec.metering import Network
 from fedsec.report.document import Comparison
-from fedsec.simulations.costs import setting as cells
-from fedsec.simulations.costs.setting import Setting
-from fedsec.simulations.costs.predict.cost_model import Model, Sample, Step, shape, solve
 from fedsec.simulations.costs.predict.bytes import Foretold, foretell
+from fedsec.simulations.costs.predict.cost_model import Model, Sample, Step, shape, solve
+from fedsec.simulations.costs.setting import Setting, label
 
 EXACT_UP_TO, CURVE_EXACT = 64, 0
 """Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they follow
@@ -73,7 +72,7 @@ def prospects(
 
 
 def _prospect(setting: Setting, wanted: Wanted, network: Network, model: Model) -> Prospect:
-    name = cells.label(setting.strategy)
+    name = label(setting.strategy)
     try:
         why = _unfit(setting, wanted)
     except FedsecError as error:
@@ -160,7 +159,7 @@ def validation(model: Model) -> list[Check]:
         strategy, bits, key_bits = json.loads(name)
         for check in one.checks:
             setting = Setting(strategy, check.hospitals, check.parameters, bits, key_bits)
-            found.append(Check(cells.label(strategy), check, *model.cpu(setting)))
+            found.append(Check(label(strategy), check, *model.cpu(setting)))
     return found
 
 
@@ -173,7 +172,7 @@ def against(model: Model, compared: Comparison) -> list[Check]:
     names = {}
     for name in model.fits:
         strategy, bits, key_bits = json.loads(name)
-        names[cells.label(strategy), bits, key_bits] = strategy
+        names[label(strategy), bits, key_bits] = strategy
     found = []
     for cell in compared.cells:
         strategy = names.get((cell.strategy, cell.bits, cell.key_bits))

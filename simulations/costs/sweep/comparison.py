@@ -18,18 +18,19 @@ from fedsec import atomic, catalog
 from fedsec.errors import RunFailed
 from fedsec.protocol import headings
 from fedsec.report import document
-from fedsec.simulations.costs import setting as cells
+from fedsec.report.quantities import size
 from fedsec.simulations.costs.measure import allocator, probe, rounds
-from fedsec.simulations.costs.sweep import parallel_jobs, ray_jobs
-from fedsec.simulations.run import results
-from fedsec.simulations.costs.setting import Setting
-from fedsec.simulations.costs.measure.rounds import Clocked
 from fedsec.simulations.costs.measure.memory import Examined
 from fedsec.simulations.costs.measure.probe import Need
-from fedsec.cli.quantities import size
+from fedsec.simulations.costs.measure.rounds import Clocked
+from fedsec.simulations.costs.setting import Setting, named
+from fedsec.simulations.costs.setting import family as family_of
+from fedsec.simulations.costs.setting import label as label_of
+from fedsec.simulations.costs.sweep import parallel_jobs, ray_jobs
+from fedsec.simulations.costs.sweep.parallel_jobs import Follow
 from fedsec.simulations.costs.sweep.store import Store, writing
 from fedsec.simulations.costs.sweep.sweep import Sweep, impossible, key_of, machine, scope, too_large
-from fedsec.simulations.costs.sweep.parallel_jobs import Follow
+from fedsec.simulations.run import results
 
 COMPARISON = "comparison.json"
 SLOW_REPETITIONS = 2
@@ -90,7 +91,7 @@ def _timed(
     ray_jobs.settle()
     allocator.keep_freed()
     for setting in settings:
-        what = f"{cells.label(setting.strategy)}, {setting.hospitals} hospitals, {setting.parameters:,} parameters"
+        what = f"{label_of(setting.strategy)}, {setting.hospitals} hospitals, {setting.parameters:,} parameters"
         follow(what, done, total)
         yield setting
         done += work[setting]
@@ -100,7 +101,7 @@ def _timed(
 def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: str) -> document.Cell:
     """One cell of the document: from what is kept, or measured now."""
     base: dict[str, Any] = {
-        "strategy": cells.label(setting.strategy), "hospitals": setting.hospitals, "parameters": setting.parameters,
+        "strategy": label_of(setting.strategy), "hospitals": setting.hospitals, "parameters": setting.parameters,
         "bits": setting.bits, "key_bits": setting.key_bits, "dropout": setting.dropout, "silent": setting.silent,
     }  # fmt: skip
     if why or need is None:
@@ -180,12 +181,12 @@ def _clock(setting: Setting, sweep: Sweep, parameters: int, atomic: bool, slow: 
 def _strategies(sweep: Sweep) -> dict[str, document.Strategy]:
     out = {}
     for name in sweep.strategies:
-        kind, label = catalog.strategy(cells.named(name)[0]), cells.label(name)
+        kind, label = catalog.strategy(named(name)[0]), label_of(name)
         lines = headings(kind)
         out[label] = document.Strategy(
-            name=label, family=cells.family(name), reference=lines["Reference"],
+            name=label, family=family_of(name), reference=lines["Reference"],
             learns=lines["Server learns"], trusts=lines["Trusts"], tolerates=lines["Tolerates"], costs=lines["Costs"],
-            defaults={**kind().parameters(), **cells.named(name)[1]},
+            defaults={**kind().parameters(), **named(name)[1]},
         )  # fmt: skip
     return out
 
@@ -195,7 +196,7 @@ def _quality(store: Store, sweep: Sweep, untrained: Mapping[Setting, str]) -> di
     trained, without = [], []
     settings = sweep.settings() if sweep.task else []
     for setting in {replace(one, parameters=1, dropout=0.0): one for one in settings}.values():
-        label, value = cells.label(setting.strategy), parallel_jobs.quality(store, setting)
+        label, value = label_of(setting.strategy), parallel_jobs.quality(store, setting)
         why = untrained.get(setting) or value.get(parallel_jobs.UNTRAINED)
         if why:
             without.append(f"{label} with {setting.hospitals} hospitals: {why}")

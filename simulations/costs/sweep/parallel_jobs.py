@@ -10,19 +10,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fedsec.errors import DataError
-from fedsec.local import LocalFederation, Update
-from fedsec.data import bundled
-from fedsec.simulations.costs import setting as cells
-from fedsec.simulations.costs.measure import memory as examination, probe as probes
-from fedsec.simulations.costs.sweep import ray_jobs
-from fedsec.simulations.run import baselines
-from fedsec.simulations.costs.setting import Setting
 from fedsec.app.config import RunConfig
-from fedsec.simulations.run.partitions import partition
+from fedsec.data import bundled
+from fedsec.errors import DataError
+from fedsec.learning.local_training import client_evaluate, client_update
+from fedsec.local import LocalFederation, Update
+from fedsec.simulations.costs.measure import memory as examination
+from fedsec.simulations.costs.measure import probe as probes
 from fedsec.simulations.costs.measure.probe import Need, Probe
+from fedsec.simulations.costs.setting import Setting, takes_keys
+from fedsec.simulations.costs.sweep import ray_jobs
 from fedsec.simulations.costs.sweep.store import Store
 from fedsec.simulations.costs.sweep.sweep import Sweep, examined, key_of, too_large
+from fedsec.simulations.run import baselines
+from fedsec.simulations.run.partitions import partition
 
 Follow = Callable[[str, float, float], None]
 """Is told what is being done, and how many of how many seconds' worth of work are done."""
@@ -91,7 +92,7 @@ class _Work:
         Cells of one strategy do not follow one another: the first of them may compile what the others then find.
         """
         missing = self._missing("probe", self.keys)
-        longest = sorted(missing, key=lambda one: (one.hospitals, cells.takes_keys(one.strategy)), reverse=True)
+        longest = sorted(missing, key=lambda one: (one.hospitals, takes_keys(one.strategy)), reverse=True)
         return [self._job("probe", one, _probe, one) for one in longest]
 
     def left(self, failed: dict[Setting, str]) -> _Left:
@@ -181,13 +182,13 @@ def train(key: Mapping[str, Any]) -> dict[str, Any]:
     for number in range(1, config.rounds + 1):
         updates = {}
         for place, share in enumerate(shares):
-            arrays, metrics = baselines.client_update(training, number, place, model, share.features, share.target)
+            arrays, metrics = client_update(training, number, place, model, share.features, share.target)
             updates[place + 1] = Update(arrays, metrics, len(share.target))
         model = federation.mean(updates, model).arrays
         if (time.process_time() - began) * (number + 1) / number > LONG_TRAINING:
             break
     plain, history = baselines.fedavg(replace(training, rounds=number), rows, parts, test)
-    reached = baselines.client_evaluate(training, model, test.features, test.target)
+    reached = client_evaluate(training, model, test.features, test.target)
     return {
         "dataset": TASK, "rounds": number, "metric": "log-loss", "value": reached["loss"],
         "plain": history[-1]["loss"],

@@ -16,12 +16,11 @@ from fedsec import catalog
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.metering import NETWORKS, Network
 from fedsec.primitives import modexp
-from fedsec.simulations.costs import setting as cells
+from fedsec.report.quantities import size
 from fedsec.simulations.costs.measure import probe as probes
+from fedsec.simulations.costs.measure.probe import PROBE, Need
+from fedsec.simulations.costs.setting import Setting, label, modules, takes_keys
 from fedsec.simulations.run import results
-from fedsec.simulations.costs.setting import Setting
-from fedsec.simulations.costs.measure.probe import Need, PROBE
-from fedsec.cli.quantities import size
 
 GIB = 1 << 30
 FORMAT = 4
@@ -63,13 +62,13 @@ class Sweep:
             raise ConfigurationError(f"repetitions is {self.repetitions}; it must be at least 1")
         if not (self.memory > 0 and self.patience > 0):
             raise ConfigurationError("memory and patience must be above 0")
-        name, times = Counter(map(cells.label, self.strategies)).most_common(1)[0]
+        name, times = Counter(map(label, self.strategies)).most_common(1)[0]
         if times > 1:
             raise ConfigurationError(f"{times} of the strategies are called {name!r}; name each once, or rename a file")
 
     def settings(self) -> list[Setting]:
         """Every cell, once: key sizes make cells for strategies that have keys only."""
-        keys = {name: self.key_bits if cells.takes_keys(name) else (None,) for name in self.strategies}
+        keys = {name: self.key_bits if takes_keys(name) else (None,) for name in self.strategies}
         return [
             Setting(name, hospitals, parameters, bits, key, dropout)
             for hospitals, parameters, bits, dropout in itertools.product(
@@ -120,7 +119,7 @@ def _impossible(setting: Setting, sweep: Sweep) -> str:
 
 def key_of(setting: Setting) -> dict[str, Any]:
     """Under what a cell is kept; of a strategy that is not of this release, its source is part of it."""
-    key, found = asdict(setting), cells.modules(setting.strategy)
+    key, found = asdict(setting), modules(setting.strategy)
     if all(module.__name__.startswith(f"{catalog.GROUP}.") for module in found):
         return key
     sources = [Path(str(module.__file__)).read_bytes() for module in found]

@@ -12,8 +12,8 @@ from collections.abc import Callable, Generator, Sequence
 import numpy as np
 
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster.encrypted_network.key_holder import Answer, Arithmetic, Ask, Group, Number
 from fedsec.simulations.poster.encrypted_network.iteration import run
+from fedsec.simulations.poster.encrypted_network.key_holder import Answer, Arithmetic, Ask, Group, Number
 from fedsec.simulations.poster.encrypted_network.network import Floats
 
 FEATURES = np.array([[1, 0, 0, 0], [1, 0, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]], float)

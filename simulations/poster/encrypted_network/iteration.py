@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fedsec.simulations.poster.encrypted_network.key_holder import Answer, Arithmetic, Ask, Group, Number, Steps
-from fedsec.simulations.poster.encrypted_network.network import Plan, RATE_BITS, Rows, Weights
+from fedsec.simulations.poster.encrypted_network.network import RATE_BITS, Plan, Rows, Weights
 
 EXCHANGES = 4
 Numbers = list[Number]

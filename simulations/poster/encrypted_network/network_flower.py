@@ -17,20 +17,23 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+from fedsec.app.cohort import wait_for_hospitals
 from fedsec.errors import BadMessage, RunFailed
 from fedsec.primitives import paillier
 from fedsec.primitives.paillier import PrivateKey, PublicKey
-from fedsec.app.server_app import wait_for_hospitals
-from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.poster.encrypted_network import iteration, network, sigmoids
-from fedsec.simulations.poster.encrypted_network.key_holder import Answer, Ask, Encrypted
 from fedsec.simulations.poster.encrypted_network.iteration import Held
-from fedsec.simulations.poster.encrypted_network.network import Plan, XOR
+from fedsec.simulations.poster.encrypted_network.key_holder import Answer, Ask, Encrypted
+from fedsec.simulations.poster.encrypted_network.network import XOR, Plan
 from fedsec.simulations.poster.encrypted_network.owner import MINIMUM_KEY_BITS, Owner
 from fedsec.simulations.poster.encrypted_network.packed import join, split
+from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.run.launcher import flower_run, make_app
 
-COMPONENTS = ("fedsec.simulations.poster.encrypted_network.network_flower:server", "fedsec.simulations.poster.encrypted_network.network_flower:client")
+COMPONENTS = (
+    "fedsec.simulations.poster.encrypted_network.network_flower:server",
+    "fedsec.simulations.poster.encrypted_network.network_flower:client",
+)
 OWNER, HOSPITAL = 0, 1
 HIDDEN = 4
 STATE = "encrypted-network"

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from fedsec.data.bundled import load, split
 from fedsec.errors import ConfigurationError
 from fedsec.primitives import paillier
-from fedsec.data.bundled import load, split
 from fedsec.simulations.poster.encrypted_network import affine, iteration, network, sigmoids
 from fedsec.simulations.poster.encrypted_network.key_holder import Clear
-from fedsec.simulations.poster.tables.regression import Follow
-from fedsec.simulations.poster.encrypted_network.network import Plan, Rows, Weights, XOR
+from fedsec.simulations.poster.encrypted_network.network import XOR, Plan, Rows, Weights
 from fedsec.simulations.poster.encrypted_network.owner import Owner
 from fedsec.simulations.poster.encrypted_network.sigmoids import Floats, Sigmoid
+from fedsec.simulations.poster.tables.regression import Follow
 
 HIDDEN = 4
 MARGIN = 0.25

@@ -15,9 +15,9 @@ import numpy as np
 from fedsec.metering import NETWORKS
 from fedsec.mpc.descent import Network
 from fedsec.simulations.poster.encrypted_network import network, network_runs, sigmoids
-from fedsec.simulations.poster.shared_training import experiment
 from fedsec.simulations.poster.encrypted_network.network import Plan, Rows, Weights
 from fedsec.simulations.poster.encrypted_network.owner import Owner
+from fedsec.simulations.poster.shared_training import experiment
 
 MEASURED = 1
 SIGMOID = "minimax-5"

@@ -17,8 +17,8 @@ import numpy as np
 
 from fedsec.errors import ConfigurationError
 from fedsec.mpc.compiled import CompiledTwin, started
-from fedsec.mpc.fixed import Fixed, Floats
 from fedsec.mpc.descent import Network
+from fedsec.mpc.fixed import Fixed, Floats
 from fedsec.primitives.mersenne import jit
 from fedsec.report import output
 from fedsec.simulations.poster.shared_training import polynomials

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from fedsec import catalog
-from fedsec.local import LocalFederation, Update
 from fedsec.encoding.mean import MeanSpec
+from fedsec.local import LocalFederation, Update
 from fedsec.metering import NETWORKS
 from fedsec.mpc.bounds import GUARDED
-from fedsec.mpc.fixed import Floats
 from fedsec.mpc.descent import Network
+from fedsec.mpc.fixed import Floats
 from fedsec.simulations.poster.shared_training import experiment, polynomials, training_shares
 from fedsec.simulations.poster.shared_training.encrypted_way import encrypted
 from fedsec.simulations.poster.shared_training.experiment import Follow, Rows
@@ -64,7 +64,9 @@ def local(rows: Rows, network: Network, steps: int, seed: int) -> dict[str, Any]
     found, cpu = [], 0.0
     for features, target in rows.hospitals(HOSPITALS):
         part = Rows(features, target, rows.test_features, rows.test_target)
-        weights, spent = plain_cpu(part, experiment.initial(network.shapes, seed), HOSPITALS * network.step.value, steps)
+        weights, spent = plain_cpu(
+            part, experiment.initial(network.shapes, seed), HOSPITALS * network.step.value, steps
+        )
         found.append(experiment.accuracy(weights, rows, polynomials.sigmoid))
         cpu += spent
     return _row("local only (mean of 3)", "clear", float(np.mean(found)), cpu, 0, 0, LEARNS["local"])

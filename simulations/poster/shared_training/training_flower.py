@@ -18,14 +18,17 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+from fedsec.app.cohort import wait_for_hospitals
 from fedsec.errors import RunFailed
-from fedsec.app.server_app import wait_for_hospitals
-from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.poster.shared_training import experiment
-from fedsec.simulations.poster.shared_training.training_node import DEALER, Fields, NODES, Node, following
+from fedsec.simulations.poster.shared_training.training_node import DEALER, NODES, Fields, Node, following
+from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.run.launcher import flower_run, make_app
 
-COMPONENTS = ("fedsec.simulations.poster.shared_training.training_flower:server", "fedsec.simulations.poster.shared_training.training_flower:client")
+COMPONENTS = (
+    "fedsec.simulations.poster.shared_training.training_flower:server",
+    "fedsec.simulations.poster.shared_training.training_flower:client",
+)
 STATE, ASK = "fedsec-mpc", "ask"
 
 client = ClientApp()

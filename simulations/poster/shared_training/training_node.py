@@ -14,12 +14,12 @@ import numpy as np
 
 from fedsec.errors import RunFailed, Stale
 from fedsec.mpc.bounds import GUARDED, beyond, safe_weight
-from fedsec.mpc.dealer import Blank, Dealer
 from fedsec.mpc.compute_party import ComputeParty
+from fedsec.mpc.dealer import Blank, Dealer
+from fedsec.mpc.descent import check_rows, finish, iterate, load, outside
 from fedsec.mpc.roles import Wire
 from fedsec.mpc.sharing import from_seed, split
 from fedsec.mpc.streams import Corrections, Stream, derived
-from fedsec.mpc.descent import check_rows, finish, iterate, load, outside
 from fedsec.primitives import sealing
 from fedsec.primitives.key_agreement import AgreementKey, agree
 from fedsec.primitives.prg import SEED_BYTES
@@ -206,7 +206,8 @@ class Node:
         weights = [self.network.fixed.decode(one + other) for one, other in zip(*parts, strict=True)]
         value = self.network.activation.value
         return {
-            "accuracy": experiment.accuracy(weights, self.rows, value), "loss": experiment.loss(weights, self.rows, value)
+            "accuracy": experiment.accuracy(weights, self.rows, value),
+            "loss": experiment.loss(weights, self.rows, value)
         }  # fmt: skip
 
 

@@ -9,12 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from fedsec.metering import Ledger, NETWORKS
+from fedsec.metering import NETWORKS, Ledger
 from fedsec.mpc.fixed import FixedPointOverflow
 from fedsec.mpc.in_process import SharedTraining
 from fedsec.mpc.twin import Shadow
 from fedsec.report import output
-from fedsec.simulations.poster.shared_training.experiment import FORMAT, Follow, HIDDEN, RATE, accuracy, diabetes, initial, largest, loss, network
+from fedsec.simulations.poster.shared_training.experiment import (
+    FORMAT,
+    HIDDEN,
+    RATE,
+    Follow,
+    accuracy,
+    diabetes,
+    initial,
+    largest,
+    loss,
+    network,
+)
 
 
 def on_shares(

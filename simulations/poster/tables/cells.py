@@ -9,7 +9,22 @@ from itertools import product
 import numpy as np
 
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster.tables.regression import Add, CORRECTED, Definition, Floats, Follow, LADDER, Lane, PUBLISHED, TEST_ROWS, Task, alone, gains, task, together
+from fedsec.simulations.poster.tables.regression import (
+    CORRECTED,
+    LADDER,
+    PUBLISHED,
+    TEST_ROWS,
+    Add,
+    Definition,
+    Floats,
+    Follow,
+    Lane,
+    Task,
+    alone,
+    gains,
+    task,
+    together,
+)
 
 TOLERANCE = 0.02
 """Today's scikit-learn scales the data afresh: two cells move by 0.01."""

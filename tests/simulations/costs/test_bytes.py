@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from fedsec import catalog
 from fedsec.errors import ConfigurationError, FedsecError
+from fedsec.simulations.costs.federation import Federation
 from fedsec.simulations.costs.predict import bytes
-from fedsec.simulations.costs.setting import Federation, Setting, takes_keys
 from fedsec.simulations.costs.predict.bytes import Traffic, foretell
+from fedsec.simulations.costs.setting import Setting, takes_keys
 from tests.conftest import TEXTBOOK, keys_of
 
 VARIANTS = [

@@ -16,16 +16,17 @@ from typing import Any
 import pytest
 
 from fedsec import catalog
+from fedsec.app.config import RunConfig
+from fedsec.data import bundled
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import Network
 from fedsec.report.document import Cell, Comparison
-from fedsec.data import bundled
-from fedsec.simulations.costs.measure import flower_rounds, memory as examination, probe, rounds
-from fedsec.simulations.costs.sweep import parallel_jobs, ray_jobs
-from fedsec.simulations.costs.setting import Setting
+from fedsec.simulations.costs.measure import flower_rounds, probe, rounds
+from fedsec.simulations.costs.measure import memory as examination
 from fedsec.simulations.costs.measure.rounds import Clocked
+from fedsec.simulations.costs.setting import Setting
+from fedsec.simulations.costs.sweep import parallel_jobs, ray_jobs
 from fedsec.simulations.costs.sweep.comparison import COMPARISON, compare
-from fedsec.app.config import RunConfig
 from fedsec.simulations.costs.sweep.sweep import Sweep
 
 HEAD = '''"""Plain, but for what a test adds.

@@ -16,17 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec import catalog
+from fedsec.cli import plan as plan_command
+from fedsec.cli.plan import plan
 from fedsec.errors import ConfigurationError
 from fedsec.metering import NETWORKS
 from fedsec.report import document, figures
-from fedsec.cli import plan as plan_command
 from fedsec.simulations.costs.measure import rounds
-from fedsec.simulations.costs.predict import calibrate as calibration, cost_model, curve_figure, estimate
+from fedsec.simulations.costs.predict import calibrate as calibration
+from fedsec.simulations.costs.predict import cost_model, curve_figure, estimate
+from fedsec.simulations.costs.predict.cost_model import Model, Sample, Step
+from fedsec.simulations.costs.predict.estimate import Wanted, prospects
 from fedsec.simulations.costs.setting import Setting
 from fedsec.simulations.costs.sweep.comparison import compare
-from fedsec.simulations.costs.predict.cost_model import Model, Sample, Step
-from fedsec.cli.plan import plan
-from fedsec.simulations.costs.predict.estimate import Wanted, prospects
 from fedsec.simulations.costs.sweep.sweep import Sweep
 from tests.report.conftest import comparison
 

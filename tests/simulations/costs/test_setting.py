@@ -17,9 +17,23 @@ from hypothesis import strategies as st
 from fedsec import catalog
 from fedsec.errors import ConfigurationError, HeadroomError
 from fedsec.metering import Row
-from fedsec.simulations.costs import setting as cells
-from fedsec.simulations.costs.measure import memory as examination, probe as probes, rounds as clocks
-from fedsec.simulations.costs.setting import Federation, KINDS, Measured, SPEC, Setting
+from fedsec.simulations.costs.federation import Federation, Measured
+from fedsec.simulations.costs.federation import found as set_up
+from fedsec.simulations.costs.measure import memory as examination
+from fedsec.simulations.costs.measure import probe as probes
+from fedsec.simulations.costs.measure import rounds as clocks
+from fedsec.simulations.costs.setting import (
+    KINDS,
+    SPEC,
+    WEIGHT,
+    Setting,
+    contribution,
+    label,
+    named,
+    takes_keys,
+    update,
+)
+from fedsec.simulations.costs.setting import family as family_of
 from tests.conftest import keys_of
 
 HEAD = '''"""Plain, but for what a test adds.
@@ -74,11 +88,11 @@ def mine(tmp_path: Path) -> Callable[..., Setting]:
 
 
 def test_updates_differ_and_are_not_clipped() -> None:
-    updates = [cells.update(100, kind) for kind in range(KINDS)]
-    assert all(np.array_equal(one, cells.update(100, kind)) for kind, one in enumerate(updates))
+    updates = [update(100, kind) for kind in range(KINDS)]
+    assert all(np.array_equal(one, update(100, kind)) for kind, one in enumerate(updates))
     assert all(0 < np.abs(one).max() < SPEC.clip for one in updates)
     assert len({one.tobytes() for one in updates}) == KINDS
-    assert len({cells.contribution(100, 24, kind)[0].tobytes() for kind in range(KINDS)}) == KINDS
+    assert len({contribution(100, 24, kind)[0].tobytes() for kind in range(KINDS)}) == KINDS
 
 
 @pytest.mark.parametrize(("figure", "within"), [(1, True), (1 << 20, False)])
@@ -102,7 +116,7 @@ def test_a_silent_hospital_is_not_in_the_sum(name: str) -> None:
             setting.check()
         return
     setting.check()
-    federation, _ = cells.found(setting)
+    federation, _ = set_up(setting)
     total = federation.once().sum
     assert total is not None and total.included == {1, 2, 3, 4, 5, 6}
     exact, error, bound = examination.accuracy(setting, 40, total)
@@ -114,7 +128,7 @@ def test_the_error_follows_the_bits(bits: int) -> None:
     seen = examination.examine(Setting("plain", 3, 200, bits))
     assert seen.exact and seen.bound is not None and seen.error is not None
     assert seen.bound / 100 < seen.error <= seen.bound
-    assert seen.bound == pytest.approx(SPEC.clip * SPEC.largest_weight / (cells.WEIGHT * 2**bits), rel=1e-3)
+    assert seen.bound == pytest.approx(SPEC.clip * SPEC.largest_weight / (WEIGHT * 2**bits), rel=1e-3)
 
 
 # Memory
@@ -343,23 +357,21 @@ def test_headroom_ends_with_the_hospitals() -> None:
 
 def test_a_strategy_goes_by_its_name_and_parameters(mine: Callable[..., Setting]) -> None:
     path = mine("    pass\n").strategy
-    assert cells.named("shamir:server=malicious:threshold=4") == ("shamir", {"server": "malicious", "threshold": 4})
-    assert (
-        cells.label("shamir:threshold=4") == "shamir:threshold=4" and cells.label(f"{path}:floor=4") == "mine:floor=4"
-    )
+    assert named("shamir:server=malicious:threshold=4") == ("shamir", {"server": "malicious", "threshold": 4})
+    assert label("shamir:threshold=4") == "shamir:threshold=4" and label(f"{path}:floor=4") == "mine:floor=4"
     assert Setting(f"{path}:floor=4", 5, 1, 16).protocol().parameters() == {"value_bits": 16, "floor": 4}
-    assert cells.takes_keys("paillier") and not cells.takes_keys("paillier:key_bits=2048")
-    assert not cells.takes_keys("shamir") and not cells.takes_keys(path)
+    assert takes_keys("paillier") and not takes_keys("paillier:key_bits=2048")
+    assert not takes_keys("shamir") and not takes_keys(path)
 
 
 def test_families(tmp_path: Path) -> None:
     encrypted = dict.fromkeys(("paillier", "paillier_textbook", "bfv"), "he")
     others = {"plain": "clear", **encrypted}
-    assert {name: cells.family(name) for name in catalog.names()} == {
+    assert {name: family_of(name) for name in catalog.names()} == {
         name: others.get(name, "smpc") for name in catalog.names()
     }
     for base, family in (("Plain", "clear"), ("Paillier", "he"), ("Shamir", "smpc")):
         path = tmp_path / f"on_{base.lower()}.py"
         body = HEAD.replace("plain import Plain", f"{base.lower()} import {base}").replace("(_Plain)", "(_Base)")
         path.write_text(body.replace("as _Plain", "as _Base") + "    pass\n", encoding="utf-8")
-        assert cells.family(str(path)) == family
+        assert family_of(str(path)) == family

@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 
 from fedsec import atomic, catalog
+from fedsec.cli.compare import network_of, numbers
 from fedsec.errors import ConfigurationError
 from fedsec.metering import NETWORKS, Network
 from fedsec.protocol import SecureSum
 from fedsec.report.document import Comparison, Spread, seconds
+from fedsec.simulations.costs.federation import Federation
 from fedsec.simulations.costs.measure import memory, rounds
-from fedsec.simulations.costs.sweep import ray_jobs
-from fedsec.simulations.costs.setting import Federation, Setting
 from fedsec.simulations.costs.measure.rounds import Clocked
-from fedsec.cli.compare import network_of, numbers
+from fedsec.simulations.costs.setting import Setting
+from fedsec.simulations.costs.sweep import ray_jobs
 from fedsec.simulations.costs.sweep.comparison import COMPARISON, compare
 from fedsec.simulations.costs.sweep.sweep import Sweep
 from tests.conftest import keys_of

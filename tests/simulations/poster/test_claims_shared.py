@@ -10,9 +10,9 @@ import pytest
 
 from fedsec.mpc.descent import Network
 from fedsec.simulations.poster import claims, poster_document
-from fedsec.simulations.poster.shared_training import encrypted_way, experiment, polynomials
 from fedsec.simulations.poster.claims_shared import FAILS, HOLDS, MISSING, PARTLY
 from fedsec.simulations.poster.encrypted_network.owner import MINIMUM_KEY_BITS
+from fedsec.simulations.poster.shared_training import encrypted_way, experiment, polynomials
 
 
 def cells(count: int, at: int | None) -> list[dict[str, Any]]:

@@ -17,10 +17,18 @@ from scipy.stats import ks_2samp
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import paillier
 from fedsec.simulations.poster.encrypted_network import key_holder, network, sigmoids
-from fedsec.simulations.poster.encrypted_network.key_holder import Answer, Ask, BLINDING, Clear, Group
-from fedsec.simulations.poster.encrypted_network.iteration import EXCHANGES, hold, iteration, of_powers, open_, run, train
+from fedsec.simulations.poster.encrypted_network.iteration import (
+    EXCHANGES,
+    hold,
+    iteration,
+    of_powers,
+    open_,
+    run,
+    train,
+)
+from fedsec.simulations.poster.encrypted_network.key_holder import BLINDING, Answer, Ask, Clear, Group
 from fedsec.simulations.poster.encrypted_network.multiply import inverses
-from fedsec.simulations.poster.encrypted_network.network import Plan, Rows, Weights, XOR
+from fedsec.simulations.poster.encrypted_network.network import XOR, Plan, Rows, Weights
 from fedsec.simulations.poster.encrypted_network.owner import Owner
 from fedsec.simulations.poster.encrypted_network.packed import split
 

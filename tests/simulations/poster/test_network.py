@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedsec.cli import poster_network
 from fedsec.errors import ConfigurationError
 from fedsec.primitives import paillier
-from fedsec.cli import poster_network
 from fedsec.simulations.poster.encrypted_network import affine, network, network_runs, owner, sigmoids
-from fedsec.simulations.poster.encrypted_network.key_holder import Clear
 from fedsec.simulations.poster.encrypted_network.iteration import hold, open_, train
-from fedsec.simulations.poster.encrypted_network.network import Plan, Rows, XOR
+from fedsec.simulations.poster.encrypted_network.key_holder import Clear
+from fedsec.simulations.poster.encrypted_network.network import XOR, Plan, Rows
 from fedsec.simulations.poster.encrypted_network.owner import Owner
 from fedsec.simulations.poster.encrypted_network.sigmoids import Secret, named, products
 

@@ -17,7 +17,7 @@ from fedsec.errors import BadMessage
 from fedsec.primitives import paillier
 from fedsec.simulations.poster.encrypted_network import network, network_flower, network_runs
 from fedsec.simulations.poster.encrypted_network.iteration import hold, train
-from fedsec.simulations.poster.encrypted_network.network import Plan, XOR
+from fedsec.simulations.poster.encrypted_network.network import XOR, Plan
 from fedsec.simulations.poster.encrypted_network.network_flower import _as_hospital, _as_owner
 from fedsec.simulations.poster.encrypted_network.owner import Owner
 from fedsec.simulations.poster.encrypted_network.sigmoids import named

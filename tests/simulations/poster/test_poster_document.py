@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fedsec.errors import ConfigurationError
 from fedsec.cli import poster_page
+from fedsec.errors import ConfigurationError
 from fedsec.simulations.poster import basics, claims, poster_document
 from fedsec.simulations.poster.claims import FAILS, HOLDS, MISSING, PARTLY, REFUTED
 

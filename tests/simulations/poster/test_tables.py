@@ -15,9 +15,30 @@ from hypothesis.extra.numpy import arrays
 
 from fedsec import catalog
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster.tables.regression import CORRECTED, Floats, Lane, PUBLISHED, Part, Task, alone, gains, task, together
+from fedsec.simulations.poster.tables.cells import (
+    AGREEMENT,
+    POSTER,
+    SETTINGS,
+    TOLERANCE,
+    ladder,
+    measure,
+    plain,
+    spread,
+    stable_below,
+)
+from fedsec.simulations.poster.tables.regression import (
+    CORRECTED,
+    PUBLISHED,
+    Floats,
+    Lane,
+    Part,
+    Task,
+    alone,
+    gains,
+    task,
+    together,
+)
 from fedsec.simulations.poster.tables.summing import LARGEST_VALUE, Summation, finest
-from fedsec.simulations.poster.tables.cells import AGREEMENT, POSTER, SETTINGS, TOLERANCE, ladder, measure, plain, spread, stable_below
 
 
 def quiet(*_: object) -> None:

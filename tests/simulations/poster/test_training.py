@@ -11,8 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fedsec.errors import ConfigurationError
 from fedsec.cli import poster_shared_training
+from fedsec.errors import ConfigurationError
 from fedsec.simulations.poster.shared_training import experiment, findings, one_table, polynomials, training_shares
 from fedsec.simulations.poster.shared_training.experiment import Cell
 

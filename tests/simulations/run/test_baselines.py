@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fedsec.errors import ConfigurationError
-from fedsec.simulations.run.baselines import Training, alone, client_evaluate, client_update, fedavg, pooled
 from fedsec.data.bundled import Dataset, load, split
+from fedsec.errors import ConfigurationError
+from fedsec.learning.local_training import Training, client_evaluate, client_update
 from fedsec.learning.models import Parameters, build, local_rng, quality
+from fedsec.simulations.run.baselines import alone, fedavg, pooled
 from fedsec.simulations.run.partitions import PARTITIONINGS, Partitioning, Rows, partition
 
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from fedsec import catalog
+from fedsec.app.config import RunConfig
+from fedsec.data import bundled, preparation
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint
-from fedsec.local import LocalFederation
-from fedsec.data import bundled, preparation
 from fedsec.learning import models
+from fedsec.learning.local_training import Training, client_evaluate, client_update
+from fedsec.local import LocalFederation
 from fedsec.simulations.run import hospitals
-from fedsec.simulations.run.baselines import Training, client_evaluate, client_update, fedavg, pooled
-from fedsec.app.config import RunConfig
+from fedsec.simulations.run.baselines import fedavg, pooled
 from fedsec.simulations.run.partitions import partition
 from fedsec.simulations.run.results import model_hash
 from tests.conftest import TEXTBOOK

@@ -15,8 +15,8 @@ from flwr_datasets.partitioner import IidPartitioner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedsec.errors import ConfigurationError, DataError
 from fedsec.data.bundled import Dataset, Task, load, split
+from fedsec.errors import ConfigurationError, DataError
 from fedsec.simulations.run.partitions import MINIMUM_ROWS, PARTITIONINGS, Partitioning, Rows, partition
 
 

@@ -1,0 +1,62 @@
+"""The hospital's side of the study's Flower app: it trains and evaluates on its own rows, and sends what is summed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedsec.app import own_rows
+from fedsec.app.config import RunConfig
+from fedsec.data.bundled import Dataset
+from fedsec.data.preparation import statistics
+from fedsec.flower import secure_aggregation
+from fedsec.flower.records import from_numpy, to_numpy
+from fedsec.learning.auc import histogram
+from fedsec.learning.local_training import client_evaluate, client_update
+
+client = ClientApp(mods=[secure_aggregation])
+
+
+def _features(message: Message, context: Context) -> tuple[RunConfig, Dataset]:
+    config = RunConfig.read(context.run_config)
+    preparation = str(message.content.config_records["config"]["preparation"])
+    return config, own_rows.prepared(config, context, preparation)
+
+
+def _reply(message: Message, config: RunConfig, rows: int, metrics: Mapping[str, Any], **records: Any) -> Message:
+    """Metrics, and by how many rows they count."""
+    counted = MetricRecord({**metrics, "num-examples": 1 if config.equal_weights else rows})
+    return Message(RecordDict({**records, "metrics": counted}), reply_to=message)
+
+
+@client.query("statistics")
+def count(message: Message, context: Context) -> Message:
+    """What this hospital adds to the statistics that all prepare their rows by."""
+    config = RunConfig.read(context.run_config)
+    mine = own_rows.rows(config, context)
+    return _reply(message, config, len(mine.target), statistics(mine))
+
+
+@client.train()
+def train(message: Message, context: Context) -> Message:
+    """Train the global model on this hospital's rows."""
+    config, mine = _features(message, context)
+    number = int(message.content.config_records["config"]["server-round"])  # type: ignore[arg-type]
+    training, parameters = config.training(mine.task), to_numpy(message.content)
+    place = own_rows.place(context)
+    parameters, metrics = client_update(training, number, place, parameters, mine.features, mine.target)
+    return _reply(message, config, len(mine.target), metrics, arrays=from_numpy(parameters))
+
+
+@client.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Evaluate the global model on this hospital's rows."""
+    config, mine = _features(message, context)
+    training, parameters = config.training(mine.task), to_numpy(message.content)
+    metrics: dict[str, Any] = dict(client_evaluate(training, parameters, mine.features, mine.target))
+    if mine.task == "classification":
+        metrics |= histogram(training.model.score(parameters, mine.features), mine.target)
+    return _reply(message, config, len(mine.target), metrics)

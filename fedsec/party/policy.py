@@ -1,0 +1,77 @@
+"""What a hospital allows, whatever the server asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedsec.errors import ConfigurationError, PolicyError
+from fedsec.protocol import PartyId, SecureSum
+from fedsec.wire.membership import Member
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a party allows, whatever the server asks for. It is fixed where the party lives.
+
+    floor           the fewest contributors in any sum it takes part in (at least 3)
+    threshold       the fewest hospitals that may be able to open an input, together and with the server's help: it
+                    refuses strategies with `withstands(cohort) + 1` below it (at least 1)
+    trusts_server   believe that the server follows the protocol, and so take strategies that promise nothing if it does
+                    not; None means in simulation only
+    simulation      allow strategies that hide nothing, and trust identities on first use
+    server          the server's pinned Ed25519 public key
+    hospitals       the pinned public keys of all who may be on the roster
+    """
+
+    floor: int = 3
+    threshold: int = 1
+    simulation: bool = False
+    trusts_server: bool | None = None
+    server: bytes | None = None
+    hospitals: frozenset[bytes] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.floor < 3:
+            raise ConfigurationError(f"floor is {self.floor}; a party never helps to open fewer than 3 inputs")
+        if self.threshold < 1:
+            raise ConfigurationError(f"threshold is {self.threshold}; it takes 1 hospital at least to open an input")
+
+    def admit_collusion(self, protocol: SecureSum[Any, Any], cohort: Collection[PartyId], floor: int) -> None:
+        """Raise PolicyError where too few of this cohort could open an input under `protocol`.
+
+        A server that breaks the protocol chooses whose sum is opened, so `floor` - 1 helpers always single one out.
+        """
+        trusted = self.simulation if self.trusts_server is None else self.trusts_server
+        promised = protocol.withstands(cohort) if trusted else min(protocol.withstands(cohort, True), floor - 2)
+        if promised < 0:
+            raise PolicyError(
+                f"strategy {protocol.name} with these parameters promises nothing for a cohort of {len(cohort)} if the "
+                "server breaks the protocol, and this party does not trust it to follow it"
+            )
+        if promised + 1 < self.threshold:
+            doubt = "" if trusted else f" if it breaks the protocol, with a floor of {floor}"
+            raise PolicyError(
+                f"{promised + 1} of these {len(cohort)} hospitals may open an input under {protocol.name} with the "
+                f"server's help{doubt}; this party's threshold is {self.threshold}"
+            )
+
+    def admit_server(self, identity: bytes) -> None:
+        """Raise PolicyError unless `identity` may lead a run."""
+        if self.server is None and not self.simulation:
+            raise PolicyError("no server key is pinned here; trust on first use is for simulation alone")
+        if self.server is not None and identity != self.server:
+            raise PolicyError("the server's identity is not the pinned one")
+
+    def admit_roster(self, roster: Mapping[PartyId, Member]) -> None:
+        """Raise PolicyError unless these parties may form a federation."""
+        if len(roster) < self.floor:
+            raise PolicyError(f"a roster of {len(roster)} is below this party's floor of {self.floor}")
+        if len({member.identity for member in roster.values()}) < len(roster):
+            raise PolicyError("two parties of the roster have the same identity")
+        if not self.hospitals and not self.simulation:
+            raise PolicyError("no hospitals are pinned here; trust on first use is for simulation alone")
+        strangers = [party for party, member in sorted(roster.items()) if member.identity not in self.hospitals]
+        if self.hospitals and strangers:
+            raise PolicyError(f"parties {strangers} of the roster are not pinned here")

@@ -1,0 +1,97 @@
+"""A protocol's server side as a generator: `ask` is one phase, and `run` drives a flow over a transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from fedsec.errors import BadMessage, TooFewParties
+from fedsec.protocol.messages import Message, PartyId, Vector
+
+Requests = Mapping[PartyId, Message]
+
+
+Replies = Mapping[PartyId, Message]  # a party that dropped out is absent
+
+
+Deliver = Callable[[Requests], Replies]
+
+
+Result = TypeVar("Result")
+
+
+Reply = TypeVar("Reply", bound=Message)
+
+
+Flow = Generator[Requests, Replies, Result]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """An exact sum: `vector` is uint64[d], `included` the parties whose inputs it adds up."""
+
+    vector: Vector
+    included: frozenset[PartyId]
+
+
+def ask(requests: Mapping[PartyId, Message], reply: type[Reply], at_least: int) -> Flow[dict[PartyId, Reply]]:
+    """One phase: send, check the types, apply the threshold.
+
+    Raises TooFewParties if fewer than `at_least` parties answer and BadMessage on a reply of another type.
+    """
+    phase = next((type(request).__name__ for request in requests.values()), reply.__name__)
+    received = yield requests
+    answers: dict[PartyId, Reply] = {}
+    for party in sorted(set(received) & set(requests)):
+        answer = received[party]
+        if not isinstance(answer, reply):
+            raise BadMessage(
+                f"phase {phase}: party {party} sent {type(answer).__name__}, {reply.__name__} was expected"
+            )
+        answers[party] = answer
+    if len(answers) < at_least:
+        raise TooFewParties(phase, at_least, answers, requests)
+    return answers
+
+
+def run(flow: Flow[Result], deliver: Deliver) -> Result:
+    """Drive a flow to its result over a transport."""
+    try:
+        requests = next(flow)
+        while True:
+            requests = flow.send(deliver(requests))
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
+    finally:
+        flow.close()
+
+
+Item = TypeVar("Item")
+
+
+def transpose(outboxes: Mapping[PartyId, Mapping[PartyId, Item]]) -> dict[PartyId, dict[PartyId, Item]]:
+    """From what each party sends to each, to what each party receives from each."""
+    inboxes: dict[PartyId, dict[PartyId, Item]] = {}
+    for sender, outbox in outboxes.items():
+        for receiver, item in outbox.items():
+            inboxes.setdefault(receiver, {})[sender] = item
+    return inboxes
+
+
+def total(vectors: Iterable[Vector]) -> Vector:
+    """Element-wise sum of uint64 vectors of one length; raises BadMessage where lengths differ."""
+    result: Vector | None = None
+    for vector in vectors:
+        if result is None:
+            result = vector.astype(np.uint64)
+        elif vector.shape != result.shape:
+            raise BadMessage(f"vectors of shapes {vector.shape} and {result.shape} cannot be summed")
+        else:
+            result += vector
+    if result is None:
+        raise BadMessage("there is no vector to sum")
+    return result

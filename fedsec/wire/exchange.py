@@ -1,0 +1,37 @@
+"""The whole transport interface: one exchange of requests and answers, and an answer that is a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from fedsec.errors import FedsecError
+from fedsec.protocol import PartyId
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One exchange: what it belongs to, and whether it asks for inputs (and so must bring the model)."""
+
+    stage: str
+    round: int
+    name: str
+    asks_input: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A party's answer that it does not answer: the error's class, and its text where that tells nothing of data."""
+
+    reason: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Refusal:
+        """What may be told of an error that was raised at a party."""
+        kind = type(error).__name__
+        safe = isinstance(error, FedsecError) and not error.speaks_of_data
+        return cls(f"{kind}: {error}" if safe else kind)
+
+
+Exchange = Callable[[Phase, Mapping[PartyId, bytes]], Iterable[tuple[PartyId, "bytes | Refusal"]]]
+"""The whole transport interface: requests out, whatever answers came back, in any order and number."""

@@ -1,0 +1,60 @@
+"""All hospitals of a simulated run in one process: what the app asks for by the entry point `study`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec.app.config import RunConfig
+from fedsec.app.progress import Progress
+from fedsec.data.preparation import Preparation
+from fedsec.data.schema import Schema
+from fedsec.data.table import Table
+from fedsec.flower.server import SecureAggregation
+from fedsec.learning.local_training import Training, test_quality
+from fedsec.simulations.run import hospitals, results
+from fedsec.simulations.run.results import Data
+
+
+class Simulation:
+    """The hospitals of a configuration, their rows, the common test rows, and the baselines."""
+
+    def __init__(self, config: RunConfig, count: int) -> None:
+        self._hospitals = hospitals.of_config(config, count)
+        self.schema: Schema = self._hospitals.train.schema
+        self.counts = [len(part) for part in self._hospitals.parts]
+        self._config = config.resolved(self.counts)
+        self._data: Data
+        self._training: Training
+        self._preparation: Preparation
+
+    def rows(self, place: int) -> Table:
+        """The training rows of the hospital with this index."""
+        return self._hospitals.rows(place)
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Make features of all training and test rows."""
+        here = self._hospitals
+        self._preparation = preparation
+        self._data = Data(here, preparation.apply(here.train), preparation.apply(here.test))
+        self._training = self._config.training(self._data.train.task)
+
+    def test(self, parameters: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+        """The quality of a model on the common test rows."""
+        return test_quality(self._training, dict(parameters), self._data.test)
+
+    def finish(
+        self,
+        secure: SecureAggregation,
+        final: dict[str, NDArray[np.float64]],
+        tested: Sequence[Mapping[str, float]],
+        progress: Progress,
+    ) -> Sequence[tuple[str, Mapping[str, float]]]:
+        """Train the baselines and write the results; returns who was trained, and the quality of each."""
+        document: dict[str, Any] = results.finish(
+            self._config, secure, final, tested, self._data, self._preparation, progress
+        )
+        return [(who, figures) for who, figures, _ in results.comparison(document)]
