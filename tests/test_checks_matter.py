@@ -47,8 +47,8 @@ CHECKS = [
     ("strategies/secagg.py", "if (reply.context, reply.vector.shape) == common and", "if", SECAGG),
     ("strategies/secagg.py", "if reply.vector.dtype == ring.dtype", "", SECAGG),
     ("fedsec/protocol/consistency.py", "for one in survivors & signatures.keys()", "for one in signatures.keys()", SECAGG),
-    ("fedsec/party/party.py", "if promised < 0:", "if False:", "tests/party/test_party_enrolment.py"),
-    ("fedsec/party/party.py", ", floor - 2)", ", 99)", "tests/party/test_party_enrolment.py"),
+    ("fedsec/party/policy.py", "if promised < 0:", "if False:", "tests/party/test_party_enrolment.py"),
+    ("fedsec/party/policy.py", ", floor - 2)", ", 99)", "tests/party/test_party_enrolment.py"),
     ("strategies/secagg.py", " for party, share in shares.items() if party not in survivors}",
      " for party, share in shares.items()}", SECAGG),
     ("strategies/secagg.py", "!= shared[party].commitment:", "!= shared[party].commitment and False:", SECAGG),
@@ -75,9 +75,9 @@ CHECKS = [
     ("fedsec/party/journal.py", "if session.counter == self.counter and not known:", "if False:", PARTY),
     ("fedsec/party/context.py", '[self._session.binding, sender, statement.tag, body]', '[sender, statement.tag, body]', SECAGG),
     ("fedsec/party/context.py", 'sha256(b"fedsec context" + session.binding)', 'sha256(b"fedsec context")', SEAT),
-    ("fedsec/flower/server.py", "if session.model != content_hash(content):", "if False:", GLUE),
-    ("fedsec/flower/server.py", "if session.stage != message.metadata.message_type:", "if False:", GLUE),
-    ("fedsec/flower/server.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
+    ("fedsec/flower/client.py", "if session.model != content_hash(content):", "if False:", GLUE),
+    ("fedsec/flower/client.py", "if session.stage != message.metadata.message_type:", "if False:", GLUE),
+    ("fedsec/flower/client.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
     ("fedsec/wire/envelope.py", "verify(identity, self.signature, digest(self.head, self.body))", "pass", ALL),
 ]  # fmt: skip
 
