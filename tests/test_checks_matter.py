@@ -87,7 +87,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code and its tests, apart from the checkout; they pass there as they stand."""
     place = tmp_path_factory.mktemp("copy")
     for name in ("fedsec", "strategies", "simulations", "tests", "docs/examples"):
-        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, place / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, place / name)
     tests = sorted({test for *_, test in CHECKS})

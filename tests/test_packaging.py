@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from setuptools import find_packages
+
 import fedsec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,13 +14,18 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def test_every_package_is_installed() -> None:
+    """Links lead from fedsec/ to what stands at the top; a folder of Python without an __init__.py would be left out."""
+    for name in ("strategies", "simulations"):
+        link = ROOT / "fedsec" / name
+        assert link.is_symlink() and link.readlink() == Path("..") / name
     tops = {"fedsec": "fedsec", "fedsec.strategies": "strategies", "fedsec.simulations": "simulations"}
-    found = {
+    folders = {
         ".".join([name, *file.parent.relative_to(ROOT / folder).parts])
         for name, folder in tops.items()
         for file in (ROOT / folder).rglob("*.py")
     }
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == found
+    found = PROJECT["tool"]["setuptools"]["packages"]["find"]
+    assert set(find_packages(str(ROOT), include=found["include"])) == folders
 
 
 def test_the_version_is_the_same_everywhere() -> None:
