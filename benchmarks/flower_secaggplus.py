@@ -98,9 +98,13 @@ def rounds_on_flower(strategies: list[str], values: int, clients: int, threshold
     with tempfile.TemporaryDirectory() as place:
         output = Path(place) / "found.json"
         config = {
-            "strategies": ",".join(strategies), "values": values, "clients": clients, "threshold": threshold,
-            "rounds": rounds + 1, "output": str(output),
-        }  # fmt: skip
+            "strategies": ",".join(strategies),
+            "values": values,
+            "clients": clients,
+            "threshold": threshold,
+            "rounds": rounds + 1,
+            "output": str(output),
+        }
         module = "flower_secaggplus_app"
         app = make_app(Path(place) / "app", f"{module}:server", f"{module}:client", config)
         shutil.copy(Path(__file__).with_name(f"{module}.py"), app)

@@ -218,9 +218,12 @@ class Subjects:
     def flower(self, threshold: int) -> tuple[SecAggPlusWorkflow, float]:
         """Flower's SecAgg+ on the complete graph, with its own defaults; and its quantisation step in the mean."""
         workflow = SecAggPlusWorkflow(
-            num_shares=self.clients, reconstruction_threshold=threshold, max_weight=float(MAX_WEIGHT),
-            clipping_range=CLIP, quantization_range=QUANTISATION,
-        )  # fmt: skip
+            num_shares=self.clients,
+            reconstruction_threshold=threshold,
+            max_weight=float(MAX_WEIGHT),
+            clipping_range=CLIP,
+            quantization_range=QUANTISATION,
+        )
         # Each client rounds by up to a step, at random, and its weight by half a step of 1 / QUANTISATION.
         return workflow, self.clients * (2 * CLIP + 1) / QUANTISATION * MAX_WEIGHT / self.weight
 
@@ -264,9 +267,11 @@ def main(grid: Grid, context: Context) -> None:
 
     everyone = {"min_fit_clients": clients, "min_available_clients": clients}
     strategy = LegacyFedAvg(
-        fraction_fit=1.0, fraction_evaluate=0.0, initial_parameters=ndarrays_to_parameters([subjects.models[FLOWER]]),
+        fraction_fit=1.0,
+        fraction_evaluate=0.0,
+        initial_parameters=ndarrays_to_parameters([subjects.models[FLOWER]]),
         **everyone,
-    )  # fmt: skip
+    )
     legacy = LegacyContext(context, ServerConfig(num_rounds=int(config["rounds"])), strategy)
     DefaultWorkflow(fit_workflow=fit)(grid, legacy)
     found = {name: vars(one) for name, one in subjects.found.items()}

@@ -152,10 +152,14 @@ def of_phe(key_bits: int) -> Subject:
         return total
 
     return Subject(
-        "phe", {"key_bits": key_bits}, 8, lambda x: [public.encrypt(float(v)) for v in x], add,
+        "phe",
+        {"key_bits": key_bits},
+        8,
+        lambda x: [public.encrypt(float(v)) for v in x],
+        add,
         lambda total: np.array([private.decrypt(c) for c in total], np.uint64),
         lambda batch: len(batch) * key_bits // 4,
-    )  # fmt: skip
+    )
 
 
 @lru_cache
@@ -177,14 +181,14 @@ def of_pypaillier(key_bits: int) -> Subject:
     room = public.plaintext_bound_bits - 1
     values = 16 * packing.capacity(SLOT, room)
     return Subject(
-        "pypaillier", {"key_bits": key_bits, "packing": "ours"}, values,
+        "pypaillier",
+        {"key_bits": key_bits, "packing": "ours"},
+        values,
         lambda x: rust.encrypt_integers(public, packing.pack(x, SLOT, room)),
         lambda batches: [rust.add_many(public, list(column)) for column in zip(*batches, strict=True)],
-        lambda total: packing.unpack(
-            [m for m, _ in rust.decrypt_exact_many(private, total)], values, SLOT, room
-        )[0],
+        lambda total: packing.unpack([m for m, _ in rust.decrypt_exact_many(private, total)], values, SLOT, room)[0],
         lambda batch: sum(map(len, batch)),
-    )  # fmt: skip
+    )
 
 
 def of_sf_heu(key_bits: int) -> Subject:
@@ -204,11 +208,14 @@ def of_sf_heu(key_bits: int) -> Subject:
         return total
 
     return Subject(
-        "sf_heu", {"key_bits": key_bits, "packing": "ours"}, values,
-        lambda x: [encryptor.encrypt(heu.Plaintext(schema, m)) for m in packing.pack(x, SLOT, room)], add,
+        "sf_heu",
+        {"key_bits": key_bits, "packing": "ours"},
+        values,
+        lambda x: [encryptor.encrypt(heu.Plaintext(schema, m)) for m in packing.pack(x, SLOT, room)],
+        add,
         lambda total: packing.unpack([int(decryptor.decrypt(c)) for c in total], values, SLOT, room)[0],
         lambda batch: sum(len(c.serialize()) for c in batch),
-    )  # fmt: skip
+    )
 
 
 def of_tenseal(scheme: str) -> Subject:
@@ -237,10 +244,15 @@ def of_tenseal(scheme: str) -> Subject:
 
     setting = {"slots": slots, "degree": 4096 if scheme == "bfv" else 8192}
     return Subject(
-        f"TenSEAL {scheme.upper()}", setting, slots, lambda x: make(context, x.tolist()), add,
-        lambda total: np.rint(np.array(total.decrypt())).astype(np.uint64), lambda c: len(c.serialize()),
+        f"TenSEAL {scheme.upper()}",
+        setting,
+        slots,
+        lambda x: make(context, x.tolist()),
+        add,
+        lambda total: np.rint(np.array(total.decrypt())).astype(np.uint64),
+        lambda c: len(c.serialize()),
         scheme == "bfv",
-    )  # fmt: skip
+    )
 
 
 # What is reported

@@ -99,10 +99,16 @@ def theirs(python: str, activation: Activation, steps: int) -> tuple[float, str]
     """SPU's iterations a second, and its version; its weights must be those of plain descent with that activation."""
     network, rows, weights = problem(activation)
     given = {
-        "coefficients": activation.coefficients, "bound": activation.bound, "steps": steps, "turns": 2,
-        "rate": network.step.value, "x": rows.features.tolist(), "y": rows.target.tolist(),
-        "w1": weights[0].tolist(), "w2": weights[1].tolist(),
-    }  # fmt: skip
+        "coefficients": activation.coefficients,
+        "bound": activation.bound,
+        "steps": steps,
+        "turns": 2,
+        "rate": network.step.value,
+        "x": rows.features.tolist(),
+        "y": rows.target.tolist(),
+        "w1": weights[0].tolist(),
+        "w2": weights[1].tolist(),
+    }
     done = subprocess.run([python, "-c", PEER], input=json.dumps(given), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["no word"])[-1])

@@ -341,9 +341,15 @@ class Rounds(LocalFederation):
         cpu, up, down = ([kept[party] for party in parties] for kept in (self.cpu, self.up, self.down))
         middle = statistics.median
         return Cost(
-            cpu=middle(cpu), cpu_most=max(cpu), server=server, up=middle(up), up_most=max(up), down=middle(down),
-            phases=sum(row.role == "hospital" for row in self.ledger.rows), wall=wall,
-        )  # fmt: skip
+            cpu=middle(cpu),
+            cpu_most=max(cpu),
+            server=server,
+            up=middle(up),
+            up_most=max(up),
+            down=middle(down),
+            phases=sum(row.role == "hospital" for row in self.ledger.rows),
+            wall=wall,
+        )
 
 
 def repeated(step: Callable[[], Cost], seconds: float) -> Cost:
@@ -352,10 +358,15 @@ def repeated(step: Callable[[], Cost], seconds: float) -> Cost:
     best(lambda: found.append(step()), seconds, least=2)
     servers = [cost.server for cost in found if cost.server is not None]
     return Cost(
-        cpu=min(cost.cpu for cost in found), cpu_most=min(cost.cpu_most for cost in found),
-        server=min(servers) if servers else None, up=found[0].up, up_most=found[0].up_most, down=found[0].down,
-        phases=found[0].phases, wall=min(cost.wall for cost in found),
-    )  # fmt: skip
+        cpu=min(cost.cpu for cost in found),
+        cpu_most=min(cost.cpu_most for cost in found),
+        server=min(servers) if servers else None,
+        up=found[0].up,
+        up_most=found[0].up_most,
+        down=found[0].down,
+        phases=found[0].phases,
+        wall=min(cost.wall for cost in found),
+    )
 
 
 def footprint(federation: Rounds) -> tuple[float, float]:
@@ -400,9 +411,14 @@ def federated(
 
 
 def protocols(
-    report: Report, names: Sequence[str], cohorts: Sequence[int], sizes: Sequence[int], options: argparse.Namespace,
-    seconds: float, aes: float,
-) -> Cells:  # fmt: skip
+    report: Report,
+    names: Sequence[str],
+    cohorts: Sequence[int],
+    sizes: Sequence[int],
+    options: argparse.Namespace,
+    seconds: float,
+    aes: float,
+) -> Cells:
     """Two rows for each strategy, cohort and size: a hospital's CPU and the server's, over plain's in the same cell."""
     cells: Cells = {}
     strategies = {name: catalog.strategy(name)() for name in names}

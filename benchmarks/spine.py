@@ -109,9 +109,12 @@ def rounds_on_flower(strategies: list[str], values: int, rounds: int, hospitals:
     with tempfile.TemporaryDirectory() as place:
         output = Path(place) / "found.json"
         config = {
-            "strategies": ",".join(strategies), "values": values, "rounds": rounds, "hospitals": hospitals,
+            "strategies": ",".join(strategies),
+            "values": values,
+            "rounds": rounds,
+            "hospitals": hospitals,
             "output": str(output),
-        }  # fmt: skip
+        }
         app = make_app(Path(place) / "app", "flower_app:server", "flower_app:client", config)
         shutil.copy(Path(__file__).with_name("flower_app.py"), app)
         with flower_run(app, config, hospitals, timeout=3000) as live:

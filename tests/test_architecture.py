@@ -159,9 +159,24 @@ def test_keys_and_masks_never_come_from_a_generator_for_experiments() -> None:
 def test_strategies_are_pure_steps() -> None:
     """No clock, no log, no file, no environment, and no randomness but what is handed to them."""
     assert not offenders(
-        STRATEGIES, "os", "secrets", "time", "datetime", "logging", "random", "uuid", "socket", "subprocess", "pathlib",
-        "threading", "asyncio", "multiprocessing", "tempfile", "io", "sys",
-    )  # fmt: skip
+        STRATEGIES,
+        "os",
+        "secrets",
+        "time",
+        "datetime",
+        "logging",
+        "random",
+        "uuid",
+        "socket",
+        "subprocess",
+        "pathlib",
+        "threading",
+        "asyncio",
+        "multiprocessing",
+        "tempfile",
+        "io",
+        "sys",
+    )
     builtin = {"print", "open", "input", "exec", "eval", "compile", "__import__", "globals"}
     for file in [*STRATEGIES, *PRIMITIVES]:
         assert not {name for _, name in calls(file)} & builtin, file

@@ -163,10 +163,14 @@ def test_installed_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     by_module = catalog.strategy(plug_in(tmp_path / "by_module.py"))
     by_class = catalog.strategy(plug_in(tmp_path / "by_class.py"))
     points = [
-        entry("by_module", sys.modules[by_module.__module__]), entry("by_class", by_class),
-        entry("no_class", 7), entry("plain", Shamir), entry("other_name", Shamir),
-        entry("gone", ImportError("it is not here")), entry("broken", AttributeError("no such attribute")),
-    ]  # fmt: skip
+        entry("by_module", sys.modules[by_module.__module__]),
+        entry("by_class", by_class),
+        entry("no_class", 7),
+        entry("plain", Shamir),
+        entry("other_name", Shamir),
+        entry("gone", ImportError("it is not here")),
+        entry("broken", AttributeError("no such attribute")),
+    ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == catalog.GROUP else [])
     assert catalog.strategy("by_module") is by_module
     assert catalog.strategy("by_class") is by_class

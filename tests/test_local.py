@@ -27,9 +27,14 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 SILENCING = set(KINDS) - {"duplicate", "repeat"}
 """What leaves no usable answer of the party that it strikes."""
 WHY = {
-    "drop": "no answer in time", "lose": "no answer in time", "delay": "no answer in time", "repeat": "OutOfPhase",
-    "corrupt-request": "Error|BadMessage", "corrupt-reply": "Error|BadMessage", "replay": "stale or misdirected",
-}  # fmt: skip
+    "drop": "no answer in time",
+    "lose": "no answer in time",
+    "delay": "no answer in time",
+    "repeat": "OutOfPhase",
+    "corrupt-request": "Error|BadMessage",
+    "corrupt-reply": "Error|BadMessage",
+    "replay": "stale or misdirected",
+}
 
 
 def drawn(parties: Any, seed: int, values: int = 3) -> dict[int, Any]:
@@ -78,9 +83,12 @@ def strike(federation: LocalFederation, kind: Kind, phase: str, party: int, aske
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("strategy", "phase"),
-    [(strategy, phase) for strategy in (Plain(), Shamir(), Shamir(server="malicious", threshold=4))
-     for phase in strategy.tolerance(range(1, 6))],
-)  # fmt: skip
+    [
+        (strategy, phase)
+        for strategy in (Plain(), Shamir(), Shamir(server="malicious", threshold=4))
+        for phase in strategy.tolerance(range(1, 6))
+    ],
+)
 def test_each_fault_in_each_phase(strategy: Any, phase: Any, kind: Kind) -> None:
     for party in (1, 3):
         strike(ready(strategy), kind, phase.__name__, party, asked=5)
@@ -171,11 +179,16 @@ def test_late_replies_join_no_later_epoch() -> None:
 @pytest.mark.parametrize(
     ("vector", "text"),
     [
-        ([0.5], "vector of integers"), (["a"], "vector of integers"), ([[1]], "one-dimensional"), (7, "one-dim"),
-        ([-1], r"must lie in 0..2\*\*24 - 1"), ([1 << 24], "must lie in"), ([1 << 70], "vector of integers"),
+        ([0.5], "vector of integers"),
+        (["a"], "vector of integers"),
+        ([[1]], "one-dimensional"),
+        (7, "one-dim"),
+        ([-1], r"must lie in 0..2\*\*24 - 1"),
+        ([1 << 24], "must lie in"),
+        ([1 << 70], "vector of integers"),
         ([True], "vector of integers"),
     ],
-)  # fmt: skip
+)
 def test_inputs_that_are_no_sum_s(vector: Any, text: str) -> None:
     with pytest.raises(DataError, match=f"party 2's input .*{text}"):
         LocalFederation(Plain(), 3).sum({1: [1], 2: vector, 3: [1]})
@@ -196,9 +209,13 @@ def campaign(federation: LocalFederation, data: st.DataObject) -> None:
     federation.round, federation._late, federation._previous = 0, [], {}
     everyone, phases = sorted(federation.states), [phase.__name__ for phase in federation.protocol.phases]
     fault = st.builds(
-        Fault, kind=st.sampled_from(KINDS), phase=st.sampled_from(phases), party=st.sampled_from(everyone),
-        round=st.integers(1, 3), bit=st.integers(0, 1 << 20),
-    )  # fmt: skip
+        Fault,
+        kind=st.sampled_from(KINDS),
+        phase=st.sampled_from(phases),
+        party=st.sampled_from(everyone),
+        round=st.integers(1, 3),
+        bit=st.integers(0, 1 << 20),
+    )
     federation.faults = data.draw(st.lists(fault, max_size=8), label="faults")
     for _ in range(3):
         cohort = data.draw(st.sets(st.sampled_from(everyone), min_size=3), label="cohort")
@@ -222,10 +239,19 @@ def test_schedules_of_faults(strategy: Any) -> None:
 
 
 LONG = [
-    Plain(), Additive(), Shamir(), Shamir(value_bits=40), Shamir(server="malicious"), PackedShamir(), LightSecAgg(),
-    LightSecAgg(server="malicious"), SecAgg(), SecAgg(server="semi-honest"), SecAggPlus(),
+    Plain(),
+    Additive(),
+    Shamir(),
+    Shamir(value_bits=40),
+    Shamir(server="malicious"),
+    PackedShamir(),
+    LightSecAgg(),
+    LightSecAgg(server="malicious"),
+    SecAgg(),
+    SecAgg(server="semi-honest"),
+    SecAggPlus(),
     Paillier(key_bits=2048, policy="fast"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.campaign

@@ -129,9 +129,11 @@ def test_cpu_is_not_told_in_a_deployment() -> None:
 
 
 @given(
-    latency=st.floats(0, 1), down=st.floats(1, 1e9), up=st.floats(1, 1e9),
+    latency=st.floats(0, 1),
+    down=st.floats(1, 1e9),
+    up=st.floats(1, 1e9),
     sizes=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), max_size=6),
-)  # fmt: skip
+)
 def test_network_time_is_arithmetic_on_the_rows(
     latency: float, down: float, up: float, sizes: list[tuple[int, int]]
 ) -> None:

@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def test_every_package_is_installed() -> None:
-    """Links lead from fedsec/ to what stands at the top; a folder of Python without an __init__.py would be left out."""
+    """Links lead from fedsec/ to what stands at the top; a folder of Python without __init__.py would be left out."""
     for name in ("strategies", "simulations"):
         link = ROOT / "fedsec" / name
         assert link.is_symlink() and link.readlink() == Path("..") / name

@@ -21,9 +21,13 @@ from fedsec.learning.local_training import Training
 from fedsec.protocol import SecureSum
 
 AGGREGATORS: Mapping[str, type[FedAvg]] = {
-    "fedavg": FedAvg, "fedavgm": FedAvgM, "fedadam": FedAdam, "fedyogi": FedYogi,
-    "fedadagrad": FedAdagrad, "fedprox": FedProx,
-}  # fmt: skip
+    "fedavg": FedAvg,
+    "fedavgm": FedAvgM,
+    "fedadam": FedAdam,
+    "fedyogi": FedYogi,
+    "fedadagrad": FedAdagrad,
+    "fedprox": FedProx,
+}
 FEWEST = 3
 LEAST_WEIGHT = 1000
 OWN_ROWS = "own"
@@ -114,9 +118,15 @@ class RunConfig(BaseModel):
         """How each hospital trains."""
         model = models.build(self.model, task)
         return Training(
-            model, self.rounds, self.epochs, self.learning_rate or None, self.batch_size, self.seed, self.proximal,
+            model,
+            self.rounds,
+            self.epochs,
+            self.learning_rate or None,
+            self.batch_size,
+            self.seed,
+            self.proximal,
             self.equal_weights,
-        )  # fmt: skip
+        )
 
     def spec(self) -> MeanSpec:
         """How updates become integers."""

@@ -45,8 +45,7 @@ class Engine(StrEnum):
 
 def compare(
     strategies: Annotated[
-        str,
-        typer.Option("--strategies", help="Names or files, with commas, as NAME:PARAMETER=VALUE too."),
+        str, typer.Option("--strategies", help="Names or files, with commas, as NAME:PARAMETER=VALUE too.")
     ] = "all",
     hospitals: Annotated[str, typer.Option(help="Numbers of hospitals.")] = "3,10",
     parameters: Annotated[str, typer.Option(help="Numbers of model parameters.")] = "10000",
@@ -89,10 +88,19 @@ def compare(
     if strategies == "all":
         tell_left_out(as_json)
     sweep = Sweep(
-        tuple(dict.fromkeys(names)), numbers("hospitals", hospitals, int), numbers("parameters", parameters, int),
-        numbers("bits", bits, int), numbers("key-bits", key_bits, int), numbers("dropout", dropout, float),
-        engine.value, repetitions, memory * GIB, patience, NETWORKS | dict(map(network_of, network or [])), task,
-    )  # fmt: skip
+        tuple(dict.fromkeys(names)),
+        numbers("hospitals", hospitals, int),
+        numbers("parameters", parameters, int),
+        numbers("bits", bits, int),
+        numbers("key-bits", key_bits, int),
+        numbers("dropout", dropout, float),
+        engine.value,
+        repetitions,
+        memory * GIB,
+        patience,
+        NETWORKS | dict(map(network_of, network or [])),
+        task,
+    )
     impossible(sweep)  # before --force takes what is there away
     folder = _folder(output, sweep, force)
     try:
@@ -189,9 +197,13 @@ def _goes_on(place: Path, sweep: Sweep) -> bool:
 def _progress(quiet: bool) -> Iterator[Follow]:
     """Yields what shows how far the sweep is; on stderr, so that stdout stays clean."""
     columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"),
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
         TimeRemainingColumn(),
-    )  # fmt: skip
+    )
     with Progress(*columns, console=Console(stderr=True, quiet=quiet), transient=True) as bar:
         stages: dict[float, Any] = {}
 
@@ -229,9 +241,10 @@ def _tell(console: Console, found: Comparison, folder: Path) -> None:
             console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     if any(cell.round for cell in found.cells):
         console.print(
-        "Medians: CPU of each phase's slowest hospital and of the server; a hospital's bytes, on average; seconds from "
-        "end to end.", highlight=False,
-    )  # fmt: skip
+            "Medians: CPU of each phase's slowest hospital and of the server; a hospital's bytes, on average; seconds "
+            "from end to end.",
+            highlight=False,
+        )
     console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
@@ -254,7 +267,10 @@ def _row(cell: Cell, place: str) -> list[str]:
     if one is None:
         return []
     return [
-        seconds(one.hospital_cpu_most.median), "-" if cell.status == "one-client" else seconds(one.server_cpu.median),
-        size(round(one.up)), size(round(one.down)), str(one.phases),
+        seconds(one.hospital_cpu_most.median),
+        "-" if cell.status == "one-client" else seconds(one.server_cpu.median),
+        size(round(one.up)),
+        size(round(one.down)),
+        str(one.phases),
         seconds(cell.seconds[place]) if place in cell.seconds else "-",
-    ]  # fmt: skip
+    ]

@@ -13,9 +13,11 @@ from fedsec.simulations.run.partitions import PARTITIONINGS
 ROWS = "One's own rows"
 
 Data = Annotated[
-    str, typer.Option(metavar="PATH", help="A CSV or parquet file, or a folder with one for each hospital.",
-                      rich_help_panel=ROWS)
-]  # fmt: skip
+    str,
+    typer.Option(
+        metavar="PATH", help="A CSV or parquet file, or a folder with one for each hospital.", rich_help_panel=ROWS
+    ),
+]
 Site = Annotated[str, typer.Option(metavar="COLUMN", help="The column of hospitals.", rich_help_panel=ROWS)]
 Label = Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.", rich_help_panel=ROWS)]
 Positive = Annotated[
@@ -26,15 +28,23 @@ Person = Annotated[
 ]
 Drop = Annotated[str, typer.Option(metavar="COLUMN,...", help="Columns that are no features.", rich_help_panel=ROWS)]
 SchemaFile = Annotated[
-    str, typer.Option("--schema", metavar="FILE", help="The agreed columns, as `fedsec stats --write-schema` drafts "
-                      "them.", rich_help_panel=ROWS)
-]  # fmt: skip
+    str,
+    typer.Option(
+        "--schema",
+        metavar="FILE",
+        help="The agreed columns, as `fedsec stats --write-schema` drafts them.",
+        rich_help_panel=ROWS,
+    ),
+]
 MinimumRows = Annotated[int, typer.Option(help="Join sites with fewer rows to one.")]
 OneClass = Annotated[bool, typer.Option("--one-class", help="Allow a hospital that holds a single class.")]
 Partition = Annotated[
-    str, typer.Option(help=f"How rows lie across hospitals: auto (natural where there are sites), natural, "
-                      f"{', '.join(PARTITIONINGS)}.")
-]  # fmt: skip
+    str,
+    typer.Option(
+        help=f"How rows lie across hospitals: auto (natural where there are sites), natural, "
+        f"{', '.join(PARTITIONINGS)}."
+    ),
+]
 Clients = Annotated[
     int, typer.Option(help="Number of hospitals, at least 3; by default that of the sites, or 5.", show_default=False)
 ]

@@ -73,10 +73,14 @@ def partition(
 
     `fedsec partition --data rows.csv --site hospital --label died --output results/lie`
     """
-    config = RunConfig.read({
-        **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class=True),
-        "partition": how, "clients": clients, "seed": seed,
-    })  # fmt: skip
+    config = RunConfig.read(
+        {
+            **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class=True),
+            "partition": how,
+            "clients": clients,
+            "seed": seed,
+        }
+    )
     here = of_command(config)
     found = preparation.pooled(here.train)
     prepared = found.apply(here.train)
@@ -88,9 +92,15 @@ def partition(
     shares = [one["label"] for one in described] if classes else []
     texts = [f"{one['label']:.0%}" if classes else f"mean {one['label']:.3g}" for one in described]
     drawn = picture(
-        here.names, [one["rows"] for one in described], shares, texts, here.train.schema.label.name,
-        prepared.feature_names, shift, title,
-    )  # fmt: skip
+        here.names,
+        [one["rows"] for one in described],
+        shares,
+        texts,
+        here.train.schema.label.name,
+        prepared.feature_names,
+        shift,
+        title,
+    )
     written = files.write(folder, {f"partition.{kind}": figures.save(drawn, kind) for kind in ("svg", "png")})
     if as_json:
         return print_json({"data": config.named, "hospitals": described, "written": [str(path) for path in written]})
@@ -126,12 +136,18 @@ def describe(here: Hospitals, features: tuple[str, ...], shift: Floats) -> list[
         part = here.train.take(rows)
         gaps = np.isnan(part.numbers).sum() + (part.levels < 0).sum()
         most = int(np.abs(off).argmax())
-        out.append({
-            "hospital": name, "rows": len(rows),
-            "persons": None if part.person is None else len(np.unique(part.person)),
-            "label": float(part.target.mean()), "missing": float(gaps / (part.numbers.size + part.levels.size)),
-            "mean_shift": float(np.abs(off).mean()), "most_shifted": features[most], "shift": float(off[most]),
-        })  # fmt: skip
+        out.append(
+            {
+                "hospital": name,
+                "rows": len(rows),
+                "persons": None if part.person is None else len(np.unique(part.person)),
+                "label": float(part.target.mean()),
+                "missing": float(gaps / (part.numbers.size + part.levels.size)),
+                "mean_shift": float(np.abs(off).mean()),
+                "most_shifted": features[most],
+                "shift": float(off[most]),
+            }
+        )
     return out
 
 
@@ -139,8 +155,14 @@ def tell(console: Console, title: str, here: Hospitals, described: list[dict[str
     """The table."""
     label, classes = here.train.schema.label, here.train.task == "classification"
     persons = described[0]["persons"] is not None
-    table = Printed(title=escape(title), box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
-                    caption="shifts are in standard deviations of all rows")  # fmt: skip
+    table = Printed(
+        title=escape(title),
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        caption="shifts are in standard deviations of all rows",
+    )
     table.add_column("hospital")
     headings = [
         "rows",
@@ -151,8 +173,12 @@ def tell(console: Console, title: str, here: Hospitals, described: list[dict[str
         table.add_column(heading, justify="right" if "most" not in heading else "left")
     for one in described:
         table.add_row(
-            escape(one["hospital"]), f"{one['rows']:,}", *([f"{one['persons']:,}"] if persons else []),
-            f"{one['label']:.1%}" if classes else f"{one['label']:.4g}", f"{one['missing']:.1%}",
-            f"{one['mean_shift']:.2f}", escape(f"{one['most_shifted']} {one['shift']:+.2f}"),
-        )  # fmt: skip
+            escape(one["hospital"]),
+            f"{one['rows']:,}",
+            *([f"{one['persons']:,}"] if persons else []),
+            f"{one['label']:.1%}" if classes else f"{one['label']:.4g}",
+            f"{one['missing']:.1%}",
+            f"{one['mean_shift']:.2f}",
+            escape(f"{one['most_shifted']} {one['shift']:+.2f}"),
+        )
     console.print(table)

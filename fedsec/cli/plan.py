@@ -58,8 +58,7 @@ def plan(
         Path | None, typer.Option(help="Folder for the curve to a million hospitals: plan.svg and plan.png.")
     ] = None,
     against: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="A finished comparison to hold the cost model against."),
+        Path | None, typer.Option(metavar="FOLDER", help="A finished comparison to hold the cost model against.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -149,25 +148,34 @@ def _tell(
     bound = estimate.error_bound(setting, clip)
     console.print(
         f"{setting.hospitals} hospitals, {setting.parameters:,} parameters of {setting.bits} bits within ±{clip:g}: a "
-        f"parameter's mean is off by {bound:.2g} at most, where all weigh the same.", highlight=False,
-    )  # fmt: skip
+        f"parameter's mean is off by {bound:.2g} at most, where all weigh the same.",
+        highlight=False,
+    )
     breaks = "breaks" if wanted.server_breaks else "follows"
     table = Table(
         title=f"A round, foreseen; the server {breaks} the protocol with {wanted.colluding} hospitals' help",
         caption="colluding hospitals withstood, silent ones tolerated, spare bits of the largest sum (headroom), bytes "
         "up per hospital on average, CPU of each phase's slowest hospital",
-        box=box.SIMPLE, padding=0, pad_edge=False, show_edge=False,
-    )  # fmt: skip
+        box=box.SIMPLE,
+        padding=0,
+        pad_edge=False,
+        show_edge=False,
+    )
     table.add_column("strategy", overflow="fold", min_width=16)
     for heading in ("collude", "silent", "spare", "up", "hospital", "server", place):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in found:
         if not one.why_not:
             table.add_row(
-                one.strategy.replace(":", " "), str(one.withstands), str(one.silent),
-                f"{one.headroom:.1f}", ("" if one.exact else "~") + size(round(one.up)), seconds(one.hospital),
-                seconds(one.server), seconds(one.seconds),
-            )  # fmt: skip
+                one.strategy.replace(":", " "),
+                str(one.withstands),
+                str(one.silent),
+                f"{one.headroom:.1f}",
+                ("" if one.exact else "~") + size(round(one.up)),
+                seconds(one.hospital),
+                seconds(one.server),
+                seconds(one.seconds),
+            )
     if not all(one.why_not for one in found):
         console.print(table)
     for one in found:
@@ -199,8 +207,10 @@ def _tell_doubts(console: Console, model: Model) -> None:
     console.print(
         f"Other programs kept {model.others:.1f} of {os.cpu_count()} processors busy when this machine was measured: "
         "CPU may be foreseen too high, up to twice. When it is quiet: fedsec plan --calibrate",
-        style="yellow", highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        style="yellow",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _tell_checks(console: Console, what: str, checks: Sequence[Check]) -> None:
@@ -217,34 +227,52 @@ def _tell_checks(console: Console, what: str, checks: Sequence[Check]) -> None:
     off = [_off(one) for one in checks]
     for one, (both, *_) in zip(checks, off, strict=True):
         table.add_row(
-            one.strategy.replace(":", " "), str(one.cell.hospitals), f"{one.cell.parameters:,}",
-            seconds(one.cell.hospital), seconds(one.hospital), seconds(one.cell.server), seconds(one.server),
+            one.strategy.replace(":", " "),
+            str(one.cell.hospitals),
+            f"{one.cell.parameters:,}",
+            seconds(one.cell.hospital),
+            seconds(one.hospital),
+            seconds(one.cell.server),
+            seconds(one.server),
             f"{both:+.0%}",
-        )  # fmt: skip
+        )
     console.print(table)
     both, hospital, server = (sum(abs(part) <= WITHIN for part in parts) for parts in zip(*off, strict=True))
     console.print(
         f"{both} of {len(off)} within {WITHIN:.0%} altogether; {hospital} of a hospital's alone, {server} of the "
-        "server's.", highlight=False,
-    )  # fmt: skip
+        "server's.",
+        highlight=False,
+    )
 
 
 def _off(one: Check) -> tuple[float, float, float]:
     """By which part of what was measured the model is off: altogether, of the hospitals, and of the server."""
     cell = one.cell
     return (
-        (one.hospital + one.server) / (cell.hospital + cell.server) - 1, one.hospital / cell.hospital - 1,
+        (one.hospital + one.server) / (cell.hospital + cell.server) - 1,
+        one.hospital / cell.hospital - 1,
         one.server / cell.server - 1,
-    )  # fmt: skip
+    )
 
 
 def _document(
-    setting: Setting, wanted: Wanted, clip: float, place: str, line: Network, found: Sequence[Prospect],
-    checks: Sequence[Check], held: Sequence[Check], drawn: Sequence[Path], model: Model,
-) -> dict[str, Any]:  # fmt: skip
+    setting: Setting,
+    wanted: Wanted,
+    clip: float,
+    place: str,
+    line: Network,
+    found: Sequence[Prospect],
+    checks: Sequence[Check],
+    held: Sequence[Check],
+    drawn: Sequence[Path],
+    model: Model,
+) -> dict[str, Any]:
     return {
         "setting": {
-            "hospitals": setting.hospitals, "parameters": setting.parameters, "bits": setting.bits, "clip": clip,
+            "hospitals": setting.hospitals,
+            "parameters": setting.parameters,
+            "bits": setting.bits,
+            "clip": clip,
             "dropout": setting.dropout,
         },
         "wanted": {"colluding": wanted.colluding, "server_breaks": wanted.server_breaks},
@@ -255,21 +283,30 @@ def _document(
         "against": [_checked(one) for one in held],
         "processors_busy_with_others": model.others,
         "files": [str(path) for path in drawn],
-    }  # fmt: skip
+    }
 
 
 def _checked(one: Check) -> dict[str, Any]:
     return {
-        "strategy": one.strategy, "hospitals": one.cell.hospitals, "parameters": one.cell.parameters,
-        "hospital_cpu": one.cell.hospital, "hospital_cpu_foreseen": one.hospital, "server_cpu": one.cell.server,
+        "strategy": one.strategy,
+        "hospitals": one.cell.hospitals,
+        "parameters": one.cell.parameters,
+        "hospital_cpu": one.cell.hospital,
+        "hospital_cpu_foreseen": one.hospital,
+        "server_cpu": one.cell.server,
         "server_cpu_foreseen": one.server,
-    }  # fmt: skip
+    }
 
 
 def _draw(
-    found: Sequence[Prospect], setting: Setting, names: Sequence[str], key_bits: int, model: Model, folder: Path,
+    found: Sequence[Prospect],
+    setting: Setting,
+    names: Sequence[str],
+    key_bits: int,
+    model: Model,
+    folder: Path,
     follow: Follow,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     """CPU and bytes against hospitals, as far as a million; dashed where nothing was measured."""
     served = {one.strategy for one in found if not one.why_not}
     lines: dict[str, list[tuple[int, float, float, float]]] = {}

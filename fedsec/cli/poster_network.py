@@ -125,21 +125,28 @@ def _tell(console: Console, facts: dict[str, Any]) -> None:
     for part, name in names.items():
         if part in facts:
             one = facts[part]
-            said = " ".join(f"{x:.3f}" for x in one["outputs"]) if "outputs" in one else (
-                f"accuracy {one['accuracy']:.3f}, plain {one['accuracy_plain']:.3f}"
-            )  # fmt: skip
+            said = (
+                " ".join(f"{x:.3f}" for x in one["outputs"])
+                if "outputs" in one
+                else (f"accuracy {one['accuracy']:.3f}, plain {one['accuracy_plain']:.3f}")
+            )
             table.add_row(
-                name, said, f"{one['largest_difference']:.1e}", f"{one['seconds_per_iteration']:.3f}",
-                f"{one['slower']:,.0f}x", f"{one['exchanges']:,}",
+                name,
+                said,
+                f"{one['largest_difference']:.1e}",
+                f"{one['seconds_per_iteration']:.3f}",
+                f"{one['slower']:,.0f}x",
+                f"{one['exchanges']:,}",
                 f"{one['bytes_to_key_holder'] + one['bytes_back']:,}",
-            )  # fmt: skip
+            )
     if table.row_count:
         console.print(table)
     if "xor" in facts and not facts["xor"]["solved"]:
         console.print(
             f"XOR is not solved: an output is further than {0.5 - network_runs.MARGIN} from its label. Starts differ: "
-            "more --iterations, or another --seed, would.", highlight=False,
-        )  # fmt: skip
+            "more --iterations, or another --seed, would.",
+            highlight=False,
+        )
     for part, tell in (("sigmoids", _tell_sigmoids), ("precision", _tell_precision), ("flower", _tell_flower)):
         if part in facts:
             tell(console, facts[part])
@@ -152,31 +159,38 @@ def _tell(console: Console, facts: dict[str, Any]) -> None:
         one = facts["product"]
         console.print(
             f"A blinded product, of {one['batch']} at once: {1e3 * one['ours']:.2f} ms of CPU; by phe "
-            f"{1e3 * one['phe']:.1f} ms, {one['phe'] / one['ours']:.0f} times as much.", highlight=False,
-        )  # fmt: skip
+            f"{1e3 * one['phe']:.1f} ms, {one['phe'] / one['ours']:.0f} times as much.",
+            highlight=False,
+        )
 
 
 def _tell_flower(console: Console, one: dict[str, Any]) -> None:
     moved, alike = one["bytes_to_key_holder"] + one["bytes_back"], "the same" if one["same_bytes"] else "other"
     console.print(
         f"Over Flower, owner and hospital as nodes, {one['iterations']} iterations: {one['exchanges']} exchanges, "
-        f"{moved:,} bytes, {alike} as in process; {one['largest_difference']:.0e} off the twin.", highlight=False,
-    )  # fmt: skip
+        f"{moved:,} bytes, {alike} as in process; {one['largest_difference']:.0e} off the twin.",
+        highlight=False,
+    )
 
 
 def _tell_sigmoids(console: Console, rows: list[dict[str, Any]]) -> None:
     ways = list(rows[0]["products"])
     table = Table(
         title=f"Sigmoids: XOR over {rows[0]['seeds']} seeds in the clear, products of two secrets in one evaluation",
-        box=box.SIMPLE, padding=(0, 1, 0, 0),
-    )  # fmt: skip
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
     for heading in ("sigmoid", "error to 8", "solved", "exploded", "from", *ways):
         table.add_column(heading, justify="left" if heading == "sigmoid" else "right", no_wrap=heading == "sigmoid")
     for row in rows:
         table.add_row(
-            row["sigmoid"], f"{row['error_8']:.2g}", str(row["solved"]), str(row["exploded"]),
-            str(row["explodes_from"] or ""), *(str(row["products"][way]) for way in ways),
-        )  # fmt: skip
+            row["sigmoid"],
+            f"{row['error_8']:.2g}",
+            str(row["solved"]),
+            str(row["exploded"]),
+            str(row["explodes_from"] or ""),
+            *(str(row["products"][way]) for way in ways),
+        )
     console.print(table)
 
 

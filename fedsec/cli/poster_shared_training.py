@@ -34,8 +34,15 @@ from fedsec.simulations.poster.shared_training.terminal import BOUNDED, NAMES, t
 
 DRAWN = ("maclaurin-1", "maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10")
 TRAINED = ("maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10", "clipped-3", "exact")
-COSTED = ((1, "clipped-5", 4), (2, "clipped-5", 4), (3, "maclaurin-5", 4), (3, "clipped-3", 4), (3, "pieces", 4),
-          (2, "maclaurin-5", 10), (2, "clipped-3", 10))  # fmt: skip
+COSTED = (
+    (1, "clipped-5", 4),
+    (2, "clipped-5", 4),
+    (3, "maclaurin-5", 4),
+    (3, "clipped-3", 4),
+    (3, "pieces", 4),
+    (2, "maclaurin-5", 10),
+    (2, "clipped-3", 10),
+)
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,19 @@ class Sizes:
                 raise ConfigurationError(f"{name} is {value}; it must be at least {least}")
 
 
-QUICK = Sizes(seeds=1, iterations=600, bounded=600, shares=60, splits=2, deeper=1, steps=200, key_bits=2048,
-              xor_seeds=2, xor_iterations=1000, flower=0)  # fmt: skip
+QUICK = Sizes(
+    seeds=1,
+    iterations=600,
+    bounded=600,
+    shares=60,
+    splits=2,
+    deeper=1,
+    steps=200,
+    key_bits=2048,
+    xor_seeds=2,
+    xor_iterations=1000,
+    flower=0,
+)
 
 
 def shared_training(
@@ -131,13 +149,18 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
     xor = list(training.xor_cells(sizes.xor_iterations, sizes.xor_seeds))
     made = _all([*cells, *deeper, long, *split, *xor], folder, follow)
     found: dict[str, Any] = {
-        "format": training.FORMAT, "sizes": vars(sizes), "rate": training.RATE,
-        "polynomials": findings.approximations(), "collapses": findings.collapses(cells, made),
-        "deeper": [findings.short(made[cell.name]) for cell in deeper], "bounded": made[long.name],
-        "accuracy": findings.accuracies(split, made), "xor": findings.xor(xor, made),
+        "format": training.FORMAT,
+        "sizes": vars(sizes),
+        "rate": training.RATE,
+        "polynomials": findings.approximations(),
+        "collapses": findings.collapses(cells, made),
+        "deeper": [findings.short(made[cell.name]) for cell in deeper],
+        "bounded": made[long.name],
+        "accuracy": findings.accuracies(split, made),
+        "xor": findings.xor(xor, made),
         "curves": {cell.activation: made[cell.name]["curve"] for cell in cells if cell.seed == 0},
         "costs": [_cost(folder, *one) for one in COSTED],
-    }  # fmt: skip
+    }
     if sizes.shares:
         found["shares"] = _shares(sizes.shares, folder, follow)
     if sizes.flower:
@@ -188,13 +211,16 @@ def _files(found: Mapping[str, Any]) -> dict[str, bytes]:
     names = NAMES | {f"fit-{degree}-on-10": f"degree {degree}" for degree in findings.FITS}
     curves, table = found["curves"], found["table"]
     trained = {name: curves[name] for name in TRAINED}
-    degrees = {name: curves["fit-10" if name == "fit-9-on-10" else name] for name in
-               ("fit-3-on-10", "fit-5-on-10", "fit-7-on-10", "fit-9-on-10", "fit-11-on-10")}  # fmt: skip
+    degrees = {
+        name: curves["fit-10" if name == "fit-9-on-10" else name]
+        for name in ("fit-3-on-10", "fit-5-on-10", "fit-7-on-10", "fit-9-on-10", "fit-11-on-10")
+    }
     drawn = {
         "approximation": training_figures.approximation(lines, trained, names),
         "degrees": training_figures.degrees(fits, degrees, names),
-        "collapses": training_figures.collapses(found["collapses"]), "one-table": training_figures.one_table(table),
-    }  # fmt: skip
+        "collapses": training_figures.collapses(found["collapses"]),
+        "one-table": training_figures.one_table(table),
+    }
     out = {
         f"shared-training-{name}.{kind}": figures.save(figure, kind)
         for name, figure in drawn.items()

@@ -116,14 +116,27 @@ def _spreads(hospitals: int, seeds: int, follow: Follow) -> list[Spread]:
 
 
 def _facts(
-    data: Task, seed: int, add: Summation, found: Outcome, taken: float,
-    rungs: dict[tuple[float, int], dict[str, list[float]]], spreads: Sequence[Spread],
-) -> dict[str, Any]:  # fmt: skip
+    data: Task,
+    seed: int,
+    add: Summation,
+    found: Outcome,
+    taken: float,
+    rungs: dict[tuple[float, int], dict[str, list[float]]],
+    spreads: Sequence[Spread],
+) -> dict[str, Any]:
     return {
-        "strategy": add.protocol.name, "parameters": add.protocol.parameters(), "hospitals": len(data.parts),
-        "rows": len(data.parts[0].target), "seed": seed, "rounds": add.rounds, "seconds": taken,
-        "bytes_sent_by_hospitals": add.sent(), "largest_weight_difference": found.weights,
-        "largest_deviation": found.worst, "tolerance": TOLERANCE, "resolution": add.resolution,
+        "strategy": add.protocol.name,
+        "parameters": add.protocol.parameters(),
+        "hospitals": len(data.parts),
+        "rows": len(data.parts[0].target),
+        "seed": seed,
+        "rounds": add.rounds,
+        "seconds": taken,
+        "bytes_sent_by_hospitals": add.sent(),
+        "largest_weight_difference": found.weights,
+        "largest_deviation": found.worst,
+        "tolerance": TOLERANCE,
+        "resolution": add.resolution,
         "stable_below": {one.name: stable_below(data, one) for one in (PUBLISHED, CORRECTED)},
         "values": [_row(value) for value in found.values],
         "ladder": [
@@ -133,7 +146,7 @@ def _facts(
         ],
         "trends": _trends(len(data.parts), seed),
         "spread": [_spread_row(one, place) for one in spreads for place in BUDGETS],
-    }  # fmt: skip
+    }
 
 
 def _trends(hospitals: int, seed: int) -> list[dict[str, Any]]:
@@ -156,26 +169,39 @@ def _spread_row(one: Spread, iterations: int) -> dict[str, Any]:
     cells = one.at(iterations)
     low, middle, high = (float(x) for x in np.percentile(cells, (5, 50, 95)))
     return {
-        "definition": one.definition.name, "eta": one.eta, "iterations": iterations, "seeds": len(cells),
-        "mean": float(cells.mean()), "median": middle, "low": low, "high": high,
+        "definition": one.definition.name,
+        "eta": one.eta,
+        "iterations": iterations,
+        "seeds": len(cells),
+        "mean": float(cells.mean()),
+        "median": middle,
+        "low": low,
+        "high": high,
         "positive": float((cells > 0).mean()),
-    }  # fmt: skip
+    }
 
 
 def _tell(facts: dict[str, Any], found: Outcome, rungs: dict[tuple[float, int], dict[str, list[float]]]) -> None:
     console = Console()
     table = Table(
         title=f"Error alone less error together, {facts['hospitals']} hospitals, gradients summed by "
-        f"{facts['strategy']}", box=box.SIMPLE, padding=(0, 1, 0, 0),
-    )  # fmt: skip
+        f"{facts['strategy']}",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
     for heading in ("definition", "eta", "iterations", "hospital", "ours", "in the clear", "poster", "off by"):
         table.add_column(heading, justify="left" if heading == "definition" else "right")
     for value in found.values:
         table.add_row(
-            value.definition, f"{value.eta:g}", str(value.iterations), str(value.hospital), f"{value.ours:.2f}",
-            f"{value.plain:.2f}", "" if value.poster is None else f"{value.poster:.2f}" + ("*" if value.note else ""),
+            value.definition,
+            f"{value.eta:g}",
+            str(value.iterations),
+            str(value.hospital),
+            f"{value.ours:.2f}",
+            f"{value.plain:.2f}",
+            "" if value.poster is None else f"{value.poster:.2f}" + ("*" if value.note else ""),
             "" if value.deviation is None else f"{value.deviation:+.2f}",
-        )  # fmt: skip
+        )
     console.print(table)
     for value in found.values:
         if value.note:
@@ -190,8 +216,9 @@ def _tell(facts: dict[str, Any], found: Outcome, rungs: dict[tuple[float, int], 
     console.print(steps)
     console.print(
         f"{facts['rounds']} sums in {facts['seconds']:.1f} s; weights differ from plain training by "
-        f"{facts['largest_weight_difference']:.1e} at most.", highlight=False,
-    )  # fmt: skip
+        f"{facts['largest_weight_difference']:.1e} at most.",
+        highlight=False,
+    )
 
 
 def _judge(found: Outcome, add: Summation) -> None:

@@ -121,15 +121,29 @@ def run(
 
     `fedsec run --strategy ./my_strategy.py --output results/mine --json`
     """
-    config = RunConfig.read({
-        **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class),
-        "fraction": fraction, "cohort": cohort, "equal-weights": equal_weights,
-        "strategy": allow(strategy), "parameters": json.dumps(dict(parameter_of(text) for text in parameter or [])),
-        "model": model, "partition": partition, "rounds": rounds, "seed": seed,
-        "aggregator": aggregator, "epochs": epochs, "batch-size": batch_size, "learning-rate": learning_rate,
-        "proximal": proximal, "clip": clip, "largest-weight": largest_weight, "phase-timeout": phase_timeout,
-        "clients": clients,
-    })  # fmt: skip
+    config = RunConfig.read(
+        {
+            **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class),
+            "fraction": fraction,
+            "cohort": cohort,
+            "equal-weights": equal_weights,
+            "strategy": allow(strategy),
+            "parameters": json.dumps(dict(parameter_of(text) for text in parameter or [])),
+            "model": model,
+            "partition": partition,
+            "rounds": rounds,
+            "seed": seed,
+            "aggregator": aggregator,
+            "epochs": epochs,
+            "batch-size": batch_size,
+            "learning-rate": learning_rate,
+            "proximal": proximal,
+            "clip": clip,
+            "largest-weight": largest_weight,
+            "phase-timeout": phase_timeout,
+            "clients": clients,
+        }
+    )
     if not timeout > 0:
         raise ConfigurationError(f"timeout is {timeout}; it must be above 0 seconds")
     config = check(config)
@@ -146,15 +160,30 @@ def run(
 
 
 def rows_of(
-    dataset: str, data: str, site: str, label: str, positive: str, person: str, drop: str, schema: str,
-    minimum_rows: int, one_class: bool,
-) -> dict[str, Any]:  # fmt: skip
+    dataset: str,
+    data: str,
+    site: str,
+    label: str,
+    positive: str,
+    person: str,
+    drop: str,
+    schema: str,
+    minimum_rows: int,
+    one_class: bool,
+) -> dict[str, Any]:
     """The options that say which rows there are, as a run's configuration has them; files by their absolute paths."""
     return {
-        "dataset": dataset, "data": _absolute(data), "site": site, "label": label, "positive": positive,
-        "person": person, "drop": drop, "schema-file": _absolute(schema), "minimum-rows": minimum_rows,
+        "dataset": dataset,
+        "data": _absolute(data),
+        "site": site,
+        "label": label,
+        "positive": positive,
+        "person": person,
+        "drop": drop,
+        "schema-file": _absolute(schema),
+        "minimum-rows": minimum_rows,
         "one-class": one_class,
-    }  # fmt: skip
+    }
 
 
 def _absolute(path: str) -> str:

@@ -81,11 +81,16 @@ def stats(
 
     `fedsec stats --dataset randhie --strategy secagg --json`
     """
-    config = RunConfig.read({
-        **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class=True),
-        "strategy": allow(strategy), "parameters": json.dumps(dict(parameter_of(text) for text in parameter or [])),
-        "partition": partition, "clients": clients, "seed": seed,
-    })  # fmt: skip
+    config = RunConfig.read(
+        {
+            **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class=True),
+            "strategy": allow(strategy),
+            "parameters": json.dumps(dict(parameter_of(text) for text in parameter or [])),
+            "partition": partition,
+            "clients": clients,
+            "seed": seed,
+        }
+    )
     if 0 < clients < FEWEST:
         config.prove(clients)
     here = of_command(config)
@@ -96,19 +101,26 @@ def stats(
     found, ledger = collect(config, here)
     off = deviation(found, preparation.pooled(here.train), here.train.schema)
     if as_json:
-        return print_json({
-            "data": config.named, "strategy": config.strategy, "hospitals": len(here.parts),
-            "statistics": tidy(asdict(found)), "largest_deviation_from_pooled": off,
-            "bytes_up": sum(row.bytes_up for row in ledger.rows),
-            "bytes_down": sum(row.bytes_down for row in ledger.rows),
-        })  # fmt: skip
+        return print_json(
+            {
+                "data": config.named,
+                "strategy": config.strategy,
+                "hospitals": len(here.parts),
+                "statistics": tidy(asdict(found)),
+                "largest_deviation_from_pooled": off,
+                "bytes_up": sum(row.bytes_up for row in ledger.rows),
+                "bytes_down": sum(row.bytes_down for row in ledger.rows),
+            }
+        )
     tell(Console(), config, here, found)
     moved = sum(row.bytes_up + row.bytes_down for row in ledger.rows if row.role == "hospital")
     seen = "these sums only" if config.protocol().private else "each hospital's own figures"
     Console().print(
         f"By {config.strategy}: the server saw {seen}; {size(moved)} were moved. The largest deviation from the pooled "
-        f"rows is {off:.1e} of a column's range.", highlight=False, markup=False,
-    )  # fmt: skip
+        f"rows is {off:.1e} of a column's range.",
+        highlight=False,
+        markup=False,
+    )
     if write_schema is not None:
         Console().print(f"Schema: {write_schema}", highlight=False, markup=False, soft_wrap=True)
 
@@ -140,8 +152,11 @@ def deviation(found: Preparation, expected: Preparation, schema: Schema) -> floa
         off.append(abs(one.present - other.present))
         if one.present and other.present:
             off.append(abs(one.mean - other.mean) / (column.high - column.low))
-    off += [abs(share - expected.levels[name][level]) for name, levels in found.levels.items()
-            for level, share in levels.items()]  # fmt: skip
+    off += [
+        abs(share - expected.levels[name][level])
+        for name, levels in found.levels.items()
+        for level, share in levels.items()
+    ]
     return max(off)
 
 
@@ -156,8 +171,10 @@ def tell(console: Console, config: RunConfig, here: Hospitals, found: Preparatio
         positive = round(found.rows * found.target_mean)
         console.print(
             f"label {label.name}: {positive:,} of class {label.positive} ({found.target_mean:.1%}), "
-            f"{found.rows - positive:,} of the other", highlight=False, markup=False,
-        )  # fmt: skip
+            f"{found.rows - positive:,} of the other",
+            highlight=False,
+            markup=False,
+        )
     else:
         text = f"label {label.name}: mean {found.target_mean:.4g}, deviation {found.target_deviation:.4g}"
         console.print(text, highlight=False, markup=False)
@@ -165,9 +182,12 @@ def tell(console: Console, config: RunConfig, here: Hospitals, found: Preparatio
     for column, one in zip(here.train.schema.numbers, found.numbers, strict=True):
         known = bool(one.present)
         table.add_row(
-            escape(one.name), _share(1.0 - one.present), f"{one.mean:.4g}" if known else "-",
-            f"{one.deviation:.4g}" if known else "-", f"{column.low:g} to {column.high:g}",
-        )  # fmt: skip
+            escape(one.name),
+            _share(1.0 - one.present),
+            f"{one.mean:.4g}" if known else "-",
+            f"{one.deviation:.4g}" if known else "-",
+            f"{column.low:g} to {column.high:g}",
+        )
     if found.numbers:
         console.print(table)
     table = _table("category", "missing", "share of each level")

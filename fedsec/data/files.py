@@ -69,8 +69,12 @@ def load(own: Own) -> Table:
     _check_roles(own, label, schema)
     if schema is None:
         left_out = {own.site, own.person, label, *own.drop}
-        schema = draw_up({name: values for name, values in columns.items() if name not in left_out},
-                         label, columns[label], own.positive)  # fmt: skip
+        schema = draw_up(
+            {name: values for name, values in columns.items() if name not in left_out},
+            label,
+            columns[label],
+            own.positive,
+        )
     for hospital, part in parts.items():  # so that an error names the hospital, and its own row
         of_columns(f"{path.stem}, hospital {hospital}", part, schema, "")
     return of_columns(path.stem, columns, schema, str(path), site, person)

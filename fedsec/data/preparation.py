@@ -138,9 +138,15 @@ class Preparation:
         if table.task == "regression":
             mean, scale = self.target_mean, self.target_deviation
         return Dataset(
-            table.name, table.task, np.column_stack(columns), (table.target - mean) / scale, self.features(),
-            table.source, mean, scale,
-        )  # fmt: skip
+            table.name,
+            table.task,
+            np.column_stack(columns),
+            (table.target - mean) / scale,
+            self.features(),
+            table.source,
+            mean,
+            scale,
+        )
 
 
 def _moments(value: float, square: float, low: float, high: float) -> tuple[float, float]:

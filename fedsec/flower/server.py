@@ -35,14 +35,19 @@ SINGLE_UPDATES = "it needs each client's update by itself, and secure aggregatio
 
 
 REFUSED = {
-    "Krum": SINGLE_UPDATES, "MultiKrum": SINGLE_UPDATES, "Bulyan": SINGLE_UPDATES, "FedMedian": SINGLE_UPDATES,
-    "FedTrimmedAvg": SINGLE_UPDATES, "FedXgbBagging": SINGLE_UPDATES, "FedXgbCyclic": SINGLE_UPDATES,
+    "Krum": SINGLE_UPDATES,
+    "MultiKrum": SINGLE_UPDATES,
+    "Bulyan": SINGLE_UPDATES,
+    "FedMedian": SINGLE_UPDATES,
+    "FedTrimmedAvg": SINGLE_UPDATES,
+    "FedXgbBagging": SINGLE_UPDATES,
+    "FedXgbCyclic": SINGLE_UPDATES,
     "QFedAvg": "it weighs each client's update by that client's own loss, and the server sees means only",
     "DifferentialPrivacyServerSideFixedClipping": "it clips each client's update at the server; clip at the clients",
     "DifferentialPrivacyServerSideAdaptiveClipping": "it clips each client's update at the server; clip at the clients",
     "DifferentialPrivacyClientSideFixedClipping": "it scales its noise by the number of replies, and there is one",
     "DifferentialPrivacyClientSideAdaptiveClipping": "it needs each client's clipping indicator",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -241,9 +246,13 @@ class SecureGrid(Grid):
         self._request: tuple[RecordDict, str, float] = (RecordDict(), "train", owner.phase_timeout)
         self._meter = Meter(self._exchange, owner.ledger)
         self._coordinator = Coordinator(
-            owner.protocol, self._meter, mean=owner.spec, run_id=grid.run.run_id,
-            sessions=_sessions(grid.run.run_id, owner.identity), pins=owner.pins,
-        )  # fmt: skip
+            owner.protocol,
+            self._meter,
+            mean=owner.spec,
+            run_id=grid.run.run_id,
+            sessions=_sessions(grid.run.run_id, owner.identity),
+            pins=owner.pins,
+        )
 
     def set_run(self, run: Any) -> None:
         """As the grid does."""
@@ -304,12 +313,16 @@ class SecureGrid(Grid):
             return []
         self._owner.finished(
             replace(
-                outcome, included=len(result.included), parties=tuple(sorted(result.included)),
-                weight=result.weight, clipped=result.clipped,
-                metrics=result.metrics, incidents=total.incidents,
+                outcome,
+                included=len(result.included),
+                parties=tuple(sorted(result.included)),
+                weight=result.weight,
+                clipped=result.clipped,
+                metrics=result.metrics,
+                incidents=total.incidents,
                 sum_hash=hashlib.sha256(total.sum.vector.tobytes()).hexdigest(),
             )
-        )  # fmt: skip
+        )
         return [Message(self._reply(content, result), reply_to=asked[0])]
 
     def _reply(self, content: RecordDict, result: mean.Mean) -> RecordDict:
@@ -340,10 +353,13 @@ class SecureGrid(Grid):
         outgoing = [
             Message(
                 RecordDict({**app_records, RECORD: ConfigRecord({"request": requests[party]})}),
-                dst_node_id=node, message_type=message_type, ttl=timeout, group_id=str(phase.round),
+                dst_node_id=node,
+                message_type=message_type,
+                ttl=timeout,
+                group_id=str(phase.round),
             )
             for node, party in parties.items()
-        ]  # fmt: skip
+        ]
         replies = self._grid.send_and_receive(outgoing, timeout=timeout)
         return [
             (parties[reply.metadata.src_node_id], _answer(reply))

@@ -53,9 +53,17 @@ def _mul(a: Int, b: Int, worst: Floats) -> Int:
 
 @jit
 def _activate(
-    total: Int, factors: Int, bits: Int, kind: Int, level: Int, factor: Int, shift: Int, inner: Integers,
-    state: NDArray[np.uint64], worst: Floats,
-) -> Int:  # fmt: skip
+    total: Int,
+    factors: Int,
+    bits: Int,
+    kind: Int,
+    level: Int,
+    factor: Int,
+    shift: Int,
+    inner: Integers,
+    state: NDArray[np.uint64],
+    worst: Floats,
+) -> Int:
     """polynomial.activate of one value: 2 * bits fractional bits. kind: 0 plain, 1 clipped to level, 2 pieces."""
     one = np.int64(1)
     z = _cut(total, (factors - 1) * bits, state, worst)
@@ -81,10 +89,25 @@ def _activate(
 
 @jit
 def _row(
-    x: Integers, y: Int, widths: Integers, weights: Integers, gradient: Integers, bits: Int, kind: Int, level: Int,
-    factor: Int, shift: Int, inner: Integers, wide: Integers, narrow: Integers, slope: Integers, delta: Integers,
-    sizes: Floats, state: NDArray[np.uint64], worst: Floats,
-) -> None:  # fmt: skip
+    x: Integers,
+    y: Int,
+    widths: Integers,
+    weights: Integers,
+    gradient: Integers,
+    bits: Int,
+    kind: Int,
+    level: Int,
+    factor: Int,
+    shift: Int,
+    inner: Integers,
+    wide: Integers,
+    narrow: Integers,
+    slope: Integers,
+    delta: Integers,
+    sizes: Floats,
+    state: NDArray[np.uint64],
+    worst: Floats,
+) -> None:
     """One row forward and back; its part of the gradient is added, and that part's magnitude to `sizes`."""
     layers, start, last = widths.size - 1, 0, widths.size - 2
     one = np.int64(1) << np.int64(bits)
@@ -124,10 +147,23 @@ def _row(
 
 @jit
 def _descend(
-    x: Integers, y: Integers, widths: Integers, weights: Integers, bits: Int, kind: Int, level: Int, factor: Int,
-    shift: Int, inner: Integers, step: Int, step_shift: Int, state: NDArray[np.uint64], iterations: Int, limit: Int,
+    x: Integers,
+    y: Integers,
+    widths: Integers,
+    weights: Integers,
+    bits: Int,
+    kind: Int,
+    level: Int,
+    factor: Int,
+    shift: Int,
+    inner: Integers,
+    step: Int,
+    step_shift: Int,
+    state: NDArray[np.uint64],
+    iterations: Int,
+    limit: Int,
     worst: Floats,
-) -> Int:  # fmt: skip
+) -> Int:
     """Up to so many iterations in place; how many were made before a value overflowed or a weight passed `limit`."""
     layers, widest = widths.size - 1, widths.max()
     wide, narrow = np.zeros((layers, widest), np.int64), np.zeros((layers, widest), np.int64)
@@ -135,8 +171,26 @@ def _descend(
     for done in range(iterations):
         gradient, sizes = np.zeros(weights.size, np.int64), np.zeros(weights.size)
         for row in range(y.size):
-            _row(x[row], y[row], widths, weights, gradient, bits, kind, level, factor, shift, inner, wide, narrow,
-                 slope, delta, sizes, state, worst)  # fmt: skip
+            _row(
+                x[row],
+                y[row],
+                widths,
+                weights,
+                gradient,
+                bits,
+                kind,
+                level,
+                factor,
+                shift,
+                inner,
+                wide,
+                narrow,
+                slope,
+                delta,
+                sizes,
+                state,
+                worst,
+            )
             if worst[0] >= _LIMIT:
                 return done
         for place in range(weights.size):
@@ -181,10 +235,23 @@ class CompiledTwin:
         step, flat = self.network.step, np.concatenate([matrix.reshape(-1) for matrix in self.weights])
         widths = np.array(self.network.widths, np.int64)
         done = _descend(
-            self._x, self._y, widths, flat, self.network.fixed.bits, self._kind, self._level, self._factor,
-            self._shift, self._inner, step.factor, step.shift, self._state, iterations,
-            min(int(self.limit * 2.0**self.network.fixed.bits), (1 << 63) - 1), self._worst,
-        )  # fmt: skip
+            self._x,
+            self._y,
+            widths,
+            flat,
+            self.network.fixed.bits,
+            self._kind,
+            self._level,
+            self._factor,
+            self._shift,
+            self._inner,
+            step.factor,
+            step.shift,
+            self._state,
+            iterations,
+            min(int(self.limit * 2.0**self.network.fixed.bits), (1 << 63) - 1),
+            self._worst,
+        )
         parts = np.split(flat, np.cumsum([matrix.size for matrix in self.weights])[:-1])
         self.weights = [part.reshape(matrix.shape) for part, matrix in zip(parts, self.weights, strict=True)]
         self.collapsed = done < iterations

@@ -57,9 +57,13 @@ class Exchange:
     """
 
     def __init__(
-        self, counts: Counts, key: bytes | None = None, rng: Random = os.urandom,
-        tap: Callable[[int, bytes], None] | None = None, ledger: Ledger | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        counts: Counts,
+        key: bytes | None = None,
+        rng: Random = os.urandom,
+        tap: Callable[[int, bytes], None] | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
         self.counts, self.ledger, self.clock = counts, ledger, untimed
         self._sealer = None if key is None else sealing.Sealer(key)
         self._rng, self._tap = rng, tap
@@ -113,9 +117,23 @@ class Exchange:
         self.counts.online_bytes += sum(sizes)
         if self.ledger is not None:
             self.ledger.add(
-                Row(number, "train", f"Open{step + 1}", "hospital", 2, 2, 4, sum(sizes), sum(sizes), max(sizes),
-                    max(sizes), sum(spent), max(spent), wall)
-            )  # fmt: skip
+                Row(
+                    number,
+                    "train",
+                    f"Open{step + 1}",
+                    "hospital",
+                    2,
+                    2,
+                    4,
+                    sum(sizes),
+                    sum(sizes),
+                    max(sizes),
+                    max(sizes),
+                    sum(spent),
+                    max(spent),
+                    wall,
+                )
+            )
 
 
 class SharedTraining:
@@ -130,10 +148,16 @@ class SharedTraining:
     """
 
     def __init__(
-        self, network: Network, hospitals: Sequence[tuple[Floats, Floats]], weights: Sequence[Floats],
-        rng: Random = os.urandom, sealed: bool = True, draws: bool = False,
-        tap: Callable[[int, bytes], None] | None = None, unguarded: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        network: Network,
+        hospitals: Sequence[tuple[Floats, Floats]],
+        weights: Sequence[Floats],
+        rng: Random = os.urandom,
+        sealed: bool = True,
+        draws: bool = False,
+        tap: Callable[[int, bytes], None] | None = None,
+        unguarded: bool = False,
+    ) -> None:
         if not (unguarded or network.activation.bounded):
             raise ConfigurationError(
                 f"activation {network.activation.name} has no bound: parties could not tell that a value left the "

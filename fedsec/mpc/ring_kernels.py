@@ -210,14 +210,19 @@ def execute(code: Integers, places: Integers, memory: Words, begin: Int, end: In
         elif op == DOT:
             inner = size // (one * two)
             dot_into(
-                memory[at : at + one * two].reshape(one, two), memory[first : first + one * inner].reshape(one, inner),
+                memory[at : at + one * two].reshape(one, two),
+                memory[first : first + one * inner].reshape(one, inner),
                 memory[second : second + inner * two].reshape(inner, two),
-            )  # fmt: skip
+            )
         elif op == OPENED:
             opened(
-                x, scalar, memory[second : second + size], memory[third : third + size], np.uint64(one),
+                x,
+                scalar,
+                memory[second : second + size],
+                memory[third : third + size],
+                np.uint64(one),
                 memory[at : at + 3 * size],
-            )  # fmt: skip
+            )
         elif op == HALVES:
             halves(x, scalar, out, memory[second : second + size])
         elif op == ONE_HOT:

@@ -21,10 +21,12 @@ from fedsec.mpc.ring_kernels import Integers
 BANK = 1 << 40
 """Places from here on are those of a source, one bank for each, until the tape is finished."""
 _ELEMENT_WISE = {
-    np.add: ring_kernels.ADD, np.subtract: ring_kernels.SUBTRACT, np.multiply: ring_kernels.MULTIPLY,
+    np.add: ring_kernels.ADD,
+    np.subtract: ring_kernels.SUBTRACT,
+    np.multiply: ring_kernels.MULTIPLY,
     np.bitwise_xor: ring_kernels.XOR,
     np.bitwise_and: ring_kernels.AND,
-}  # fmt: skip
+}
 
 
 class Region:

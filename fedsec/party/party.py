@@ -119,9 +119,14 @@ class Party:
         agreement = AgreementKey.generate(self._rng)
         key = SigningKey(self.state.identity)
         self.state = PartyState(
-            identity=self.state.identity, agreement=agreement.raw, party=received.header.receiver, run=session.run,
-            server=offer.server, terms=codec.encode(offer.terms), progress=progress,
-        )  # fmt: skip
+            identity=self.state.identity,
+            agreement=agreement.raw,
+            party=received.header.receiver,
+            run=session.run,
+            server=offer.server,
+            terms=codec.encode(offer.terms),
+            progress=progress,
+        )
         statement = Member.statement(self.state.party, session.epoch, offer.terms.digest, agreement.public)
         return Enrolled(Member(key.public, agreement.public, key.sign(statement)))
 
@@ -181,9 +186,13 @@ class Party:
             raise OutOfPhase(f"party {self.state.party} is not in this round's cohort")
         roster = self._enter(protocol, session, ADOPT_PHASE + 1 + place if setup else place)
         me = Seat(
-            self.state.party, SigningKey(self.state.identity), AgreementKey(self.state.agreement),
-            roster.members, session, max(self.policy.floor, protocol.floor),
-        )  # fmt: skip
+            self.state.party,
+            SigningKey(self.state.identity),
+            AgreementKey(self.state.agreement),
+            roster.members,
+            session,
+            max(self.policy.floor, protocol.floor),
+        )
         x, layout, paused = None, b"", 0.0
         if not setup and type(request) is protocol.input_phase:
             started = cpu_seconds()

@@ -4,31 +4,8 @@ The server's side of a protocol is a generator (a flow) that yields requests and
 the paper; a party's side is a pure step. Transport, metering, Flower and floating point are elsewhere.
 """
 
-from fedsec.protocol.flow import (
-    Deliver,
-    Flow,
-    Item,
-    Replies,
-    Reply,
-    Requests,
-    Result,
-    Sum,
-    ask,
-    run,
-    total,
-    transpose,
-)
-from fedsec.protocol.messages import (
-    RECORDS,
-    SERVER,
-    Exposure,
-    Message,
-    PartyId,
-    Record,
-    State,
-    Vector,
-    reject_unknown,
-)
+from fedsec.protocol.flow import Deliver, Flow, Item, Replies, Reply, Requests, Result, Sum, ask, run, total, transpose
+from fedsec.protocol.messages import RECORDS, SERVER, Exposure, Message, PartyId, Record, State, Vector, reject_unknown
 from fedsec.protocol.secure_sum import HEADINGS, Me, Public, SecureSum, StateT, headings
 
 __all__ = [

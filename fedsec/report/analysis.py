@@ -10,11 +10,7 @@ from fedsec.report import units
 from fedsec.report.document import Cell, Comparison, Network, seconds
 
 WHOLE = ("measured", "extrapolated")
-TRUSTS = {
-    "any": "any strategy",
-    "follows": "server follows the protocol",
-    "breaks": "server may break the protocol",
-}
+TRUSTS = {"any": "any strategy", "follows": "server follows the protocol", "breaks": "server may break the protocol"}
 """What is asked of a strategy, as on the page."""
 FAMILIES = {"he": "HE", "smpc": "SMPC", "clear": "no protection"}
 

@@ -41,10 +41,12 @@ MEASURES: tuple[Measure, ...] = (
     ("cpu", "CPU per hospital, mean", units.seconds, _of_round(lambda total: total.hospital_cpu.median)),
     ("up", "Bytes up per hospital", units.size, _of_round(lambda total: total.up)),
     (
-        "server", "CPU of the server", units.seconds,
+        "server",
+        "CPU of the server",
+        units.seconds,
         lambda cell: cell.round.server_cpu.median if cell.round and cell.status in analysis.WHOLE else None,
     ),
-)  # fmt: skip
+)
 
 
 def draw(comparison: Comparison) -> list[Drawn]:
@@ -52,8 +54,12 @@ def draw(comparison: Comparison) -> list[Drawn]:
     setting = analysis.opening(comparison)
     if setting is None:
         return []
-    return [*_costs(comparison, setting), *_plane(comparison, setting), *_errors(comparison, setting),
-            *_work(comparison, setting)]  # fmt: skip
+    return [
+        *_costs(comparison, setting),
+        *_plane(comparison, setting),
+        *_errors(comparison, setting),
+        *_work(comparison, setting),
+    ]
 
 
 def _costs(comparison: Comparison, setting: Setting) -> Iterator[Drawn]:
@@ -137,10 +143,15 @@ def plane(comparison: Comparison, cells: Sequence[Cell], figure: Any) -> dict[st
     setting, rows = analysis.opening(comparison), []
     for name, one in comparison.networks.items():
         first = next(place for place in analysis.ranking(comparison, cells, one) if place.rank)
-        rows.append({
-            "name": name, "down": units.speed(one.down), "up": units.speed(one.up),
-            "latency": units.seconds(one.latency), "best": first.cell.strategy,
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": name,
+                "down": units.speed(one.down),
+                "up": units.speed(one.up),
+                "latency": units.seconds(one.latency),
+                "best": first.cell.strategy,
+            }
+        )
     text = (
         f"For {setting.words() if setting else ''}. Bandwidth is the same both ways here; a network that has two is "
         "marked at its upload. Strategies without protection are left out."
@@ -163,13 +174,18 @@ def _errors(comparison: Comparison, setting: Setting) -> Iterator[Drawn]:
             for x in places
             if (here := [dict(line)[x] for line in lines.values() if x in dict(line)])
         )
-        within = [cell.error <= cell.error_bound for line in points.values() for _, _, cell in line
-                  if cell.error is not None and cell.error_bound is not None]  # fmt: skip
+        within = [
+            cell.error <= cell.error_bound
+            for line in points.values()
+            for _, _, cell in line
+            if cell.error is not None and cell.error_bound is not None
+        ]
         told = "All strategies give the same error. " if same and len(lines) > 1 else ""
         told += (
-            "Every error is within its bound." if all(within)
+            "Every error is within its bound."
+            if all(within)
             else f"{units.plural(within.count(False), 'error')} above the bound."
-        )  # fmt: skip
+        )
         drawn = figures.accuracy(points, looks(comparison))
         yield Drawn("accuracy", drawn, "Largest error of a coordinate of the mean", told)
 

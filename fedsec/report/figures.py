@@ -25,9 +25,15 @@ from fedsec.report.document import Cell, Network
 
 WARM = (("#b9481b", "#f08a5d"), ("#a67c00", "#e3b93c"), ("#8f2d46", "#e0718d"))
 COOL = (
-    ("#2166ac", "#6db1f2"), ("#0b8073", "#3fc7b4"), ("#7a4fb5", "#b99af0"), ("#4b9ad0", "#a8d8f5"),
-    ("#5d7a1a", "#a9cb55"), ("#bb5a9b", "#f09ad2"), ("#253a78", "#8a9be8"), ("#5b8f86", "#9fd6cb"),
-)  # fmt: skip
+    ("#2166ac", "#6db1f2"),
+    ("#0b8073", "#3fc7b4"),
+    ("#7a4fb5", "#b99af0"),
+    ("#4b9ad0", "#a8d8f5"),
+    ("#5d7a1a", "#a9cb55"),
+    ("#bb5a9b", "#f09ad2"),
+    ("#253a78", "#8a9be8"),
+    ("#5b8f86", "#9fd6cb"),
+)
 GREY = (("#6d7278", "#a4a9ae"), ("#8d8478", "#c2b9ac"))
 """Of each colour, that on a light page and that on a dark one: HE warm, SMPC cool, no protection grey."""
 MARKERS = {"he": "sDpd", "smpc": "o^vPh<>*", "clear": "xX"}
@@ -36,14 +42,34 @@ INK, GRID, PAPER = "#000001", "#c9cdd1", "#fffffe"
 """Replaced in the page by what suits its theme; colours that nothing else has."""
 SIZE = (4.25, 3.15)
 STYLE = {
-    "svg.fonttype": "none", "svg.hashsalt": "fedsec", "font.size": 9.5, "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"], "text.color": INK, "axes.edgecolor": GRID, "axes.labelcolor": INK,
-    "xtick.color": GRID, "ytick.color": GRID, "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.grid": True,
-    "grid.color": GRID, "grid.linewidth": 0.5, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.axisbelow": True, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
-    "lines.linewidth": 1.7, "lines.markersize": 5.5, "figure.facecolor": PAPER, "axes.facecolor": PAPER,
-    "savefig.facecolor": PAPER, "figure.dpi": 100,
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fedsec",
+    "font.size": 9.5,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "text.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": INK,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "lines.linewidth": 1.7,
+    "lines.markersize": 5.5,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "figure.dpi": 100,
+}
 
 
 @dataclass(frozen=True)
@@ -132,12 +158,24 @@ def _name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mapp
     heights = apart({name: float(place[1]) for name, place in places.items()}, 0.062)
     for name, height in heights.items():
         axes.annotate(
-            plain_text(short(name)), xy=(float(places[name][0]), float(places[name][1])), xytext=(1.035, height),
-            xycoords="axes fraction", textcoords="axes fraction", va="center", color=looks[name].colour,
-            fontsize=9 if all(len(short(name)) <= 15 for name in ends) else 8, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "lw": 0.6, "color": looks[name].colour, "shrinkB": 4,
-                        "relpos": (0, 0.5), "patchA": None},
-        )  # fmt: skip
+            plain_text(short(name)),
+            xy=(float(places[name][0]), float(places[name][1])),
+            xytext=(1.035, height),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            va="center",
+            color=looks[name].colour,
+            fontsize=9 if all(len(short(name)) <= 15 for name in ends) else 8,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "lw": 0.6,
+                "color": looks[name].colour,
+                "shrinkB": 4,
+                "relpos": (0, 0.5),
+                "patchA": None,
+            },
+        )
 
 
 def short(name: str) -> str:
@@ -244,9 +282,16 @@ def plane(
             axes.plot([x], [y], marker="o", mfc=PAPER, mec=INK, ms=6, zorder=7, clip_on=False)
             left = x > 0.3e9
             axes.annotate(
-                plain_text(short(name)), (x, y), xytext=(-7 if left else 7, 0), textcoords="offset points",
-                va="center", ha="right" if left else "left", bbox=back, zorder=7, fontsize=9,
-            )  # fmt: skip
+                plain_text(short(name)),
+                (x, y),
+                xytext=(-7 if left else 7, 0),
+                textcoords="offset points",
+                va="center",
+                ha="right" if left else "left",
+                bbox=back,
+                zorder=7,
+                fontsize=9,
+            )
         _log(axes.xaxis, shapes.BANDWIDTH, units.speed)
         _log(axes.yaxis, shapes.LATENCY, units.seconds)
         axes.xaxis.set_major_locator(FixedLocator([1e6 / 8 * 10**power for power in range(5)]))

@@ -19,9 +19,12 @@ from fedsec.report.document import Cell, Comparison
 
 PAGE, CELLS, FIGURES = "report.html", "cells.csv", "figures"
 LABELS = {
-    "hospitals": "Hospitals", "parameters": "Parameters", "bits": "Bits of a value", "key_bits": "Bits of a key",
+    "hospitals": "Hospitals",
+    "parameters": "Parameters",
+    "bits": "Bits of a value",
+    "key_bits": "Bits of a key",
     "dropout": "Hospitals silent",
-}  # fmt: skip
+}
 
 
 def render(comparison: Comparison) -> str:
@@ -45,28 +48,49 @@ def _render(comparison: Comparison, drawn: Sequence[drawings.Drawn]) -> str:
     cells = analysis.cells_of(comparison, setting)
     shown = {one.name: one.shown(sections.looks(comparison)) for one in drawn}
     places = analysis.ranking(comparison, cells, network)
-    return output.environment().get_template("page.html.j2").render(
-        version=__version__, kind="comparison", title=comparison.title, lead=sections.lead(comparison),
-        looks=sections.looks(comparison), order=list(families), families=families, strategies=families,
-        labels=LABELS, choices=analysis.choices(comparison), opening=setting and setting._asdict(),
-        networks=comparison.networks, network_name=name, trusts=analysis.TRUSTS,
-        network_words={key: sections.network_words(one) for key, one in comparison.networks.items()},
-        setting_words=setting.words() if setting else "", family_names=analysis.FAMILIES,
-        answer=sections.answer(places, cells, setting, sections.network_said(comparison)),
-        bars=[sections.bars(place.cell) for place in places],
-        growth={
-            "figures": [one for key, one in shown.items() if key.startswith("cost-")],
-            "missing": drawings.missing(comparison),
-        },
-        hollow=drawings.hollow(comparison), plane=drawings.plane(comparison, cells, shown.get("networks")),
-        accuracy={**drawings.exactness(comparison), "figure": shown.get("accuracy")},
-        quality=comparison.quality, untrained=comparison.untrained,
-        trust=sections.trust(comparison, cells), verdict=shapes.verdict(comparison),
-        scatter=[one for key, one in shown.items() if key.startswith("work-")],
-        statuses=tables.statuses(comparison), status_names=sorted({cell.status for cell in comparison.cells}),
-        columns=tables.COLUMNS, rows=[tables.row(cell, network) for cell in comparison.cells],
-        method=tables.method(comparison, cells), data=data(comparison, setting, name),
-    )  # fmt: skip
+    return (
+        output.environment()
+        .get_template("page.html.j2")
+        .render(
+            version=__version__,
+            kind="comparison",
+            title=comparison.title,
+            lead=sections.lead(comparison),
+            looks=sections.looks(comparison),
+            order=list(families),
+            families=families,
+            strategies=families,
+            labels=LABELS,
+            choices=analysis.choices(comparison),
+            opening=setting and setting._asdict(),
+            networks=comparison.networks,
+            network_name=name,
+            trusts=analysis.TRUSTS,
+            network_words={key: sections.network_words(one) for key, one in comparison.networks.items()},
+            setting_words=setting.words() if setting else "",
+            family_names=analysis.FAMILIES,
+            answer=sections.answer(places, cells, setting, sections.network_said(comparison)),
+            bars=[sections.bars(place.cell) for place in places],
+            growth={
+                "figures": [one for key, one in shown.items() if key.startswith("cost-")],
+                "missing": drawings.missing(comparison),
+            },
+            hollow=drawings.hollow(comparison),
+            plane=drawings.plane(comparison, cells, shown.get("networks")),
+            accuracy={**drawings.exactness(comparison), "figure": shown.get("accuracy")},
+            quality=comparison.quality,
+            untrained=comparison.untrained,
+            trust=sections.trust(comparison, cells),
+            verdict=shapes.verdict(comparison),
+            scatter=[one for key, one in shown.items() if key.startswith("work-")],
+            statuses=tables.statuses(comparison),
+            status_names=sorted({cell.status for cell in comparison.cells}),
+            columns=tables.COLUMNS,
+            rows=[tables.row(cell, network) for cell in comparison.cells],
+            method=tables.method(comparison, cells),
+            data=data(comparison, setting, name),
+        )
+    )
 
 
 def data(comparison: Comparison, setting: Setting | None, network: str) -> Markup:
@@ -86,9 +110,15 @@ def data(comparison: Comparison, setting: Setting | None, network: str) -> Marku
 
 def _short(cell: Cell) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "name": cell.strategy, "hospitals": cell.hospitals, "parameters": cell.parameters, "bits": cell.bits,
-        "key_bits": cell.key_bits, "dropout": cell.dropout, "status": cell.status, "note": cell.note,
-    }  # fmt: skip
+        "name": cell.strategy,
+        "hospitals": cell.hospitals,
+        "parameters": cell.parameters,
+        "bits": cell.bits,
+        "key_bits": cell.key_bits,
+        "dropout": cell.dropout,
+        "status": cell.status,
+        "note": cell.note,
+    }
     if cell.withstands is not None:
         found["withstands"] = [cell.withstands.server_follows, cell.withstands.server_breaks]
     found["tolerance"] = dict(cell.tolerance)
@@ -125,10 +155,24 @@ def table(comparison: Comparison) -> bytes:
 
 def _line(comparison: Comparison, cell: Cell, networks: Sequence[str]) -> Mapping[str, Any]:
     plain = (
-        "strategy", "hospitals", "parameters", "bits", "key_bits", "dropout", "silent", "status", "note",
-        "measured_parameters", "repetitions", "pace", "memory_hospital", "memory_server", "exact", "error",
+        "strategy",
+        "hospitals",
+        "parameters",
+        "bits",
+        "key_bits",
+        "dropout",
+        "silent",
+        "status",
+        "note",
+        "measured_parameters",
+        "repetitions",
+        "pace",
+        "memory_hospital",
+        "memory_server",
+        "exact",
+        "error",
         "error_bound",
-    )  # fmt: skip
+    )
     line: dict[str, Any] = {name: getattr(cell, name) for name in plain}
     line["family"] = analysis.family(comparison, cell.strategy)
     for promise in ("server_follows", "server_breaks"):

@@ -40,9 +40,12 @@ def costs_of(rows: Sequence[Row], stage: str) -> dict[str, dict[str, float]]:
 
     down, up = mean("hospital", "bytes_down_max"), mean("hospital", "bytes_up_max")
     return {
-        "cpu": mean("hospital", "cpu_seconds_max"), "server": mean("server", "cpu_seconds"), "down": down, "up": up,
+        "cpu": mean("hospital", "cpu_seconds_max"),
+        "server": mean("server", "cpu_seconds"),
+        "down": down,
+        "up": up,
         "bytes": {phase: down[phase] + up[phase] for phase in phases},
-    }  # fmt: skip
+    }
 
 
 def looks_of() -> dict[str, figures.Style]:
@@ -150,7 +153,7 @@ def _phases(rows: Sequence[Row]) -> Iterator[Drawn]:
     for key, title, text in (
         ("cpu", "CPU by phase, busiest hospital", units.seconds),
         ("bytes", "Bytes by phase, busiest hospital", units.size),
-    ):  # fmt: skip
+    ):
         parts = {name: cost[key] for name, cost in stages.items()}
         if sum(map(len, parts.values())):
             told = "; ".join(

@@ -52,9 +52,17 @@ def phases(stages: Mapping[str, Mapping[str, float]], title: str, text: Callable
             left = 0.0
             for place, (phase, value) in enumerate(parts.items()):
                 axes.barh(
-                    row, value, left=left, height=0.5, color="#0b8073", alpha=(0.85, 0.45)[place % 2],
-                    hatch=PATTERNS[place % len(PATTERNS)], edgecolor="#ffffff", linewidth=0.8, zorder=3,
-                )  # fmt: skip
+                    row,
+                    value,
+                    left=left,
+                    height=0.5,
+                    color="#0b8073",
+                    alpha=(0.85, 0.45)[place % 2],
+                    hatch=PATTERNS[place % len(PATTERNS)],
+                    edgecolor="#ffffff",
+                    linewidth=0.8,
+                    zorder=3,
+                )
                 if value > 0.14 * widest:
                     axes.text(left, row - 0.34, f"{phase} {text(value)}", fontsize=8, va="bottom", color=INK)
                 left += value

@@ -53,15 +53,28 @@ def _render(result: Result, rows: Sequence[Row], drawn: Sequence[drawings.Drawn]
     named = Path(str(setting.get("data") or "")).stem or setting.get("dataset", "A model")
     title = f"{named} across {units.plural(len(result.rows), 'hospital')}"
     stages = stages_of(rows)
-    return output.environment().get_template("run.html.j2").render(
-        version=__version__, kind="run", title=title, looks=looks, result=result, strategy=strategy,
-        said=_said(result, strategy), quality=_quality(result, strategy),
-        shown=[one.shown(looks) for one in drawn], headings=_headings(strategy),
-        stages=[_stage(rows, stage) for stage in stages], networks=result.network_seconds,
-        failures=[one for one in result.rounds if one.failure], names=hospitals_of(result),
-        told=[told_of(one) for one in result.disclosed],
-        configuration=[(key, value_text(value)) for key, value in setting.items() if key != "dataset" or not own],
-    )  # fmt: skip
+    return (
+        output.environment()
+        .get_template("run.html.j2")
+        .render(
+            version=__version__,
+            kind="run",
+            title=title,
+            looks=looks,
+            result=result,
+            strategy=strategy,
+            said=_said(result, strategy),
+            quality=_quality(result, strategy),
+            shown=[one.shown(looks) for one in drawn],
+            headings=_headings(strategy),
+            stages=[_stage(rows, stage) for stage in stages],
+            networks=result.network_seconds,
+            failures=[one for one in result.rounds if one.failure],
+            names=hospitals_of(result),
+            told=[told_of(one) for one in result.disclosed],
+            configuration=[(key, value_text(value)) for key, value in setting.items() if key != "dataset" or not own],
+        )
+    )
 
 
 def _said(result: Result, strategy: str) -> str:

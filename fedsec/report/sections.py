@@ -68,14 +68,16 @@ def answer(places: Sequence[Place], cells: Sequence[Cell], setting: Setting | No
     first = next((place for place in places if place.rank), None)
     return {
         "for_": f"{setting.words()}, over {network}" if setting else "Nothing was measured.",
-        "best": best, "why": why, "promise": analysis.promise(first.cell) if first else "",
+        "best": best,
+        "why": why,
+        "promise": analysis.promise(first.cell) if first else "",
         "rows": [_ranked(place, first) for place in places],
         "unranked": [
             {"name": cell.strategy, "text": f"{cell.status}: {cell.note}" if cell.note else cell.status}
             for cell in cells
             if cell.status not in analysis.WHOLE
         ],
-    }  # fmt: skip
+    }
 
 
 def _ranked(place: Place, first: Place | None) -> dict[str, Any]:
@@ -84,16 +86,21 @@ def _ranked(place: Place, first: Place | None) -> dict[str, Any]:
     tags = ["baseline"] if place.family == "clear" else [] if place.rank else ["does not promise this"]
     tags += ["extrapolated"] if cell.status == "extrapolated" else []
     return {
-        "rank": place.rank or units.NONE, "name": cell.strategy, "tag": ", ".join(tags),
+        "rank": place.rank or units.NONE,
+        "name": cell.strategy,
+        "tag": ", ".join(tags),
         "kind": "first" if place.rank == 1 else "" if place.rank else "aside",
         "figures": [
-            units.seconds(place.seconds), units.times(place.seconds / first.seconds) if first else units.NONE,
-            units.seconds(place.wire), units.seconds(total.hospital_cpu_most.median),
-            units.seconds(total.server_cpu.median), units.size(total.up_most),
+            units.seconds(place.seconds),
+            units.times(place.seconds / first.seconds) if first else units.NONE,
+            units.seconds(place.wire),
+            units.seconds(total.hospital_cpu_most.median),
+            units.seconds(total.server_cpu.median),
+            units.size(total.up_most),
             str(sum(phase.stage == "train" for phase in cell.phases)),
             *_withstood(cell),
         ],
-    }  # fmt: skip
+    }
 
 
 def _withstood(cell: Cell | None) -> tuple[str, str]:
@@ -137,9 +144,13 @@ def stacked(cpu: Sequence[dict[str, Any]], sizes: Sequence[dict[str, Any]]) -> d
         for parts, total in ((cpu, totals[0]), (sizes, totals[1]))
     )
     return {
-        "cpu": first, "bytes": second, "cpu_value": totals[0], "bytes_value": totals[1],
-        "cpu_total": units.seconds(totals[0]), "bytes_total": units.size(totals[1]),
-    }  # fmt: skip
+        "cpu": first,
+        "bytes": second,
+        "cpu_value": totals[0],
+        "bytes_value": totals[1],
+        "cpu_total": units.seconds(totals[0]),
+        "bytes_total": units.size(totals[1]),
+    }
 
 
 # Trust
@@ -152,12 +163,19 @@ def trust(comparison: Comparison, cells: Sequence[Cell]) -> list[dict[str, str]]
     for name, one in comparison.strategies.items():
         follows, breaks = _withstood(here.get(name))
         tolerance = here[name].tolerance if name in here else {}
-        out.append({
-            "name": name, "learns": _plain(one.learns), "trusts": _plain(one.trusts),
-            "tolerates": _plain(one.tolerates),
-            "reference": _plain(one.reference), "follows": follows, "breaks": breaks,
-            "silent": ", ".join(f"{phase}{units.SPACE}{count:,}" for phase, count in tolerance.items()) or units.NONE,
-        })  # fmt: skip
+        out.append(
+            {
+                "name": name,
+                "learns": _plain(one.learns),
+                "trusts": _plain(one.trusts),
+                "tolerates": _plain(one.tolerates),
+                "reference": _plain(one.reference),
+                "follows": follows,
+                "breaks": breaks,
+                "silent": ", ".join(f"{phase}{units.SPACE}{count:,}" for phase, count in tolerance.items())
+                or units.NONE,
+            }
+        )
     return out
 
 

@@ -24,10 +24,24 @@ def statuses(comparison: Comparison) -> str:
 
 
 COLUMNS = (
-    ("Strategy", 0), ("Status", 0), ("Hospitals", 1), ("Parameters", 1), ("Bits", 1), ("Key bits", 1), ("Silent", 1),
-    ("End to end", 1), ("CPU, hospital", 1), ("CPU, busiest", 1), ("CPU, server", 1), ("Up", 1), ("Down", 1),
-    ("Phases", 1), ("Memory, hospital", 1), ("Memory, server", 1), ("Error", 1),
-)  # fmt: skip
+    ("Strategy", 0),
+    ("Status", 0),
+    ("Hospitals", 1),
+    ("Parameters", 1),
+    ("Bits", 1),
+    ("Key bits", 1),
+    ("Silent", 1),
+    ("End to end", 1),
+    ("CPU, hospital", 1),
+    ("CPU, busiest", 1),
+    ("CPU, server", 1),
+    ("Up", 1),
+    ("Down", 1),
+    ("Phases", 1),
+    ("Memory, hospital", 1),
+    ("Memory, server", 1),
+    ("Error", 1),
+)
 
 
 def row(cell: Cell, one: Network) -> dict[str, Any]:
@@ -61,18 +75,30 @@ TERMS = (
     ("CPU, busiest", "Each phase's slowest hospital, added up: what a round has to wait for."),
     ("CPU, server", "What the server's thread computed in a round."),
     ("Up, down", "Bytes as they are encoded, sent by and to a hospital: the mean, unless the most is named."),
-    ("End to end", "Computed, not clocked: for each phase two latencies, the largest message down and up over the "
-     "bandwidths, and the slowest hospital; then the server. Hospitals work and transfer side by side."),
+    (
+        "End to end",
+        "Computed, not clocked: for each phase two latencies, the largest message down and up over the "
+        "bandwidths, and the slowest hospital; then the server. Hospitals work and transfer side by side.",
+    ),
     ("Set-up", "What is done once before the first round: enrolment and, for some strategies, keys."),
     ("Memory", "The most that one step allocated, with what is kept from earlier ones."),
     ("Error", "The largest deviation of a coordinate of the mean from plain arithmetic."),
     ("Silent", "Hospitals that were made to stop answering when inputs were asked for."),
-)  # fmt: skip
+)
 METHOD_COLUMNS = (
-    ("Strategy", 0), ("Repetitions", 1), ("CPU busiest, low", 1), ("high", 1), ("CPU server, low", 1), ("high", 1),
-    ("Set-up CPU, hospital", 1), ("Set-up CPU, server", 1), ("Set-up up", 1), ("Set-up phases", 1),
-    ("Memory, hospital", 1), ("Memory, server", 1),
-)  # fmt: skip
+    ("Strategy", 0),
+    ("Repetitions", 1),
+    ("CPU busiest, low", 1),
+    ("high", 1),
+    ("CPU server, low", 1),
+    ("high", 1),
+    ("Set-up CPU, hospital", 1),
+    ("Set-up CPU, server", 1),
+    ("Set-up up", 1),
+    ("Set-up phases", 1),
+    ("Memory, hospital", 1),
+    ("Memory, server", 1),
+)
 
 
 def method(comparison: Comparison, cells: Sequence[Cell]) -> dict[str, Any]:
@@ -86,14 +112,18 @@ def method(comparison: Comparison, cells: Sequence[Cell]) -> dict[str, Any]:
     )
     text = [
         f"Measured {comparison.created.replace('T', ' at ')} in {units.seconds(comparison.seconds_taken)}. {engine} "
-        f"Every figure is the median of {times} repetition{'' if times == '1' else 's'}.",
+        f"Every figure is the median of {times} repetition{'' if times == '1' else 's'}."
     ]
     versions = [(str(key), str(value)) for key, value in comparison.versions.items()]
     rows = [_method_row(cell) for cell in cells if cell.round is not None]
     return {
-        "text": text, "machine": [(key, _value(value)) for key, value in comparison.machine.items()],
-        "versions": versions, "terms": TERMS, "columns": METHOD_COLUMNS, "rows": rows,
-    }  # fmt: skip
+        "text": text,
+        "machine": [(key, _value(value)) for key, value in comparison.machine.items()],
+        "versions": versions,
+        "terms": TERMS,
+        "columns": METHOD_COLUMNS,
+        "rows": rows,
+    }
 
 
 def _value(value: Any) -> str:

@@ -124,10 +124,16 @@ class Coordinator:
         """A new session over `cohort`."""
         self.sessions.counter += 1
         session = Session(
-            run=self._run, counter=self.sessions.counter, nonce=self._rng(16), epoch=self.sessions.epoch, stage=stage,
-            cohort=tuple(cohort), roster=roster_hash(self.roster) if self.roster else NO_HASH,
-            model=model, terms=self.terms.digest,
-        )  # fmt: skip
+            run=self._run,
+            counter=self.sessions.counter,
+            nonce=self._rng(16),
+            epoch=self.sessions.epoch,
+            stage=stage,
+            cohort=tuple(cohort),
+            roster=roster_hash(self.roster) if self.roster else NO_HASH,
+            model=model,
+            terms=self.terms.digest,
+        )
         return Channel(self, session, round_number)
 
     def join(self, party: PartyId, member: Member) -> None:

@@ -157,9 +157,12 @@ class Conformance:
         phases = [phase.__name__ for phase in federation.protocol.phases]
         kinds = ["drop", "lose", "delay", "duplicate", "repeat", "corrupt-request", "corrupt-reply", "replay"]
         fault = st.builds(
-            Fault, kind=st.sampled_from(kinds), phase=st.sampled_from(phases),
-            party=st.sampled_from(sorted(federation.states)), bit=st.integers(0, 1 << 20),
-        )  # fmt: skip
+            Fault,
+            kind=st.sampled_from(kinds),
+            phase=st.sampled_from(phases),
+            party=st.sampled_from(sorted(federation.states)),
+            bit=st.integers(0, 1 << 20),
+        )
         federation.faults = data.draw(st.lists(fault, max_size=4), label="faults")
         drawn = inputs(sorted(federation.states), 4, federation.protocol.value_bits, data.draw(st.integers(0, 999)))
         try:

@@ -81,10 +81,15 @@ def shares(rng: Random = os.urandom) -> dict[str, Any]:
         found += [float(chi2.sf(((c - expected) ** 2 / expected).sum(), c.size - 1)) for c in counts]
         found.append(float(chi2_contingency(np.stack(counts)).pvalue))
     return {
-        "parties": PARTIES, "known": KNOWN, "groups": len(groups), "right": right, "refused": refused,
+        "parties": PARTIES,
+        "known": KNOWN,
+        "groups": len(groups),
+        "right": right,
+        "refused": refused,
         "small_groups": len(list(combinations(points, KNOWN))),
-        "tests": len(found), "least_p": min(1.0, min(found) * len(found)),
-    }  # fmt: skip
+        "tests": len(found),
+        "least_p": min(1.0, min(found) * len(found)),
+    }
 
 
 def _deal(secret: Any, points: list[int], field: Any, rng: Random) -> dict[int, Any]:

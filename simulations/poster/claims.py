@@ -191,7 +191,10 @@ CLAIMS = (
     Claim("C2", "One message has many ciphertexts, by a random r", "basics", "ciphertexts", _fresh),
     Claim("C3", "Table 1.0: differences when changing eta", "tables", "values", _table(_both, True)),
     Claim(
-        "C4", "Table 2.0: differences when changing the iterations", "tables", "values",
+        "C4",
+        "Table 2.0: differences when changing the iterations",
+        "tables",
+        "values",
         _table(lambda value: bool(value["eta"] == 0.001)),
     ),
     Claim("C5", "The difference grows with the iterations", "tables", "trends", _grows),
@@ -202,25 +205,33 @@ CLAIMS = (
     Claim("C10", "Noise in the decryption and low precision made tuning tricky", "network", "precision", _noise),
     Claim("C11", "k + 1 shares reconstruct the secret; k tell nothing of it", "basics", "shares", _shared),
     Claim(
-        "C12", "A two-layer network trains on shared diabetes data", "shared-training", "accuracy",
-        claims_shared.works,
+        "C12", "A two-layer network trains on shared diabetes data", "shared-training", "accuracy", claims_shared.works
     ),
     Claim(
-        "C13", "With more layers it explodes after some 10,000 iterations", "shared-training", "collapses",
+        "C13",
+        "With more layers it explodes after some 10,000 iterations",
+        "shared-training",
+        "collapses",
         claims_shared.explodes,
     ),
     Claim("C14", "Increasing the degree was not enough", "shared-training", "collapses", claims_shared.degree),
     Claim(
-        "C15", "Interpolation is better, and a low degree suffices", "shared-training", "collapses",
+        "C15",
+        "Interpolation is better, and a low degree suffices",
+        "shared-training",
+        "collapses",
         claims_shared.interpolation,
     ),
     Claim("C16", "Horner's method reduces the multiplications", "network", "sigmoids", _horner),
     Claim(
-        "C17", "HE: hard computation, few interactions; SMPC: more interactions, less computation", "shared-training",
-        "table", claims_shared.interacts,
+        "C17",
+        "HE: hard computation, few interactions; SMPC: more interactions, less computation",
+        "shared-training",
+        "table",
+        claims_shared.interacts,
     ),
     Claim("C18", "HE alone is not sufficient", "network", "xor", _helped),
-)  # fmt: skip
+)
 
 
 def rows(found: Mapping[str, Facts], claims: Sequence[Claim] = CLAIMS) -> list[dict[str, str]]:

@@ -96,10 +96,19 @@ def render(folder: Path) -> str:
     known = [one["verdict"] for one in judged if one["verdict"] != claims.MISSING]
     counts = ", ".join(f"{known.count(word)} {word}" for word in dict.fromkeys(known))
     lead = f"Of {len(judged)} claims of the poster, {len(known)} were measured here: {counts}."
-    return output.environment().from_string(template).render(
-        version=__version__, kind="poster", title="The poster's experiments, run again", lead=lead, looks={},
-        claims=judged, parts=parts,
-    )  # fmt: skip
+    return (
+        output.environment()
+        .from_string(template)
+        .render(
+            version=__version__,
+            kind="poster",
+            title="The poster's experiments, run again",
+            lead=lead,
+            looks={},
+            claims=judged,
+            parts=parts,
+        )
+    )
 
 
 def write(folder: Path) -> Path:
@@ -110,13 +119,16 @@ def write(folder: Path) -> Path:
 def _part(name: str, facts: Facts, folder: Path) -> dict[str, Any]:
     tables = {"tables": _tables, "network": _network, "shared-training": _shared}[name](facts)
     return {
-        "name": name, "title": TITLES[name], "texts": TEXTS[name], "tables": tables,
+        "name": name,
+        "title": TITLES[name],
+        "texts": TEXTS[name],
+        "tables": tables,
         "figures": [
             {"source": _inline(folder / f"{figure}.svg"), "alt": alt}
             for figure, alt in FIGURES[name].items()
             if (folder / f"{figure}.svg").exists()
         ],
-    }  # fmt: skip
+    }
 
 
 def _inline(path: Path) -> str:
@@ -126,12 +138,17 @@ def _inline(path: Path) -> str:
 def _tables(facts: Facts) -> list[dict[str, Any]]:
     cells = [
         (
-            one["definition"], f"{one['eta']:g}", one["iterations"], one["hospital"], f"{one['ours']:.2f}",
+            one["definition"],
+            f"{one['eta']:g}",
+            one["iterations"],
+            one["hospital"],
+            f"{one['ours']:.2f}",
             "" if one["poster"] is None else f"{one['poster']:.2f}",
-            "" if one["deviation"] is None else f"{one['deviation']:+.2f}", one["note"],
+            "" if one["deviation"] is None else f"{one['deviation']:+.2f}",
+            one["note"],
         )
         for one in facts["values"]
-    ]  # fmt: skip
+    ]
     ladder = [
         (one["words"], f"{one['eta']:g}", one["iterations"], *(f"{gain:.2f}" for gain in one["gains"]))
         for one in facts["ladder"]
@@ -149,30 +166,53 @@ def _network(facts: Facts) -> list[dict[str, Any]]:
     names = {"affine": "affine, XOR", "xor": "3-4-1, XOR", "cancer": "3-4-1, breast cancer"}
     runs = [
         (
-            name, one["iterations"], f"{one['seconds_per_iteration']:.3f}", f"{one['slower']:,.0f}",
-            f"{one['exchanges']:,}", f"{one['bytes_to_key_holder']:,}", f"{one['bytes_back']:,}",
+            name,
+            one["iterations"],
+            f"{one['seconds_per_iteration']:.3f}",
+            f"{one['slower']:,.0f}",
+            f"{one['exchanges']:,}",
+            f"{one['bytes_to_key_holder']:,}",
+            f"{one['bytes_back']:,}",
             f"{one['largest_difference']:.0e}",
         )
         for part, name in names.items()
         if (one := facts.get(part))
-    ]  # fmt: skip
+    ]
     head = (
-        "model", "iterations", "s an iteration", "times plain", "exchanges", "bytes to key holder", "bytes back",
+        "model",
+        "iterations",
+        "s an iteration",
+        "times plain",
+        "exchanges",
+        "bytes to key holder",
+        "bytes back",
         "off the twin by",
-    )  # fmt: skip
+    )
     out.append({"title": f"Training under encryption, {facts['key_bits']} bits", "head": head, "rows": runs})
     if "sigmoids" in facts:
         rows = [
             (
-                one["sigmoid"], f"{one['error_5']:.2g}", f"{one['error_8']:.2g}", one["solved"], one["exploded"],
-                one["explodes_from"] or "", *one["products"].values(), f"{one['seconds_per_iteration']:.2f}",
+                one["sigmoid"],
+                f"{one['error_5']:.2g}",
+                f"{one['error_8']:.2g}",
+                one["solved"],
+                one["exploded"],
+                one["explodes_from"] or "",
+                *one["products"].values(),
+                f"{one['seconds_per_iteration']:.2f}",
             )
             for one in facts["sigmoids"]
-        ]  # fmt: skip
+        ]
         head = (
-            "sigmoid", "error to 5", "error to 8", f"solved of {facts['sigmoids'][0]['seeds']}", "exploded", "from",
-            *facts["sigmoids"][0]["products"], "s an iteration",
-        )  # fmt: skip
+            "sigmoid",
+            "error to 5",
+            "error to 8",
+            f"solved of {facts['sigmoids'][0]['seeds']}",
+            "exploded",
+            "from",
+            *facts["sigmoids"][0]["products"],
+            "s an iteration",
+        )
         out.append({"title": "Sigmoids: XOR in the clear, products of two secrets", "head": head, "rows": rows})
     return out
 
@@ -182,21 +222,37 @@ def _shared(facts: Facts) -> list[dict[str, Any]]:
     for row in facts["collapses"]:
         at = [cell["iterations"] for cell in row["cells"] if cell["collapsed"]]
         left = [cell["accuracy"] for cell in row["cells"] if not cell["collapsed"]]
-        collapses.append((
-            row["name"], f"{len(at)} of {len(row['cells'])}", f"{min(at):,} to {max(at):,}" if at else "",
-            f"{min(left):.2f} to {max(left):.2f}" if left else "", row["before"],
-        ))  # fmt: skip
+        collapses.append(
+            (
+                row["name"],
+                f"{len(at)} of {len(row['cells'])}",
+                f"{min(at):,} to {max(at):,}" if at else "",
+                f"{min(left):.2f} to {max(left):.2f}" if left else "",
+                row["before"],
+            )
+        )
     ways = [
         (
-            row["name"], f"{row['accuracy']:.3f}", units.seconds(row["cpu_seconds"]), units.size(row["bytes"]),
-            f"{row['rounds']:,}", units.seconds(row["networks"]["hospital-wan"]), row["learns"],
+            row["name"],
+            f"{row['accuracy']:.3f}",
+            units.seconds(row["cpu_seconds"]),
+            units.size(row["bytes"]),
+            f"{row['rounds']:,}",
+            units.seconds(row["networks"]["hospital-wan"]),
+            row["learns"],
         )
         for row in facts["table"]
-    ]  # fmt: skip
+    ]
     title = f"Three layers, {facts['sizes']['iterations']:,} iterations: where each start collapsed"
     return [
-        {"title": title, "head": ("activation", "collapsed", "at", "accuracy of the others", "an earlier experiment"),
-         "rows": collapses},
-        {"title": f"The same network trained in every way, {facts['sizes']['steps']:,} steps",
-         "head": ("way", "accuracy", "CPU", "bytes", "rounds", "hospital's line", "who learns what"), "rows": ways},
-    ]  # fmt: skip
+        {
+            "title": title,
+            "head": ("activation", "collapsed", "at", "accuracy of the others", "an earlier experiment"),
+            "rows": collapses,
+        },
+        {
+            "title": f"The same network trained in every way, {facts['sizes']['steps']:,} steps",
+            "head": ("way", "accuracy", "CPU", "bytes", "rounds", "hospital's line", "who learns what"),
+            "rows": ways,
+        },
+    ]

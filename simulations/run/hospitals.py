@@ -40,13 +40,23 @@ def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True) -> Hos
     counts, where one has too few rows or a single class; `strict` False lets these pass.
     """
     chosen = files.Own(
-        config.data, config.site, config.label, config.person, config.positive,
-        tuple(filter(None, (name.strip() for name in config.drop.split(",")))), config.schema_file,
-    )  # fmt: skip
+        config.data,
+        config.site,
+        config.label,
+        config.person,
+        config.positive,
+        tuple(filter(None, (name.strip() for name in config.drop.split(",")))),
+        config.schema_file,
+    )
     return _of(
-        chosen if config.data else config.dataset, config.minimum_rows, config.seed, config.partition, hospitals,
-        config.one_class, strict,
-    )  # fmt: skip
+        chosen if config.data else config.dataset,
+        config.minimum_rows,
+        config.seed,
+        config.partition,
+        hospitals,
+        config.one_class,
+        strict,
+    )
 
 
 @functools.lru_cache(maxsize=4)

@@ -42,8 +42,9 @@ def live(path: Path, config: RunConfig, quiet: bool, listen: Listen = lambda eve
     )
     console.print(
         f"{config.clients} hospitals, {escape(config.named)}, {config.rounds} rounds, secure aggregation by "
-        f"[bold]{config.protocol().name}[/bold]", highlight=False,
-    )  # fmt: skip
+        f"[bold]{config.protocol().name}[/bold]",
+        highlight=False,
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         watcher = _Watcher(path, bar, console, config, listen)
         yield watcher
@@ -138,9 +139,12 @@ def summary(console: Console, document: Mapping[str, Any], target: Path) -> None
     for place, (who, figures, span) in enumerate(rows):
         told = "" if span is None or None in span else f"{span[0]:.3f}-{span[1]:.3f}"
         table.add_row(
-            escape(who), *("-" if value is None else f"{value:.4f}" for value in figures.values()), told,
-            style="bold" if place == 0 else None, end_section=place in (0, 3),
-        )  # fmt: skip
+            escape(who),
+            *("-" if value is None else f"{value:.4f}" for value in figures.values()),
+            told,
+            style="bold" if place == 0 else None,
+            end_section=place in (0, 3),
+        )
     console.print(table)
     tolerance = ", ".join(f"{count} in {phase}" for phase, count in document["tolerance"].items())
     text = (

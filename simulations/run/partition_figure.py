@@ -17,9 +17,15 @@ MOST_FEATURES = 24
 
 
 def picture(
-    names: Sequence[str], rows: Sequence[int], shares: Sequence[float], texts: Sequence[str], label: str,
-    features: Sequence[str], shift: Floats, title: str,
-) -> Figure:  # fmt: skip
+    names: Sequence[str],
+    rows: Sequence[int],
+    shares: Sequence[float],
+    texts: Sequence[str],
+    label: str,
+    features: Sequence[str],
+    shift: Floats,
+    title: str,
+) -> Figure:
     """Bars of rows, cut by the share of class 1 where there are classes, beside a map of shifts.
 
     shares: of class 1 by hospital, or empty for a number as label. texts: of the label, beside each bar. shift:
@@ -44,8 +50,16 @@ def _bars(
     if shares:
         ones = [count * share for count, share in zip(rows, shares, strict=True)]
         axes.barh(places, ones, color=DARK, label=plain_text(f"{label}, class 1"))
-        axes.barh(places, np.subtract(rows, ones), left=ones, color=LIGHT, hatch="//", edgecolor="#ffffff", lw=0,
-                  label="the other class")  # fmt: skip
+        axes.barh(
+            places,
+            np.subtract(rows, ones),
+            left=ones,
+            color=LIGHT,
+            hatch="//",
+            edgecolor="#ffffff",
+            lw=0,
+            label="the other class",
+        )
         axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2)
     else:
         axes.barh(places, rows, color=DARK)
@@ -66,8 +80,15 @@ def _map(figure: Figure, axes: Axes, features: Sequence[str], shift: Floats, all
     if shift.size <= 240:
         for (row, column), value in np.ndenumerate(shift):
             dark = abs(value) > 0.6 * limit
-            axes.text(column, row, f"{value:.1f}".replace("-0.0", "0.0"), ha="center", va="center", fontsize=7,
-                      color="#ffffff" if dark else INK)  # fmt: skip
+            axes.text(
+                column,
+                row,
+                f"{value:.1f}".replace("-0.0", "0.0"),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="#ffffff" if dark else INK,
+            )
     axes.set_xticks(range(len(features)), [plain_text(name) for name in features], rotation=90, fontsize=8)
     axes.set_yticks([])
     axes.grid(visible=False)

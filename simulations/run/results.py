@@ -82,8 +82,11 @@ def finish(
     document: dict[str, Any] = {
         "format": FORMAT,
         "configuration": {
-            **config.model_dump(by_alias=True, exclude={"output", "clients"}), "clients": len(parts),
-            "parameters": protocol.parameters(), "model": training.model.name, "learning-rate": training.rate,
+            **config.model_dump(by_alias=True, exclude={"output", "clients"}),
+            "clients": len(parts),
+            "parameters": protocol.parameters(),
+            "model": training.model.name,
+            "learning-rate": training.rate,
         },
         "task": train.task,
         "source": train.source,
@@ -111,7 +114,7 @@ def finish(
         "model_hash": model_hash(final),
         "versions": versions(),
         "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
-    }  # fmt: skip
+    }
     if progress.folder is not None:
         secure.ledger.write(progress.folder / LEDGER)
         atomic.write(
@@ -135,8 +138,13 @@ def intervals(config: RunConfig, data: Data, training: Training, models: Sequenc
     measure = discrimination.auc if classes else discrimination.r_squared
     found = discrimination.interval(measure, scores, data.test.target, data.hospitals.test.person, config.seed)
     federated, fedavg, pooled, *alone = [list(span) for span in found]
-    return {"metric": "auc" if classes else "r2", "federated": federated, "fedavg": fedavg, "pooled": pooled,
-            "alone": alone}  # fmt: skip
+    return {
+        "metric": "auc" if classes else "r2",
+        "federated": federated,
+        "fedavg": fedavg,
+        "pooled": pooled,
+        "alone": alone,
+    }
 
 
 def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) -> list[dict[str, Any]]:
@@ -148,13 +156,15 @@ def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) 
     good = [outcome for outcome in rounds if not outcome.failure]
     counts = determined([(outcome.parties, outcome.weight) for outcome in good])
     losses = {
-        (stage, key): determined([
-            (outcome.parties, outcome.weight * value)
-            for outcome in good
-            if outcome.stage == stage and isinstance(value := (outcome.metrics or {}).get(key), float)
-        ])
+        (stage, key): determined(
+            [
+                (outcome.parties, outcome.weight * value)
+                for outcome in good
+                if outcome.stage == stage and isinstance(value := (outcome.metrics or {}).get(key), float)
+            ]
+        )
         for stage, key in (("train", "train_loss"), ("evaluate", "loss"))
-    }  # fmt: skip
+    }
     told = []
     for party in sorted({*({} if config.equal_weights else counts), *(p for one in losses.values() for p in one)}):
         rows = None if config.equal_weights else counts.get(party)
@@ -163,9 +173,9 @@ def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) 
         if rows is None and all(value is None for value in found.values()):
             continue
         named = [name for name, part in zip(hospitals.names, hospitals.parts, strict=True) if len(part) == rows]
-        told.append({
-            "party": party, "hospital": named[0] if len(named) == 1 else "", "rows": rows and round(rows), **found,
-        })  # fmt: skip
+        told.append(
+            {"party": party, "hospital": named[0] if len(named) == 1 else "", "rows": rows and round(rows), **found}
+        )
     return told
 
 

@@ -139,8 +139,10 @@ def test_json_is_one_object_and_what_is_on_the_disk(fed: Any, tmp_path: Path) ->
     assert document.pop("output") == str(tmp_path / "out")
     assert document == json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert Comparison.model_validate(document).networks["clinic"].model_dump() == {
-        "latency": 0.03, "down": 1e7, "up": 1e6,
-    }  # fmt: skip
+        "latency": 0.03,
+        "down": 1e7,
+        "up": 1e6,
+    }
     assert [cell["strategy"] for cell in document["cells"]] == ["plain", "shamir:threshold=3"]
     assert all("clinic" in cell["seconds"] for cell in document["cells"])
 
@@ -174,8 +176,12 @@ def test_a_row_for_each_key_size_and_one_for_dropouts_that_silence_as_many(fed: 
 
 def test_seconds_to_read() -> None:
     assert [seconds(value) for value in (12.345, 0.5, 2.5e-3, 1e-7, 0.0)] == [
-        "12.3 s", "500 ms", "2.5 ms", "0.1 µs", "0 µs",
-    ]  # fmt: skip
+        "12.3 s",
+        "500 ms",
+        "2.5 ms",
+        "0.1 µs",
+        "0 µs",
+    ]
 
 
 # What is asked for
@@ -329,10 +335,15 @@ def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     command = [str(Path(sys.executable).parent / "fedsec"), "compare", *words]
     mark = str(folder)
     with subprocess.Popen(
-        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        command,
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
         env={**os.environ, "FEDSEC_TEST": mark},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:  # fmt: skip
+    ) as process:
         try:
             yield process
         finally:
@@ -392,8 +403,10 @@ def test_signals_end_a_sweep_and_lose_nothing(counted: Counter[tuple[str, str]],
     assert (third.returncode, err, out.count("\n")) == (0, "", 1)
     document = json.loads(out)
     assert [(cell["strategy"], cell["status"]) for cell in document["cells"]] == [
-        ("plain", "measured"), ("shamir", "measured"), ("waits", "measured"),
-    ]  # fmt: skip
+        ("plain", "measured"),
+        ("shamir", "measured"),
+        ("waits", "measured"),
+    ]
     assert {path.name: path.stat().st_mtime_ns for path in folder.glob("cells/*")}.items() >= kept.items()
     assert {"report.html", "cells.csv"} <= {Path(name).name for name in document["files"]}
     assert all(Path(name).stat().st_size > 100 for name in document["files"])

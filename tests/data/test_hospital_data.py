@@ -147,9 +147,13 @@ def rows(**changes: list[Any]) -> dict[str, list[Any]]:
     """36 rows of three hospitals that all is well with."""
     rng = np.random.default_rng(4)
     return {
-        "hospital": ["north", "south", "west"] * 12, "age": [int(age) for age in rng.integers(20, 90, 36)],
-        "ward": ["a", "b", ""] * 12, "died": ["0", "0", "0", "1", "1", "1"] * 6, "patient": list(range(36)), **changes,
-    }  # fmt: skip
+        "hospital": ["north", "south", "west"] * 12,
+        "age": [int(age) for age in rng.integers(20, 90, 36)],
+        "ward": ["a", "b", ""] * 12,
+        "died": ["0", "0", "0", "1", "1", "1"] * 6,
+        "patient": list(range(36)),
+        **changes,
+    }
 
 
 def config(data: str, **changes: Any) -> RunConfig:
@@ -235,7 +239,7 @@ FAULTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"hospital": ["north", "south"] * 17 + ["north", ""]}, {}, "the site of row 36 is empty"),
     ({"died": ["0", "1", "1", "0", "0", "1"] * 6}, {}, "label 'died' is 0 in all of its"),
     ({"hospital": ["north"] * 30 + ["south"] * 6}, {"one_class": True}, "hospital 'south' has"),
-    ({"ward": [f"w{row}" for row in range(36)] }, {"drop": ""}, ""),
+    ({"ward": [f"w{row}" for row in range(36)]}, {"drop": ""}, ""),
     ({"died": ["0", "nan"] * 18}, {}, "label 'died', row 2: no value"),
     ({"died": [0, 1, 2] * 12}, {}, "label 'died' has 3 values, 0, 1, 2: classes or numbers?"),
     ({"died": [0.5 + row for row in range(35)] + ["inf"]}, {}, "column 'died' goes from 0.5 to inf"),
@@ -249,7 +253,7 @@ FAULTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"site": "died"}, "site and label are both 'died'"),
     ({}, {"drop": "died"}, "drop has 'died', which is the label"),
     ({"age": [""] * 36}, {}, "column 'age' has no value in any of 36 rows"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("changes", "options", "said"), FAULTS)
@@ -291,13 +295,17 @@ def test_rows_that_a_schema_does_not_allow_are_refused(tmp_path: Path, schema: s
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("rows.csv", b"", "no rows"), ("rows.csv", b"a,b\n", "no rows"), ("rows.csv", b"a,b\n1\n", "row 1"),
-        ("rows.csv", b"a,a\n1,2\n", "twice"), ("rows.csv", b"a;b\n1;2\n", "one cell with ';' in it"),
+        ("rows.csv", b"", "no rows"),
+        ("rows.csv", b"a,b\n", "no rows"),
+        ("rows.csv", b"a,b\n1\n", "row 1"),
+        ("rows.csv", b"a,a\n1,2\n", "twice"),
+        ("rows.csv", b"a;b\n1;2\n", "one cell with ';' in it"),
         ("rows.csv", b",a,b\n0,1,2\n", "the first column has no name; pandas writes its index so"),
         ("rows.csv", b"\xff\xfe\x00", "not CSV in UTF-8"),
-        ("rows.parquet", b"nothing", "rows.parquet"), ("rows.xlsx", b"", ".csv, .parquet"),
+        ("rows.parquet", b"nothing", "rows.parquet"),
+        ("rows.xlsx", b"", ".csv, .parquet"),
     ],
-)  # fmt: skip
+)
 def test_files_that_are_none_are_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises((ConfigurationError, DataError)) as told:

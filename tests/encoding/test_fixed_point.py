@@ -30,9 +30,22 @@ def cases(draw: st.DrawFn) -> tuple[FixedPoint, float, list[float]]:
     near = st.floats(-2 * clip, 2 * clip)
     ties = st.integers(-point.steps, point.steps).map(lambda steps: (steps + 0.5) * tick)
     edges = [
-        0.0, clip, -clip, math.nextafter(clip, 0), math.nextafter(clip, math.inf), math.nextafter(-clip, -math.inf),
-        -0.0, 5e-324, -5e-324, 2.2e-308, 1.7e308, -1.7e308, tick / 2, -tick / 2, 3 * tick / 2,
-    ]  # fmt: skip
+        0.0,
+        clip,
+        -clip,
+        math.nextafter(clip, 0),
+        math.nextafter(clip, math.inf),
+        math.nextafter(-clip, -math.inf),
+        -0.0,
+        5e-324,
+        -5e-324,
+        2.2e-308,
+        1.7e308,
+        -1.7e308,
+        tick / 2,
+        -tick / 2,
+        3 * tick / 2,
+    ]
     return point, scale, draw(st.lists(near | ties | st.sampled_from(edges), max_size=40))
 
 
@@ -75,9 +88,12 @@ def test_values_of_any_float_type_are_encoded_as_float64(dtype: type[np.floating
 
 @settings(max_examples=200)
 @given(
-    bits=st.integers(2, 40), clip=CLIPS, weights=st.lists(st.integers(1, 1000), min_size=1, max_size=12),
-    spread=st.sampled_from([0.0, 0.3, 1.0, 3.0]), seed=st.integers(0, 2**32),
-)  # fmt: skip
+    bits=st.integers(2, 40),
+    clip=CLIPS,
+    weights=st.lists(st.integers(1, 1000), min_size=1, max_size=12),
+    spread=st.sampled_from([0.0, 0.3, 1.0, 3.0]),
+    seed=st.integers(0, 2**32),
+)
 def test_a_sum_decodes_within_the_bound(bits: int, clip: float, weights: list[int], spread: float, seed: int) -> None:
     """Against the exact weighted mean of the clipped values, on fractions."""
     point, largest = FixedPoint(bits, clip), max(weights)

@@ -163,9 +163,12 @@ def pinned(folder: Path, **config: Any) -> tuple[ProcessGrid, Any, SigningKey]:
     grid = ProcessGrid(add_one)
     for n, context in enumerate(grid.contexts.values()):
         context.node_config = {
-            "fedsec-server": server.public.hex(), "fedsec-hospitals": str(folder / "hospitals.txt"),
-            "fedsec-identity": str(folder / f"{n}.key"), "fedsec-journal": str(folder / f"{n}.journal"), **config,
-        }  # fmt: skip
+            "fedsec-server": server.public.hex(),
+            "fedsec-hospitals": str(folder / "hospitals.txt"),
+            "fedsec-identity": str(folder / f"{n}.key"),
+            "fedsec-journal": str(folder / f"{n}.journal"),
+            **config,
+        }
         context.node_config = {key: value for key, value in context.node_config.items() if value is not None}
     return grid, keys.read_public_keys(folder / "hospitals.txt"), server
 
@@ -316,10 +319,15 @@ def test_a_sample_below_the_floor_is_refused_before_anything_is_asked() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda a: a * np.nan, lambda a: a + np.inf, lambda a: a[:2], lambda a: a.reshape(3, 1),
-        lambda a: a.astype(np.float32), lambda a: a > 0, lambda a: a + 1j,
+        lambda a: a * np.nan,
+        lambda a: a + np.inf,
+        lambda a: a[:2],
+        lambda a: a.reshape(3, 1),
+        lambda a: a.astype(np.float32),
+        lambda a: a > 0,
+        lambda a: a + 1j,
     ],
-)  # fmt: skip
+)
 def test_an_unusable_update_is_refused_at_its_hospital_and_told_by_class_alone(wrong: Any) -> None:
     def app(message: Message, context: Context) -> Message:
         reply = add_one(message, context)

@@ -70,9 +70,12 @@ def main(grid: Grid, context: Context) -> None:
         inner = make(**everyone)
         strategy = SecureAggregation(inner, config["protocol"]) if config["protocol"] else inner
         result = strategy.start(
-            grid, ArrayRecord({key: Array(value) for key, value in start.items()}), num_rounds=2,
-            timeout=60, train_config=ConfigRecord({"deadly": config["deadly"]}),
-        )  # fmt: skip
+            grid,
+            ArrayRecord({key: Array(value) for key, value in start.items()}),
+            num_rounds=2,
+            timeout=60,
+            train_config=ConfigRecord({"deadly": config["deadly"]}),
+        )
         found[name] = {
             "arrays": {key: value.numpy().tolist() for key, value in result.arrays.items()},
             "dtypes": {key: value.dtype for key, value in result.arrays.items()},

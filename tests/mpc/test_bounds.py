@@ -29,8 +29,11 @@ def test_an_activation_stays_below_what_it_is_said_to(seed: int, activation: Act
     fixed, rng = Fixed(bits), np.random.default_rng(seed)
     bound = activation.bound or 1.0
     total = fixed.encode(np.concatenate([[-bound, bound, -2 * bound, 2 * bound], rng.uniform(-bound, bound, 200)]), 2)
-    for low in (lambda shape, shift: np.zeros(shape, np.int64), lambda shape, shift: np.full(shape, (1 << shift) - 1),
-                lambda shape, shift: rng.integers(0, 1 << shift, shape)):  # fmt: skip
+    for low in (
+        lambda shape, shift: np.zeros(shape, np.int64),
+        lambda shape, shift: np.full(shape, (1 << shift) - 1),
+        lambda shape, shift: rng.integers(0, 1 << shift, shape),
+    ):
         value = finish(activate(Twin(low, bits), total, activation, fixed, "x"))
         assert float(np.abs(value).max()) <= activation.largest(fixed) * 4.0**bits
 

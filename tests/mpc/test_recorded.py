@@ -139,13 +139,18 @@ def walk(kind: str, x: Any, y: Any, number: int) -> Any:
         less, equal = operations.look_up(flat, operations.one_hot(y))
         return operations.joined([less, equal, flat[:4]]).reshape(6, 6)
     simple = {
-        "s": lambda: scalar - x, "<": lambda: x * scalar, ">": lambda: x - scalar, "~": lambda: np.negative(x),
-        "x": lambda: scalar ^ x, "@": lambda: x & scalar,
-        "T": lambda: x.T, "D": lambda: operations.dot(x, y),
+        "s": lambda: scalar - x,
+        "<": lambda: x * scalar,
+        ">": lambda: x - scalar,
+        "~": lambda: np.negative(x),
+        "x": lambda: scalar ^ x,
+        "@": lambda: x & scalar,
+        "T": lambda: x.T,
+        "D": lambda: operations.dot(x, y),
         "r": lambda: operations.joined([y[1:6:2], x[::2]]).reshape(6, 6),
         "j": lambda: operations.stack([x[n] for n in (5, 0, 3, 3, 1, 2)]),
         "1": lambda: operations.unpack(operations.top_bits(x).reshape(1, 1), 36).reshape(6, 6),
-    }  # fmt: skip
+    }
     return simple[kind]()
 
 

@@ -16,9 +16,16 @@ from fedsec.wire import codec
 from fedsec.wire.envelope import Session
 
 OTHERS: list[dict[str, Any]] = [
-    {"run": b"another"}, {"counter": 10_000}, {"nonce": bytes(16)}, {"epoch": 7}, {"stage": "evaluate"},
-    {"cohort": (1, 2, 3)}, {"roster": bytes(32)}, {"model": b"\1" * 32}, {"terms": bytes(32)},
-]  # fmt: skip
+    {"run": b"another"},
+    {"counter": 10_000},
+    {"nonce": bytes(16)},
+    {"epoch": 7},
+    {"stage": "evaluate"},
+    {"cohort": (1, 2, 3)},
+    {"roster": bytes(32)},
+    {"model": b"\1" * 32},
+    {"terms": bytes(32)},
+]
 """Every field of a session, changed."""
 
 
@@ -53,8 +60,11 @@ def test_pairwise_keys_are_of_two_parties_and_one_purpose(server: Any) -> None:
     labels = ("mask", "seal from 1", "seal from 2")
     keys = {
         (one, other, label): seats[one].pairwise_key(other, label)
-        for one in seats for other in seats if one != other for label in labels
-    }  # fmt: skip
+        for one in seats
+        for other in seats
+        if one != other
+        for label in labels
+    }
     assert all(keys[one, other, label] == keys[other, one, label] for one, other, label in keys)
     assert len(set(keys.values())) == len(keys) // 2
     assert all(len(key) == 32 for key in keys.values())
@@ -92,9 +102,12 @@ def test_a_signature_is_on_one_statement_of_one_sender(server: Any) -> None:
 def test_nobody_off_the_roster_is_known(server: Any) -> None:
     seat = server.seat(1, server.session())
     steps: list[Callable[[], object]] = [
-        lambda: seat.identity(9), lambda: seat.seal(9, b"", os.urandom), lambda: seat.unseal(9, bytes(64)),
-        lambda: seat.pairwise_key(9, "mask"), lambda: seat.verify(9, Blob(b""), bytes(64)),
-    ]  # fmt: skip
+        lambda: seat.identity(9),
+        lambda: seat.seal(9, b"", os.urandom),
+        lambda: seat.unseal(9, bytes(64)),
+        lambda: seat.pairwise_key(9, "mask"),
+        lambda: seat.verify(9, Blob(b""), bytes(64)),
+    ]
     for step in steps:
         with pytest.raises(AuthenticationError, match="party 9 is not on the roster"):
             step()

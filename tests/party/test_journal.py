@@ -217,9 +217,10 @@ def test_a_damaged_journal_means_no_answer(remembering: Any, journal: Journal, d
             journal.path.write_bytes(whole[: len(whole) // 2])
         case _:
             statement = {
-                "record": "UPDATE progress SET record = x'00'", "table": "DROP TABLE progress",
+                "record": "UPDATE progress SET record = x'00'",
+                "table": "DROP TABLE progress",
                 "format": "PRAGMA user_version = 3",
-            }[damage]  # fmt: skip
+            }[damage]
             with closing(sqlite3.connect(journal.path)) as database, database:
                 database.execute(statement)
     kept = dict(remembering.federation.states)

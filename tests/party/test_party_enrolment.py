@@ -120,9 +120,12 @@ def test_a_forged_member_has_no_influence(dishonest: Any, forge: Callable[[Any, 
     statement = server.coordinator.terms
     signature = server.identity(2).sign(b"")
     for use in (
-        lambda: seat.identity(2), lambda: seat.seal(2, b"", os.urandom), lambda: seat.unseal(2, bytes(64)),
-        lambda: seat.pairwise_key(2, "mask"), lambda: seat.verify(2, statement, signature),
-    ) * 2:  # fmt: skip
+        lambda: seat.identity(2),
+        lambda: seat.seal(2, b"", os.urandom),
+        lambda: seat.unseal(2, bytes(64)),
+        lambda: seat.pairwise_key(2, "mask"),
+        lambda: seat.verify(2, statement, signature),
+    ) * 2:
         with pytest.raises(AuthenticationError, match="party 2 of the roster did not join this epoch itself"):
             use()
     for party in (1, 3):

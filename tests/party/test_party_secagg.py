@@ -148,9 +148,13 @@ def test_the_keys_must_be_those_of_this_cohort_and_no_two_the_same(malicious: An
 
 def test_two_models_never_mix(semi_honest: Any, malicious: Any) -> None:
     for server, shown_a, opened in (
-        (semi_honest, (1, 2), {3, 4, 5}), (semi_honest, (1, 3, 5), {1, 3, 5}), (semi_honest, (4,), {1, 2, 3, 5}),
-        (malicious, (4,), {1, 2, 3, 5}), (malicious, (1, 2), set()), (malicious, (1, 3, 5), set()),
-    ):  # fmt: skip
+        (semi_honest, (1, 2), {3, 4, 5}),
+        (semi_honest, (1, 3, 5), {1, 3, 5}),
+        (semi_honest, (4,), {1, 2, 3, 5}),
+        (malicious, (4,), {1, 2, 3, 5}),
+        (malicious, (1, 2), set()),
+        (malicious, (1, 3, 5), set()),
+    ):
         session = server.session()
         sessions = {party: replace(session, model=A if party in shown_a else B) for party in session.cohort}
         flow = server.protocol.aggregate(session.cohort, None)
@@ -280,10 +284,14 @@ def test_replies_that_no_honest_hospital_sends_count_as_silence(semi_honest: Any
     near = dict.fromkeys(lead.masked, frozenset(lead.masked))
     words = lead.masked[3].vector
     for changes in (
-        {"partners": frozenset({1, 2, 4, 5, 77})}, {"partners": frozenset({1, 2, 3, 4, 5})},
-        {"partners": frozenset()}, {"context": bytes(32)}, {"vector": words[:1]},
-        {"vector": words.astype(np.uint64)}, {"vector": words.reshape(1, -1)},
-    ):  # fmt: skip
+        {"partners": frozenset({1, 2, 4, 5, 77})},
+        {"partners": frozenset({1, 2, 3, 4, 5})},
+        {"partners": frozenset()},
+        {"context": bytes(32)},
+        {"vector": words[:1]},
+        {"vector": words.astype(np.uint64)},
+        {"vector": words.reshape(1, -1)},
+    ):
         assert secagg.agreeing(replies(lead, 3, **changes), near, R32) == {1, 2, 4, 5}
     assert secagg.agreeing(lead.masked, near, R32) == {1, 2, 3, 4, 5}
     assert secagg.agreeing({}, near, R32) == frozenset()

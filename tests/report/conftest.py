@@ -40,14 +40,12 @@ KINDS: dict[str, tuple[str, list[str], float, float, float]] = {
     "plain": ("clear", ["SendInput"], 2e-9, 8, 2e-4),
     "shamir": ("smpc", ["ShareInput", "SumShares"], 3e-8, 6, 8e-4),
     "additive": ("smpc", ["MaskInput", "SumMasks"], 1e-8, 16, 4e-4),
-    "secagg": (
-        "smpc", ["AdvertiseKeys", "ShareKeys", "MaskInput", "ConsistencyCheck", "Unmask"], 2.2e-8, 8, 2e-3,
-    ),
+    "secagg": ("smpc", ["AdvertiseKeys", "ShareKeys", "MaskInput", "ConsistencyCheck", "Unmask"], 2.2e-8, 8, 2e-3),
     "secagg_plus": ("smpc", ["AdvertiseKeys", "ShareKeys", "MaskInput", "Unmask"], 1.6e-8, 8, 1.6e-3),
     "lightsecagg": ("smpc", ["MaskInput", "SumPieces"], 2.6e-8, 12, 1e-3),
     "paillier": ("he", ["Encrypt", "Witness", "Open"], 4e-5, 7, 3e-2),
     "textbook_paillier": ("he", ["Encrypt", "Open"], 6e-4, 768, 5e-2),
-}  # fmt: skip
+}
 
 
 def spread(value: float) -> Spread:
@@ -56,24 +54,39 @@ def spread(value: float) -> Spread:
 
 def strategy(name: str) -> Strategy:
     return Strategy(
-        name=name, family=KINDS.get(name, ("smpc",))[0],
+        name=name,
+        family=KINDS.get(name, ("smpc",))[0],
         reference="K. Bonawitz et al., Practical secure aggregation, CCS 2017, figure 4.",
         learns="every input of every hospital." if name == "plain" else "the sum, and who took part.",
         trusts="that at most k hospitals collude, with a server that follows the protocol.",
         tolerates="n-k-1 silent hospitals, and sums at least the cohort floor.",
-        costs="two phases; one vector up.", defaults={"value_bits": 24, "floor": 3},
-    )  # fmt: skip
+        costs="two phases; one vector up.",
+        defaults={"value_bits": 24, "floor": 3},
+    )
 
 
 def cell(
-    name: str, hospitals: int, parameters: int, bits: int = 24, key: int | None = None, dropout: float = 0.0,
-    status: Any = "measured", note: str = "",
-) -> Cell:  # fmt: skip
+    name: str,
+    hospitals: int,
+    parameters: int,
+    bits: int = 24,
+    key: int | None = None,
+    dropout: float = 0.0,
+    status: Any = "measured",
+    note: str = "",
+) -> Cell:
     family, phases, each, size, fixed = KINDS.get(name, KINDS["shamir"])
     base: dict[str, Any] = {
-        "strategy": name, "hospitals": hospitals, "parameters": parameters, "bits": bits, "key_bits": key,
-        "dropout": dropout, "silent": int(dropout * hospitals), "status": status, "note": note,
-    }  # fmt: skip
+        "strategy": name,
+        "hospitals": hospitals,
+        "parameters": parameters,
+        "bits": bits,
+        "key_bits": key,
+        "dropout": dropout,
+        "silent": int(dropout * hospitals),
+        "status": status,
+        "note": note,
+    }
     if status == "refused":
         return Cell(**base)
     grow = 1 if family == "clear" else math.log2(hospitals) if family == "he" else hospitals / 2
@@ -84,32 +97,53 @@ def cell(
         heavy = 0.7 if place == len(phases) // 2 else 0.3 / max(len(phases) - 1, 1)
         parts.append(
             Phase(
-                stage="train", name=phase, asked=hospitals, replies=hospitals, messages=2 * hospitals,
-                hospital_cpu=heavy * cpu, hospital_cpu_most=1.2 * heavy * cpu,
-                server_cpu=0.002 + parameters * hospitals * 1e-9, up=heavy * up, up_most=heavy * up * 1.1,
-                down=300, down_most=heavy * up * 0.4 + 300,
+                stage="train",
+                name=phase,
+                asked=hospitals,
+                replies=hospitals,
+                messages=2 * hospitals,
+                hospital_cpu=heavy * cpu,
+                hospital_cpu_most=1.2 * heavy * cpu,
+                server_cpu=0.002 + parameters * hospitals * 1e-9,
+                up=heavy * up,
+                up_most=heavy * up * 1.1,
+                down=300,
+                down_most=heavy * up * 0.4 + 300,
             )
-        )  # fmt: skip
+        )
     server = (0.002 + parameters * hospitals * 1e-9) * len(phases)
     total = Total(
-        hospital_cpu=spread(cpu), hospital_cpu_most=spread(sum(part.hospital_cpu_most for part in parts)),
-        server_cpu=spread(server), wall=spread(cpu * hospitals + server), up=up, up_most=1.1 * up,
-        down=300.0 * len(phases), down_most=sum(part.down_most for part in parts), phases=len(phases),
+        hospital_cpu=spread(cpu),
+        hospital_cpu_most=spread(sum(part.hospital_cpu_most for part in parts)),
+        server_cpu=spread(server),
+        wall=spread(cpu * hospitals + server),
+        up=up,
+        up_most=1.1 * up,
+        down=300.0 * len(phases),
+        down_most=sum(part.down_most for part in parts),
+        phases=len(phases),
         messages=2 * hospitals * len(phases),
-    )  # fmt: skip
+    )
     setup = total.model_copy(update={"hospital_cpu": spread(0.01), "server_cpu": spread(0.02), "up": 800.0})
     whole = status != "one-client"
     made = Cell(
-        **base, measured_parameters=parameters if status == "measured" else 2000, repetitions=5, phases=tuple(parts),
-        setup=setup, round=total, memory_hospital=80 * parameters + 90_000,
-        memory_server=8 * parameters * hospitals + 400_000 if whole else None, exact=True if whole else None,
-        error=4.0 * 10 / 2**bits * 0.7 if whole else None, error_bound=4.0 * 10 / 2**bits if whole else None,
+        **base,
+        measured_parameters=parameters if status == "measured" else 2000,
+        repetitions=5,
+        phases=tuple(parts),
+        setup=setup,
+        round=total,
+        memory_hospital=80 * parameters + 90_000,
+        memory_server=8 * parameters * hospitals + 400_000 if whole else None,
+        exact=True if whole else None,
+        error=4.0 * 10 / 2**bits * 0.7 if whole else None,
+        error_bound=4.0 * 10 / 2**bits if whole else None,
         withstands=Withstands(
             server_follows=-1 if family == "clear" else (hospitals - 1) // 2,
             server_breaks=(hospitals - 1) // 3 if name == "secagg" else -1,
         ),
         tolerance={phase: 0 if name == "paillier" and phase != "Encrypt" else (hospitals - 1) // 2 for phase in phases},
-    )  # fmt: skip
+    )
     return (
         made.model_copy(update={"seconds": {n: seconds(made, one) for n, one in NETWORKS.items()}}) if whole else made
     )
@@ -144,18 +178,30 @@ def comparison(cells: list[Cell], **changes: Any) -> Comparison:
     names = list(dict.fromkeys(one.strategy for one in cells))
     quality = tuple(
         Quality(
-            strategy=name, hospitals=10, bits=24, dataset="breast-cancer", rounds=5, metric="log-loss", value=0.0845563,
-            plain=0.0845562, largest_difference=3.2e-6,
+            strategy=name,
+            hospitals=10,
+            bits=24,
+            dataset="breast-cancer",
+            rounds=5,
+            metric="log-loss",
+            value=0.0845563,
+            plain=0.0845562,
+            largest_difference=3.2e-6,
         )
         for name in names
-    )  # fmt: skip
+    )
     fields: dict[str, Any] = {
-        "title": "What secure aggregation costs", "created": "2026-03-04T10:11:12+00:00", "engine": "local",
-        "seconds_taken": 1234.5, 
+        "title": "What secure aggregation costs",
+        "created": "2026-03-04T10:11:12+00:00",
+        "engine": "local",
+        "seconds_taken": 1234.5,
         "machine": {"system": "Linux-6.1", "cpu": "A CPU at 2 GHz", "cpus": 8, "load": [0.1, 0.2]},
-        "versions": {"fedsec": "0.1.0", "python": "3.11.7", "numpy": "2.4.6"}, "networks": NETWORKS,
-        "strategies": {name: strategy(name) for name in names}, "cells": tuple(cells), "quality": quality,
-    }  # fmt: skip
+        "versions": {"fedsec": "0.1.0", "python": "3.11.7", "numpy": "2.4.6"},
+        "networks": NETWORKS,
+        "strategies": {name: strategy(name) for name in names},
+        "cells": tuple(cells),
+        "quality": quality,
+    }
     return Comparison(**{**fields, **changes})
 
 
@@ -257,9 +303,19 @@ class Page:
 def chromium() -> Iterator[Page]:
     """A page of a browser of our own; the process and its profile are gone afterwards."""
     profile = Path(tempfile.mkdtemp(prefix="fedsec-chromium-"))
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-               "--disable-background-networking", "--hide-scrollbars", "--remote-debugging-address=127.0.0.1",
-               "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]  # fmt: skip
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--hide-scrollbars",
+        "--remote-debugging-address=127.0.0.1",
+        "--remote-debugging-port=0",
+        f"--user-data-dir={profile}",
+        "about:blank",
+    ]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen([CHROMIUM, *options], stdin=quiet, stdout=quiet, stderr=quiet)
     try:

@@ -20,8 +20,11 @@ def test_ranking_by_seconds_with_baselines_and_promises_unranked(made: Any) -> N
     places = analysis.ranking(found, cells, made.networks["hospital-wan"])
     assert [place.seconds for place in places] == sorted(seconds(cell, made.networks["hospital-wan"]) for cell in cells)
     assert [(place.cell.strategy, place.rank) for place in places] == [
-        ("plain", 0), ("shamir", 1), ("secagg", 2), ("paillier", 3),
-    ]  # fmt: skip
+        ("plain", 0),
+        ("shamir", 1),
+        ("secagg", 2),
+        ("paillier", 3),
+    ]
     assert all(place.low < place.seconds < place.high for place in places)
     places = analysis.ranking(found, cells, made.networks["hospital-wan"], "breaks")
     assert [place.cell.strategy for place in places if place.rank] == ["secagg"]
@@ -67,8 +70,13 @@ def test_keys_choose_among_strategies_that_have_them(made: Any) -> None:
 
 
 def test_the_page_opens_with_what_compares_most(made: Any) -> None:
-    cells = [made.cell("shamir", 100, 100), made.cell("shamir", 10, 100), made.cell("secagg", 10, 100),
-             made.cell("shamir", 10, 100, dropout=0.2), made.cell("secagg", 10, 100, dropout=0.2)]  # fmt: skip
+    cells = [
+        made.cell("shamir", 100, 100),
+        made.cell("shamir", 10, 100),
+        made.cell("secagg", 10, 100),
+        made.cell("shamir", 10, 100, dropout=0.2),
+        made.cell("secagg", 10, 100, dropout=0.2),
+    ]
     assert analysis.opening(made.comparison(cells)) == (10, 100, 24, None, 0.0)
     assert analysis.opening(made.comparison([])) is None
 

@@ -87,9 +87,13 @@ def test_what_comes_from_outside_is_text(made: Any) -> None:
     ]
     cells += [made.cell(EVIL, 3, 10), made.cell("paillier", 3, 10)]
     found = made.comparison(
-        cells, title=EVIL, machine={EVIL: EVIL}, versions={EVIL: EVIL}, created=EVIL,
+        cells,
+        title=EVIL,
+        machine={EVIL: EVIL},
+        versions={EVIL: EVIL},
+        created=EVIL,
         networks={EVIL: made.networks["lan"]},
-    )  # fmt: skip
+    )
     text = page.render(found)
     assert "<script>alert" not in text and "&lt;script&gt;alert" in text and "μ漢é" in text
     assert text.count("</script>") == 2 and not Reader(text).open
@@ -112,7 +116,7 @@ def test_sparse_comparisons_have_a_page(made: Any, tmp_path: Path, empty: str) -
             cell.model_copy(update=dict.fromkeys(bare))
             for cell in (made.cell("shamir", 10, 100), made.cell("paillier", 10, 100, key=2048))
         ],
-    }[empty]  # fmt: skip
+    }[empty]
     found = made.comparison(cells, quality=(), networks={} if empty == "bare" else made.networks)
     if empty == "one":
         found = found.model_copy(update={"strategies": {}})

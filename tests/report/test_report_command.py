@@ -19,22 +19,48 @@ def result(**changes: Any) -> dict[str, Any]:
     reached = [{"loss": 0.5 / number, "accuracy": 1 - 0.1 / number} for number in range(1, 6)]
     return {
         "format": 1,
-        "configuration": {"strategy": "shamir", "parameters": {"value_bits": 24}, "dataset": "breast-cancer",
-                          "rounds": 5, "clip": 4.0, "clients": 3},
-        "task": "classification", "rows": [100, 90, 80], "tolerance": {"ShareInput": 1, "SumShares": 1},
+        "configuration": {
+            "strategy": "shamir",
+            "parameters": {"value_bits": 24},
+            "dataset": "breast-cancer",
+            "rounds": 5,
+            "clip": 4.0,
+            "clients": 3,
+        },
+        "task": "classification",
+        "rows": [100, 90, 80],
+        "tolerance": {"ShareInput": 1, "SumShares": 1},
         "rounds": [
-            {"round": number, "stage": stage, "sampled": 3, "included": 3, "weight": 270, "clipped": 0,
-             "metrics": {}, "sum_hash": "00", "failure": "", "incidents": []}
-            for number in range(1, 6) for stage in ("train", "evaluate")
+            {
+                "round": number,
+                "stage": stage,
+                "sampled": 3,
+                "included": 3,
+                "weight": 270,
+                "clipped": 0,
+                "metrics": {},
+                "sum_hash": "00",
+                "failure": "",
+                "incidents": [],
+            }
+            for number in range(1, 6)
+            for stage in ("train", "evaluate")
         ],
         "quality": {
-            "initial": {"loss": 0.7, "accuracy": 0.4}, "federated": reached[-1], "by_round": reached,
-            "fedavg": reached[-1], "pooled": {"loss": 0.05, "accuracy": 0.99},
+            "initial": {"loss": 0.7, "accuracy": 0.4},
+            "federated": reached[-1],
+            "by_round": reached,
+            "fedavg": reached[-1],
+            "pooled": {"loss": 0.05, "accuracy": 0.99},
             "alone": [{"loss": 0.2, "accuracy": 0.9}, {"loss": 0.4, "accuracy": None}, {"loss": 0.3, "accuracy": 0.92}],
         },
-        "largest_difference_to_fedavg": 3.2e-6, "network_seconds": {"lan": 0.02, "hospital-wan": 0.88},
-        "model_hash": "ab" * 32, "versions": {"fedsec": "0.1.0"}, "machine": {"system": "Linux", "cpus": 2}, **changes,
-    }  # fmt: skip
+        "largest_difference_to_fedavg": 3.2e-6,
+        "network_seconds": {"lan": 0.02, "hospital-wan": 0.88},
+        "model_hash": "ab" * 32,
+        "versions": {"fedsec": "0.1.0"},
+        "machine": {"system": "Linux", "cpus": 2},
+        **changes,
+    }
 
 
 def row(number: int, stage: str, phase: str, role: str) -> Row:
@@ -58,9 +84,16 @@ def folder(tmp_path: Path) -> Path:
 def test_a_run_has_a_page(folder: Path) -> None:
     written = run_page.write(folder)
     assert [path.name for path in written] == [
-        "curve-loss.svg", "curve-loss.png", "curve-accuracy.svg", "curve-accuracy.png", "phases-cpu.svg",
-        "phases-cpu.png", "phases-bytes.svg", "phases-bytes.png", "report.html",
-    ]  # fmt: skip
+        "curve-loss.svg",
+        "curve-loss.png",
+        "curve-accuracy.svg",
+        "curve-accuracy.png",
+        "phases-cpu.svg",
+        "phases-cpu.png",
+        "phases-bytes.svg",
+        "phases-bytes.png",
+        "report.html",
+    ]
     text = (folder / "report.html").read_text(encoding="utf-8")
     for said in (
         "breast-cancer across 3 hospitals",
@@ -94,19 +127,30 @@ def test_a_run_with_little_has_a_page(tmp_path: Path) -> None:
 
 
 def test_a_run_shows_intervals_and_what_its_totals_tell(folder: Path) -> None:
-    spans = {"metric": "accuracy", "federated": [0.93, 0.99], "fedavg": [0.92, 0.98], "pooled": [0.94, 1.0],
-             "alone": [[0.81, 0.95], [None, None], [0.82, 0.96]]}  # fmt: skip
+    spans = {
+        "metric": "accuracy",
+        "federated": [0.93, 0.99],
+        "fedavg": [0.92, 0.98],
+        "pooled": [0.94, 1.0],
+        "alone": [[0.81, 0.95], [None, None], [0.82, 0.96]],
+    }
     told = result(
-        hospitals=["north", "<b>south</b>", "west"], intervals=spans, warnings=["a round samples 2 of 3"],
+        hospitals=["north", "<b>south</b>", "west"],
+        intervals=spans,
+        warnings=["a round samples 2 of 3"],
         disclosed=[{"party": 2, "hospital": "north", "rows": 1234, "loss": 0.3}],
-    )  # fmt: skip
+    )
     (folder / "result.json").write_text(json.dumps(told), encoding="utf-8")
     assert "intervals.svg" in [path.name for path in run_page.write(folder)]
     text = (folder / "report.html").read_text(encoding="utf-8")
     for said in (
-        "north alone", "&lt;b&gt;south&lt;/b&gt; alone", "95% of accuracy", "0.930 to 0.990",
-        "party 2 (north) has 1,234 rows, has about 0.300 of loss at evaluation", "a round samples 2 of 3",
-    ):  # fmt: skip
+        "north alone",
+        "&lt;b&gt;south&lt;/b&gt; alone",
+        "95% of accuracy",
+        "0.930 to 0.990",
+        "party 2 (north) has 1,234 rows, has about 0.300 of loss at evaluation",
+        "a round samples 2 of 3",
+    ):
         assert said in text, said
     assert "<b>south" not in text
 

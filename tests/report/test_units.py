@@ -14,11 +14,22 @@ NB = units.SPACE
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0, "0"), (1e-12, "< 0.001 µs"), (2.5e-8, "0.0250 µs"), (1.5e-6, "1.50 µs"), (0.0123, "12.3 ms"),
-        (0.99949, "999 ms"), (0.9996, "1.00 s"), (59.9, "59.9 s"), (60, "1.00 min"), (5400, "1.50 h"),
-        (3.6e7, "10,000 h"), (None, "–"), (math.inf, "–"), (math.nan, "–"),
+        (0, "0"),
+        (1e-12, "< 0.001 µs"),
+        (2.5e-8, "0.0250 µs"),
+        (1.5e-6, "1.50 µs"),
+        (0.0123, "12.3 ms"),
+        (0.99949, "999 ms"),
+        (0.9996, "1.00 s"),
+        (59.9, "59.9 s"),
+        (60, "1.00 min"),
+        (5400, "1.50 h"),
+        (3.6e7, "10,000 h"),
+        (None, "–"),
+        (math.inf, "–"),
+        (math.nan, "–"),
     ],
-)  # fmt: skip
+)
 def test_seconds(value: float | None, text: str) -> None:
     assert units.seconds(value) == text.replace(" ", NB)
 
@@ -26,10 +37,19 @@ def test_seconds(value: float | None, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0, "0"), (1, "1 B"), (312, "312 B"), (312.4, "312 B"), (12.34, "12.3 B"), (999, "999 B"), (1125, "1.13 kB"),
-        (999_600, "1.00 MB"), (12_345_678, "12.3 MB"), (1e9, "1.00 GB"), (5e15, "5,000 TB"),
+        (0, "0"),
+        (1, "1 B"),
+        (312, "312 B"),
+        (312.4, "312 B"),
+        (12.34, "12.3 B"),
+        (999, "999 B"),
+        (1125, "1.13 kB"),
+        (999_600, "1.00 MB"),
+        (12_345_678, "12.3 MB"),
+        (1e9, "1.00 GB"),
+        (5e15, "5,000 TB"),
     ],
-)  # fmt: skip
+)
 def test_bytes(value: float, text: str) -> None:
     assert units.size(value) == text.replace(" ", NB)
 

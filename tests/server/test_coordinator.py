@@ -101,9 +101,10 @@ def test_two_different_signed_answers_exclude_their_sender() -> None:
 def test_an_answer_that_is_not_what_was_asked_counts_for_nothing(changes: Any, reason: str, genuine: bool) -> None:
     federation = ready(Plain())
     forging(
-        federation, lambda request: signed(federation, 2, request, Input(np.array([7, 7], np.uint64)), **changes),
+        federation,
+        lambda request: signed(federation, 2, request, Input(np.array([7, 7], np.uint64)), **changes),
         genuine=genuine,
-    )  # fmt: skip
+    )
     result = federation.sum(data())
     assert result.sum.included == ({1, 2, 3, 4, 5} if genuine else {1, 3, 4, 5})
     assert [(name, party) for name, party, _ in result.incidents] == [("SendInput", 2)]

@@ -25,9 +25,17 @@ from fedsec.wire import codec, envelope
 A, B = b"\xaa" * 32, b"\xbb" * 32
 """Two models."""
 PROTOCOLS = [
-    Additive(), Shamir(), Shamir(server="malicious"), PackedShamir(), PackedShamir(server="malicious"), LightSecAgg(),
-    LightSecAgg(server="malicious"), SecAgg(), SecAgg(server="semi-honest"), SecAggPlus(),
-]  # fmt: skip
+    Additive(),
+    Shamir(),
+    Shamir(server="malicious"),
+    PackedShamir(),
+    PackedShamir(server="malicious"),
+    LightSecAgg(),
+    LightSecAgg(server="malicious"),
+    SecAgg(),
+    SecAgg(server="semi-honest"),
+    SecAggPlus(),
+]
 MASKING = [protocol for protocol in PROTOCOLS if protocol.name not in ("shamir", "packed_shamir")]
 
 

@@ -83,12 +83,14 @@ def test_what_no_sparse_graph_gives(parameters: dict[str, Any], text: str) -> No
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
-        ({"corruption": -0.1}, "corruption is -0.1"), ({"dropout": 1.0}, "dropout is 1.0"),
-        ({"dropout": float("nan")}, "dropout is nan"), ({"corruption": "x"}, "corruption is 'x'"),
+        ({"corruption": -0.1}, "corruption is -0.1"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"dropout": float("nan")}, "dropout is nan"),
+        ({"corruption": "x"}, "corruption is 'x'"),
         ({"corruption": 0.6, "dropout": 0.4}, "together they must stay below 1"),
         ({"server": "honest"}, "server is 'honest'; choose from malicious, semi-honest"),
     ],
-)  # fmt: skip
+)
 def test_fractions_that_are_none(parameters: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         SecAggPlus(**parameters)

@@ -68,9 +68,13 @@ def main(grid: Grid, context: Context) -> None:
     inner = FedAvg(fraction_evaluate=0.0, min_train_nodes=setting.hospitals, min_available_nodes=setting.hospitals)
     times: list[float] = []
     secure = SecureAggregation(
-        inner, setting.protocol(), clip=SPEC.clip, largest_weight=SPEC.largest_weight,
-        phase_timeout=float(config["patience"]), on_round=lambda _: times.append(time.monotonic()),
-    )  # fmt: skip
+        inner,
+        setting.protocol(),
+        clip=SPEC.clip,
+        largest_weight=SPEC.largest_weight,
+        phase_timeout=float(config["patience"]),
+        on_round=lambda _: times.append(time.monotonic()),
+    )
     start = ArrayRecord({NAME: Array(np.zeros(setting.parameters))})
     times.append(time.monotonic())
     secure.start(grid, start, num_rounds=int(config["rounds"]), timeout=float(config["patience"]))
@@ -94,9 +98,11 @@ def clock(setting: Setting, repetitions: int, timeout: float = 3600.0) -> Clocke
     with tempfile.TemporaryDirectory(prefix="fedsec-compare-") as place:
         output = Path(place) / "found.json"
         values: dict[str, Value] = {
-            "setting": json.dumps(asdict(setting)), "rounds": repetitions + WARM, "patience": timeout,
+            "setting": json.dumps(asdict(setting)),
+            "rounds": repetitions + WARM,
+            "patience": timeout,
             "output": str(output),
-        }  # fmt: skip
+        }
         app = make_app(Path(place) / "app", *COMPONENTS, values)
         with flower_run(app, values, setting.hospitals, timeout=timeout) as live:
             live.wait()

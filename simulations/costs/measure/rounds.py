@@ -182,14 +182,20 @@ def _phases(measured: Sequence[Measured]) -> list[Phase]:
         row, spent = turn[0][0], cpu(turn, statistics.median_low)
         out.append(
             Phase(
-                stage="setup" if row.stage == "setup" else "train", name=row.phase, asked=row.parties,
-                replies=row.replies, messages=row.messages,
+                stage="setup" if row.stage == "setup" else "train",
+                name=row.phase,
+                asked=row.parties,
+                replies=row.replies,
+                messages=row.messages,
                 hospital_cpu=spent.hospitals / max(row.replies, 1),
-                hospital_cpu_most=spent.most, server_cpu=spent.server,
-                up=row.bytes_up / max(row.replies, 1), up_most=row.bytes_up_max,
-                down=row.bytes_down / max(row.parties, 1), down_most=row.bytes_down_max,
+                hospital_cpu_most=spent.most,
+                server_cpu=spent.server,
+                up=row.bytes_up / max(row.replies, 1),
+                up_most=row.bytes_up_max,
+                down=row.bytes_down / max(row.parties, 1),
+                down_most=row.bytes_down_max,
             )
-        )  # fmt: skip
+        )
     return out
 
 
@@ -216,8 +222,9 @@ def _total(measured: Sequence[Measured], hospitals: int) -> Total:
         up_most=sum(row.bytes_up_max for row in rows),
         down=sum(each(row, row.bytes_down) for row in rows),
         down_most=sum(row.bytes_down_max for row in rows),
-        phases=len(rows), messages=sum(row.messages for row in rows),
-    )  # fmt: skip
+        phases=len(rows),
+        messages=sum(row.messages for row in rows),
+    )
 
 
 def spread_of(values: Sequence[float]) -> Spread:

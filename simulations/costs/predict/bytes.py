@@ -89,9 +89,12 @@ def foretell(setting: Setting) -> Foretold:
         phases.append(Traffic(name, len(sent), len(came), sum(down), max(down), sum(up), max(up)))
     n = setting.hospitals
     return Foretold(
-        tuple(phases), sum(one.up for one in phases) / n, sum(one.up_most for one in phases),
-        sum(one.down for one in phases) / n, sum(one.down_most for one in phases),
-    )  # fmt: skip
+        tuple(phases),
+        sum(one.up for one in phases) / n,
+        sum(one.up_most for one in phases),
+        sum(one.down for one in phases) / n,
+        sum(one.down_most for one in phases),
+    )
 
 
 def _probes(columns: Any) -> list[int]:

@@ -23,9 +23,18 @@ CHECKS = ((5, 3_000), (5, 300_000), (9, 30_000))
 """Cells that are measured, and not fitted: the model is held against them."""
 LARGEST = (7, 1_000_000)
 ORDER = (
-    (3, 1_000), (3, 10_000), CHECKS[0], (14, 1_000), (3, 1_000_000), (14, 30_000), LARGEST, (4, 80_000), (7, 1_000),
-    *CHECKS[1:], (24, 1_000),
-)  # fmt: skip
+    (3, 1_000),
+    (3, 10_000),
+    CHECKS[0],
+    (14, 1_000),
+    (3, 1_000_000),
+    (14, 30_000),
+    LARGEST,
+    (4, 80_000),
+    (7, 1_000),
+    *CHECKS[1:],
+    (24, 1_000),
+)
 """The corners first: whatever time is left out leaves the model between cells that were measured. The first check is
 measured wherever it takes no longer than ONE_CHECK: each strategy is held against one at least."""
 NEEDED = ORDER[:5]
@@ -54,9 +63,14 @@ AGAIN, ENOUGH = 0.6, 9
 
 
 def calibrate(
-    strategies: Sequence[str], bits: int, key_bits: int, follow: Callable[[str, float, float], None],
-    seconds: float = SECONDS, hospitals: int = ORDER[0][0], at: float | None = None,
-) -> Model:  # fmt: skip
+    strategies: Sequence[str],
+    bits: int,
+    key_bits: int,
+    follow: Callable[[str, float, float], None],
+    seconds: float = SECONDS,
+    hospitals: int = ORDER[0][0],
+    at: float | None = None,
+) -> Model:
     """Measure each strategy in a few small cells, within `seconds` of CPU altogether, and fit the model.
 
     All cells of all strategies are measured in turn, and again while time is left: a processor that others share

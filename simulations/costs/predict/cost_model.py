@@ -113,9 +113,13 @@ class Model:
     def write(self, path: Path) -> None:
         """Keep the model, whole or not at all."""
         document = {
-            "format": FORMAT, "machine": machine(), "versions": results.versions(), "pace": self.pace,
-            "others": self.others, "fits": {name: fit._asdict() for name, fit in self.fits.items()},
-        }  # fmt: skip
+            "format": FORMAT,
+            "machine": machine(),
+            "versions": results.versions(),
+            "pace": self.pace,
+            "others": self.others,
+            "fits": {name: fit._asdict() for name, fit in self.fits.items()},
+        }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write(path, json.dumps(document, indent=1).encode() + b"\n")
@@ -128,8 +132,10 @@ def read(path: Path) -> Model | None:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if (document["format"], document["machine"], document["versions"]) != (
-            FORMAT, json.loads(json.dumps(machine())), results.versions(),
-        ):  # fmt: skip
+            FORMAT,
+            json.loads(json.dumps(machine())),
+            results.versions(),
+        ):
             return None
         fits = {name: _fit_of(fit) for name, fit in document["fits"].items()}
         return Model(fits, float(document["pace"]), float(document["others"]))

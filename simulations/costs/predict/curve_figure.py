@@ -44,8 +44,10 @@ def outlook(
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
         figure.suptitle(
             f"A round of {parameters:,} parameters, foreseen; dashed: extrapolated, beyond {most} hospitals at most",
-            fontsize=11, x=0.01, ha="left",
-        )  # fmt: skip
+            fontsize=11,
+            x=0.01,
+            ha="left",
+        )
     return figure
 
 
@@ -55,9 +57,15 @@ def _line(axes: Axes, points: Sequence[tuple[int, float]], look: figures.Style, 
     if known:
         axes.plot(*zip(*known, strict=True), color=look.colour, marker=look.marker, ms=4, label=name)
     axes.plot(
-        *zip(*beyond, strict=True), color=look.colour, marker=look.marker, ms=4, mfc="none", ls=(0, (3, 2)), lw=1.2,
+        *zip(*beyond, strict=True),
+        color=look.colour,
+        marker=look.marker,
+        ms=4,
+        mfc="none",
+        ls=(0, (3, 2)),
+        lw=1.2,
         label=None if known else name,
-    )  # fmt: skip
+    )
 
 
 def _dress(axes: Axes, title: str, text: Callable[[float], str], measured: int) -> None:

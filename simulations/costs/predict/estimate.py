@@ -84,10 +84,19 @@ def _prospect(setting: Setting, wanted: Wanted, network: Network, model: Model) 
     hospital, server = model.cpu(setting)
     wire = len(traffic.phases) * 2 * network.latency + traffic.down_most / network.down + traffic.up_most / network.up
     return Prospect(
-        name, "", headroom(setting), hospital, server, traffic.up, traffic.down, setting.hospitals <= EXACT_UP_TO,
-        len(traffic.phases), wire + hospital + server, protocol.withstands(setting.clients, wanted.server_breaks),
+        name,
+        "",
+        headroom(setting),
+        hospital,
+        server,
+        traffic.up,
+        traffic.down,
+        setting.hospitals <= EXACT_UP_TO,
+        len(traffic.phases),
+        wire + hospital + server,
+        protocol.withstands(setting.clients, wanted.server_breaks),
         protocol.tolerance(setting.clients)[protocol.input_phase],
-    )  # fmt: skip
+    )
 
 
 def headroom(setting: Setting) -> float:
@@ -123,9 +132,12 @@ def bytes_of(setting: Setting, exact_up_to: int = EXACT_UP_TO) -> Foretold:
         return float(np.dot(solve(rows, values), _grows(setting)))
 
     return Foretold(
-        known[-1].phases, line(lambda one: one.up), round(line(lambda one: one.up_most)),
-        line(lambda one: one.down), round(line(lambda one: one.down_most)),
-    )  # fmt: skip
+        known[-1].phases,
+        line(lambda one: one.up),
+        round(line(lambda one: one.up_most)),
+        line(lambda one: one.down),
+        round(line(lambda one: one.down_most)),
+    )
 
 
 @functools.lru_cache(maxsize=256)

@@ -53,14 +53,18 @@ def compare(sweep: Sweep, folder: Path, follow: Follow = lambda *_: None) -> doc
     found = document.Comparison(
         title="What secure aggregation costs",
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        engine=sweep.engine, seconds_taken=_taken_before(folder) + time.monotonic() - began,
-        machine={**machine(), "load": [round(load, 2) for load in os.getloadavg()]}, versions=results.versions(),
+        engine=sweep.engine,
+        seconds_taken=_taken_before(folder) + time.monotonic() - began,
+        machine={**machine(), "load": [round(load, 2) for load in os.getloadavg()]},
+        versions=results.versions(),
         networks={
             name: document.Network(latency=one.latency, down=one.down, up=one.up)
             for name, one in sweep.networks.items()
         },
-        strategies=_strategies(sweep), cells=tuple(done), **_quality(store, sweep, untrained),
-    )  # fmt: skip
+        strategies=_strategies(sweep),
+        cells=tuple(done),
+        **_quality(store, sweep, untrained),
+    )
     with writing(folder):
         atomic.write(folder / COMPARISON, found.model_dump_json(indent=1).encode() + b"\n")
     return found
@@ -101,9 +105,14 @@ def _timed(
 def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: str) -> document.Cell:
     """One cell of the document: from what is kept, or measured now."""
     base: dict[str, Any] = {
-        "strategy": label_of(setting.strategy), "hospitals": setting.hospitals, "parameters": setting.parameters,
-        "bits": setting.bits, "key_bits": setting.key_bits, "dropout": setting.dropout, "silent": setting.silent,
-    }  # fmt: skip
+        "strategy": label_of(setting.strategy),
+        "hospitals": setting.hospitals,
+        "parameters": setting.parameters,
+        "bits": setting.bits,
+        "key_bits": setting.key_bits,
+        "dropout": setting.dropout,
+        "silent": setting.silent,
+    }
     if why or need is None:
         return document.Cell(**base, status="refused", note=why)
     protocol = setting.protocol()
@@ -125,10 +134,12 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
             return document.Cell(**base, status="refused", note=ray_jobs.reason(error))
         store.put("clocked", key, kept)
     clocked = Clocked(
-        document.Total.model_validate(kept["setup"]), document.Total.model_validate(kept["round"]),
-        tuple(document.Phase.model_validate(phase) for phase in kept["phases"]), kept["repetitions"],
+        document.Total.model_validate(kept["setup"]),
+        document.Total.model_validate(kept["round"]),
+        tuple(document.Phase.model_validate(phase) for phase in kept["phases"]),
+        kept["repetitions"],
         kept["pace"],
-    )  # fmt: skip
+    )
     seen = Examined(**store.get("examined", key_of(setting)))
     status, note = "measured", ""
     if not atomic:
@@ -141,12 +152,21 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
         status = "extrapolated"
         note = f"measured on {parameters:,} parameters and scaled: a round would take some {need.seconds:.0f} s"
     cell = document.Cell(
-        **base, status=status, note=note, measured_parameters=parameters, repetitions=clocked.repetitions,
-        pace=clocked.pace, phases=clocked.phases, setup=clocked.setup, round=clocked.round,
+        **base,
+        status=status,
+        note=note,
+        measured_parameters=parameters,
+        repetitions=clocked.repetitions,
+        pace=clocked.pace,
+        phases=clocked.phases,
+        setup=clocked.setup,
+        round=clocked.round,
         memory_hospital=seen.memory_hospital if parameters == setting.parameters else None,
         memory_server=seen.memory_server if atomic and parameters == setting.parameters else None,
-        exact=seen.exact, error=seen.error, error_bound=seen.bound,
-    )  # fmt: skip
+        exact=seen.exact,
+        error=seen.error,
+        error_bound=seen.bound,
+    )
     if not atomic:
         return cell
     networks = {name: document.Network(latency=n.latency, down=n.down, up=n.up) for name, n in sweep.networks.items()}
@@ -155,10 +175,12 @@ def _cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None, why: 
 
 def _dump(clocked: Clocked) -> dict[str, Any]:
     return {
-        "setup": clocked.setup.model_dump(), "round": clocked.round.model_dump(),
-        "phases": [phase.model_dump() for phase in clocked.phases], "repetitions": clocked.repetitions,
+        "setup": clocked.setup.model_dump(),
+        "round": clocked.round.model_dump(),
+        "phases": [phase.model_dump() for phase in clocked.phases],
+        "repetitions": clocked.repetitions,
         "pace": clocked.pace,
-    }  # fmt: skip
+    }
 
 
 def _clock(setting: Setting, sweep: Sweep, parameters: int, atomic: bool, slow: bool) -> Clocked:
@@ -184,10 +206,15 @@ def _strategies(sweep: Sweep) -> dict[str, document.Strategy]:
         kind, label = catalog.strategy(named(name)[0]), label_of(name)
         lines = headings(kind)
         out[label] = document.Strategy(
-            name=label, family=family_of(name), reference=lines["Reference"],
-            learns=lines["Server learns"], trusts=lines["Trusts"], tolerates=lines["Tolerates"], costs=lines["Costs"],
+            name=label,
+            family=family_of(name),
+            reference=lines["Reference"],
+            learns=lines["Server learns"],
+            trusts=lines["Trusts"],
+            tolerates=lines["Tolerates"],
+            costs=lines["Costs"],
             defaults={**kind().parameters(), **named(name)[1]},
-        )  # fmt: skip
+        )
     return out
 
 

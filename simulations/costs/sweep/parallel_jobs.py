@@ -190,7 +190,10 @@ def train(key: Mapping[str, Any]) -> dict[str, Any]:
     plain, history = baselines.fedavg(replace(training, rounds=number), rows, parts, test)
     reached = client_evaluate(training, model, test.features, test.target)
     return {
-        "dataset": TASK, "rounds": number, "metric": "log-loss", "value": reached["loss"],
+        "dataset": TASK,
+        "rounds": number,
+        "metric": "log-loss",
+        "value": reached["loss"],
         "plain": history[-1]["loss"],
         "largest_difference": max(float(np.abs(model[name] - plain[name]).max()) for name in plain),
-    }  # fmt: skip
+    }

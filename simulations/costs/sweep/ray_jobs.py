@@ -61,9 +61,14 @@ def workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Iter
     with _folder() as place, processes.held() as signals:
         try:
             ray.init(
-                "local", num_cpus=cpus(), include_dashboard=False, log_to_driver=False, configure_logging=False,
-                namespace="fedsec", _temp_dir=place,
-            )  # fmt: skip
+                "local",
+                num_cpus=cpus(),
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+                namespace="fedsec",
+                _temp_dir=place,
+            )
         except SystemExit:  # Ray's own handler of SIGTERM
             signals.note(signal.SIGTERM, None)
         signals.take_back()

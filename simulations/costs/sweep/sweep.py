@@ -81,10 +81,14 @@ class Sweep:
     def how(self) -> dict[str, Any]:
         """What decides how a cell is measured: results of other sweeps are kept only where it is the same."""
         return {
-            "format": FORMAT, "engine": self.engine, "repetitions": self.repetitions,
-            "memory": self.memory, "patience": self.patience,
-            "versions": results.versions(), "machine": machine(),
-        }  # fmt: skip
+            "format": FORMAT,
+            "engine": self.engine,
+            "repetitions": self.repetitions,
+            "memory": self.memory,
+            "patience": self.patience,
+            "versions": results.versions(),
+            "machine": machine(),
+        }
 
 
 def machine() -> dict[str, Any]:
@@ -94,8 +98,12 @@ def machine() -> dict[str, Any]:
     except OSError:
         lines = []
     cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return {"system": platform.platform(), "cpu": cpu or platform.processor(), "cpus": os.cpu_count() or 1,
-            "modular exponentiation": os.environ.get("FEDSEC_ENGINE") or modexp.available()[0]}  # fmt: skip
+    return {
+        "system": platform.platform(),
+        "cpu": cpu or platform.processor(),
+        "cpus": os.cpu_count() or 1,
+        "modular exponentiation": os.environ.get("FEDSEC_ENGINE") or modexp.available()[0],
+    }
 
 
 def impossible(sweep: Sweep) -> dict[Setting, str]:

@@ -110,9 +110,7 @@ def train_plain(batches: Sequence[Rows], weights: Weights, sigmoid: Sigmoid, rat
             if not math.isfinite(largest):
                 return Trained(weights, math.inf)
             inner = error[:, None] * weights.second * sigmoid.derivative(z)
-            weights = Weights(
-                weights.first - rate * rows.features.T @ inner, weights.second - rate * hidden.T @ error
-            )  # fmt: skip
+            weights = Weights(weights.first - rate * rows.features.T @ inner, weights.second - rate * hidden.T @ error)
     return Trained(weights, largest)
 
 

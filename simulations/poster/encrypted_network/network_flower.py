@@ -206,14 +206,20 @@ def run(plan: Plan, iterations: int, seed: int, key_bits: int) -> dict[str, Any]
     What the owner opened stays in its file, which is read here as the owner would.
     """
     config = {
-        "sigmoid": plan.sigmoid.name, "eta": plan.rate, "precision": plan.precision, "iterations": iterations,
-        "seed": seed, "key_bits": key_bits,
-    }  # fmt: skip
+        "sigmoid": plan.sigmoid.name,
+        "eta": plan.rate,
+        "precision": plan.precision,
+        "iterations": iterations,
+        "seed": seed,
+        "key_bits": key_bits,
+    }
     with tempfile.TemporaryDirectory(prefix="fedsec-poster-") as place:
         folder = Path(place)
         values: dict[str, Value] = {
-            "plan": json.dumps(config), "output": str(folder / "carried.json"), "owner": str(folder / "owner.json"),
-        }  # fmt: skip
+            "plan": json.dumps(config),
+            "output": str(folder / "carried.json"),
+            "owner": str(folder / "owner.json"),
+        }
         app = make_app(folder / "app", *COMPONENTS, values)
         with flower_run(app, values, 2, timeout=PATIENCE) as live:
             live.wait()

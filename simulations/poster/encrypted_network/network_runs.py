@@ -24,9 +24,18 @@ MARGIN = 0.25
 """XOR is solved where every output is that near to 0 or 1."""
 AGREEMENT = 1e-9
 SIGMOIDS = (
-    "taylor-3", "taylor-5", "taylor-7", "taylor-9", "interpolated-3", "interpolated-5", "interpolated-7",
-    "interpolated-9", "interpolated-5:5", "minimax-5", "minimax-7",
-)  # fmt: skip
+    "taylor-3",
+    "taylor-5",
+    "taylor-7",
+    "taylor-9",
+    "interpolated-3",
+    "interpolated-5",
+    "interpolated-7",
+    "interpolated-9",
+    "interpolated-5:5",
+    "minimax-5",
+    "minimax-7",
+)
 PRECISIONS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48)
 SEEDS = range(10)
 PREFIX = 2
@@ -63,13 +72,24 @@ def encrypted(
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     found, count = iteration.open_(held, owner.decrypt), len(batches)
     facts = {
-        "sigmoid": plan.sigmoid.name, "eta": plan.rate, "iterations": count, "precision": plan.precision,
-        "rows": len(batches[0].labels), "inputs": batches[0].features.shape[1], "hidden": weights.second.size,
-        "largest_difference": float(np.max(np.abs(found.flat() - twin.weights.flat()))), "largest": twin.largest,
-        "seconds": seconds, "seconds_per_iteration": seconds / count, "cpu_per_iteration": cpu / count,
-        "plain_per_iteration": plain_seconds / count, "slower": seconds / plain_seconds,
-        "exchanges": hospital.exchanges, "bytes_to_key_holder": hospital.sent, "bytes_back": hospital.received,
-    }  # fmt: skip
+        "sigmoid": plan.sigmoid.name,
+        "eta": plan.rate,
+        "iterations": count,
+        "precision": plan.precision,
+        "rows": len(batches[0].labels),
+        "inputs": batches[0].features.shape[1],
+        "hidden": weights.second.size,
+        "largest_difference": float(np.max(np.abs(found.flat() - twin.weights.flat()))),
+        "largest": twin.largest,
+        "seconds": seconds,
+        "seconds_per_iteration": seconds / count,
+        "cpu_per_iteration": cpu / count,
+        "plain_per_iteration": plain_seconds / count,
+        "slower": seconds / plain_seconds,
+        "exchanges": hospital.exchanges,
+        "bytes_to_key_holder": hospital.sent,
+        "bytes_back": hospital.received,
+    }
     return Run(found, twin.weights, facts)
 
 
@@ -99,9 +119,11 @@ def cancer(owner: Owner, seed: int, follow: Follow) -> dict[str, Any]:
         return float(np.mean((network.predict(held_out, weights, sigmoid) > 0.5) == (held_out.labels > 0.5)))
 
     return run.facts | {
-        "features": list(train.feature_names[:2]), "accuracy": right(run.weights), "accuracy_plain": right(run.twin),
+        "features": list(train.feature_names[:2]),
+        "accuracy": right(run.weights),
+        "accuracy_plain": right(run.twin),
         "accuracy_majority": float(max(held_out.labels.mean(), 1 - held_out.labels.mean())),
-    }  # fmt: skip
+    }
 
 
 def over_flower(owner: Owner, plan: Plan, seed: int, follow: Follow) -> dict[str, Any]:
@@ -114,10 +136,13 @@ def over_flower(owner: Owner, plan: Plan, seed: int, follow: Follow) -> dict[str
     here = encrypted(owner, [XOR] * PREFIX, first, plan, lambda *_: None)
     counted = ("exchanges", "bytes_to_key_holder", "bytes_back")
     return {
-        "iterations": PREFIX, "precision": plan.precision, **{name: found[name] for name in counted},
-        "same_bytes": all(found[name] == here.facts[name] for name in counted), "outputs": found["outputs"],
+        "iterations": PREFIX,
+        "precision": plan.precision,
+        **{name: found[name] for name in counted},
+        "same_bytes": all(found[name] == here.facts[name] for name in counted),
+        "outputs": found["outputs"],
         "largest_difference": float(np.max(np.abs(np.array(found["weights"]) - here.twin.flat()))),
-    }  # fmt: skip
+    }
 
 
 def tangent(owner: Owner, follow: Follow) -> dict[str, Any]:
@@ -132,12 +157,20 @@ def tangent(owner: Owner, follow: Follow) -> dict[str, Any]:
     twin = affine.train_plain(count)
     plain = time.perf_counter() - started
     return {
-        "outputs": affine.predict(weights).tolist(), "twin": affine.predict(twin).tolist(), "iterations": count,
-        "eta": affine.RATE, "refresh_every": affine.EVERY, "solved": solved(affine.predict(weights)),
-        "largest_difference": float(np.max(np.abs(weights - twin))), "seconds": seconds,
-        "seconds_per_iteration": seconds / count, "slower": seconds / plain, "exchanges": hospital.exchanges,
-        "bytes_to_key_holder": hospital.sent, "bytes_back": hospital.received,
-    }  # fmt: skip
+        "outputs": affine.predict(weights).tolist(),
+        "twin": affine.predict(twin).tolist(),
+        "iterations": count,
+        "eta": affine.RATE,
+        "refresh_every": affine.EVERY,
+        "solved": solved(affine.predict(weights)),
+        "largest_difference": float(np.max(np.abs(weights - twin))),
+        "seconds": seconds,
+        "seconds_per_iteration": seconds / count,
+        "slower": seconds / plain,
+        "exchanges": hospital.exchanges,
+        "bytes_to_key_holder": hospital.sent,
+        "bytes_back": hospital.received,
+    }
 
 
 def overflow(owner: Owner, smaller: int, follow: Follow) -> list[dict[str, int | None]]:
@@ -161,14 +194,24 @@ def activations(owner: Owner, iterations: int, rate: float, precision: int, foll
         ends = [_to_the_end(sigmoid, iterations, rate, seed) for seed in SEEDS]
         prefix = encrypted(owner, [XOR] * PREFIX, first, Plan(sigmoid, rate, precision), lambda *_: None)
         first_bad = [bad for _, _, bad in ends if bad is not None]
-        out.append({
-            "sigmoid": name, "degree": sigmoid.degree, "error_1": sigmoid.error(1.0), "error_5": sigmoid.error(5.0),
-            "error_8": sigmoid.error(8.0), "solved": sum(end for end, _, _ in ends),
-            "solved_on_the_way": sum(once for _, once, _ in ends), "exploded": len(first_bad), "seeds": len(SEEDS),
-            "explodes_from": min(first_bad, default=None), "products": sigmoids.products(sigmoid),
-            "prefix": PREFIX, "prefix_difference": prefix.facts["largest_difference"],
-            "seconds_per_iteration": prefix.facts["seconds_per_iteration"],
-        })  # fmt: skip
+        out.append(
+            {
+                "sigmoid": name,
+                "degree": sigmoid.degree,
+                "error_1": sigmoid.error(1.0),
+                "error_5": sigmoid.error(5.0),
+                "error_8": sigmoid.error(8.0),
+                "solved": sum(end for end, _, _ in ends),
+                "solved_on_the_way": sum(once for _, once, _ in ends),
+                "exploded": len(first_bad),
+                "seeds": len(SEEDS),
+                "explodes_from": min(first_bad, default=None),
+                "products": sigmoids.products(sigmoid),
+                "prefix": PREFIX,
+                "prefix_difference": prefix.facts["largest_difference"],
+                "seconds_per_iteration": prefix.facts["seconds_per_iteration"],
+            }
+        )
     return out
 
 
@@ -200,10 +243,14 @@ def precisions(plan: Plan, iterations: int, seed: int, follow: Follow) -> list[d
         outputs = network.predict(XOR, found, plan.sigmoid)
         difference = float(np.max(np.abs(found.flat() - twin.flat())))
         finite = np.isfinite(difference)
-        out.append({
-            "precision": bits, "difference": difference if finite else None, "solved": bool(finite and solved(outputs)),
-            "outputs": outputs.tolist() if finite else None,
-        })  # fmt: skip
+        out.append(
+            {
+                "precision": bits,
+                "difference": difference if finite else None,
+                "solved": bool(finite and solved(outputs)),
+                "outputs": outputs.tolist() if finite else None,
+            }
+        )
     return out
 
 

@@ -68,8 +68,10 @@ def named(text: str) -> Sigmoid:
     name, _, radius = text.partition(":")
     kind, _, degree = name.rpartition("-")
     makers: dict[str, Callable[[int, float], Any]] = {
-        "taylor": lambda d, _: taylor(d), "interpolated": interpolated, "minimax": minimax,
-    }  # fmt: skip
+        "taylor": lambda d, _: taylor(d),
+        "interpolated": interpolated,
+        "minimax": minimax,
+    }
     if kind not in makers or not degree.isdecimal():
         raise unknown("sigmoid", text, [f"{known}-7" for known in makers])
     if not 1 <= int(degree) <= LARGEST_DEGREE or int(degree) % 2 == 0:

@@ -47,13 +47,17 @@ def encrypted(rows: experiment.Rows, wanted: Network, steps: int, seed: int, key
     each = run.facts["cpu_per_iteration"]
     up, down = (run.facts[name] / measured for name in ("bytes_to_key_holder", "bytes_back"))
     return {
-        "name": "encrypted network *", "family": "he", "measured": measured,
-        "accuracy": float(np.mean(said == (held_out.labels > 0.5))), "cpu_seconds": keys + steps * each,
-        "bytes": steps * (up + down), "rounds": steps * EXCHANGES,
+        "name": "encrypted network *",
+        "family": "he",
+        "measured": measured,
+        "accuracy": float(np.mean(said == (held_out.labels > 0.5))),
+        "cpu_seconds": keys + steps * each,
+        "bytes": steps * (up + down),
+        "rounds": steps * EXCHANGES,
         "learns": f"{LEARNS} (* {measured} of {steps:,} steps run and scaled)",
         "largest_difference": run.facts["largest_difference"],
         "networks": {
             name: steps * (each + EXCHANGES * 2 * line.latency + up / line.up + down / line.down)
             for name, line in NETWORKS.items()
         },
-    }  # fmt: skip
+    }

@@ -205,19 +205,37 @@ def train(cell: Cell, follow: Follow | None = None) -> dict[str, Any]:
         if follow is not None:
             follow(cell.name, done, done / (time.perf_counter() - began), *curve[-1][1:])
     return {
-        "layers": cell.layers, "activation": cell.activation, "seed": cell.seed, "split": cell.split,
-        "rate": made.step.value, "iterations": done, "collapsed": twin.collapsed,
+        "layers": cell.layers,
+        "activation": cell.activation,
+        "seed": cell.seed,
+        "split": cell.split,
+        "rate": made.step.value,
+        "iterations": done,
+        "collapsed": twin.collapsed,
         "why": twin.explain() if twin.collapsed else "",
         "accuracy": None if twin.collapsed else accuracy(weights, rows, value),
         "curve": [[step, *map(polynomials.finite, point)] for step, *point in curve],
         "seconds": time.perf_counter() - began,
-    }  # fmt: skip
+    }
 
 
 COLLAPSES = ("maclaurin-5", "maclaurin-9", "maclaurin-3", "maclaurin-7", "fit-10", "fit-3", "clipped-3", "exact")
 """Activations of the table of collapses."""
-XOR = ("maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-3", "fit-5-on-5", "fit-7-on-5", "fit-9-on-5",
-       "fit-3-on-10", "fit-5-on-10", "fit-7-on-10", "fit-10", "clipped-3")  # fmt: skip
+XOR = (
+    "maclaurin-3",
+    "maclaurin-5",
+    "maclaurin-7",
+    "maclaurin-9",
+    "fit-3",
+    "fit-5-on-5",
+    "fit-7-on-5",
+    "fit-9-on-5",
+    "fit-3-on-10",
+    "fit-5-on-10",
+    "fit-7-on-10",
+    "fit-10",
+    "clipped-3",
+)
 """Those that are also tried on exclusive or."""
 
 

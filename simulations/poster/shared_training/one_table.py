@@ -99,9 +99,14 @@ def federated(name: str, key_bits: int | None = None) -> Way:
         cpu += sum(row.cpu_seconds for row in ledger)
         sent = sum(row.bytes_down + row.bytes_up for row in hospital)
         made = _row(
-            f"federated, {name}", STRATEGIES[name], experiment.accuracy(weights, rows, polynomials.sigmoid), cpu, sent,
-            len(hospital), LEARNS[name],
-        )  # fmt: skip
+            f"federated, {name}",
+            STRATEGIES[name],
+            experiment.accuracy(weights, rows, polynomials.sigmoid),
+            cpu,
+            sent,
+            len(hospital),
+            LEARNS[name],
+        )
         return made | {"networks": {place: line.seconds(ledger) for place, line in NETWORKS.items()}}
 
     return train
@@ -113,7 +118,7 @@ def on_shares(folder: Path | None, follow: Follow | None) -> Way:
     def train(rows: Rows, network: Network, steps: int, seed: int) -> dict[str, Any]:
         found = training_shares.on_shares(
             LAYERS, ACTIVATION, steps, folder, HOSPITALS, seed, follow=follow, rate=network.rate, split=seed
-        )  # fmt: skip
+        )
         cost = training_shares.costs(LAYERS, ACTIVATION)
         guard, looks = cost["guard"], 1 + steps // GUARDED
         cpu = steps * (2 * cost["party_cpu"] + cost["dealer_cpu"])
@@ -129,9 +134,15 @@ def on_shares(folder: Path | None, follow: Follow | None) -> Way:
 
 def _row(name: str, family: str, accuracy: float, cpu: float, sent: float, rounds: int, learns: str) -> dict[str, Any]:
     return {
-        "name": name, "family": family, "accuracy": accuracy, "cpu_seconds": cpu, "bytes": sent, "rounds": rounds,
-        "learns": learns, "networks": dict.fromkeys(NETWORKS, 0.0),
-    }  # fmt: skip
+        "name": name,
+        "family": family,
+        "accuracy": accuracy,
+        "cpu_seconds": cpu,
+        "bytes": sent,
+        "rounds": rounds,
+        "learns": learns,
+        "networks": dict.fromkeys(NETWORKS, 0.0),
+    }
 
 
 def table(
@@ -140,10 +151,14 @@ def table(
     """All rows, each kept in `folder` once made. Bytes are of all links, a relayed opening being sent twice."""
     rows, network = experiment.diabetes(seed), experiment.network(LAYERS, ACTIVATION, RATE)
     ways: Mapping[str, Way] = {
-        "pooled": pooled, "local": local, "paillier": federated("paillier", key_bits), "shamir": federated("shamir"),
-        "secagg": federated("secagg"), "shares": on_shares(folder, follow),
+        "pooled": pooled,
+        "local": local,
+        "paillier": federated("paillier", key_bits),
+        "shamir": federated("shamir"),
+        "secagg": federated("secagg"),
+        "shares": on_shares(folder, follow),
         "encrypted": partial(encrypted, key_bits=key_bits),
-    }  # fmt: skip
+    }
     made = []
     for name, way in ways.items():
         key = f"table-{name}-{steps}-seed-{seed}" + (f"-{key_bits}" if name in ("paillier", "encrypted") else "")

@@ -67,9 +67,12 @@ def minimax(degree: int, bound: float) -> Activation:
     basis = t[:, None] ** powers
     target, ones = sigmoid(bound * t) - 0.5, np.ones((GRID, 1))
     solved = linprog(
-        np.r_[np.zeros(powers.size), 1.0], A_ub=np.block([[basis, -ones], [-basis, -ones]]),
-        b_ub=np.r_[target, -target], bounds=[(None, None)] * (powers.size + 1), method="highs",
-    )  # fmt: skip
+        np.r_[np.zeros(powers.size), 1.0],
+        A_ub=np.block([[basis, -ones], [-basis, -ones]]),
+        b_ub=np.r_[target, -target],
+        bounds=[(None, None)] * (powers.size + 1),
+        method="highs",
+    )
     if not solved.success:
         raise ConfigurationError(f"minimax of degree {degree} on ±{bound:g}: {solved.message}")
     plain = solved.x[:-1] / bound ** powers.astype(np.float64)

@@ -16,12 +16,22 @@ from fedsec.simulations.poster.shared_training import one_table
 BOUNDED = "clipped-3"
 """The design that does not collapse."""
 NAMES = {
-    "maclaurin-1": "Maclaurin 1", "maclaurin-3": "Maclaurin 3", "maclaurin-5": "Maclaurin 5",
-    "maclaurin-7": "Maclaurin 7", "maclaurin-9": "Maclaurin 9", "fit-10": "fit of degree 10 on ±10",
-    "fit-3": "fit of degree 3 on ±5", "clipped-3": "minimax 3, clipped at ±8", "clipped-5": "minimax 5, clipped at ±8",
-    "pieces": "SecureML's pieces", "exact": "exact sigmoid (doubles)", "fit-3-on-10": "degree 3",
-    "fit-5-on-10": "degree 5", "fit-7-on-10": "degree 7", "fit-11-on-10": "degree 11",
-}  # fmt: skip
+    "maclaurin-1": "Maclaurin 1",
+    "maclaurin-3": "Maclaurin 3",
+    "maclaurin-5": "Maclaurin 5",
+    "maclaurin-7": "Maclaurin 7",
+    "maclaurin-9": "Maclaurin 9",
+    "fit-10": "fit of degree 10 on ±10",
+    "fit-3": "fit of degree 3 on ±5",
+    "clipped-3": "minimax 3, clipped at ±8",
+    "clipped-5": "minimax 5, clipped at ±8",
+    "pieces": "SecureML's pieces",
+    "exact": "exact sigmoid (doubles)",
+    "fit-3-on-10": "degree 3",
+    "fit-5-on-10": "degree 5",
+    "fit-7-on-10": "degree 7",
+    "fit-11-on-10": "degree 11",
+}
 
 
 def tell(console: Console, found: Mapping[str, Any]) -> None:
@@ -40,29 +50,35 @@ def tell(console: Console, found: Mapping[str, Any]) -> None:
     if shares:
         console.print(
             f"On shares: {shares['iterations']:,} iterations at {shares['iterations_per_second']:.1f}/s, accuracy "
-            f"{shares['accuracy']:.3f}; weights within {shares['off_twin']:.2g} of the twin.", highlight=False
-        )  # fmt: skip
+            f"{shares['accuracy']:.3f}; weights within {shares['off_twin']:.2g} of the twin.",
+            highlight=False,
+        )
     if flower := found.get("flower"):
         console.print(
             f"Under Flower on Ray: {flower['iterations']} iterations in {flower['seconds']:.1f} s, "
             f"{flower['exchanges']} exchanges, {units.size(flower['bytes'])}; the server holds no key.",
             highlight=False,
-        )  # fmt: skip
+        )
     for one in accuracy:
         ours, plain, off = (one[name] for name in (one_table.ACTIVATION, "exact", "difference"))
         console.print(
             f"Accuracy over {one['splits']} splits, layers: {one['layers']}: {ours[0]:.3f} ± {ours[1]:.3f}; plain "
-            f"{plain[0]:.3f} ± {plain[1]:.3f}; difference {off[0]:+.3f} ± {off[1]:.3f}.", highlight=False
-        )  # fmt: skip
+            f"{plain[0]:.3f} ± {plain[1]:.3f}; difference {off[0]:+.3f} ± {off[1]:.3f}.",
+            highlight=False,
+        )
     _tell_costs(console, found["costs"])
     table = _table("The same network, rows and seed, trained in every way")
     for heading in ("way", "accuracy", "CPU", "bytes", "rounds", "hospital-wan"):
         table.add_column(heading, justify="left" if heading == "way" else "right", no_wrap=True)
     for row in found["table"]:
         table.add_row(
-            row["name"], f"{row['accuracy']:.3f}", units.seconds(row["cpu_seconds"]), units.size(row["bytes"]),
-            f"{row['rounds']:,}", units.seconds(row["networks"]["hospital-wan"]),
-        )  # fmt: skip
+            row["name"],
+            f"{row['accuracy']:.3f}",
+            units.seconds(row["cpu_seconds"]),
+            units.size(row["bytes"]),
+            f"{row['rounds']:,}",
+            units.seconds(row["networks"]["hospital-wan"]),
+        )
     console.print(table)
     console.print("Who learns what:", highlight=False)
     for row in found["table"]:
@@ -101,11 +117,14 @@ def _tell_costs(console: Console, costs: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)
     for row in costs:
         table.add_row(
-            f"{row['layers']}x{row['hidden']} {row['activation']}", str(row["rounds"]),
-            units.size(row["online_bytes"]), units.size(row["offline_bytes"]), units.seconds(row["party_cpu"]),
+            f"{row['layers']}x{row['hidden']} {row['activation']}",
+            str(row["rounds"]),
+            units.size(row["online_bytes"]),
+            units.size(row["offline_bytes"]),
+            units.seconds(row["party_cpu"]),
             units.seconds(row["dealer_cpu"]),
             units.seconds(row["networks"]["hospital-wan"]),
-        )  # fmt: skip
+        )
     console.print(table)
 
 

@@ -37,9 +37,14 @@ def degrees(lines: Mapping[str, Activation], curves: Mapping[str, Curve], names:
 
 
 def _figure(
-    title: str, lines: Mapping[str, Activation], curves: Mapping[str, Curve], names: Mapping[str, str],
-    x: tuple[float, float], y: tuple[float, float], span: float | None = None,
-) -> Figure:  # fmt: skip
+    title: str,
+    lines: Mapping[str, Activation],
+    curves: Mapping[str, Curve],
+    names: Mapping[str, str],
+    x: tuple[float, float],
+    y: tuple[float, float],
+    span: float | None = None,
+) -> Figure:
     with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(9.2, 7.4), layout="constrained")
         grid = figure.add_gridspec(2, 2, height_ratios=(1.25, 1))
@@ -125,11 +130,17 @@ def collapses(table: Sequence[Mapping[str, Any]]) -> Figure:
 def one_table(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Accuracy, CPU, bytes and rounds of each way to train, side by side."""
     panels: tuple[tuple[str, str, Any], ...] = (
-        ("accuracy", "Accuracy, from 0.5 on", str), ("cpu_seconds", "CPU, all parties", units.seconds),
-        ("bytes", "Bytes, all links", units.size), ("rounds", "Rounds", units.count),
-    )  # fmt: skip
-    colours = {"he": figures.WARM[0][0], "smpc": figures.COOL[0][0], "shares": figures.COOL[2][0],
-               "clear": figures.GREY[0][0]}  # fmt: skip
+        ("accuracy", "Accuracy, from 0.5 on", str),
+        ("cpu_seconds", "CPU, all parties", units.seconds),
+        ("bytes", "Bytes, all links", units.size),
+        ("rounds", "Rounds", units.count),
+    )
+    colours = {
+        "he": figures.WARM[0][0],
+        "smpc": figures.COOL[0][0],
+        "shares": figures.COOL[2][0],
+        "clear": figures.GREY[0][0],
+    }
     with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(11.5, 0.42 * len(rows) + 1.3), layout="constrained")
         for place, (axes, (key, title, text)) in enumerate(

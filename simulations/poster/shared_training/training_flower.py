@@ -106,10 +106,16 @@ def main(grid: Grid, context: Context) -> None:
     relay = Relay(grid)
     publics = [relay.last[node]["public"] for node in range(NODES)]
     shared = relay.ask({node: {"kind": "share", "publics": publics} for node in range(NODES)})
-    relay.ask({
-        party: {"kind": "take", "seed": shared[DEALER][f"seed-{party}"],
-                "rows": [shared[node][f"to-{party}"] for node in range(NODES)]} for party in (0, 1)
-    })  # fmt: skip
+    relay.ask(
+        {
+            party: {
+                "kind": "take",
+                "seed": shared[DEALER][f"seed-{party}"],
+                "rows": [shared[node][f"to-{party}"] for node in range(NODES)],
+            }
+            for party in (0, 1)
+        }
+    )
     iteration(relay, 0)
     before, began = (relay.rounds, relay.bytes), time.monotonic()
     total, number = int(str(config["iterations"])), 1
@@ -124,10 +130,13 @@ def main(grid: Grid, context: Context) -> None:
         {node: {"kind": "learn", "weights": [shares[p]["weights"][node] for p in (0, 1)]} for node in range(NODES)}
     )
     found = {
-        "iterations": total, "seconds": spent, "exchanges": rounds, "bytes": sent,
+        "iterations": total,
+        "seconds": spent,
+        "exchanges": rounds,
+        "bytes": sent,
         "accuracy": [learnt[node]["accuracy"] for node in range(NODES)],
         "loss": [learnt[node]["loss"] for node in range(NODES)],
-    }  # fmt: skip
+    }
     Path(str(config["output"])).write_text(json.dumps(found), encoding="utf-8")
 
 
@@ -136,8 +145,11 @@ def prefix(iterations: int, layers: int = 2, activation: str = "clipped-3", time
     with tempfile.TemporaryDirectory(prefix="fedsec-shared-") as place:
         output = Path(place) / "found.json"
         values: dict[str, Value] = {
-            "iterations": iterations, "layers": layers, "activation": activation, "output": str(output)
-        }  # fmt: skip
+            "iterations": iterations,
+            "layers": layers,
+            "activation": activation,
+            "output": str(output),
+        }
         app = make_app(Path(place) / "app", *COMPONENTS, values)
         with flower_run(app, values, NODES, timeout=timeout) as live:
             live.wait()

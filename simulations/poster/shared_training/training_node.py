@@ -207,8 +207,8 @@ class Node:
         value = self.network.activation.value
         return {
             "accuracy": experiment.accuracy(weights, self.rows, value),
-            "loss": experiment.loss(weights, self.rows, value)
-        }  # fmt: skip
+            "loss": experiment.loss(weights, self.rows, value),
+        }
 
 
 def _stream(seed: bytes, party: int, number: int) -> Stream:

@@ -29,9 +29,18 @@ from fedsec.simulations.poster.shared_training.experiment import (
 
 
 def on_shares(
-    layers: int, activation: str, iterations: int, folder: Path | None = None, hospitals: int = 3, seed: int = 0,
-    hidden: int = HIDDEN, every: int = 100, follow: Follow | None = None, rate: float = RATE, split: int = 0,
-) -> dict[str, Any]:  # fmt: skip
+    layers: int,
+    activation: str,
+    iterations: int,
+    folder: Path | None = None,
+    hospitals: int = 3,
+    seed: int = 0,
+    hidden: int = HIDDEN,
+    every: int = 100,
+    follow: Follow | None = None,
+    rate: float = RATE,
+    split: int = 0,
+) -> dict[str, Any]:
     """Train on shares in process; openings are sealed. Goes on from the checkpoint in `folder`, where there is one.
 
     The checkpoint holds the weights in the clear, as the hospitals get them. CPU is taken of every hundredth iteration.
@@ -70,10 +79,17 @@ def on_shares(
         if follow is not None:
             follow(name, done, done / spent, *curve[-1][1:])
     return {
-        "layers": layers, "activation": activation, "hidden": hidden, "seed": seed, "hospitals": hospitals,
-        "iterations": done, "iterations_per_second": done / spent, "curve": curve,
-        "accuracy": accuracy(weights, rows, made.activation.value), "weights": [m.tolist() for m in weights],
-    }  # fmt: skip
+        "layers": layers,
+        "activation": activation,
+        "hidden": hidden,
+        "seed": seed,
+        "hospitals": hospitals,
+        "iterations": done,
+        "iterations_per_second": done / spent,
+        "curve": curve,
+        "accuracy": accuracy(weights, rows, made.activation.value),
+        "weights": [m.tolist() for m in weights],
+    }
 
 
 def _follow(shadow: Shadow, training: SharedTraining, iteration: int) -> None:
@@ -115,7 +131,12 @@ def costs(layers: int, activation: str, hidden: int = HIDDEN, iterations: int = 
     counts = training.counts
     party, dealer = (seconds / counts.timed for seconds in (max(counts.party_seconds), counts.dealer_seconds))
     return one | {
-        "layers": layers, "activation": activation, "hidden": hidden, "input_bytes": given,
-        "party_cpu": party, "dealer_cpu": dealer, "guard": guard,
+        "layers": layers,
+        "activation": activation,
+        "hidden": hidden,
+        "input_bytes": given,
+        "party_cpu": party,
+        "dealer_cpu": dealer,
+        "guard": guard,
         "networks": {name: line.seconds(ledger.rows) + 2 * party for name, line in NETWORKS.items()},
-    }  # fmt: skip
+    }

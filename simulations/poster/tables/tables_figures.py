@@ -30,24 +30,40 @@ def beside(values: Sequence[Value]) -> Figure:
         for place, value in zip(places, known, strict=True):
             below = value.ours < 0
             axes.annotate(
-                f"{value.ours:.2f}", (place, value.ours), xytext=(0, -12 if below else 7), textcoords="offset points",
-                ha="center", fontsize=7.5,
-            )  # fmt: skip
+                f"{value.ours:.2f}",
+                (place, value.ours),
+                xytext=(0, -12 if below else 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7.5,
+            )
             if value.note:
                 axes.annotate(
-                    "misprinted", (place, min(value.ours, 0) + (0 if below else 20)), xytext=(0, -17 if below else 0),
-                    textcoords="offset points", ha="center", va="top" if below else "bottom", fontsize=8,
-                    color=WARM[0][0], rotation=0 if below else 90,
-                )  # fmt: skip
+                    "misprinted",
+                    (place, min(value.ours, 0) + (0 if below else 20)),
+                    xytext=(0, -17 if below else 0),
+                    textcoords="offset points",
+                    ha="center",
+                    va="top" if below else "bottom",
+                    fontsize=8,
+                    color=WARM[0][0],
+                    rotation=0 if below else 90,
+                )
         axes.axhline(0, color=INK, lw=0.8)
         axes.set_xticks(places, [f"H{value.hospital}" for value in known])
         for start in range(0, len(known), 3):
             value = known[start]
             axes.annotate(
-                f"eta {value.eta:g}\n{value.iterations} iterations", (places[start] + 1, 0), xytext=(0, -34),
-                xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", va="center", fontsize=8.5,
+                f"eta {value.eta:g}\n{value.iterations} iterations",
+                (places[start] + 1, 0),
+                xytext=(0, -34),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                fontsize=8.5,
                 annotation_clip=False,
-            )  # fmt: skip
+            )
         axes.set(ylabel="error alone less error together", title="Tables 1.0 and 2.0")
         axes.margins(y=0.14)
         axes.grid(False, axis="x")

@@ -52,9 +52,11 @@ def test_to_the_byte(strategy: str, hospitals: int, parameters: int, bits: int, 
 
 @settings(max_examples=12)
 @given(
-    strategy=st.sampled_from([name for name in VARIANTS if not takes_keys(name)]), hospitals=st.integers(3, 9),
-    parameters=st.integers(1, 70_000), bits=st.integers(8, 44),
-)  # fmt: skip
+    strategy=st.sampled_from([name for name in VARIANTS if not takes_keys(name)]),
+    hospitals=st.integers(3, 9),
+    parameters=st.integers(1, 70_000),
+    bits=st.integers(8, 44),
+)
 def test_in_drawn_settings(strategy: str, hospitals: int, parameters: int, bits: int) -> None:
     setting = of(strategy, hospitals, parameters, bits)
     try:

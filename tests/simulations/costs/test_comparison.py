@@ -253,9 +253,13 @@ def test_what_failed_is_tried_again(jobs: Jobs, mine: Callable[..., str], tmp_pa
     fails.unlink()
     assert by_name(compare(sweep, tmp_path / "out"))["mine"].status == "measured"
     assert Counter(jobs) == {
-        ("probe", "plain"): 1, ("examined", "plain"): 1, ("clocked", "plain"): 1,
-        ("probe", "mine"): 2, ("examined", "mine"): 1, ("clocked", "mine"): 1,
-    }  # fmt: skip
+        ("probe", "plain"): 1,
+        ("examined", "plain"): 1,
+        ("clocked", "plain"): 1,
+        ("probe", "mine"): 2,
+        ("examined", "mine"): 1,
+        ("clocked", "mine"): 1,
+    }
 
 
 def test_what_fails_when_it_is_timed_is_tried_again(

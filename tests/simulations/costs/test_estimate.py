@@ -82,8 +82,9 @@ def test_noise_does_not_become_what_grows_fastest() -> None:
     for _ in range(60):
         samples = [
             Sample(*cell, (Step("all", *proportional(Setting("secagg", *cell)) * drawn.uniform(0.98, 1.02, 2)),))
-            for cell in calibration.ORDER if cell not in calibration.CHECKS
-        ]  # fmt: skip
+            for cell in calibration.ORDER
+            if cell not in calibration.CHECKS
+        ]
         told = Model({cost_model.key(base): cost_model.fit(samples, [], base)}, 0.001)
         for cell, found in off.items():
             setting = Setting("secagg", *cell)
@@ -134,17 +135,41 @@ def test_a_comparison_is_foreseen_at_the_pace_of_its_moments(model: Model) -> No
         setting = Setting("secagg", 6, 9_000)
         hospital, server = (seconds * (pace or 0.001) / model.pace for seconds in exact(setting))
         spread, none = (document.Spread(median=value, low=value, high=value) for value in (hospital, 0.0))
-        return document.Cell(**{
-            "strategy": "secagg", "hospitals": 6, "parameters": 9_000, "bits": 24, "key_bits": None, "dropout": 0.0,
-            "silent": 0, "status": "measured", "pace": pace, **changes,
-            "round": document.Total(
-                hospital_cpu=spread, hospital_cpu_most=spread, wall=none, up=0, up_most=0, down=0, down_most=0,
-                server_cpu=document.Spread(median=server, low=server, high=server), phases=1, messages=1,
-            ),
-        })  # fmt: skip
+        return document.Cell(
+            **{
+                "strategy": "secagg",
+                "hospitals": 6,
+                "parameters": 9_000,
+                "bits": 24,
+                "key_bits": None,
+                "dropout": 0.0,
+                "silent": 0,
+                "status": "measured",
+                "pace": pace,
+                **changes,
+                "round": document.Total(
+                    hospital_cpu=spread,
+                    hospital_cpu_most=spread,
+                    wall=none,
+                    up=0,
+                    up_most=0,
+                    down=0,
+                    down_most=0,
+                    server_cpu=document.Spread(median=server, low=server, high=server),
+                    phases=1,
+                    messages=1,
+                ),
+            }
+        )
 
-    cells = [cell(0.001), cell(0.0017), cell(None), cell(0.001, silent=1), cell(0.001, bits=20),
-             cell(0.001, status="extrapolated")]  # fmt: skip
+    cells = [
+        cell(0.001),
+        cell(0.0017),
+        cell(None),
+        cell(0.001, silent=1),
+        cell(0.001, bits=20),
+        cell(0.001, status="extrapolated"),
+    ]
     told = estimate.against(model, comparison(cells))
     assert len(told) == 2
     for one in told:

@@ -197,9 +197,7 @@ def test_figures_are_those_of_the_rows_by_hand() -> None:
 
 
 @given(st.lists(st.integers(0, 4), min_size=3, max_size=3, unique=True), st.integers(0, 4), st.floats(1.0, 1e3))
-def test_the_slowest_hospital_is_the_one_that_has_most_to_do(
-    disturbed: list[int], leader: int, stall: float
-) -> None:  # fmt: skip
+def test_the_slowest_hospital_is_the_one_that_has_most_to_do(disturbed: list[int], leader: int, stall: float) -> None:
     def turn(late: int) -> tuple[Row, Row]:
         each = tuple((party, 1.0 + (party == leader) + stall * (party == late)) for party in range(5))
         spent = [seconds for _, seconds in each]
@@ -226,8 +224,12 @@ def test_one_hospital_s_part_is_what_it_has_in_a_whole_round(name: str) -> None:
     assert [one.name for one in shared][-1] == setting.protocol().input_phase.__name__
     for one, other in zip(shared, part.phases, strict=True):
         assert (one.name, one.up, one.up_most, one.down, one.down_most) == (
-            other.name, other.up, other.up_most, other.down, other.down_most,
-        )  # fmt: skip
+            other.name,
+            other.up,
+            other.up_most,
+            other.down,
+            other.down_most,
+        )
     train = [phase for phase in part.phases if phase.stage == "train"]
     assert [phase.asked for phase in train] == [6] * (len(train) - 1) + [1]
     assert part.round.up == pytest.approx(sum(phase.up for phase in train))
@@ -241,16 +243,30 @@ def test_one_hospital_s_part_is_what_it_has_in_a_whole_round(name: str) -> None:
 @pytest.mark.parametrize(
     ("wall", "asked", "repetitions", "rounds", "large"),
     [
-        (0.01, 5, 23, 25, False), (0.001, 3, 30, 32, False), (0.03, 2, 2, 4, False), (0.3, 5, 3, 4, False),
-        (50.0, 5, 1, 2, False), (0.01, 1, 1, 3, False), (50.0, 1, 1, 2, False), (0.3, 5, 2, 4, True),
-        (1.5, 5, 1, 3, True), (50.0, 5, 1, 2, True),
+        (0.01, 5, 23, 25, False),
+        (0.001, 3, 30, 32, False),
+        (0.03, 2, 2, 4, False),
+        (0.3, 5, 3, 4, False),
+        (50.0, 5, 1, 2, False),
+        (0.01, 1, 1, 3, False),
+        (50.0, 1, 1, 2, False),
+        (0.3, 5, 2, 4, True),
+        (1.5, 5, 1, 3, True),
+        (50.0, 5, 1, 2, True),
     ],
     ids=[
-        "brief", "very brief: ten times as often", "no median is wanted", "as many as fit", "one at least",
-        "one that is quick", "one that is slow", "large: two before", "large and slow: two before",
+        "brief",
+        "very brief: ten times as often",
+        "no median is wanted",
+        "as many as fit",
+        "one at least",
+        "one that is quick",
+        "one that is slow",
+        "large: two before",
+        "large and slow: two before",
         "large and too slow",
     ],
-)  # fmt: skip
+)
 def test_repetitions_are_as_many_as_fit(
     monkeypatch: pytest.MonkeyPatch, wall: float, asked: int, repetitions: int, rounds: int, large: bool
 ) -> None:
@@ -274,12 +290,15 @@ def test_repetitions_are_as_many_as_fit(
 @pytest.mark.parametrize(
     ("pages", "walls", "rounds", "counts"),
     [
-        ([0], [1.0], 1, False), ([90_000, 4_000, 90_000], [1.0] * 3, 2, False),
-        ([90_000, 9_000, 5_001, 0, 7], [1.0] * 5, 4, False), ([9_000] * 20, [0.1] * 20, clocks.WARMING, False),
-        ([90_000] * 4, [4.0] * 4, 3, True), ([0], [11.0], 1, True),
+        ([0], [1.0], 1, False),
+        ([90_000, 4_000, 90_000], [1.0] * 3, 2, False),
+        ([90_000, 9_000, 5_001, 0, 7], [1.0] * 5, 4, False),
+        ([9_000] * 20, [0.1] * 20, clocks.WARMING, False),
+        ([90_000] * 4, [4.0] * 4, 3, True),
+        ([0], [11.0], 1, True),
     ],
     ids=["none handed out", "few", "fewer each time", "never few", "never few, and slow", "too slow at once"],
-)  # fmt: skip
+)
 def test_rounds_that_are_handed_new_memory_do_not_count(
     monkeypatch: pytest.MonkeyPatch, pages: list[int], walls: list[float], rounds: int, counts: bool
 ) -> None:

@@ -24,21 +24,45 @@ def collapse(name: str, at: int | None) -> dict[str, Any]:
 
 
 def way(name: str, family: str, cpu: float, rounds: int) -> dict[str, Any]:
-    return {"name": name, "family": family, "accuracy": 0.73, "cpu_seconds": cpu, "bytes": 9, "rounds": rounds,
-            "learns": "<nobody>", "networks": {"hospital-wan": 1.0}}  # fmt: skip
+    return {
+        "name": name,
+        "family": family,
+        "accuracy": 0.73,
+        "cpu_seconds": cpu,
+        "bytes": 9,
+        "rounds": rounds,
+        "learns": "<nobody>",
+        "networks": {"hospital-wan": 1.0},
+    }
 
 
 FACTS: dict[str, Any] = {
     "sizes": {"iterations": 30_000, "steps": 10_000},
-    "accuracy": [{"splits": 20, "layers": 2, "iterations": 10_000, "clipped-5": [0.733, 0.04], "exact": [0.732, 0.04],
-                  "difference": [0.001, 0.005]}],
-    "collapses": [collapse("maclaurin-5", 12_000), collapse("maclaurin-9", 9_000), collapse("fit-10", None),
-                  collapse("fit-3", None)],
-    "deeper": [], "bounded": {"collapsed": False, "iterations": 60_000},
+    "accuracy": [
+        {
+            "splits": 20,
+            "layers": 2,
+            "iterations": 10_000,
+            "clipped-5": [0.733, 0.04],
+            "exact": [0.732, 0.04],
+            "difference": [0.001, 0.005],
+        }
+    ],
+    "collapses": [
+        collapse("maclaurin-5", 12_000),
+        collapse("maclaurin-9", 9_000),
+        collapse("fit-10", None),
+        collapse("fit-3", None),
+    ],
+    "deeper": [],
+    "bounded": {"collapsed": False, "iterations": 60_000},
     "polynomials": [{"name": "fit-10", "worst_16": 159.0}, {"name": "fit-3", "worst_16": 16.0}],
-    "table": [way("federated, paillier", "he", 6.0, 150), way("federated, shamir", "smpc", 2.0, 200),
-              way("training on shares", "shares", 160.0, 280_000)],
-}  # fmt: skip
+    "table": [
+        way("federated, paillier", "he", 6.0, 150),
+        way("federated, shamir", "smpc", 2.0, 200),
+        way("training on shares", "shares", 160.0, 280_000),
+    ],
+}
 
 
 def verdicts(**changes: Any) -> dict[str, str]:

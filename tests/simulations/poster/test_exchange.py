@@ -170,8 +170,11 @@ def _guesses(ask: Ask, answer: Answer, n: int) -> list[float]:
 
     Of answers that are one blinded number: that less its own mask, on the assumption that it stands in the open.
     """
-    single = [(int(c), answer.masks[item[0][0]]) for c, item in zip(answer.items, ask.items, strict=True)
-              if len(item) == len(item[0]) == 1]  # fmt: skip
+    single = [
+        (int(c), answer.masks[item[0][0]])
+        for c, item in zip(answer.items, ask.items, strict=True)
+        if len(item) == len(item[0]) == 1
+    ]
     found = [_near((c - 1) // n - mask, n) for c, mask in single]
     for (c, mask), (other, second) in pairwise(single):
         ratio = c * pow(other, -1, n * n) % (n * n)
@@ -234,9 +237,13 @@ def test_the_comparison_would_see_answers_without_noise(monkeypatch: pytest.Monk
 
     def openly(holder: key_holder.KeyHolder, request: bytes) -> bytes:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(paillier, "encrypt", lambda public, numbers, rng, policy: [
-                (1 + number * n) * pow(noise, n, n * n) % (n * n) for number in numbers
-            ])  # fmt: skip
+            patch.setattr(
+                paillier,
+                "encrypt",
+                lambda public, numbers, rng, policy: [
+                    (1 + number * n) * pow(noise, n, n * n) % (n * n) for number in numbers
+                ],
+            )
             return answer(holder, request)
 
     monkeypatch.setattr(key_holder.KeyHolder, "answer", openly)

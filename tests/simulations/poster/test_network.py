@@ -56,10 +56,14 @@ def test_features_that_are_not_whole_are_cut_too() -> None:
 
 def test_the_gradient_is_that_of_the_cross_entropy() -> None:
     """With the sigmoid itself in place of a polynomial, against differences of the loss."""
-    exact = type("Exact", (), {
-        "__call__": lambda _, x: sigmoids.exact(x),
-        "derivative": lambda _, x: sigmoids.exact(x) * (1 - sigmoids.exact(x)),
-    })()  # fmt: skip
+    exact = type(
+        "Exact",
+        (),
+        {
+            "__call__": lambda _, x: sigmoids.exact(x),
+            "derivative": lambda _, x: sigmoids.exact(x) * (1 - sigmoids.exact(x)),
+        },
+    )()
     first = network.start(3, 4, 5)
     step = network.train_plain([XOR], first, exact, 1.0).weights
 
@@ -193,9 +197,17 @@ def test_the_command(poster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(affine, "ITERATIONS", 10)
     monkeypatch.setattr(affine, "EVERY", 2)
     code, out, err = poster(
-        "network", "--key-bits", "768", "--iterations", "2", "--parts", "affine,xor,sigmoids,precision,product",
-        "--json", "--output", str(tmp_path),
-    )  # fmt: skip
+        "network",
+        "--key-bits",
+        "768",
+        "--iterations",
+        "2",
+        "--parts",
+        "affine,xor,sigmoids,precision,product",
+        "--json",
+        "--output",
+        str(tmp_path),
+    )
     assert code == 0, err
     document = json.loads(out)
     assert document["xor"]["largest_difference"] < 1e-9 and document["affine"]["largest_difference"] < 1e-9

@@ -32,9 +32,13 @@ def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]
     monkeypatch.setattr(network_flower, "MINIMUM_KEY_BITS", 512)
     monkeypatch.setattr(Owner, "fresh", classmethod(lambda cls, bits: cls(paillier.generate(bits, os.urandom))))
     config = {
-        "sigmoid": PLAN.sigmoid.name, "eta": PLAN.rate, "precision": PLAN.precision, "iterations": STEPS, "seed": 0,
+        "sigmoid": PLAN.sigmoid.name,
+        "eta": PLAN.rate,
+        "precision": PLAN.precision,
+        "iterations": STEPS,
+        "seed": 0,
         "key_bits": 512,
-    }  # fmt: skip
+    }
     settings = {"plan": json.dumps(config), "owner": str(tmp_path / "owner.json")}
     one, other = (SimpleNamespace(run_config=settings, state=RecordDict()) for _ in range(2))
     return one, other

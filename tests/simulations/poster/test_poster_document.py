@@ -19,17 +19,32 @@ FACTS: dict[str, Any] = {
         "sums": {"values": 5000, "hospitals": 5, "wrong": 0},
         "ciphertexts": {"encryptions": 10, "different": 10, "right": 10},
         "shares": {
-            "known": 2, "parties": 5, "groups": 10, "right": 10, "refused": 10, "small_groups": 10, "tests": 30,
+            "known": 2,
+            "parties": 5,
+            "groups": 10,
+            "right": 10,
+            "refused": 10,
+            "small_groups": 10,
+            "tests": 30,
             "least_p": 0.5,
         },
     },
     "tables": {
-        "hospitals": 3, "strategy": "shamir", "tolerance": 0.02,
+        "hospitals": 3,
+        "strategy": "shamir",
+        "tolerance": 0.02,
         "values": [
             {
-                "definition": "published", "eta": 0.001, "iterations": 100, "hospital": 1, "ours": 302.45,
-                "plain": 302.45, "poster": 302.45, "deviation": 0.0, "note": "<misprinted>",
-            },
+                "definition": "published",
+                "eta": 0.001,
+                "iterations": 100,
+                "hospital": 1,
+                "ours": 302.45,
+                "plain": 302.45,
+                "poster": 302.45,
+                "deviation": 0.0,
+                "note": "<misprinted>",
+            }
         ],
         "ladder": [{"definition": "once", "words": "once", "eta": 0.001, "iterations": 100, "gains": [1.0, 2.0, 3.0]}],
         "trends": [
@@ -37,20 +52,28 @@ FACTS: dict[str, Any] = {
             {"eta": 0.001, "iterations": 200, "gains": [3.0, 4.0]},
             {"eta": 0.001, "iterations": 2000, "gains": [-3.0, 4.0]},
             {"eta": 0.0005, "iterations": 100, "gains": [1.0]},
-            {"eta": 0.001, "iterations": 100, "gains": [2.0, 3.0]}, {"eta": 0.002, "iterations": 100, "gains": [3.0]},
+            {"eta": 0.001, "iterations": 100, "gains": [2.0, 3.0]},
+            {"eta": 0.002, "iterations": 100, "gains": [3.0]},
             {"eta": 0.01, "iterations": 100, "gains": [1.0, 1.0]},
         ],
     },
     "network": {
         "key_bits": 2048,
         "xor": {
-            "outputs": [0.1, 0.9, 0.9, 0.1], "solved": True, "largest_difference": 1e-11, "seconds_per_iteration": 0.5,
-            "slower": 2000.0, "exchanges": 8, "iterations": 2, "bytes_to_key_holder": 10, "bytes_back": 20,
+            "outputs": [0.1, 0.9, 0.9, 0.1],
+            "solved": True,
+            "largest_difference": 1e-11,
+            "seconds_per_iteration": 0.5,
+            "slower": 2000.0,
+            "exchanges": 8,
+            "iterations": 2,
+            "bytes_to_key_holder": 10,
+            "bytes_back": 20,
         },
         "precision": [{"precision": 4, "solved": True, "difference": 1e-10}],
         "overflow": [{"key_bits": 1024, "wrong_from_iteration": 9}],
     },
-}  # fmt: skip
+}
 
 
 def verdicts(facts: dict[str, Any]) -> dict[str, str]:

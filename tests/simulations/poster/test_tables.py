@@ -166,9 +166,19 @@ def test_bad_input_is_refused() -> None:
 
 def test_the_command_writes_what_it_prints(poster: Any, tmp_path: Path) -> None:
     code, out, _ = poster(
-        "tables", "--strategy", "shamir", "--eta", "0.001", "--iterations", "3", "--seeds", "2", "--json",
-        "--output", str(tmp_path),
-    )  # fmt: skip
+        "tables",
+        "--strategy",
+        "shamir",
+        "--eta",
+        "0.001",
+        "--iterations",
+        "3",
+        "--seeds",
+        "2",
+        "--json",
+        "--output",
+        str(tmp_path),
+    )
     assert code == 0
     document = json.loads(out)
     assert document["largest_weight_difference"] <= AGREEMENT and document["hospitals"] == 3

@@ -134,9 +134,14 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_one_table_trains_one_model_in_every_way(tmp_path: Path) -> None:
     rows = {row["name"]: row for row in one_table.table(100, 0, tmp_path, key_bits=2048)}
     assert set(rows) == {
-        "pooled, plain", "local only (mean of 3)", "federated, paillier", "federated, shamir", "federated, secagg",
-        "training on shares", "encrypted network *",
-    }  # fmt: skip
+        "pooled, plain",
+        "local only (mean of 3)",
+        "federated, paillier",
+        "federated, shamir",
+        "federated, secagg",
+        "training on shares",
+        "encrypted network *",
+    }
     assert rows["federated, paillier"]["accuracy"] == rows["federated, shamir"]["accuracy"]
     assert (
         rows["training on shares"]["rounds"] > rows["federated, paillier"]["rounds"] > rows["pooled, plain"]["rounds"]

@@ -13,15 +13,36 @@ from fedsec.simulations.run import tensorboard as trackers
 
 EVENTS: list[dict[str, Any]] = [
     {"event": "phase", "bytes_up": 100, "bytes_down": 20, "cpu_seconds_max": 0.5},
-    {"event": "round", "round": 1, "stage": "train", "failure": "", "included": 5, "clipped": 2,
-     "metrics": {"train_loss": 0.4}},
-    {"event": "round", "round": 1, "stage": "evaluate", "failure": "", "included": 5, "clipped": 0,
-     "metrics": {"loss": 0.3, "scores.positive": [0.0, 0.5], "scores.negative": [0.5, 0.0]}},
+    {
+        "event": "round",
+        "round": 1,
+        "stage": "train",
+        "failure": "",
+        "included": 5,
+        "clipped": 2,
+        "metrics": {"train_loss": 0.4},
+    },
+    {
+        "event": "round",
+        "round": 1,
+        "stage": "evaluate",
+        "failure": "",
+        "included": 5,
+        "clipped": 0,
+        "metrics": {"loss": 0.3, "scores.positive": [0.0, 0.5], "scores.negative": [0.5, 0.0]},
+    },
     {"event": "tested", "round": 1, "loss": 0.25, "auc": None},
-    {"event": "round", "round": 2, "stage": "train", "failure": "TooFewParties", "included": 0, "clipped": 0,
-     "metrics": None},
+    {
+        "event": "round",
+        "round": 2,
+        "stage": "train",
+        "failure": "TooFewParties",
+        "included": 0,
+        "clipped": 0,
+        "metrics": None,
+    },
     {"event": "done"},
-]  # fmt: skip
+]
 
 
 def test_no_folder_no_files(tmp_path: Path) -> None:
@@ -48,7 +69,12 @@ def test_a_run_is_written_and_read_back(tmp_path: Path) -> None:
         for tag in found.Tags()["tensors"]
     }
     assert scalars == {
-        "hospitals/train_loss": [(1, pytest.approx(0.4))], "round/hospitals": [(1, 5.0)], "round/clipped": [(1, 2.0)],
-        "hospitals/loss": [(1, pytest.approx(0.3))], "hospitals/auc": [(1, 1.0)], "test/loss": [(1, 0.25)],
-        "cost/bytes": [(1, 120.0)], "cost/hospital_cpu_seconds": [(1, 0.5)],
-    }  # fmt: skip
+        "hospitals/train_loss": [(1, pytest.approx(0.4))],
+        "round/hospitals": [(1, 5.0)],
+        "round/clipped": [(1, 2.0)],
+        "hospitals/loss": [(1, pytest.approx(0.3))],
+        "hospitals/auc": [(1, 1.0)],
+        "test/loss": [(1, 0.25)],
+        "cost/bytes": [(1, 120.0)],
+        "cost/hospital_cpu_seconds": [(1, 0.5)],
+    }
