@@ -15,7 +15,19 @@ from typing import Annotated, Generic, TypeVar
 
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError
 from fedsec.primitives.randomness import Random
-from fedsec.protocol import Exposure, Flow, Me, Message, PartyId, SecureSum, State, Sum, Vector, ask, reject_unknown
+from fedsec.protocol import (
+    Exposure,
+    Flow,
+    Message,
+    PartyContext,
+    PartyId,
+    SecureSum,
+    State,
+    Sum,
+    Vector,
+    ask,
+    reject_unknown,
+)
 
 Batch = TypeVar("Batch")
 
@@ -211,7 +223,7 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
         return Sum(vector, included)
 
     def respond(
-        self, me: Me, state: Keys | None, request: Message, x: Vector | None, rng: Random
+        self, me: PartyContext, state: Keys | None, request: Message, x: Vector | None, rng: Random
     ) -> tuple[Keys | None, Message]:
         match request:
             case GenerateKey():
@@ -231,19 +243,19 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
             case _:
                 raise reject_unknown(request)
 
-    def _generate(self, me: Me, rng: Random) -> tuple[Keys, GeneratedKey]:
+    def _generate(self, me: PartyContext, rng: Random) -> tuple[Keys, GeneratedKey]:
         self._check_holder(me)
         if me.id != self.key_holder:
             raise PolicyError(f"party {self.key_holder} is the key holder, not party {me.id}")
         public, private = self.generate(rng)
         return Keys(Key(public), private), GeneratedKey(Key(public), me.sign(Key(public)))
 
-    def _check_holder(self, me: Me) -> None:
+    def _check_holder(self, me: PartyContext) -> None:
         pinned = self.key_holder_identity
         if pinned and me.identity(self.key_holder).hex() != pinned.lower():
             raise PolicyError(f"party {self.key_holder} is not the key holder whose identity the terms name")
 
-    def _adopt(self, me: Me, state: Keys | None, key: Key, signature: bytes) -> tuple[Keys, KeyAdopted]:
+    def _adopt(self, me: PartyContext, state: Keys | None, key: Key, signature: bytes) -> tuple[Keys, KeyAdopted]:
         self._check_holder(me)
         me.verify(self.key_holder, key, signature)
         fingerprint = self.fingerprint(key.public)
@@ -251,7 +263,9 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
             raise BadMessage("the public key relayed is not the one that this key holder made")
         return state or Keys(key), KeyAdopted(fingerprint)
 
-    def _witness(self, me: Me, public: bytes, contributions: Mapping[PartyId, Encrypted], rng: Random) -> Witnessed:
+    def _witness(
+        self, me: PartyContext, public: bytes, contributions: Mapping[PartyId, Encrypted], rng: Random
+    ) -> Witnessed:
         if me.id != self.witness:
             raise PolicyError(f"party {self.witness} is the witness, not party {me.id}")
         if strangers := sorted(set(contributions) - me.cohort):
@@ -273,7 +287,7 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
         product = Product(_digest(blob), included)
         return Witnessed(me.seal(self.key_holder, blob, rng), product, me.sign(product))
 
-    def _open(self, me: Me, state: Keys, sealed: bytes, product: Product, signature: bytes) -> Opened:
+    def _open(self, me: PartyContext, state: Keys, sealed: bytes, product: Product, signature: bytes) -> Opened:
         if not state.private:
             raise OutOfPhase("this party does not hold the private key")
         _check_included(me, product.included)
@@ -285,7 +299,7 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
         return Opened(self.decrypt(state.private, batch), values)
 
 
-def _check_included(me: Me, included: frozenset[PartyId]) -> None:
+def _check_included(me: PartyContext, included: frozenset[PartyId]) -> None:
     if not included <= me.cohort:
         raise PolicyError(f"parties {sorted(included - me.cohort)} are not in this round's cohort")
     if len(included) < me.floor:

@@ -24,8 +24,8 @@ from fedsec.primitives.ring import R32, R64, Ring
 from fedsec.protocol import (
     Exposure,
     Flow,
-    Me,
     Message,
+    PartyContext,
     PartyId,
     SecureSum,
     State,
@@ -134,7 +134,7 @@ class Additive(SecureSum[State, None]):
         return Sum(ring.lift(total), included)
 
     def respond(
-        self, me: Me, state: State | None, request: Message, x: Vector | None, rng: Random
+        self, me: PartyContext, state: State | None, request: Message, x: Vector | None, rng: Random
     ) -> tuple[State | None, Message]:
         match request:
             case MaskInput() if x is not None:
@@ -144,14 +144,14 @@ class Additive(SecureSum[State, None]):
             case _:
                 raise reject_unknown(request)
 
-    def _mask(self, me: Me, x: Vector, rng: Random) -> MaskedInput:
+    def _mask(self, me: PartyContext, x: Vector, rng: Random) -> MaskedInput:
         seeds = {party: rng(SEED_BYTES) for party in self.chosen(me.cohort)}
         masked = self.ring(me.cohort).words(x)
         masks_into(masked, added=list(seeds.values()), subtracted=[])
         length = x.size.to_bytes(LENGTH_BYTES, "little")
         return MaskedInput(masked, {party: me.seal(party, seed + length, rng) for party, seed in seeds.items()})
 
-    def _sum(self, me: Me, inbox: Mapping[PartyId, bytes]) -> MaskSum:
+    def _sum(self, me: PartyContext, inbox: Mapping[PartyId, bytes]) -> MaskSum:
         if me.id not in self.chosen(me.cohort):
             raise PolicyError(f"party {me.id} is no aggregator of this cohort: those are {self.chosen(me.cohort)}")
         seeds: dict[PartyId, bytes] = {}

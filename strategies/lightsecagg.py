@@ -26,8 +26,8 @@ from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
     Exposure,
     Flow,
-    Me,
     Message,
+    PartyContext,
     PartyId,
     SecureSum,
     State,
@@ -189,7 +189,7 @@ class LightSecAgg(SecureSum[Masked, None]):
         return Sum(field.sub(total, mask).astype(np.uint64), included)
 
     def respond(
-        self, me: Me, state: Masked | None, request: Message, x: Vector | None, rng: Random
+        self, me: PartyContext, state: Masked | None, request: Message, x: Vector | None, rng: Random
     ) -> tuple[Masked | None, Message]:
         match request:
             case MaskInput() if x is not None:
@@ -208,7 +208,7 @@ class LightSecAgg(SecureSum[Masked, None]):
             case _:
                 raise reject_unknown(request)
 
-    def _mask(self, me: Me, x: Vector, rng: Random) -> tuple[Masked, MaskedInput]:
+    def _mask(self, me: PartyContext, x: Vector, rng: Random) -> tuple[Masked, MaskedInput]:
         """Any U coded pieces give the mask, so U of them are drawn, as seeds, and the mask and the rest follow."""
         field, needed = self.field(me.cohort), self.points_needed(me.cohort)
         seeds = {party: rng(SEED_BYTES) for party in self._seeded(me.id, me.cohort)}
@@ -223,7 +223,7 @@ class LightSecAgg(SecureSum[Masked, None]):
     def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
         return shamir.seeded_points(dealer, cohort, self.points_needed(cohort))
 
-    def _sum(self, me: Me, state: Masked, inbox: Mapping[PartyId, bytes]) -> PieceOfSum:
+    def _sum(self, me: PartyContext, state: Masked, inbox: Mapping[PartyId, bytes]) -> PieceOfSum:
         field = self.field(me.cohort)
         pack = self.points_needed(me.cohort) - self.colluding(me.cohort)
         pieces = {me.id: shamir.expand_share(state.seed, -(-state.values // pack), field)}

@@ -27,8 +27,8 @@ from fedsec.primitives.shamir import SHARE_BYTES, combine_secret, split_secrets
 from fedsec.protocol import (
     Exposure,
     Flow,
-    Me,
     Message,
+    PartyContext,
     PartyId,
     SecureSum,
     State,
@@ -268,7 +268,7 @@ class SecAgg(SecureSum[Progress, None]):
     # A party
 
     def respond(
-        self, me: Me, state: Progress | None, request: Message, x: Vector | None, rng: Random
+        self, me: PartyContext, state: Progress | None, request: Message, x: Vector | None, rng: Random
     ) -> tuple[Progress | None, Message]:
         if isinstance(request, AdvertiseKeys):
             key = AgreementKey.generate(rng)
@@ -291,7 +291,9 @@ class SecAgg(SecureSum[Progress, None]):
             case _:
                 raise reject_unknown(request)
 
-    def _share(self, me: Me, state: Progress, keys: Mapping[int, MaskKey], rng: Random) -> tuple[Progress, Message]:
+    def _share(
+        self, me: PartyContext, state: Progress, keys: Mapping[int, MaskKey], rng: Random
+    ) -> tuple[Progress, Message]:
         """Round 1: check the keys, draw b, and share b and s^SK among their owners."""
         own, least = AgreementKey(state.key), max(self.shares_needed(me.cohort), me.floor)
         others = keys.keys() - {me.id}
@@ -316,7 +318,9 @@ class SecAgg(SecureSum[Progress, None]):
         kept = replace(state, seed=seed, keys=publics, shares={me.id: shares[me.id]})
         return kept, Shares(outbox, hashlib.sha256(seed).digest())
 
-    def _mask(self, me: Me, state: Progress, inbox: Mapping[int, bytes], x: Vector) -> tuple[Progress, Message]:
+    def _mask(
+        self, me: PartyContext, state: Progress, inbox: Mapping[int, bytes], x: Vector
+    ) -> tuple[Progress, Message]:
         """Round 2: x under PRG(b) and a mask with each neighbour whose shares can be opened."""
         if state.keys is None or state.shares is None:
             raise OutOfPhase("MaskInput before ShareKeys: this party has shared no keys in this session")
@@ -345,7 +349,7 @@ class SecAgg(SecureSum[Progress, None]):
         )
         return replace(state, shares=shares, masked=True), MaskedInput(masked, frozenset(seeds), me.context)
 
-    def _check_survivors(self, me: Me, state: Progress, survivors: frozenset[int]) -> None:
+    def _check_survivors(self, me: PartyContext, state: Progress, survivors: frozenset[int]) -> None:
         if not state.masked or state.shares is None:
             raise OutOfPhase("this party has masked no input in this session")
         strangers = survivors - state.shares.keys()

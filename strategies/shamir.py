@@ -25,8 +25,8 @@ from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
     Exposure,
     Flow,
-    Me,
     Message,
+    PartyContext,
     PartyId,
     SecureSum,
     State,
@@ -178,7 +178,7 @@ class Shamir(SecureSum[Shared, None]):
         return Sum(total.astype(np.uint64), included)
 
     def respond(
-        self, me: Me, state: Shared | None, request: Message, x: Vector | None, rng: Random
+        self, me: PartyContext, state: Shared | None, request: Message, x: Vector | None, rng: Random
     ) -> tuple[Shared | None, Message]:
         match request:
             case ShareInput() if x is not None:
@@ -197,7 +197,7 @@ class Shamir(SecureSum[Shared, None]):
             case _:
                 raise reject_unknown(request)
 
-    def _share(self, me: Me, x: Vector, rng: Random) -> tuple[Shared, Shares]:
+    def _share(self, me: PartyContext, x: Vector, rng: Random) -> tuple[Shared, Shares]:
         """Of the shares that are seeds, this party keeps its own and sends the others."""
         field = self.field(me.cohort)
         seeds = {party: rng(SEED_BYTES) for party in self._seeded(me.id, me.cohort)}
@@ -211,7 +211,7 @@ class Shamir(SecureSum[Shared, None]):
     def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
         return shamir.seeded_points(dealer, cohort, self.colluding(cohort))
 
-    def _sum(self, me: Me, state: Shared, inbox: Mapping[PartyId, bytes]) -> ShareOfSum:
+    def _sum(self, me: PartyContext, state: Shared, inbox: Mapping[PartyId, bytes]) -> ShareOfSum:
         field, pack = self.field(me.cohort), self.packed(me.cohort)
         shares = {me.id: shamir.expand_share(state.seed, -(-state.values // pack), field)}
         for sender in sorted((set(inbox) & me.cohort) - {me.id}):

@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from fedsec import catalog, cli
 from fedsec.local import LocalFederation
-from fedsec.party.context import Seat
+from fedsec.party.context import SessionContext
 from fedsec.party.party import Party, PartyState
 from fedsec.party.policy import Policy
 from fedsec.primitives.key_agreement import AgreementKey
@@ -73,12 +73,12 @@ class DishonestServer:
     def identity(self, party: PartyId) -> SigningKey:
         return SigningKey(self.state(party).identity)
 
-    def seat(self, party: PartyId, session: Session) -> Seat:
+    def context_of(self, party: PartyId, session: Session) -> SessionContext:
         """What `party` itself can sign, seal and open in a session."""
         state = self.state(party)
         keys = SigningKey(state.identity), AgreementKey(state.agreement)
         members = read_roster(state.roster).members if state.roster else {}
-        return Seat(party, *keys, members, session, floor=3)
+        return SessionContext(party, *keys, members, session, floor=3)
 
     def session(self, cohort: Collection[PartyId] = (), stage: str = "train", **changes: Any) -> Session:
         """A new session of the coordinator's, as it would be but for `changes`."""

@@ -18,8 +18,8 @@ from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
     Exposure,
     Flow,
-    Me,
     Message,
+    PartyContext,
     PartyId,
     SecureSum,
     State,
@@ -67,7 +67,7 @@ class PairwiseMasks(SecureSum[State, None]):
         return Sum(total(reply.vector for reply in sent.values()), frozenset(sent))
 
     def respond(
-        self, me: Me, state: State | None, request: Message, x: Vector | None, rng: Random
+        self, me: PartyContext, state: State | None, request: Message, x: Vector | None, rng: Random
     ) -> tuple[State | None, Message]:
         if not isinstance(request, SendMasked) or x is None:
             raise reject_unknown(request)

@@ -22,7 +22,7 @@ from fedsec.primitives.key_agreement import AgreementKey, derive, shared_secret
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.sealing import seal, unseal
 from fedsec.primitives.signing import SigningKey, verify
-from fedsec.protocol import Me, Message, PartyId
+from fedsec.protocol import Message, PartyContext, PartyId
 from fedsec.wire import codec
 from fedsec.wire.envelope import Session
 from fedsec.wire.membership import Member
@@ -41,7 +41,7 @@ def _believe(verifier: bytes, party: PartyId, member: Member, epoch: int, terms:
         raise AuthenticationError(f"party {party} of the roster did not join this epoch itself: {error}") from error
 
 
-class Seat(Me):
+class SessionContext(PartyContext):
     """A party's view of one session; all it signs and seals is bound to the session."""
 
     def __init__(

@@ -14,7 +14,7 @@ from typing import Any
 from fedsec.encoding.fixed_point import prove_headroom
 from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import AuthenticationError, BadMessage, OutOfPhase, PolicyError, Stale
-from fedsec.party.context import Seat
+from fedsec.party.context import SessionContext
 from fedsec.party.journal import Journal, Progress
 from fedsec.party.policy import Policy
 from fedsec.primitives.key_agreement import AgreementKey
@@ -185,7 +185,7 @@ class Party:
         if not setup and place <= table.index(protocol.input_phase) and self.state.party not in session.cohort:
             raise OutOfPhase(f"party {self.state.party} is not in this round's cohort")
         roster = self._enter(protocol, session, ADOPT_PHASE + 1 + place if setup else place)
-        me = Seat(
+        me = SessionContext(
             self.state.party,
             SigningKey(self.state.identity),
             AgreementKey(self.state.agreement),

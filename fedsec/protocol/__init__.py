@@ -6,7 +6,7 @@ the paper; a party's side is a pure step. Transport, metering, Flower and floati
 
 from fedsec.protocol.flow import Deliver, Flow, Item, Replies, Reply, Requests, Result, Sum, ask, run, total, transpose
 from fedsec.protocol.messages import RECORDS, SERVER, Exposure, Message, PartyId, Record, State, Vector, reject_unknown
-from fedsec.protocol.secure_sum import HEADINGS, Me, Public, SecureSum, StateT, headings
+from fedsec.protocol.secure_sum import HEADINGS, PartyContext, Public, SecureSum, StateT, headings
 
 __all__ = [
     "HEADINGS",
@@ -16,8 +16,8 @@ __all__ = [
     "Exposure",
     "Flow",
     "Item",
-    "Me",
     "Message",
+    "PartyContext",
     "PartyId",
     "Public",
     "Record",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fedsec.errors import AuthenticationError, PolicyError
-from fedsec.protocol import Exposure, Flow, Me, Message, PartyId, ask
+from fedsec.protocol import Exposure, Flow, Message, PartyContext, PartyId, ask
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,19 @@ def collect(told: Mapping[PartyId, frozenset[PartyId]], at_least: int) -> Flow[d
     return {party: reply.signature for party, reply in replies.items()}
 
 
-def admit(me: Me, survivors: frozenset[PartyId], least: int) -> None:
+def admit(me: PartyContext, survivors: frozenset[PartyId], least: int) -> None:
     """Raise PolicyError unless this party is among the survivors, and `least` of its cohort are."""
     if me.id not in survivors or len(survivors & me.cohort) < least:
         raise PolicyError(f"{len(survivors)} survivors; {least} of this cohort, with this party, are the fewest")
 
 
-def sign(me: Me, survivors: frozenset[PartyId]) -> Consistent:
+def sign(me: PartyContext, survivors: frozenset[PartyId]) -> Consistent:
     """A party's answer, once it has admitted the survivors; it keeps them, and signs no others in this session."""
     return Consistent(me.sign(Survivors(survivors)))
 
 
 def check(
-    me: Me,
+    me: PartyContext,
     signed: frozenset[PartyId] | None,
     survivors: frozenset[PartyId],
     signatures: Mapping[PartyId, bytes],
@@ -79,7 +79,7 @@ def check(
         raise PolicyError(f"{len(agreed)} survivors signed who survived; {needed} signatures are needed")
 
 
-def holds(me: Me, signer: PartyId, statement: Message, signature: bytes) -> bool:
+def holds(me: PartyContext, signer: PartyId, statement: Message, signature: bytes) -> bool:
     """Whether a party signed this in this session; who did not, or was shown another model, counts as silent."""
     try:
         me.verify(signer, statement, signature)

@@ -23,7 +23,7 @@ Public = TypeVar("Public")
 StateT = TypeVar("StateT", bound=State)
 
 
-class Me(ABC):
+class PartyContext(ABC):
     """What a party's step knows of itself. Everything it signs, seals or agrees on is bound to the session."""
 
     id: PartyId
@@ -141,7 +141,7 @@ class SecureSum(ABC, Generic[StateT, Public]):
 
     @abstractmethod
     def respond(
-        self, me: Me, state: StateT | None, request: Message, x: Vector | None, rng: Random
+        self, me: PartyContext, state: StateT | None, request: Message, x: Vector | None, rng: Random
     ) -> tuple[StateT | None, Message]:
         """A party's step. `x` is its input in the input phase and None elsewhere; pure but for `rng`.
 

@@ -38,7 +38,7 @@ def test_every_field_of_a_session_is_bound(server: Any) -> None:
 @pytest.mark.parametrize("other", OTHERS, ids=lambda other: next(iter(other)))
 def test_nothing_holds_in_another_session(server: Any, other: dict[str, Any]) -> None:
     session = server.session()
-    here, there = server.seat(1, session), server.seat(2, replace(session, **other))
+    here, there = server.context_of(1, session), server.context_of(2, replace(session, **other))
     assert here.context != there.context and len(here.context) == 32
     statement = Blob(bytes(32))
     with pytest.raises(AuthenticationError):
@@ -50,18 +50,18 @@ def test_nothing_holds_in_another_session(server: Any, other: dict[str, Any]) ->
             there.pairwise_key(1, "mask")
     else:
         assert here.pairwise_key(2, "mask") != there.pairwise_key(1, "mask")
-    server.seat(2, session).verify(1, statement, here.sign(statement))
-    assert server.seat(2, session).unseal(1, here.seal(2, b"secret", os.urandom)) == b"secret"
+    server.context_of(2, session).verify(1, statement, here.sign(statement))
+    assert server.context_of(2, session).unseal(1, here.seal(2, b"secret", os.urandom)) == b"secret"
 
 
 def test_pairwise_keys_are_of_two_parties_and_one_purpose(server: Any) -> None:
     session = server.session()
-    seats = {party: server.seat(party, session) for party in session.cohort}
+    contexts = {party: server.context_of(party, session) for party in session.cohort}
     labels = ("mask", "seal from 1", "seal from 2")
     keys = {
-        (one, other, label): seats[one].pairwise_key(other, label)
-        for one in seats
-        for other in seats
+        (one, other, label): contexts[one].pairwise_key(other, label)
+        for one in contexts
+        for other in contexts
         if one != other
         for label in labels
     }
@@ -72,7 +72,7 @@ def test_pairwise_keys_are_of_two_parties_and_one_purpose(server: Any) -> None:
 
 def test_a_seal_is_for_one_receiver_from_one_sender(server: Any) -> None:
     session = server.session()
-    one, two, three = (server.seat(party, session) for party in (1, 2, 3))
+    one, two, three = (server.context_of(party, session) for party in (1, 2, 3))
     sealed = one.seal(2, b"secret", os.urandom)
     assert sealed != one.seal(2, b"secret", os.urandom)
     for reader, claimed in ((three, 1), (two, 3), (one, 2), (two, 2)):
@@ -90,7 +90,7 @@ def test_a_seal_is_for_one_receiver_from_one_sender(server: Any) -> None:
 
 def test_a_signature_is_on_one_statement_of_one_sender(server: Any) -> None:
     session = server.session()
-    one, two = server.seat(1, session), server.seat(2, session)
+    one, two = server.context_of(1, session), server.context_of(2, session)
     statement = Blob(b"\1" * 32)
     signature = one.sign(statement)
     two.verify(1, statement, signature)
@@ -100,15 +100,15 @@ def test_a_signature_is_on_one_statement_of_one_sender(server: Any) -> None:
 
 
 def test_nobody_off_the_roster_is_known(server: Any) -> None:
-    seat = server.seat(1, server.session())
+    context = server.context_of(1, server.session())
     steps: list[Callable[[], object]] = [
-        lambda: seat.identity(9),
-        lambda: seat.seal(9, b"", os.urandom),
-        lambda: seat.unseal(9, bytes(64)),
-        lambda: seat.pairwise_key(9, "mask"),
-        lambda: seat.verify(9, Blob(b""), bytes(64)),
+        lambda: context.identity(9),
+        lambda: context.seal(9, b"", os.urandom),
+        lambda: context.unseal(9, bytes(64)),
+        lambda: context.pairwise_key(9, "mask"),
+        lambda: context.verify(9, Blob(b""), bytes(64)),
     ]
     for step in steps:
         with pytest.raises(AuthenticationError, match="party 9 is not on the roster"):
             step()
-    assert repr(seat) == "<party 1>"
+    assert repr(context) == "<party 1>"

@@ -85,12 +85,12 @@ def test_signatures_count_for_the_list_the_session_and_the_survivor_that_made_th
         five = led.cohort - {6}
         signatures = {party: led.sign(party, five) for party in sorted(five)}
         statement = Survivors(five)
-        seat = led.server.seat(5, led.session)
-        elsewhere = led.server.seat(5, replace(led.session, nonce=bytes(16)))
+        context = led.server.context_of(5, led.session)
+        elsewhere = led.server.context_of(5, replace(led.session, nonce=bytes(16)))
         spoilt = {
-            "other list": {5: seat.sign(Survivors(led.cohort))},
+            "other list": {5: context.sign(Survivors(led.cohort))},
             "other session": {5: elsewhere.sign(statement)},
-            "silent": {5: b"", 6: led.server.seat(6, led.session).sign(statement)},
+            "silent": {5: b"", 6: led.server.context_of(6, led.session).sign(statement)},
             "of another": {5: signatures[4]},
         }[spoil]
         with pytest.raises(PolicyError, match="4 survivors signed who survived; 5 signatures are needed"):

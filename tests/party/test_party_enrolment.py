@@ -116,23 +116,23 @@ def test_a_forged_member_has_no_influence(dishonest: Any, forge: Callable[[Any, 
         server.adopt(party, changed)
     server.coordinator.roster = changed
     session = server.session()
-    seat = server.seat(1, session)
+    context = server.context_of(1, session)
     statement = server.coordinator.terms
     signature = server.identity(2).sign(b"")
     for use in (
-        lambda: seat.identity(2),
-        lambda: seat.seal(2, b"", os.urandom),
-        lambda: seat.unseal(2, bytes(64)),
-        lambda: seat.pairwise_key(2, "mask"),
-        lambda: seat.verify(2, statement, signature),
+        lambda: context.identity(2),
+        lambda: context.seal(2, b"", os.urandom),
+        lambda: context.unseal(2, bytes(64)),
+        lambda: context.pairwise_key(2, "mask"),
+        lambda: context.verify(2, statement, signature),
     ) * 2:
         with pytest.raises(AuthenticationError, match="party 2 of the roster did not join this epoch itself"):
             use()
     for party in (1, 3):
         with pytest.raises(AuthenticationError, match=r"party 2 of the roster.*signature does not hold"):
             server.ask(party, ShareInput(), session)
-    other = server.seat(3, session)
-    assert other.unseal(1, seat.seal(3, b"secret", os.urandom)) == b"secret"
+    other = server.context_of(3, session)
+    assert other.unseal(1, context.seal(3, b"secret", os.urandom)) == b"secret"
     without = server.session([1, 3, 4])
     assert sorted(server.ask(1, ShareInput(), without).outbox) == [3, 4]
 

@@ -50,7 +50,7 @@ def blob_of(server: Any, session: Any, value: int = 7) -> bytes:
     plaintexts = pack(np.array([value], np.uint64), slots, public.plaintext_bits)
     return to_bytes(
         public,
-        Ciphertexts(tuple(encrypt(public, plaintexts, os.urandom)), slots, 1, 1, server.seat(1, session).context),
+        Ciphertexts(tuple(encrypt(public, plaintexts, os.urandom)), slots, 1, 1, server.context_of(1, session).context),
     )
 
 
@@ -73,16 +73,16 @@ def test_paillier_nobody_but_the_witness_sees_a_single_ciphertext(encrypted: Any
         assert key(server).fingerprint not in codec.encode(contribution)
         for reader in set(contributions) - {2}:
             with pytest.raises(AuthenticationError):
-                server.seat(reader, session).unseal(sender, contribution.sealed)
-        assert key(server).fingerprint in server.seat(2, session).unseal(sender, contribution.sealed)
+                server.context_of(reader, session).unseal(sender, contribution.sealed)
+        assert key(server).fingerprint in server.context_of(2, session).unseal(sender, contribution.sealed)
 
 
 def test_paillier_opens_only_what_the_witness_signed(encrypted: Any) -> None:
     server, session, contributions = encrypted
     told = server.ask(2, Witness({party: contributions[party] for party in (1, 2, 3)}), session)
     single = blob_of(server, session)
-    sealed = server.seat(2, session).seal(1, single, os.urandom)  # as if the witness had sent it
-    other = server.seat(3, session).seal(1, single, os.urandom)
+    sealed = server.context_of(2, session).seal(1, single, os.urandom)  # as if the witness had sent it
+    other = server.context_of(3, session).seal(1, single, os.urandom)
     forged = Product(hashlib.sha256(single).digest(), frozenset({1, 2, 3}))
     larger = replace(told.product, included=frozenset({1, 2, 3, 4}))
     cases = [
@@ -140,7 +140,7 @@ def test_paillier_the_witness_leaves_out_what_does_not_hold(encrypted: Any) -> N
         kept = dict(server.federation.states)
         told = server.ask(2, Witness(changed), session)
         assert told.product.included == {1, 2, 3, 4, 5} - out
-        product = server.seat(1, session).unseal(2, told.sealed)
+        product = server.context_of(1, session).unseal(2, told.sealed)
         assert from_bytes(key(server), product).addends == 5 - len(out)
         server.federation.states = kept
     for changed, text in (

@@ -119,7 +119,7 @@ def test_keys_that_nobody_signed_for_this_session_do_not_count(malicious: Any) -
         lambda lead: old.keys[2],
         lambda lead: MaskKey(made, lead.keys[2].signature),
         lambda lead: MaskKey(made, bytes(64)),
-        lambda lead: MaskKey(made, malicious.seat(5, lead.session).sign(OwnMaskKey(made))),
+        lambda lead: MaskKey(made, malicious.context_of(5, lead.session).sign(OwnMaskKey(made))),
         lambda lead: lead.keys[3],
     ):
         lead = Round(malicious).advertise()
@@ -141,7 +141,7 @@ def test_the_keys_must_be_those_of_this_cohort_and_no_two_the_same(malicious: An
     refused({}, "do not contain the one", 1)
     refused({}, "keys of 2 parties, this one among them; 3 are the fewest", 2, 4)
     lead = Round(malicious).advertise()
-    copied = MaskKey(lead.keys[3].public, malicious.seat(2, lead.session).sign(OwnMaskKey(lead.keys[3].public)))
+    copied = MaskKey(lead.keys[3].public, malicious.context_of(2, lead.session).sign(OwnMaskKey(lead.keys[3].public)))
     with pytest.raises(PolicyError, match="two parties advertise the same key"):
         lead.ask(1, ShareKeys({**lead.keys, 2: copied}))
 
@@ -231,7 +231,7 @@ def test_signatures_are_of_this_session_and_of_their_signers(malicious: Any) -> 
     for forge in (
         lambda lead: {**lead.signatures, 3: old.signatures[3]},
         lambda lead: {**lead.signatures, 3: lead.signatures[2]},
-        lambda lead: {**lead.signatures, 3: malicious.seat(4, lead.session).sign(Survivors(everyone))},
+        lambda lead: {**lead.signatures, 3: malicious.context_of(4, lead.session).sign(Survivors(everyone))},
     ):
         lead = Round(malicious).advertise().share().mask().sign()
         forged = forge(lead)
@@ -301,7 +301,7 @@ def test_keys_that_are_none_leave_their_owner_out(semi_honest: Any) -> None:
     """A point of low order, or three bytes, duly signed."""
     for public in (bytes(32), b"key"):
         lead = Round(semi_honest).advertise()
-        signature = semi_honest.seat(4, lead.session).sign(OwnMaskKey(public))
+        signature = semi_honest.context_of(4, lead.session).sign(OwnMaskKey(public))
         keys = {**lead.keys, 4: MaskKey(public, signature)}
         for party in (1, 2, 3, 5):
             lead.outboxes[party] = lead.ask(party, ShareKeys(keys)).outbox
@@ -312,7 +312,7 @@ def test_keys_that_are_none_leave_their_owner_out(semi_honest: Any) -> None:
 def test_masks_are_of_one_pair_and_one_context(semi_honest: Any) -> None:
     """The same keys give another mask wherever anything about the session differs: the model, say."""
     session = semi_honest.session()
-    contexts = [semi_honest.seat(1, replace(session, model=model)).context for model in (A, B)]
+    contexts = [semi_honest.context_of(1, replace(session, model=model)).context for model in (A, B)]
     one, two, three = (AgreementKey(os.urandom(32)) for _ in range(3))
     masks = [secagg._shared_mask(one, other.public, context) for other in (two, three) for context in contexts]
     masks += [secagg._own_mask(bytes(32), context) for context in contexts]
@@ -349,6 +349,6 @@ def test_false_shares_are_noticed_and_void_the_round(semi_honest: Any, openers: 
 def test_only_survivors_sign_who_survived(malicious: Any) -> None:
     lead = Round(malicious).advertise().share().mask(5).sign()
     signatures = {party: lead.signatures[party] for party in (1, 2, 3)}
-    lead.signatures = {**signatures, 5: malicious.seat(5, lead.session).sign(Survivors(frozenset({1, 2, 3, 4})))}
+    lead.signatures = {**signatures, 5: malicious.context_of(5, lead.session).sign(Survivors(frozenset({1, 2, 3, 4})))}
     with pytest.raises(PolicyError, match="3 survivors signed who survived; 4 signatures are needed"):
         lead.unmask(1)

@@ -67,7 +67,9 @@ def test_shamir_shares_of_strangers_other_rounds_or_senders_do_not_count(server:
     old = share(server, server.session())
     session = server.session([1, 2, 3, 4])
     inbox = share(server, session)[1]
-    outsider = server.seat(5, session).seal(1, bytes(8), os.urandom)  # on the roster, and not in this round's cohort
+    outsider = server.context_of(5, session).seal(
+        1, bytes(8), os.urandom
+    )  # on the roster, and not in this round's cohort
     inbox |= {4: inbox[3], 5: outsider, 9: inbox[2]}  # 4's is relayed from 3
     answer = server.ask(1, SumShares(inbox), session)
     assert answer.included == {1, 2, 3}

@@ -86,7 +86,7 @@ def test_one_agreement_serves_all_keys_of_a_session(server: Any, monkeypatch: py
 
     monkeypatch.setattr(context, "shared_secret", shared_secret)
     session = server.session()
-    one, two = server.seat(1, session), server.seat(2, session)
+    one, two = server.context_of(1, session), server.context_of(2, session)
     for label in ("mask", "other"):
         assert one.pairwise_key(2, label) == two.pairwise_key(1, label)
         assert two.unseal(1, one.seal(2, label.encode(), lambda size: bytes(size))) == label.encode()
