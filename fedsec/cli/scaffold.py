@@ -25,7 +25,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.report import output as files
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-TEMPLATES = resources.files("fedsec") / "templates"
+TEMPLATES = resources.files("fedsec.cli") / "templates"
 
 
 def new_strategy(
