@@ -26,6 +26,7 @@ from fedsec.protocol import (
     Sum,
     Vector,
     ask,
+    parameter,
     reject_unknown,
 )
 
@@ -138,20 +139,18 @@ class Keys(State, tag="fedsec.key_holder.keys/1"):
 
 @dataclass(frozen=True)
 class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
-    """Additively homomorphic aggregation with one named key holder and one named witness, who must differ.
-
-    key_holder, witness  their party ids
-    key_holder_identity  the key holder's Ed25519 public key in hexadecimal; empty trusts the roster (simulation)
-    """
+    """Additively homomorphic aggregation with one named key holder and one named witness, who must differ."""
 
     homomorphic = True
     setup_phases = (GenerateKey, AdoptKey)
     phases = (Encrypt, Witness, Open)
     input_phase = Encrypt
 
-    key_holder: int = 1
-    witness: int = 2
-    key_holder_identity: str = ""
+    key_holder: int = parameter(1, "Party that holds the private key", low=1)
+    witness: int = parameter(2, "Party that adds the ciphertexts; another than the key holder", low=1)
+    key_holder_identity: str = parameter(
+        "", "The key holder's Ed25519 public key in hexadecimal; empty trusts the roster, in simulation"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,7 +17,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, PolicyError, TooFewParties
+from fedsec.errors import AuthenticationError, BadMessage, PolicyError, TooFewParties
 from fedsec.primitives.prg import SEED_BYTES, masks_into
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.ring import R32, R64, Ring
@@ -32,6 +32,7 @@ from fedsec.protocol import (
     Sum,
     Vector,
     ask,
+    parameter,
     reject_unknown,
     transpose,
 )
@@ -82,7 +83,13 @@ class Additive(SecureSum[State, None]):
     phases = (MaskInput, SumMasks)
     input_phase = MaskInput
 
-    aggregators: int = 3
+    aggregators: int = parameter(
+        3,
+        "Hospitals that remove the masks",
+        low=2,
+        unit="hospitals",
+        because="one alone could open every input with the server",
+    )
 
     def chosen(self, clients: Collection[PartyId]) -> list[PartyId]:
         """The aggregators: the first hospitals of the cohort."""
@@ -91,13 +98,6 @@ class Additive(SecureSum[State, None]):
     def ring(self, clients: Collection[PartyId]) -> Ring:
         """The smaller of the two rings that holds the sum."""
         return R32 if len(clients) * ((1 << self.value_bits) - 1) < 1 << 32 else R64
-
-    def check(self, clients: Collection[PartyId]) -> None:
-        super().check(clients)
-        if self.aggregators < 2:
-            raise ConfigurationError(
-                f"aggregators is {self.aggregators}; one alone could open every input with the server"
-            )
 
     def capacity(self, clients: Collection[PartyId]) -> int:
         return (1 << 32) - 1 if self.ring(clients) is R32 else (1 << 63) - 1  # sums are read as signed 64-bit integers

@@ -27,7 +27,7 @@ import tenseal
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives.randomness import Random
-from fedsec.protocol import PartyId, Vector
+from fedsec.protocol import PartyId, Vector, parameter
 from fedsec.strategies._key_holder import KeyHolderSum
 
 HEADER = struct.Struct(">QQ32s32s")  # values, addends, SHA-256 of the key, context
@@ -41,22 +41,21 @@ LARGEST = {4096: 44, 8192: 58}
 
 @dataclass(frozen=True)
 class Bfv(KeyHolderSum[list[Any]]):
-    """Many values in a ciphertext, one in each slot; parameters of 128-bit security (homomorphicencryption.org, 2018).
+    """Many values in a ciphertext, one in each slot; 128-bit security by homomorphicencryption.org, 2018."""
 
-    capacity_bits        sums are exact below 2^capacity_bits: to 44 with 4,096 slots, to 58 with 8,192; 0 takes ten
-                         more than value_bits
-    key_holder, witness  their party ids
-    key_holder_identity  the key holder's Ed25519 public key in hexadecimal; empty trusts the roster (simulation)
-    """
-
-    capacity_bits: int = 0
+    capacity_bits: int = parameter(
+        0,
+        "Sums are exact below 2^capacity_bits: to 44 with 4,096 slots, to 58 with 8,192; 0: ten more than value_bits",
+        low=0,
+        high=max(LARGEST.values()),
+        unit="bits",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.capacity_bits and not self.value_bits < self.capacity_bits <= max(LARGEST.values()):
+        if self.capacity_bits and self.capacity_bits <= self.value_bits:
             raise ConfigurationError(
-                f"capacity_bits is {self.capacity_bits}; it must lie above value_bits, {self.value_bits}, and be at "
-                f"most {max(LARGEST.values())}, or be 0"
+                f"capacity_bits is {self.capacity_bits}; it must lie above value_bits, {self.value_bits}, or be 0"
             )
         if self._bits > max(LARGEST.values()):
             most = max(LARGEST.values())

@@ -30,17 +30,17 @@ from fedsec.protocol import (
     PartyContext,
     PartyId,
     SecureSum,
+    ServerModel,
     State,
     Sum,
     Vector,
     ask,
     consistency,
+    parameter,
     reject_unknown,
     transpose,
 )
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
-
-SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
 
 
 @dataclass(frozen=True)
@@ -96,23 +96,26 @@ class Masked(State, tag="fedsec.lightsecagg.masked/1"):
 class LightSecAgg(SecureSum[Masked, None]):
     """Any `threshold` hospitals open the sum of the masks; any `privacy` of them learn nothing of one.
 
-    threshold   U; 0 means T and half of the hospitals that it leaves; the rest may be silent
-    privacy     T; 0 means half of the cohort
-    server      "semi-honest" trusts it to follow the protocol; "malicious" has the hospitals sign of whom the sum is,
-                in a phase of its own, and needs U above two thirds of the cohort
+    Against a malicious server the hospitals sign of whom the sum is, in a phase of its own.
     """
 
-    phases = (MaskInput, ConsistencyCheck, SumPieces)
     input_phase = MaskInput
 
-    threshold: int = 0
-    privacy: int = 0
-    server: str = SEMI_HONEST
+    threshold: int = parameter(
+        0,
+        "U, hospitals that open the sum; 0: T and half of the hospitals that T leaves; the rest may drop out",
+        low=0,
+        unit="hospitals",
+    )
+    privacy: int = parameter(
+        0, "T, hospitals that learn nothing together; 0: half of the cohort", low=0, unit="hospitals"
+    )
+    server: str = parameter(
+        ServerModel.SEMI_HONEST, "What the server may do; malicious adds a phase, and needs U above two thirds"
+    )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.server not in (SEMI_HONEST, MALICIOUS):
-            raise ConfigurationError(f"server is {self.server!r}; choose from {MALICIOUS}, {SEMI_HONEST}")
+    def rounds(self) -> tuple[type[Message], ...]:
+        return (MaskInput, *consistency.phases(self.server), SumPieces)
 
     def colluding(self, clients: Collection[PartyId]) -> int:
         """T: so many coded pieces say nothing."""
@@ -122,7 +125,7 @@ class LightSecAgg(SecureSum[Masked, None]):
         """U: how many coded pieces open the sum of the masks, and how many signatures it takes to send one."""
         private = self.colluding(clients)
         least = private + max((len(clients) - private) // 2, 1)
-        return self.threshold or (max(least, quorum(len(clients))) if self.server == MALICIOUS else least)
+        return self.threshold or (max(least, quorum(len(clients))) if self.server == ServerModel.MALICIOUS else least)
 
     def field(self, clients: Collection[PartyId]) -> Field:
         """The smallest of the two Mersenne fields that holds the sum."""
@@ -139,7 +142,7 @@ class LightSecAgg(SecureSum[Masked, None]):
             )
         if private < parties // 2:
             raise ConfigurationError(f"privacy is {private}; a cohort of {parties} needs at least {parties // 2}")
-        if self.server == MALICIOUS and needed < quorum(parties):
+        if self.server == ServerModel.MALICIOUS and needed < quorum(parties):
             raise ConfigurationError(
                 f"threshold is {needed}; a cohort of {parties} needs at least {quorum(parties)} against a malicious "
                 "server"
@@ -151,7 +154,7 @@ class LightSecAgg(SecureSum[Masked, None]):
     def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
         private, needed = self.colluding(clients), self.points_needed(clients)
         if malicious:
-            return min(private, 2 * needed - len(clients) - 1) if self.server == MALICIOUS else -1
+            return min(private, 2 * needed - len(clients) - 1) if self.server == ServerModel.MALICIOUS else -1
         return private
 
     def columns(self, clients: Collection[PartyId], values: int) -> int:
@@ -160,7 +163,7 @@ class LightSecAgg(SecureSum[Masked, None]):
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         parties, needed = len(clients), self.points_needed(clients)
         tolerated: dict[type[Message], int] = {MaskInput: parties - max(needed, self.floor)}
-        if self.server == MALICIOUS:
+        if self.server == ServerModel.MALICIOUS:
             tolerated[ConsistencyCheck] = parties - needed
         return {**tolerated, SumPieces: parties - needed}
 
@@ -174,7 +177,7 @@ class LightSecAgg(SecureSum[Masked, None]):
             raise TooFewParties("MaskInput", least, masked, clients)
         inboxes = transpose({sender: reply.outbox for sender, reply in masked.items()})
         asked, signatures = list(masked), dict[PartyId, bytes]()
-        if self.server == MALICIOUS:
+        if self.server == ServerModel.MALICIOUS:
             signatures = yield from consistency.collect(dict.fromkeys(masked, frozenset(masked)), needed)
             asked = list(signatures)
         requests = {party: SumPieces(inboxes.get(party, {}), signatures) for party in asked}
@@ -194,14 +197,14 @@ class LightSecAgg(SecureSum[Masked, None]):
         match request:
             case MaskInput() if x is not None:
                 return self._mask(me, x, rng)
-            case ConsistencyCheck(survivors) if self.server == MALICIOUS:
+            case ConsistencyCheck(survivors) if self.server == ServerModel.MALICIOUS:
                 state = _begun(state)
                 consistency.admit(me, survivors, max(self.points_needed(me.cohort), me.floor))
                 return replace(state, signed=survivors), consistency.sign(me, survivors)
             case SumPieces(inbox, signatures):
                 state = _begun(state)
                 reply = self._sum(me, state, inbox)
-                if self.server == MALICIOUS:
+                if self.server == ServerModel.MALICIOUS:
                     needed = self.points_needed(me.cohort)
                     consistency.check(me, state.signed, reply.included, signatures, needed)
                 return None, reply

@@ -13,20 +13,20 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from fedsec.errors import ConfigurationError
-from fedsec.protocol import PartyId
+from fedsec.protocol import PartyId, parameter
 from fedsec.strategies.shamir import Shamir
 
 
 @dataclass(frozen=True)
 class PackedShamir(Shamir):
-    """Shamir's protocol with polynomials that carry `pack` values each.
+    """Shamir's protocol with polynomials that carry `pack` values each; `threshold` is k+l.
 
-    pack        l, values a share carries; 0 means half of those hospitals that k leaves, and the rest may be silent
-    threshold   k+l, how many shares open the sum; 0 means the least that `server` allows
-    server      as in shamir; k is at least half of the cohort, and k+l two thirds against a malicious server
+    k is at least half of the cohort, and against a malicious server k+l is at least two thirds.
     """
 
-    pack: int = 0
+    pack: int = parameter(
+        0, "l, values in a share; 0: half of the hospitals that k leaves; the rest may drop out", low=0, unit="values"
+    )
 
     def packed(self, clients: Collection[PartyId]) -> int:
         return self.pack or max((len(clients) - len(clients) // 2) // 2, 1)

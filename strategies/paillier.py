@@ -19,42 +19,35 @@ from fedsec.primitives.ciphertexts import Ciphertexts, from_bytes, to_bytes
 from fedsec.primitives.packing import MAXIMUM_SLOT_BITS, check_canary, pack, plaintext_count, unpack
 from fedsec.primitives.paillier import LARGEST_S, POLICIES, PrivateKey, PublicKey
 from fedsec.primitives.randomness import Random
-from fedsec.protocol import PartyId, Vector
+from fedsec.protocol import PartyId, Vector, parameter
 from fedsec.strategies._key_holder import KeyHolderSum
 
 
 @dataclass(frozen=True)
 class Paillier(KeyHolderSum[Ciphertexts]):
-    """Many values in a plaintext, encrypted by Paillier's cryptosystem or by Damgård and Jurik's next one.
-
-    key_bits             size of the modulus; 3072 is 128-bit security, 2048 is 112-bit, less is refused
-    policy               the noise: conservative, fast, uniform or standard (see fedsec.primitives.paillier)
-    s                    1: Paillier's cryptosystem; 2: Damgård and Jurik's next one, a quarter fewer bytes
-    key_holder, witness  their party ids
-    key_holder_identity  the key holder's Ed25519 public key in hexadecimal; empty trusts the roster (simulation)
-    """
+    """Many values in a plaintext, encrypted by Paillier's cryptosystem or by Damgård and Jurik's next one."""
 
     minimum_key_bits: ClassVar[int] = 2048
 
-    key_bits: int = 3072
-    policy: str = "conservative"
-    s: int = 1
+    key_bits: int = parameter(
+        3072,
+        "Size of the modulus; 3072 is 128-bit security, 2048 is 112-bit",
+        low="minimum_key_bits",
+        high=8192,
+        multiple=2,
+        unit="bits",
+    )
+    policy: str = parameter("conservative", "How the noise is made: see fedsec.primitives.paillier", choices=POLICIES)
+    s: int = parameter(
+        1, "1: Paillier's cryptosystem; 2: Damgård and Jurik's next one, a quarter fewer bytes", low=1, high=LARGEST_S
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.key_bits < self.minimum_key_bits or self.key_bits % 2 or self.key_bits > 8192:
-            raise ConfigurationError(
-                f"key_bits is {self.key_bits}: key too small, too large or odd; it must be even, from "
-                f"{self.minimum_key_bits} to 8192"
-            )
-        if self.policy not in POLICIES:
-            raise ConfigurationError(f"policy is {self.policy!r} (choose from {', '.join(POLICIES)})")
         if self.policy == "fast" and self.key_bits > paillier.MOST_FAST_BITS:
             raise ConfigurationError(
                 f"key_bits is {self.key_bits}; policy fast is for at most {paillier.MOST_FAST_BITS}: take conservative"
             )
-        if not 1 <= self.s <= LARGEST_S:
-            raise ConfigurationError(f"s is {self.s}; it must lie between 1 and {LARGEST_S}")
 
     @property
     def _width(self) -> int:

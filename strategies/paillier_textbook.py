@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.errors import BadMessage
 from fedsec.primitives import paillier
 from fedsec.primitives.interop_phe import to_phe_private, to_phe_public
 from fedsec.primitives.randomness import Random, randbelow
-from fedsec.protocol import PartyId, Vector
+from fedsec.protocol import PartyId, Vector, parameter
 from fedsec.strategies._key_holder import KeyHolderSum
 
 if TYPE_CHECKING:
@@ -34,24 +34,18 @@ HEADER = struct.Struct(">QQ32s32s")  # values, addends, fingerprint of the key, 
 
 @dataclass(frozen=True)
 class PaillierTextbook(KeyHolderSum[list["EncryptedNumber"]]):
-    """phe's EncryptedNumber for each value.
-
-    key_bits             size of the modulus; 3072 is 128-bit security, 2048 is 112-bit, less is refused
-    key_holder, witness  their party ids
-    key_holder_identity  the key holder's Ed25519 public key in hexadecimal; empty trusts the roster (simulation)
-    """
+    """phe's EncryptedNumber for each value."""
 
     minimum_key_bits: ClassVar[int] = 2048
 
-    key_bits: int = 3072
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.key_bits < self.minimum_key_bits or self.key_bits % 16 or self.key_bits > 8192:
-            raise ConfigurationError(
-                f"key_bits is {self.key_bits}: key too small, too large or no multiple of 16; it must lie between "
-                f"{self.minimum_key_bits} and 8192"
-            )
+    key_bits: int = parameter(
+        3072,
+        "Size of the modulus; 3072 is 128-bit security, 2048 is 112-bit",
+        low="minimum_key_bits",
+        high=8192,
+        multiple=16,
+        unit="bits",
+    )
 
     @property
     def _width(self) -> int:

@@ -31,17 +31,17 @@ from fedsec.protocol import (
     PartyContext,
     PartyId,
     SecureSum,
+    ServerModel,
     State,
     Sum,
     Vector,
     ask,
     consistency,
+    parameter,
     reject_unknown,
     transpose,
 )
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
-
-SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
 
 
 @dataclass(frozen=True)
@@ -132,28 +132,25 @@ class Progress(State, tag="fedsec.secagg.progress/1"):
 
 @dataclass(frozen=True)
 class SecAgg(SecureSum[Progress, None]):
-    """Double masking, signed or not.
+    """Double masking. Against a malicious server the hospitals sign who survived, in a round of its own."""
 
-    server      "malicious" signs the survivors in a round of their own; "semi-honest" trusts the server's word
-    threshold   t, how many hospitals recover a mask; 0 means the least that `server` allows
-    """
-
-    phases = (AdvertiseKeys, ShareKeys, MaskInput, ConsistencyCheck, Unmask)
     input_phase = MaskInput
 
-    server: str = MALICIOUS
-    threshold: int = 0
+    server: str = parameter(
+        ServerModel.MALICIOUS, "What the server may do; semi-honest leaves out the round in which survivors are signed"
+    )
+    threshold: int = parameter(
+        0, "t, shares that recover a mask; 0: the fewest that `server` allows", low=0, unit="hospitals"
+    )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.server not in (SEMI_HONEST, MALICIOUS):
-            raise ConfigurationError(f"server is {self.server!r}; choose from {MALICIOUS}, {SEMI_HONEST}")
+    def rounds(self) -> tuple[type[Message], ...]:
+        return (AdvertiseKeys, ShareKeys, MaskInput, *consistency.phases(self.server), Unmask)
 
     # What the parameters come to, which the server and every party work out for themselves.
 
     def shares_needed(self, clients: Collection[PartyId]) -> int:
         """t: how many shares recover a secret."""
-        least = quorum(len(clients)) if self.server == MALICIOUS else len(clients) // 2 + 1
+        least = quorum(len(clients)) if self.server == ServerModel.MALICIOUS else len(clients) // 2 + 1
         return self.threshold or least
 
     def degree(self, clients: Collection[PartyId]) -> int:
@@ -186,7 +183,7 @@ class SecAgg(SecureSum[Progress, None]):
         needed, parties = self.shares_needed(clients), len(clients)
         if needed > parties:
             raise ConfigurationError(f"threshold is {needed} and the cohort has {parties} clients")
-        if self.server == MALICIOUS and 3 * needed <= 2 * parties:
+        if self.server == ServerModel.MALICIOUS and 3 * needed <= 2 * parties:
             raise ConfigurationError(
                 f"threshold is {needed}; it must exceed two thirds of the cohort of {parties} against a malicious "
                 "server"
@@ -200,14 +197,14 @@ class SecAgg(SecureSum[Progress, None]):
     def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
         needed = self.shares_needed(clients)
         if malicious:
-            return 2 * needed - len(clients) - 1 if self.server == MALICIOUS else -1
+            return 2 * needed - len(clients) - 1 if self.server == ServerModel.MALICIOUS else -1
         return needed - 1
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         parties, needed = len(clients), self.shares_needed(clients)
         silent = parties - self.least_survivors(clients)
         tolerated: dict[type[Message], int] = dict.fromkeys((AdvertiseKeys, ShareKeys, MaskInput), silent)
-        if self.server == MALICIOUS:
+        if self.server == ServerModel.MALICIOUS:
             tolerated[ConsistencyCheck] = parties - needed
         return {**tolerated, Unmask: parties - self.least_openers(clients)}
 
@@ -226,7 +223,7 @@ class SecAgg(SecureSum[Progress, None]):
             raise TooFewParties("MaskInput", least, survivors, shared)
         told = {party: near[party] & survivors for party in survivors}
         signatures: dict[PartyId, bytes] = {}
-        if self.server == MALICIOUS:
+        if self.server == ServerModel.MALICIOUS:
             signatures = yield from consistency.collect(told, needed)
         asked = sorted(signatures or survivors)
         requests_to_open = {party: Unmask(told[party], signatures) for party in asked}
@@ -285,7 +282,7 @@ class SecAgg(SecureSum[Progress, None]):
                 return replace(state, signed=survivors), consistency.sign(me, survivors)
             case Unmask(survivors, signatures):
                 self._check_survivors(me, state, survivors)
-                if self.server == MALICIOUS:
+                if self.server == ServerModel.MALICIOUS:
                     consistency.check(me, state.signed, survivors, signatures, self.shares_needed(me.cohort))
                 return None, self._open(state, survivors)
             case _:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from fedsec.errors import ConfigurationError
 from fedsec.primitives.graph import Neighbours, harary, neighbours, part, permuted
-from fedsec.protocol import PartyId
-from fedsec.strategies.secagg import MALICIOUS, SEMI_HONEST, MaskKey, SecAgg
+from fedsec.protocol import PartyId, ServerModel, parameter
+from fedsec.strategies.secagg import MaskKey, SecAgg
 
 COMPLETE = 100
 """Up to so many hospitals, all are neighbours: a sparse graph would save nothing."""
@@ -26,23 +26,25 @@ COMPLETE = 100
 class SecAggPlus(SecAgg):
     """SecAgg among neighbours. Above 100 hospitals the number of neighbours and t follow from the two fractions.
 
-    corruption  the largest fraction of the cohort that colludes (above 100 hospitals)
-    dropout     the largest fraction that falls silent in a round (above 100 hospitals)
-    server      "semi-honest"; or "malicious" for up to 100 hospitals, where the graph is complete and the protocol
-                secagg's: above, Bell et al. need another way to draw the graph against a malicious server
-    threshold   t, up to 100 hospitals; 0 means the least that `server` allows
+    Up to 100 hospitals the graph is complete and the protocol is secagg's, so `server` and `threshold` are secagg's
+    too. Above, Bell et al. need another way to draw the graph against a malicious server.
     """
 
-    server: str = SEMI_HONEST
-    corruption: float = 0.1
-    dropout: float = 0.3
+    server: str = parameter(
+        ServerModel.SEMI_HONEST, f"What the server may do; malicious is for at most {COMPLETE} hospitals"
+    )
+    threshold: int = parameter(
+        0, f"t, for at most {COMPLETE} hospitals; 0: the fewest that `server` allows", low=0, unit="hospitals"
+    )
+    corruption: float = parameter(
+        0.1, f"Largest fraction of the cohort that colludes, above {COMPLETE} hospitals", low=0, below=1
+    )
+    dropout: float = parameter(
+        0.3, f"Largest fraction that drops out of a round, above {COMPLETE} hospitals", low=0, below=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("corruption", "dropout"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-                raise ConfigurationError(f"{name} is {value!r}; a fraction from 0 to below 1 was expected")
         if self.corruption + self.dropout >= 1:
             raise ConfigurationError(
                 f"corruption and dropout are {self.corruption} and {self.dropout}; together they must stay below 1"
@@ -65,9 +67,9 @@ class SecAggPlus(SecAgg):
         if graph is None:
             super().check(clients)
             return
-        if self.server == MALICIOUS:
+        if self.server == ServerModel.MALICIOUS:
             raise ConfigurationError(
-                f"server is {MALICIOUS!r} and the cohort has {len(clients)} clients; secagg_plus withstands a "
+                f"server is {str(self.server)!r} and the cohort has {len(clients)} clients; secagg_plus withstands a "
                 f"malicious server with at most {COMPLETE}, secagg with any number"
             )
         if self.threshold:

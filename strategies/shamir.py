@@ -29,17 +29,17 @@ from fedsec.protocol import (
     PartyContext,
     PartyId,
     SecureSum,
+    ServerModel,
     State,
     Sum,
     Vector,
     ask,
     consistency,
+    parameter,
     reject_unknown,
     transpose,
 )
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
-
-SEMI_HONEST, MALICIOUS = "semi-honest", "malicious"
 
 
 @dataclass(frozen=True)
@@ -91,21 +91,21 @@ class Shared(State, tag="fedsec.shamir.shared/1"):
 class Shamir(SecureSum[Shared, None]):
     """Any `threshold` hospitals reconstruct the sum; fewer learn nothing.
 
-    threshold   k+1, how many shares open the sum; 0 means the least that `server` allows
-    server      "semi-honest" trusts it to follow the protocol, and needs more than half of the cohort; "malicious" has
-                the hospitals sign of whom the sum is, in a phase of its own, and needs more than two thirds
+    Against a malicious server the hospitals sign of whom the sum is, in a phase of its own; that needs more than two
+    thirds of the cohort, and a server that follows the protocol more than half.
     """
 
-    phases = (ShareInput, ConsistencyCheck, SumShares)
     input_phase = ShareInput
 
-    threshold: int = 0
-    server: str = SEMI_HONEST
+    threshold: int = parameter(
+        0, "k+1, shares that open the sum; 0: the fewest that `server` allows", low=0, unit="hospitals"
+    )
+    server: str = parameter(
+        ServerModel.SEMI_HONEST, "What the server may do; malicious adds a phase, and needs two thirds of the cohort"
+    )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.server not in (SEMI_HONEST, MALICIOUS):
-            raise ConfigurationError(f"server is {self.server!r}; choose from {MALICIOUS}, {SEMI_HONEST}")
+    def rounds(self) -> tuple[type[Message], ...]:
+        return (ShareInput, *consistency.phases(self.server), SumShares)
 
     def packed(self, clients: Collection[PartyId]) -> int:
         """l: how many values one share carries."""
@@ -114,7 +114,7 @@ class Shamir(SecureSum[Shared, None]):
     def least_points(self, clients: Collection[PartyId]) -> int:
         """The fewest shares that may open the sum: any half of the cohort learns nothing, and enough sign for it."""
         least = max(len(clients) // 2, 1) + self.packed(clients)
-        return max(least, quorum(len(clients))) if self.server == MALICIOUS else least
+        return max(least, quorum(len(clients))) if self.server == ServerModel.MALICIOUS else least
 
     def points_needed(self, clients: Collection[PartyId]) -> int:
         """k+l: how many shares open the sum, and how many signatures it takes to send one."""
@@ -145,13 +145,13 @@ class Shamir(SecureSum[Shared, None]):
     def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
         private, needed = self.colluding(clients), self.points_needed(clients)
         if malicious:
-            return min(private, 2 * needed - len(clients) - 1) if self.server == MALICIOUS else -1
+            return min(private, 2 * needed - len(clients) - 1) if self.server == ServerModel.MALICIOUS else -1
         return private
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         parties, needed = len(clients), self.points_needed(clients)
         tolerated: dict[type[Message], int] = {ShareInput: parties - max(needed, self.floor)}
-        if self.server == MALICIOUS:
+        if self.server == ServerModel.MALICIOUS:
             tolerated[ConsistencyCheck] = parties - needed
         return {**tolerated, SumShares: parties - needed}
 
@@ -160,7 +160,7 @@ class Shamir(SecureSum[Shared, None]):
         shared = yield from ask(dict.fromkeys(clients, ShareInput()), Shares, max(needed, self.floor))
         inboxes = transpose({sender: reply.outbox for sender, reply in shared.items()})
         asked, signatures = list(shared), dict[PartyId, bytes]()
-        if self.server == MALICIOUS:
+        if self.server == ServerModel.MALICIOUS:
             signatures = yield from consistency.collect(dict.fromkeys(shared, frozenset(shared)), needed)
             asked = list(signatures)
         requests = {party: SumShares(inboxes.get(party, {}), signatures) for party in asked}
@@ -183,14 +183,14 @@ class Shamir(SecureSum[Shared, None]):
         match request:
             case ShareInput() if x is not None:
                 return self._share(me, x, rng)
-            case ConsistencyCheck(survivors) if self.server == MALICIOUS:
+            case ConsistencyCheck(survivors) if self.server == ServerModel.MALICIOUS:
                 state = _begun(state)
                 consistency.admit(me, survivors, max(self.points_needed(me.cohort), me.floor))
                 return replace(state, signed=survivors), consistency.sign(me, survivors)
             case SumShares(inbox, signatures):
                 state = _begun(state)
                 reply = self._sum(me, state, inbox)
-                if self.server == MALICIOUS:
+                if self.server == ServerModel.MALICIOUS:
                     needed = self.points_needed(me.cohort)
                     consistency.check(me, state.signed, reply.included, signatures, needed)
                 return None, reply

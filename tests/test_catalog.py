@@ -194,7 +194,7 @@ def test_installed_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ({"value_bits": 24.0}, "value_bits is 24.0; int was expected"),
         ({"value_bits": True}, "value_bits is True; int was expected"),
         ({"floor": None}, "floor is None; int was expected"),
-        ({"floor": 2}, "floor is 2; a sum of fewer than 3 inputs is never released"),
+        ({"floor": 2}, "floor is 2; it must be at least 3: a sum of fewer than 3 inputs is never released"),
         ({"threshold": [3]}, r"threshold is \[3\]; int was expected"),
     ],
 )
@@ -206,10 +206,10 @@ def test_parameters_that_cannot_work(parameters: dict[str, Any], text: str) -> N
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
-        ({"key_bits": 2046}, "key_bits is 2046: key too small"),
-        ({"key_bits": 1024}, "key too small"),
-        ({"key_bits": 2049}, "odd"),
-        ({"policy": "quick"}, "policy is 'quick' .choose from conservative, fast, uniform, standard"),
+        ({"key_bits": 2046}, "key_bits is 2046; it must be a multiple of 2 and lie between 2048 and 8192"),
+        ({"key_bits": 1024}, "key_bits is 1024; it must be a multiple of 2 and lie between 2048 and 8192"),
+        ({"key_bits": 2049}, "key_bits is 2049; it must be a multiple of 2"),
+        ({"policy": "quick"}, "policy is 'quick'; choose from conservative, fast, uniform, standard"),
         ({"witness": 1}, "key_holder and witness are both party 1"),
         ({"key_holder_identity": 5}, "key_holder_identity is 5; str was expected"),
     ],

@@ -207,7 +207,7 @@ def test_the_smallest_and_the_empty() -> None:
 def campaign(federation: LocalFederation, data: st.DataObject) -> None:
     """Rounds over drawn cohorts, with a drawn schedule of faults over all of them."""
     federation.round, federation._late, federation._previous = 0, [], {}
-    everyone, phases = sorted(federation.states), [phase.__name__ for phase in federation.protocol.phases]
+    everyone, phases = sorted(federation.states), [phase.__name__ for phase in federation.protocol.rounds()]
     fault = st.builds(
         Fault,
         kind=st.sampled_from(KINDS),

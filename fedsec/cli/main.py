@@ -83,8 +83,7 @@ def _describe(kind: type[SecureSum[Any, Any]]) -> dict[str, Any]:
     lines = {heading.lower(): value for heading, value in headings(kind).items()}
     set_up = [phase.__name__ for phase in kind.setup_phases]
     extra = {"set-up": set_up} if set_up else {}
-    used = protocol.tolerance(range(1, 11))  # some parameters leave a phase out
-    phases = [phase.__name__ for phase in kind.phases if phase in used]
+    phases = [phase.__name__ for phase in protocol.rounds()]
     return {"name": protocol.name, **extra, "phases": phases, **lines, "parameters": protocol.parameters()}
 
 

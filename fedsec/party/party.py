@@ -178,9 +178,11 @@ class Party:
         protocol = _built(terms, self._build)
         request = codec.decode(received.body, Message)
         setup = session.stage == envelope.SETUP
-        table = protocol.setup_phases if setup else protocol.phases
+        table = protocol.setup_phases if setup else protocol.rounds()
         if type(request) not in table or request.tag != header.phase:
-            raise OutOfPhase(f"{header.phase!r} is no phase of {terms.strategy} in stage {session.stage}")
+            raise OutOfPhase(
+                f"{header.phase!r} is no phase of {terms.strategy} with these parameters, in stage {session.stage}"
+            )
         place = table.index(type(request))
         if not setup and place <= table.index(protocol.input_phase) and self.state.party not in session.cohort:
             raise OutOfPhase(f"party {self.state.party} is not in this round's cohort")

@@ -6,7 +6,9 @@ the paper; a party's side is a pure step. Transport, metering, Flower and floati
 
 from fedsec.protocol.flow import Deliver, Flow, Item, Replies, Reply, Requests, Result, Sum, ask, run, total, transpose
 from fedsec.protocol.messages import RECORDS, SERVER, Exposure, Message, PartyId, Record, State, Vector, reject_unknown
+from fedsec.protocol.parameters import Parameter, parameter, parameters_of
 from fedsec.protocol.secure_sum import HEADINGS, PartyContext, Public, SecureSum, StateT, headings
+from fedsec.protocol.server_model import ServerModel
 
 __all__ = [
     "HEADINGS",
@@ -17,6 +19,7 @@ __all__ = [
     "Flow",
     "Item",
     "Message",
+    "Parameter",
     "PartyContext",
     "PartyId",
     "Public",
@@ -26,12 +29,15 @@ __all__ = [
     "Requests",
     "Result",
     "SecureSum",
+    "ServerModel",
     "State",
     "StateT",
     "Sum",
     "Vector",
     "ask",
     "headings",
+    "parameter",
+    "parameters_of",
     "reject_unknown",
     "run",
     "total",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fedsec.errors import AuthenticationError, PolicyError
-from fedsec.protocol import Exposure, Flow, Message, PartyContext, PartyId, ask
+from fedsec.protocol import Exposure, Flow, Message, PartyContext, PartyId, ServerModel, ask
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Survivors(Message, tag="fedsec.survivors/1"):
     """What is signed."""
 
     parties: Annotated[frozenset[int], Exposure.PUBLIC]
+
+
+def phases(server: str) -> tuple[type[Message], ...]:
+    """The phases that a strategy has between input and opening, by its server model: the check, or none."""
+    return (ConsistencyCheck,) if server == ServerModel.MALICIOUS else ()
 
 
 def quorum(parties: int) -> int:

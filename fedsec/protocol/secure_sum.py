@@ -16,6 +16,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.primitives.randomness import Random
 from fedsec.protocol.flow import Flow, Sum
 from fedsec.protocol.messages import Message, PartyId, State, Vector
+from fedsec.protocol.parameters import parameter, parameters_of, plain
 
 Public = TypeVar("Public")
 
@@ -65,8 +66,8 @@ class PartyContext(ABC):
 class SecureSum(ABC, Generic[StateT, Public]):
     """A way to sum vectors. Its dataclass fields are its public parameters, which every party sees.
 
-    value_bits  each input value is below 2**value_bits (1..60)
-    floor       the fewest contributors in any sum that is released (at least 3)
+    A field states with `parameter` what it may be, and is checked here when an object is made; relations between
+    parameters are checked in the strategy's own `__post_init__`, and what depends on the cohort in `check`.
     """
 
     private: ClassVar[bool] = True
@@ -74,23 +75,26 @@ class SecureSum(ABC, Generic[StateT, Public]):
     homomorphic: ClassVar[bool] = False
     """True where ciphertexts of one key are added, false where masks cancel or shares are: tables tell them apart."""
     setup_phases: ClassVar[tuple[type[Message], ...]] = ()
+    """The requests of the set-up, in the only order that a party accepts."""
     phases: ClassVar[tuple[type[Message], ...]]
-    """The requests of a round, in the only order that a party accepts."""
+    """The requests of a round where no parameter changes them; otherwise `rounds` is overridden."""
     input_phase: ClassVar[type[Message]]
     """The request that a contributor answers with its input."""
 
-    value_bits: int = 24
-    floor: int = 3
+    value_bits: int = parameter(24, "Bits of an input value, which is below 2^value_bits", low=1, high=60, unit="bits")
+    floor: int = parameter(
+        3,
+        "Fewest contributors in any sum that is released",
+        low=3,
+        unit="hospitals",
+        because="a sum of fewer than 3 inputs is never released",
+    )
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # parameters may come as JSON, from a user or from the server
-            value, kind = getattr(self, field.name), type(field.default)
-            if kind in (bool, int, str) and type(value) is not kind:
-                raise ConfigurationError(f"{field.name} is {value!r}; {kind.__name__} was expected")
-        if not 1 <= self.value_bits <= 60:
-            raise ConfigurationError(f"value_bits is {self.value_bits}; it must lie between 1 and 60")
-        if self.floor < 3:
-            raise ConfigurationError(f"floor is {self.floor}; a sum of fewer than 3 inputs is never released")
+        for declared in parameters_of(type(self)):  # parameters may come as JSON, from a user or from the server
+            value = getattr(self, declared.name)
+            if (kept := declared.checked(value)) is not value:
+                object.__setattr__(self, declared.name, kept)
 
     @property
     def name(self) -> str:
@@ -99,7 +103,15 @@ class SecureSum(ABC, Generic[StateT, Public]):
 
     def parameters(self) -> dict[str, int | float | str | bool | None]:
         """The public parameters, from which `type(self)(**parameters)` is built again at each party."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
+
+    def rounds(self) -> tuple[type[Message], ...]:
+        """The requests of a round with these parameters, in the only order that a party accepts.
+
+        The default is `phases`. A strategy whose parameters add or drop a phase overrides this; a party refuses every
+        request that is not listed, before the strategy sees it.
+        """
+        return self.phases
 
     def check(self, clients: Collection[PartyId]) -> None:
         """Raise ConfigurationError where these contributors cannot run the protocol; parties call it too."""

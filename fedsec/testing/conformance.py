@@ -101,8 +101,10 @@ class Conformance:
         assert catalog.build(protocol.name, protocol.parameters(), [self.strategy]) == protocol
 
     def test_every_message_field_states_its_exposure(self, protocol: SecureSum[Any, Any]) -> None:
-        assert protocol.input_phase in protocol.phases
-        for phase in (*protocol.setup_phases, *protocol.phases):
+        rounds = protocol.rounds()
+        assert protocol.input_phase in rounds and len(set(rounds)) == len(rounds)
+        assert protocol.tolerance(range(1, self.hospitals + 1)).keys() <= set(rounds)
+        for phase in (*protocol.setup_phases, *rounds):
             codec.schema(phase)
 
     @DRAWN
@@ -154,7 +156,7 @@ class Conformance:
     def test_any_schedule_of_faults_gives_an_exact_sum_or_a_typed_error(
         self, federation: LocalFederation, data: st.DataObject
     ) -> None:
-        phases = [phase.__name__ for phase in federation.protocol.phases]
+        phases = [phase.__name__ for phase in federation.protocol.rounds()]
         kinds = ["drop", "lose", "delay", "duplicate", "repeat", "corrupt-request", "corrupt-reply", "replay"]
         fault = st.builds(
             Fault,
@@ -184,7 +186,8 @@ class Conformance:
         federation.tap = tap
         federation.sum(data)
         federation.tap = None
-        table = [phase for phase in federation.protocol.phases if phase in sent]  # some parameters leave a phase out
+        table = [phase for phase in federation.protocol.rounds() if phase in sent]  # others wait for a dropout
+        assert table == list(sent), "a round asks its phases in the order of rounds()"
         for later in range(len(table)):
             for earlier in range(later + 1):
                 channel = federation.coordinator.channel(sorted(data), stage="train")

@@ -227,7 +227,7 @@ def test_networks_are_finite() -> None:
         (("--bits", "55"), "bits is 55; it must lie between 2 and 50"),
         (("--dropout", "1"), "dropout is 1.0; it must be at least 0 and below 1"),
         (("--dropout", "0.5"), "hospitals silent"),
-        (("--strategies", "paillier", "--key-bits", "100"), "key too small"),
+        (("--strategies", "paillier", "--key-bits", "100"), "key_bits is 100; it must be a multiple of 2"),
         (("--network", "clinic=1"), "NAME=LATENCY,DOWN,UP was expected"),
         (("--engine", "spark"), "spark"),
         (("--engine", "flower", "--dropout", "0.34"), "silent"),

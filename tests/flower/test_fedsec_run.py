@@ -168,7 +168,7 @@ def test_the_declared_configuration_is_that_of_the_command() -> None:
         (("-p", "threshold"), "NAME=VALUE was expected"),
         (("-p", "value_bits=59"), "bits"),
         (("-p", "floor=6"), "below the floor of 6"),
-        (("--strategy", "paillier", "-p", "key_bits=1024"), "key too small"),
+        (("--strategy", "paillier", "-p", "key_bits=1024"), "key_bits is 1024; it must be a multiple of 2"),
         (("--strategy", "paillier", "-p", "witness=1"), "must differ"),
         (("--data", "rows.csv"), "site is not set"),
         (("--data", "gone.csv", "--site", "a", "--label", "b"), "gone.csv cannot be read"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,7 @@ class Round:
 
     def __init__(self, server: Any) -> None:
         self.server, self.session = server, server.session()
-        self.first, _, self.last = server.protocol.phases
+        self.first, *_, self.last = server.protocol.rounds()
         self.cohort = frozenset(self.session.cohort)
         sent = {party: server.ask(party, self.first(), self.session) for party in sorted(self.cohort)}
         self.outboxes = {party: reply.outbox for party, reply in sent.items()}
@@ -124,8 +125,11 @@ def test_nothing_is_signed_before_an_input(dishonest: Any, protocol: Any) -> Non
 @pytest.mark.parametrize("kind", [Shamir, PackedShamir, LightSecAgg], ids=lambda kind: kind.__name__)
 def test_where_the_server_is_trusted_there_is_no_check(start: Any, kind: Any) -> None:
     led = start(kind())
-    with pytest.raises(BadMessage, match="no phase ConsistencyCheck"):
+    with pytest.raises(OutOfPhase, match=r"consistency_check/1' is no phase of \w+ with these parameters"):
         led.sign(1, led.cohort)
+    context = led.server.context_of(1, led.session)
+    with pytest.raises(BadMessage, match="no phase ConsistencyCheck"):
+        kind().respond(context, None, ConsistencyCheck(led.cohort), None, os.urandom)
 
 
 @EACH

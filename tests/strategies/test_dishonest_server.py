@@ -128,7 +128,6 @@ def test_replies_that_come_late_are_never_merged(protocol: Any) -> None:
         (LightSecAgg(threshold=3, privacy=2, server="malicious"), "threshold is 3; a cohort of 5 needs at least 4"),
         (LightSecAgg(threshold=4, privacy=4), "privacy is 4; it must lie between 1 and 3"),
         (LightSecAgg(threshold=6), "threshold is 6 and the cohort has 5"),
-        (Additive(aggregators=1), "aggregators is 1"),
         (SecAgg(threshold=1), "threshold is 1; it must exceed two thirds"),
         (SecAggPlus(threshold=2), "threshold is 2; it must exceed half"),
     ],
@@ -139,8 +138,16 @@ def test_parameters_that_let_few_open_are_refused_by_hospitals(dishonest: Any, p
     server = dishonest(protocol, 5).found()
     for party in (1, 5):
         with pytest.raises(ConfigurationError, match=text):
-            server.ask(party, protocol.phases[0](), server.session())
+            server.ask(party, protocol.rounds()[0](), server.session())
     assert not server.contributed
+
+
+def test_a_single_aggregator_is_refused_by_hospitals(dishonest: Any) -> None:
+    """The same, where no object of the strategy can have the parameter: no hospital enrols under such terms."""
+    protocol = Additive()
+    object.__setattr__(protocol, "aggregators", 1)
+    with pytest.raises(ConfigurationError, match="aggregators is 1; it must be at least 2: one alone could open every"):
+        dishonest(protocol, 5).found()
 
 
 SHARING = [protocol for protocol in PROTOCOLS if hasattr(protocol, "points_needed")]
@@ -168,10 +175,10 @@ def test_a_hospital_that_does_not_trust_the_server_is_not_talked_into_trusting_i
     for protocol in (SecAgg(server="semi-honest"), SecAggPlus(), Shamir(), PackedShamir(), LightSecAgg()):
         server = dishonest(protocol, 5, policy=Policy(simulation=True, trusts_server=False)).found()
         with pytest.raises(PolicyError, match="promises nothing for a cohort of 5 if the server breaks the protocol"):
-            server.ask(1, protocol.phases[0](), server.session())
+            server.ask(1, protocol.rounds()[0](), server.session())
     for protocol in [*(kind(server="malicious") for kind in (SecAgg, Shamir, PackedShamir, LightSecAgg)), Additive()]:
         server = dishonest(protocol, 5, policy=Policy(simulation=True, trusts_server=False)).found()
-        server.ask(1, protocol.phases[0](), server.session())
+        server.ask(1, protocol.rounds()[0](), server.session())
 
 
 def masked_inputs(federation: LocalFederation, values: int) -> dict[int, Any]:

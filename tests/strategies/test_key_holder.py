@@ -116,7 +116,7 @@ def test_bfv_has_as_many_bits_as_it_can() -> None:
     assert kind(capacity_bits=45).columns(CLIENTS, 5000) == 1
     for parameters, words in (
         ({"capacity_bits": 24}, "above value_bits, 24"),
-        ({"capacity_bits": 59}, "at most 58"),
+        ({"capacity_bits": 59}, "capacity_bits is 59; it must lie between 0 and 58"),
         ({"value_bits": 49}, "use at most 48, or set capacity_bits"),
     ):
         with pytest.raises(ConfigurationError, match=words):

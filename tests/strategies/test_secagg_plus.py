@@ -88,7 +88,7 @@ def test_what_no_sparse_graph_gives(parameters: dict[str, Any], text: str) -> No
         ({"dropout": float("nan")}, "dropout is nan"),
         ({"corruption": "x"}, "corruption is 'x'"),
         ({"corruption": 0.6, "dropout": 0.4}, "together they must stay below 1"),
-        ({"server": "honest"}, "server is 'honest'; choose from malicious, semi-honest"),
+        ({"server": "honest"}, "server is 'honest'; choose from semi-honest, malicious"),
     ],
 )
 def test_fractions_that_are_none(parameters: dict[str, Any], text: str) -> None:

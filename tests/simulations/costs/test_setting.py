@@ -357,7 +357,7 @@ def test_silent_hospitals_are_counted_without_rounding_errors() -> None:
         ({"strategy": "shamir:value_bits=16"}, "value_bits is a dimension of its own"),
         ({"strategy": "shamyr"}, "did you mean 'shamir'"),
         ({"strategy": "nowhere.py"}, "does not exist"),
-        ({"strategy": "paillier", "key_bits": 1024}, "key too small"),
+        ({"strategy": "paillier", "key_bits": 1024}, "key_bits is 1024; it must be a multiple of 2"),
         ({"strategy": "plain", "key_bits": 2048}, "key_bits"),
         ({"bits": 51}, "bits is 51; it must lie between 2 and 50"),
         ({"bits": 62}, "value_bits is 62; it must lie between 1 and 60"),
