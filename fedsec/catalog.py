@@ -24,6 +24,7 @@ from typing import Any
 
 from fedsec.errors import ConfigurationError, unknown
 from fedsec.protocol import SecureSum
+from fedsec.strategy_spec import StrategySpec
 
 GROUP = "fedsec.strategies"
 FILES_VARIABLE = "FEDSEC_STRATEGY_FILES"
@@ -63,6 +64,13 @@ def build(name: str, parameters: Mapping[str, Any], files: Iterable[str] = ()) -
         if parameter not in known:
             raise unknown(f"parameter of strategy {name!r}", parameter, known)
     return kind(**parameters)
+
+
+def configured(spec: StrategySpec, **fixed: Any) -> SecureSum[Any, Any]:
+    """The strategy that a user of this machine names, by name or file, with its parameters and those in `fixed`."""
+    kind = strategy(spec.name)
+    files = [spec.name] if spec.name.endswith(".py") else []
+    return build(kind.__module__.rpartition(".")[2], {**spec.parameters, **fixed}, files)
 
 
 def names() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +18,7 @@ from fedsec.errors import ConfigurationError, unknown
 from fedsec.learning import models
 from fedsec.learning.local_training import Training
 from fedsec.protocol import SecureSum
+from fedsec.strategy_spec import StrategySpec
 
 AGGREGATORS: Mapping[str, type[FedAvg]] = {
     "fedavg": FedAvg,
@@ -103,16 +103,11 @@ class RunConfig(BaseModel):
 
     def protocol(self) -> SecureSum[Any, Any]:
         """The strategy with its parameters."""
-        try:
-            parameters = json.loads(self.parameters)
-        except ValueError:
-            parameters = None
-        if not isinstance(parameters, dict):
-            raise ConfigurationError(f"parameters is {self.parameters!r}: a JSON object was expected")
-        kind = catalog.strategy(self.strategy)
+        spec = StrategySpec.from_json(self.strategy, self.parameters)
         if self.cohort == "fixed" and self.clients:
-            parameters = {"floor": self.sampled(self.clients), **parameters}
-        return catalog.build(kind.__module__.rpartition(".")[2], parameters)
+            spec = StrategySpec(self.strategy, {"floor": self.sampled(self.clients)}).with_parameters(spec.parameters)
+        kind = catalog.strategy(spec.name)
+        return catalog.build(kind.__module__.rpartition(".")[2], spec.parameters)
 
     def training(self, task: bundled.Task) -> Training:
         """How each hospital trains."""
@@ -172,14 +167,3 @@ class RunConfig(BaseModel):
         if self.aggregator == "fedprox":
             everyone["proximal_mu"] = self.proximal
         return AGGREGATORS[self.aggregator](**everyone)
-
-
-def parameter_of(text: str) -> tuple[str, Any]:
-    """A parameter as the command line gives it, NAME=VALUE: the value is JSON, or else text."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise ConfigurationError(f"parameter {text!r}: NAME=VALUE was expected")
-    try:
-        return name.replace("-", "_"), json.loads(value)
-    except ValueError:
-        return name.replace("-", "_"), value

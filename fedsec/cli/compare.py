@@ -32,6 +32,7 @@ from fedsec.simulations.costs.sweep.parallel_jobs import Follow
 from fedsec.simulations.costs.sweep.store import SWEEP, kept_sweep
 from fedsec.simulations.costs.sweep.sweep import GIB, Sweep, impossible
 from fedsec.simulations.run import processes
+from fedsec.strategy_spec import StrategySpec
 
 Value = TypeVar("Value", int, float)
 
@@ -121,11 +122,11 @@ def compare(
 
 
 def allowed(text: str) -> str:
-    """A strategy as `cells.named` reads it; a file is allowed on this machine, and goes by its path."""
-    name, *parameters = text.split(":")
-    allow(name)
-    path = str(Path(name).expanduser().resolve()) if name.endswith(".py") else name
-    return ":".join((path, *parameters))
+    """A strategy as a StrategySpec writes it; a file is allowed on this machine, and goes by its path."""
+    spec = StrategySpec.parse(text)
+    allow(spec.name)
+    path = str(Path(spec.name).expanduser().resolve()) if spec.name.endswith(".py") else spec.name
+    return str(StrategySpec(path, spec.parameters))
 
 
 def tell_left_out(quiet: bool) -> None:
@@ -259,7 +260,7 @@ def _setting(cell: Cell) -> str:
 def _name(cell: Cell, found: Comparison) -> str:
     """The strategy, with its key size where there are several."""
     sizes = {other.key_bits for other in found.cells if other.key_bits}
-    return cell.strategy.replace(":", " ") + (f" {cell.key_bits}" if cell.key_bits and len(sizes) > 1 else "")
+    return StrategySpec.parse(cell.strategy).title + (f" {cell.key_bits}" if cell.key_bits and len(sizes) > 1 else "")
 
 
 def _row(cell: Cell, place: str) -> list[str]:

@@ -32,6 +32,7 @@ from fedsec.simulations.costs.predict.estimate import CURVE, EXACT_UP_TO, Check,
 from fedsec.simulations.costs.setting import Setting, family, label
 from fedsec.simulations.costs.sweep.comparison import COMPARISON
 from fedsec.simulations.costs.sweep.parallel_jobs import Follow
+from fedsec.strategy_spec import StrategySpec
 
 WITHIN = 0.25
 
@@ -167,7 +168,7 @@ def _tell(
     for one in found:
         if not one.why_not:
             table.add_row(
-                one.strategy.replace(":", " "),
+                StrategySpec.parse(one.strategy).title,
                 str(one.withstands),
                 str(one.silent),
                 f"{one.headroom:.1f}",
@@ -194,7 +195,7 @@ def _tell_reach(console: Console, setting: Setting, names: Sequence[str], key_bi
             limits = [f"{hospitals} hospitals"] if hospitals < setting.hospitals else []
             limits += [f"{parameters:,} parameters"] if parameters < setting.parameters else []
             if limits:
-                beyond.setdefault(" and ".join(limits), []).append(label(name).replace(":", " "))
+                beyond.setdefault(" and ".join(limits), []).append(StrategySpec.parse(label(name)).title)
     for limit, found in beyond.items():
         console.print(f"CPU is extrapolated beyond {limit}: {', '.join(found)}.", style="yellow", highlight=False)
     if setting.hospitals > EXACT_UP_TO:
@@ -227,7 +228,7 @@ def _tell_checks(console: Console, what: str, checks: Sequence[Check]) -> None:
     off = [_off(one) for one in checks]
     for one, (both, *_) in zip(checks, off, strict=True):
         table.add_row(
-            one.strategy.replace(":", " "),
+            StrategySpec.parse(one.strategy).title,
             str(one.cell.hospitals),
             f"{one.cell.parameters:,}",
             seconds(one.cell.hospital),

@@ -18,7 +18,6 @@ from rich.table import Table
 from fedsec.cli.compare import allowed, numbers
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed
-from fedsec.simulations.costs.setting import named
 from fedsec.simulations.poster import facts as files
 from fedsec.simulations.poster.tables.cells import (
     AGREEMENT,
@@ -37,6 +36,7 @@ from fedsec.simulations.poster.tables.cells import (
 from fedsec.simulations.poster.tables.regression import CORRECTED, LADDER, PUBLISHED, Follow, Lane, Task, task
 from fedsec.simulations.poster.tables.summing import Summation, finest
 from fedsec.simulations.poster.tables.tables_figures import beside, scattered, trends
+from fedsec.strategy_spec import StrategySpec
 
 Option = typer.Option
 WORDS = {"double": "twice the steps alone, less once"} | {one.name: one.words for one in LADDER}
@@ -68,12 +68,12 @@ def tables(
         raise ConfigurationError(f"seeds is {seeds}; it must be at least 0")
     settings = _settings(eta, iterations)
     data = task(hospitals, seed)
-    name, parameters = named(allowed(strategy))
+    spec = StrategySpec.parse(allowed(strategy))
     files.ready(output)
     with files.progress() as follow:
         started = time.perf_counter()
         follow("keys", 0, 1)
-        add = Summation(finest(name, parameters, hospitals), hospitals)
+        add = Summation(finest(spec.name, spec.parameters, hospitals), hospitals)
         found = measure(data, (PUBLISHED, CORRECTED), settings, add, follow)
         taken = time.perf_counter() - started
         spreads = _spreads(hospitals, seeds, follow)

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from fedsec import catalog
-from fedsec.app.config import AGGREGATORS, FEWEST, RunConfig, parameter_of
+from fedsec.app.config import AGGREGATORS, FEWEST, RunConfig
 from fedsec.app.progress import PROGRESS
 from fedsec.cli.options import (
     Clients,
@@ -40,6 +40,7 @@ from fedsec.report import run_page
 from fedsec.simulations.run import hospitals, live_view, results
 from fedsec.simulations.run import tensorboard as trackers
 from fedsec.simulations.run.launcher import flower_run, make_app
+from fedsec.strategy_spec import StrategySpec
 
 DEFAULTS = RunConfig.model_validate({})
 COMPONENTS = ("fedsec.app.server_app:server", "fedsec.app.client_app:client")
@@ -47,7 +48,7 @@ COMPONENTS = ("fedsec.app.server_app:server", "fedsec.app.client_app:client")
 
 def run(
     strategy: Annotated[
-        str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file.")
+        str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file, as NAME:PARAMETER=VALUE too.")
     ] = DEFAULTS.strategy,
     dataset: Annotated[str, typer.Option(help=f"One of {', '.join(registry.TABLES)}.")] = DEFAULTS.dataset,
     data: Data = "",
@@ -121,14 +122,15 @@ def run(
 
     `fedsec run --strategy ./my_strategy.py --output results/mine --json`
     """
+    spec = StrategySpec.parse(strategy).with_options(parameter or [])
     config = RunConfig.read(
         {
             **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class),
             "fraction": fraction,
             "cohort": cohort,
             "equal-weights": equal_weights,
-            "strategy": allow(strategy),
-            "parameters": json.dumps(dict(parameter_of(text) for text in parameter or [])),
+            "strategy": allow(spec.name),
+            "parameters": spec.json,
             "model": model,
             "partition": partition,
             "rounds": rounds,

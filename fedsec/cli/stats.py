@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table as Printed
 
 from fedsec import atomic
-from fedsec.app.config import FEWEST, RunConfig, parameter_of
+from fedsec.app.config import FEWEST, RunConfig
 from fedsec.app.progress import tidy
 from fedsec.cli.options import (
     Clients,
@@ -41,11 +40,12 @@ from fedsec.metering import Ledger
 from fedsec.report.quantities import size
 from fedsec.simulations.run import hospitals
 from fedsec.simulations.run.hospitals import Hospitals
+from fedsec.strategy_spec import StrategySpec
 
 
 def stats(
     strategy: Annotated[
-        str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file.")
+        str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file, as NAME:PARAMETER=VALUE too.")
     ] = DEFAULTS.strategy,
     dataset: Annotated[str, typer.Option(help=f"One of {', '.join(registry.TABLES)}.")] = DEFAULTS.dataset,
     data: Data = "",
@@ -81,11 +81,12 @@ def stats(
 
     `fedsec stats --dataset randhie --strategy secagg --json`
     """
+    spec = StrategySpec.parse(strategy).with_options(parameter or [])
     config = RunConfig.read(
         {
             **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class=True),
-            "strategy": allow(strategy),
-            "parameters": json.dumps(dict(parameter_of(text) for text in parameter or [])),
+            "strategy": allow(spec.name),
+            "parameters": spec.json,
             "partition": partition,
             "clients": clients,
             "seed": seed,

@@ -29,6 +29,7 @@ from fedsec.metering import Ledger, Meter
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId, SecureSum
 from fedsec.server.coordinator import Coordinator, Sessions
+from fedsec.strategy_spec import StrategySpec
 from fedsec.wire.exchange import Phase, Refusal
 
 SINGLE_UPDATES = "it needs each client's update by itself, and secure aggregation shows the server their sum only"
@@ -71,7 +72,7 @@ class SecureAggregation(Strategy):
     """Runs a linear Flower strategy over secure sums, so that the server sees no client's update, count or metric.
 
     inner           FedAvg, FedAvgM, FedAdam, FedYogi, FedAdagrad, FedProx, or a subclass that needs the mean only
-    protocol        a strategy of the catalogue, by name, or a SecureSum
+    protocol        a strategy of the catalogue, as `shamir` or `shamir:server=malicious`, or a SecureSum
     clip            largest absolute change of one coordinate in one round; beyond it, it is clipped and counted
     largest_weight  largest number of examples at one client
     metric_ranges   what metrics may be, by key; any other lies within `metric_range`
@@ -103,7 +104,7 @@ class SecureAggregation(Strategy):
         if not (isinstance(phase_timeout, int | float) and phase_timeout > 0):
             raise ConfigurationError(f"phase_timeout is {phase_timeout!r}; a number of seconds above 0 was expected")
         self.inner = inner
-        self.protocol = catalog.strategy(protocol)() if isinstance(protocol, str) else protocol
+        self.protocol = catalog.configured(StrategySpec.parse(protocol)) if isinstance(protocol, str) else protocol
         weight_key = str(getattr(inner, "weighted_by_key", "num-examples"))
         ranges = {key: _range(key, pair) for key, pair in (metric_ranges or {}).items()}
         default = _range("(default)", metric_range)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsec import catalog
-from fedsec.app.config import parameter_of
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.errors import ConfigurationError, FedsecError
-from fedsec.protocol import SecureSum, Vector
+from fedsec.protocol import SecureSum, Vector, parameters_of
 from fedsec.report.document import Family
+from fedsec.strategy_spec import StrategySpec
 from fedsec.wire import codec
 
 KINDS = 4
@@ -39,7 +39,7 @@ SPEC = mean.MeanSpec()
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """What is measured: `strategy` is what `named` reads; key_bits is None where it has no keys.
+    """What is measured: `strategy` is a StrategySpec's text; key_bits is None where it has no keys.
 
     dropout is the part of the hospitals that fall silent when inputs are asked for.
     """
@@ -101,44 +101,37 @@ class Setting:
 @functools.lru_cache(maxsize=256)
 def _protocol(strategy: str, bits: int, key_bits: int | None) -> SecureSum[Any, Any]:
     keys = {} if key_bits is None else {"key_bits": key_bits}
-    name, parameters = named(strategy)
-    if "value_bits" in parameters:
+    spec = StrategySpec.parse(strategy)
+    if "value_bits" in spec.parameters:
         raise ConfigurationError(f"{strategy}: value_bits is a dimension of its own, and no parameter here: give bits")
-    kind = catalog.strategy(name)
-    files = [name] if name.endswith(".py") else []
-    return catalog.build(kind.__module__.rpartition(".")[2], {**parameters, "value_bits": bits, **keys}, files)
-
-
-def named(text: str) -> tuple[str, dict[str, Any]]:
-    """A strategy and its parameters as a sweep names them: shamir, shamir:server=malicious:threshold=4, mine.py."""
-    name, *rest = text.split(":")
-    return name, dict(parameter_of(item) for item in rest)
+    return catalog.configured(spec, value_bits=bits, **keys)
 
 
 @functools.lru_cache(maxsize=256)
 def label(text: str) -> str:
-    """That name to show: of a file the strategy's own."""
-    name, colon, rest = text.partition(":")
-    return catalog.strategy(name)().name + colon + rest
+    """A strategy's text form to show: of a file the strategy's own name."""
+    spec = StrategySpec.parse(text)
+    return str(StrategySpec(catalog.strategy(spec.name)().name, spec.parameters))
 
 
 @functools.lru_cache(maxsize=256)
 def takes_keys(text: str) -> bool:
     """Whether a strategy has keys of a chosen length, and none is named."""
-    name, parameters = named(text)
-    return "key_bits" not in parameters and any(item.name == "key_bits" for item in fields(catalog.strategy(name)))
+    spec = StrategySpec.parse(text)
+    declared = parameters_of(catalog.strategy(spec.name))
+    return "key_bits" not in spec.parameters and any(one.name == "key_bits" for one in declared)
 
 
 @functools.lru_cache(maxsize=256)
 def modules(text: str) -> tuple[ModuleType, ...]:
     """The modules that define a strategy: its own first, then those of the strategies that it builds on."""
-    kinds = [kind for kind in catalog.strategy(named(text)[0]).__mro__ if issubclass(kind, SecureSum)]
+    kinds = [kind for kind in catalog.strategy(StrategySpec.parse(text).name).__mro__ if issubclass(kind, SecureSum)]
     return tuple(sys.modules[kind.__module__] for kind in kinds if kind is not SecureSum)
 
 
 def family(text: str) -> Family:
     """To which family a strategy belongs."""
-    kind = catalog.strategy(named(text)[0])
+    kind = catalog.strategy(StrategySpec.parse(text).name)
     return "clear" if not kind.private else "he" if kind.homomorphic else "smpc"
 
 

@@ -6,7 +6,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +15,12 @@ from fedsec import catalog
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.errors import FedsecError
 from fedsec.metering import Network
+from fedsec.protocol import ServerModel, parameters_of
 from fedsec.report.document import Comparison
 from fedsec.simulations.costs.predict.bytes import Foretold, foretell
 from fedsec.simulations.costs.predict.cost_model import Model, Sample, Step, shape, solve
 from fedsec.simulations.costs.setting import Setting, label
+from fedsec.strategy_spec import StrategySpec
 
 EXACT_UP_TO, CURVE_EXACT = 64, 0
 """Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they follow
@@ -31,9 +33,9 @@ def variants() -> list[str]:
     found = []
     for name in catalog.names():
         found.append(name)
-        server = {field.name: field.default for field in fields(catalog.strategy(name))}.get("server")
-        if server == "semi-honest":
-            found.append(f"{name}:server=malicious")
+        server = {one.name: one.default for one in parameters_of(catalog.strategy(name))}.get("server")
+        if server == ServerModel.SEMI_HONEST:
+            found.append(str(StrategySpec(name, {"server": ServerModel.MALICIOUS.value})))
     return found
 
 

@@ -23,7 +23,7 @@ from fedsec.simulations.costs.measure import allocator, probe, rounds
 from fedsec.simulations.costs.measure.memory import Examined
 from fedsec.simulations.costs.measure.probe import Need
 from fedsec.simulations.costs.measure.rounds import Clocked
-from fedsec.simulations.costs.setting import Setting, named
+from fedsec.simulations.costs.setting import Setting
 from fedsec.simulations.costs.setting import family as family_of
 from fedsec.simulations.costs.setting import label as label_of
 from fedsec.simulations.costs.sweep import parallel_jobs, ray_jobs
@@ -31,6 +31,7 @@ from fedsec.simulations.costs.sweep.parallel_jobs import Follow
 from fedsec.simulations.costs.sweep.store import Store, writing
 from fedsec.simulations.costs.sweep.sweep import Sweep, impossible, key_of, machine, scope, too_large
 from fedsec.simulations.run import results
+from fedsec.strategy_spec import StrategySpec
 
 COMPARISON = "comparison.json"
 SLOW_REPETITIONS = 2
@@ -203,7 +204,8 @@ def _clock(setting: Setting, sweep: Sweep, parameters: int, atomic: bool, slow: 
 def _strategies(sweep: Sweep) -> dict[str, document.Strategy]:
     out = {}
     for name in sweep.strategies:
-        kind, label = catalog.strategy(named(name)[0]), label_of(name)
+        spec, label = StrategySpec.parse(name), label_of(name)
+        kind = catalog.strategy(spec.name)
         lines = headings(kind)
         out[label] = document.Strategy(
             name=label,
@@ -213,7 +215,7 @@ def _strategies(sweep: Sweep) -> dict[str, document.Strategy]:
             trusts=lines["Trusts"],
             tolerates=lines["Tolerates"],
             costs=lines["Costs"],
-            defaults={**kind().parameters(), **named(name)[1]},
+            defaults={**kind().parameters(), **spec.parameters},
         )
     return out
 

@@ -22,17 +22,7 @@ from fedsec.simulations.costs.federation import found as set_up
 from fedsec.simulations.costs.measure import memory as examination
 from fedsec.simulations.costs.measure import probe as probes
 from fedsec.simulations.costs.measure import rounds as clocks
-from fedsec.simulations.costs.setting import (
-    KINDS,
-    SPEC,
-    WEIGHT,
-    Setting,
-    contribution,
-    label,
-    named,
-    takes_keys,
-    update,
-)
+from fedsec.simulations.costs.setting import KINDS, SPEC, WEIGHT, Setting, contribution, label, takes_keys, update
 from fedsec.simulations.costs.setting import family as family_of
 from tests.conftest import keys_of
 
@@ -376,7 +366,6 @@ def test_headroom_ends_with_the_hospitals() -> None:
 
 def test_a_strategy_goes_by_its_name_and_parameters(mine: Callable[..., Setting]) -> None:
     path = mine("    pass\n").strategy
-    assert named("shamir:server=malicious:threshold=4") == ("shamir", {"server": "malicious", "threshold": 4})
     assert label("shamir:threshold=4") == "shamir:threshold=4" and label(f"{path}:floor=4") == "mine:floor=4"
     assert Setting(f"{path}:floor=4", 5, 1, 16).protocol().parameters() == {"value_bits": 16, "floor": 4}
     assert takes_keys("paillier") and not takes_keys("paillier:key_bits=2048")
