@@ -7,27 +7,56 @@ again where a kernel's own file has changed, not where another's has.
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.uint32] | NDArray[np.uint64]
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
+_compiling = threading.Lock()
+
+
+class _Compiled:
+    """A function that numba compiles at its first call, or at that of a kernel that calls it."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._dispatcher: Any = None
+
+    def __call__(self, *arguments: object) -> object:
+        return (self._dispatcher or self._made())(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        """What numba's own object has: `_numba_type_`, by which another kernel finds it, and `inspect_asm`."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._made(), name)
+
+    def _made(self) -> Any:
+        import numba  # takes longer than all that a command line needs
+
+        with _compiling:
+            if self._dispatcher is None:
+                try:
+                    self._dispatcher = numba.njit(nogil=True, cache=True)(self._function)
+                except RuntimeError:
+                    self._dispatcher = numba.njit(nogil=True)(self._function)
+        return self._dispatcher
+
 
 def jit(function: Kernel) -> Kernel:
-    """Compile `function` with numba, without the interpreter's lock.
+    """Compile `function` with numba at its first call, without the interpreter's lock; numba is imported then.
 
     The machine code is cached on disk where numba finds a writable place, and compiled per process where it finds none
     (a read-only installation without a home directory).
     """
-    try:
-        return cast(Kernel, numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:
-        return cast(Kernel, numba.njit(nogil=True)(function))
+    return cast(Kernel, _Compiled(function))
 
 
 P31, P61 = np.uint64((1 << 31) - 1), np.uint64((1 << 61) - 1)

@@ -201,10 +201,10 @@ def test_an_engine_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
 def test_ifma_compiles_to_its_instructions_even_where_they_cannot_run(tmp_path: Path) -> None:
     code = """
 from numba import types as t
-from fedsec.primitives.modexp import kernels
+from fedsec.primitives.modexp import montgomery
 words = t.Array(t.uint64, 1, "C")
-kernels.reduce.compile((t.UniTuple(t.uint64, 8), words, words, words, t.uint64, words, words))
-print(next(iter(kernels.reduce.inspect_asm().values())))
+montgomery.reduce.compile((t.UniTuple(t.uint64, 8), words, words, words, t.uint64, words, words))
+print(next(iter(montgomery.reduce.inspect_asm().values())))
 """
     there = {**os.environ, "NUMBA_CPU_NAME": "icelake-server", "NUMBA_CPU_FEATURES": "", "NUMBA_DISABLE_JIT": "0"}
     with_cache = {**there, "NUMBA_CACHE_DIR": str(tmp_path)}  # what is kept for another processor is kept there
