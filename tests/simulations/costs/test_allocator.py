@@ -9,7 +9,7 @@ from fedsec.simulations.costs.measure import allocator
 
 FAULTS = """
 import numpy as np
-from fedsec.simulations import allocator
+from fedsec.simulations.costs.measure import allocator
 if {keep}:
     allocator.keep_freed()
 np.ones(1 << 23)
