@@ -10,16 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-_PROC = Path("/proc")
+import psutil
 
 
 class Family:
@@ -29,15 +27,17 @@ class Family:
     """
 
     def __init__(self, variable: str, value: str) -> None:
-        self._marker = f"{variable}={value}"
+        self._variable, self._value = variable, value
         self._sessions: set[int] = set()
 
     def members(self) -> dict[int, str]:
         """Process id -> command line."""
         found = []
-        for pid, environment, command in _environments():
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                found.append((pid, os.getsid(pid), self._marker in environment, command))
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile, or belongs to somebody else
+                if process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                    marked = process.environ().get(self._variable) == self._value
+                    found.append((process.pid, os.getsid(process.pid), marked, " ".join(process.cmdline())))
         self._sessions |= {session for _, session, marked, _ in found if marked}
         self._sessions.discard(os.getsid(0))
         return {pid: command for pid, session, _, command in found if session in self._sessions}
@@ -46,47 +46,23 @@ class Family:
 def end(find: Callable[[], Iterable[int]], patience: float) -> set[int]:
     """Ask the processes that `find` names to stop, then force them; returns those that are still there.
 
-    `find` is asked again and again, since a process that is told to stop may still be starting others. Each of the
+    `find` is asked again and again, since a process that was asked to stop may still be starting others. Each of the
     two steps takes at most `patience` seconds.
     """
     for kind in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + patience
-        told: set[int] = set()
+        signalled: set[int] = set()
         while left := set(find()):
-            for pid in left - told:
+            for pid in left - signalled:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, kind)
-            told |= left
+            signalled |= left
             if time.monotonic() > deadline:
                 break
             time.sleep(0.1)
         else:
             return set()
     return set(find())
-
-
-def _environments() -> Iterator[tuple[int, list[str], str]]:
-    """(process id, environment or the words of the `ps` line, command line) of the processes we may look at."""
-    if not _PROC.joinpath("self", "environ").exists():
-        listing = subprocess.run(
-            ["ps", "-axwwE", "-o", "pid=,command="],  # noqa: S607 (the system's own ps)
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for line in listing.stdout.splitlines():
-            pid, _, command = line.strip().partition(" ")
-            yield int(pid), command.split(), command
-        return
-    for folder in _PROC.glob("[0-9]*"):
-        try:
-            state = folder.joinpath("stat").read_text().rpartition(")")[2].split()[0]
-            environment = folder.joinpath("environ").read_bytes().decode(errors="surrogateescape").split("\0")
-            command = folder.joinpath("cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
-        except OSError:  # it ended meanwhile, or belongs to somebody else
-            continue
-        if state not in "ZX":
-            yield int(folder.name), environment, command
 
 
 @contextmanager
