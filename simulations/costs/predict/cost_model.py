@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls  # type: ignore[import-untyped]
+from scipy.optimize import least_squares, nnls  # type: ignore[import-untyped]
 
 from fedsec import atomic
 from fedsec.errors import ConfigurationError
@@ -31,8 +31,10 @@ from fedsec.simulations.run import results
 FORMAT = 4
 MORE_OFF, NO_MORE_OFF = 1.05, 0.005
 """A term of the model is left out if its error is then at most so many times what it was, or by so much more."""
-TAME, TURNS = 0.1, 8
-"""Relative error from which on a cell counts by its size, and no longer by its square; and turns of weighing cells."""
+TAME = 0.1
+"""Relative error from which on a cell counts by its size, and no longer by its square."""
+INSIDE = 1e-12
+"""How far inside its bounds a search starts."""
 LEAST = 1e-6
 """CPU seconds below which a phase's are not told apart."""
 BUSY = 0.3
@@ -207,13 +209,18 @@ def solve(
 
     def solved(terms: Sequence[int]) -> tuple[NDArray[np.float64], float]:
         """The coefficients, and how far off they are, as a part of what was measured."""
-        some, weights = weighted[:, terms], np.ones(len(measured))
-        for _ in range(TURNS):
-            found, _ = nnls(some * weights[:, None], weights)
-            off = np.abs(some @ found - 1)
-            weights = np.sqrt(np.minimum(1, TAME / np.maximum(off, TAME)))
-        loss = np.where(off < TAME, off**2, TAME * (2 * off - TAME))
-        return found, math.sqrt(float(loss.mean()))
+        some = weighted[:, terms]
+        start, _ = nnls(some, np.ones(len(measured)))
+        found = least_squares(
+            lambda coefficients: some @ coefficients - 1,
+            np.maximum(start, INSIDE),
+            jac=lambda _: some,
+            bounds=(0, np.inf),
+            loss="huber",
+            f_scale=TAME,
+            x_scale="jac",
+        )
+        return found.x, math.sqrt(2 * found.cost / len(measured))
 
     kept = list(range(matrix.shape[1]))
     found, off = solved(kept)
