@@ -36,8 +36,8 @@ from fedsec.cli.options import (
 from fedsec.data import registry
 from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.learning.models import EXTRAS, MODELS
-from fedsec.report import run_page
-from fedsec.simulations.run import hospitals, live_view, results
+from fedsec.report import run_document, run_page
+from fedsec.simulations.run import hospitals, live_view
 from fedsec.simulations.run import tensorboard as trackers
 from fedsec.simulations.run.launcher import flower_run, make_app
 from fedsec.strategy_spec import StrategySpec
@@ -154,10 +154,10 @@ def run(
     with trackers.tensorboard(board) as listen, _staged(target) as folder:
         with live_view.live(folder / PROGRESS, config, as_json, listen) as follow:
             _drive(config.model_copy(update={"output": str(folder)}), folder, timeout, follow)
-        document = json.loads((folder / results.RESULT).read_text(encoding="utf-8"))
+        document, _ = run_document.load(folder)
     run_page.write(target)  # the results are in their place before they are drawn
     if as_json:
-        return print_json({**document, "output": str(target)})
+        return print_json({**document.model_dump(mode="json"), "output": str(target)})
     live_view.summary(Console(), document, target)
 
 
@@ -226,7 +226,9 @@ def _target(output: Path | None, strategy: str, dataset: str, force: bool) -> Pa
     target = output.expanduser().absolute()
     if target.exists() and not force:
         raise ConfigurationError(f"output {target} exists already; choose another, or replace it with --force")
-    if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or (target / results.RESULT).is_file())):
+    if target.exists() and not (
+        target.is_dir() and (not any(target.iterdir()) or (target / run_document.RESULT).is_file())
+    ):
         raise ConfigurationError(f"output {target} is not the folder of an earlier run; --force does not replace it")
     return target
 
@@ -263,5 +265,5 @@ def _drive(config: RunConfig, folder: Path, timeout: float, follow: live_view.Fo
             for status in live.poll(0.2):
                 follow(status)
             follow("finished")
-    if not (folder / results.RESULT).is_file():
+    if not (folder / run_document.RESULT).is_file():
         raise RunFailed("Flower reports success, and the run left no result")

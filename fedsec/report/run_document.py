@@ -1,101 +1,178 @@
-"""What a finished run left in its folder, as its page reads it."""
+"""result.json and ledger.csv: the document of one run, written by the run and read by its page."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+import json
+import math
+import statistics as averages
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from fedsec.data.preparation import Preparation
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Row
 
 RESULT, LEDGER = "result.json", "ledger.csv"
-Figures = Mapping[str, float | None]
 
 
-class _Part(BaseModel):
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: both are written as null."""
+    return None if isinstance(value, float | np.floating) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]
+Measures = Mapping[str, Number]
+"""Measures of quality, by name; None where one is not defined."""
+Interval = tuple[Number, Number]
+
+
+class Part(BaseModel):
+    """Base of all parts: immutable, and what a later release adds is skipped."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Outcome(_Part):
-    """One aggregation of a run."""
+class Aggregation(Part):
+    """One secure aggregation; `failure` is empty where it succeeded."""
 
     round: int
     stage: str
     sampled: int
     included: int
+    parties: tuple[int, ...] = ()
+    weight: int = 0
     clipped: int
+    metrics: Mapping[str, Number | tuple[Number, ...]] | None = None
+    sum_hash: str = ""
     failure: str = ""
+    incidents: tuple[tuple[str, int, str], ...] = ()
 
 
-class Reached(_Part):
-    """Quality on the common test rows: before, after each round, and of those that it is compared with."""
+class Quality(Part):
+    """Quality on the common test rows: before training, after each round, and of the models to compare with."""
 
-    initial: Figures
-    federated: Figures
-    by_round: tuple[Figures, ...]
-    fedavg: Figures
-    pooled: Figures
-    alone: tuple[Figures, ...]
+    initial: Measures
+    federated: Measures
+    by_round: tuple[Measures, ...]
+    fedavg: Measures
+    pooled: Measures
+    alone: tuple[Measures, ...]
 
 
-class Intervals(_Part):
+class Intervals(Part):
     """The measure that models are compared by, and its 95% interval for each of them."""
 
     metric: str
-    federated: tuple[float | None, float | None]
-    fedavg: tuple[float | None, float | None]
-    pooled: tuple[float | None, float | None]
-    alone: tuple[tuple[float | None, float | None], ...]
+    federated: Interval
+    fedavg: Interval
+    pooled: Interval
+    alone: tuple[Interval, ...]
 
 
-class Disclosed(_Part):
-    """A hospital of which the released sums together tell something."""
+class Disclosed(Part):
+    """What the released sums together disclose of one hospital."""
 
     party: int
     hospital: str = ""
     rows: int | None
-    train_loss: float | None = None
-    loss: float | None = None
+    train_loss: Number = None
+    loss: Number = None
 
 
-class Result(_Part):
-    """result.json, as far as the page shows it."""
+class RunDocument(Part):
+    """All of result.json."""
 
-    format: Literal[1]
+    format: Literal[1] = 1
     configuration: Mapping[str, Any]
     task: str
+    source: str = ""
     hospitals: tuple[str, ...] = ()
     rows: tuple[int, ...]
+    statistics: Preparation | None = None
     cohort: int | None = None
     tolerance: Mapping[str, int]
-    rounds: tuple[Outcome, ...]
-    quality: Reached
+    rounds: tuple[Aggregation, ...]
+    quality: Quality
     intervals: Intervals | None = None
     disclosed: tuple[Disclosed, ...] = ()
     warnings: tuple[str, ...] = ()
-    largest_difference_to_fedavg: float | None
+    largest_difference_to_fedavg: Number
     network_seconds: Mapping[str, float]
     model_hash: str
     versions: Mapping[str, str]
     machine: Mapping[str, str | int | float]
 
+    def to_json(self) -> str:
+        """As it stands in result.json."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
 
-def load(folder: Path) -> tuple[Result, list[Row]]:
+    @property
+    def data_name(self) -> str:
+        """What the data are called: the name of the user's file, or of the data set."""
+        return Path(str(self.configuration.get("data") or "")).stem or str(self.configuration.get("dataset", ""))
+
+    @property
+    def strategy(self) -> str:
+        """The strategy's name."""
+        return str(self.configuration.get("strategy", ""))
+
+    @property
+    def hospital_names(self) -> tuple[str, ...]:
+        """The hospitals' names."""
+        return self.hospitals or tuple(f"hospital {place}" for place in range(1, len(self.rows) + 1))
+
+
+class Trained(NamedTuple):
+    """One model of the final table: who trained it, its quality, and the interval of the measure compared."""
+
+    who: str
+    quality: Measures
+    interval: Interval | None
+
+
+def final_table(document: RunDocument) -> list[Trained]:
+    """Every model of a run, on the common test rows: the federated one first, then those it is compared with."""
+    quality, alone = document.quality, document.quality.alone
+    spans = document.intervals
+    first: Sequence[Interval | None] = (spans.federated, spans.fedavg, spans.pooled) if spans else (None,) * 3
+    own: Sequence[Interval | None] = spans.alone if spans else (None,) * len(alone)
+    everyone = document.cohort is None or document.cohort == len(document.rows)
+    rows = [
+        Trained(f"federated, {document.strategy}", quality.federated, first[0]),
+        Trained("plain FedAvg" if everyone else "plain FedAvg, all", quality.fedavg, first[1]),
+        Trained("pooled data", quality.pooled, first[2]),
+    ]
+    if alone:
+        rows.append(Trained("each alone, mean", {name: mean_of(alone, name) for name in quality.federated}, None))
+    for name, reached, span in zip(document.hospital_names, alone, own, strict=True):
+        rows.append(Trained(f"{name} alone", reached, span))
+    return rows
+
+
+def mean_of(models: Sequence[Measures], name: str) -> float | None:
+    """The mean of a measure over those models that have it."""
+    known = [value for model in models if (value := model.get(name)) is not None]
+    return averages.fmean(known) if known else None
+
+
+def load(folder: Path) -> tuple[RunDocument, list[Row]]:
     """What a run left in its folder; raises ConfigurationError where that is damaged."""
+    path = folder / RESULT
     try:
-        result = Result.model_validate_json((folder / RESULT).read_bytes())
+        document = RunDocument.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
-        raise ConfigurationError(f"{folder / RESULT} is not a run of this release: {where}: {first['msg']}") from None
+        raise ConfigurationError(f"{path} is not a run of this release: {where}: {first['msg']}") from None
     except OSError as error:
-        raise ConfigurationError(f"{folder / RESULT} cannot be read: {error.strerror}") from error
-    return result, _ledger(folder / LEDGER)
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    return document, _ledger(folder / LEDGER)
 
 
 def _ledger(path: Path) -> list[Row]:

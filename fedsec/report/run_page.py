@@ -11,116 +11,88 @@ from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
 from fedsec.report import drawings, figures, output, sections, units
-from fedsec.report.run_document import RESULT, Disclosed, Figures, Result, load
-from fedsec.report.run_drawings import (
-    STAGES,
-    costs_of,
-    draw,
-    hospitals_of,
-    looks_of,
-    mean_of,
-    names_of,
-    span_text,
-    spans_of,
-    stages_of,
-    value_text,
-)
+from fedsec.report.run_document import RESULT, Disclosed, RunDocument, final_table, load
+from fedsec.report.run_drawings import STAGES, costs_of, draw, looks_of, span_text, stages_of, value_text
 
 __all__ = ["RESULT", "load", "render", "write"]
 PAGE, FIGURES = "report.html", "figures"
 
 
-def render(result: Result, rows: Sequence[Row]) -> str:
+def render(document: RunDocument, rows: Sequence[Row]) -> str:
     """The page, as HTML."""
-    return _render(result, rows, draw(result, rows))
+    return _render(document, rows, draw(document, rows))
 
 
 def write(folder: Path) -> list[Path]:
     """Write report.html and the figures into a run's folder; raises ConfigurationError where that fails."""
-    result, rows = load(folder)
-    drawn = draw(result, rows)
+    document, rows = load(folder)
+    drawn = draw(document, rows)
     contents = {
         f"{FIGURES}/{one.name}.{kind}": figures.save(one.figure, kind) for one in drawn for kind in ("svg", "png")
     }
-    return output.write(folder, contents | {PAGE: _render(result, rows, drawn).encode()})
+    return output.write(folder, contents | {PAGE: _render(document, rows, drawn).encode()})
 
 
-def _render(result: Result, rows: Sequence[Row], drawn: Sequence[drawings.Drawn]) -> str:
-    setting = result.configuration
-    strategy = str(setting.get("strategy", ""))
-    looks = looks_of()
+def _render(document: RunDocument, rows: Sequence[Row], drawn: Sequence[drawings.Drawn]) -> str:
+    setting, looks = document.configuration, looks_of()
     own = bool(setting.get("data"))
-    named = Path(str(setting.get("data") or "")).stem or setting.get("dataset", "A model")
-    title = f"{named} across {units.plural(len(result.rows), 'hospital')}"
-    stages = stages_of(rows)
     return (
         output.environment()
         .get_template("run.html.j2")
         .render(
             version=__version__,
             kind="run",
-            title=title,
+            title=f"{document.data_name or 'A model'} across {units.plural(len(document.rows), 'hospital')}",
             looks=looks,
-            result=result,
-            strategy=strategy,
-            said=_said(result, strategy),
-            quality=_quality(result, strategy),
-            shown=[one.shown(looks) for one in drawn],
-            headings=_headings(strategy),
-            stages=[_stage(rows, stage) for stage in stages],
-            networks=result.network_seconds,
-            failures=[one for one in result.rounds if one.failure],
-            names=hospitals_of(result),
-            told=[told_of(one) for one in result.disclosed],
+            document=document,
+            lead=_lead(document),
+            quality=_quality(document),
+            figures=[one.shown(looks) for one in drawn],
+            headings=_headings(document.strategy),
+            stages=[_stage(rows, stage) for stage in stages_of(rows)],
+            failures=[one for one in document.rounds if one.failure],
+            disclosed=[disclosure(one) for one in document.disclosed],
             configuration=[(key, value_text(value)) for key, value in setting.items() if key != "dataset" or not own],
         )
     )
 
 
-def _said(result: Result, strategy: str) -> str:
-    trained = [one for one in result.rounds if one.stage == "train" and not one.failure]
-    some = f", {result.cohort} of them in a round," if result.cohort and result.cohort < len(result.rows) else ""
+def _lead(document: RunDocument) -> str:
+    trained = [one for one in document.rounds if one.stage == "train" and not one.failure]
+    hospitals = len(document.rows)
+    some = f", {document.cohort} of them in a round," if document.cohort and document.cohort < hospitals else ""
     text = (
-        f"{units.plural(len(result.rows), 'hospital')} with {units.plural(sum(result.rows), 'row')}{some} trained one "
-        f"model in {units.plural(len(trained), 'round')}; the server saw sums only, by {strategy}."
+        f"{units.plural(hospitals, 'hospital')} with {units.plural(sum(document.rows), 'row')}{some} trained one "
+        f"model in {units.plural(len(trained), 'round')}; the server saw sums only, by {document.strategy}."
     )
-    difference = result.largest_difference_to_fedavg
+    difference = document.largest_difference_to_fedavg
     if difference is not None:
         text += f" No weight differs from plain FedAvg's by more than {units.small(difference)}."
-    clipped = sum(one.clipped for one in result.rounds)
+    clipped = sum(one.clipped for one in document.rounds)
     if clipped:
         text += f" {units.plural(clipped, 'coordinate')} were clipped."
     return text
 
 
-def _quality(result: Result, strategy: str) -> dict[str, Any]:
+def _quality(document: RunDocument) -> dict[str, Any]:
     """The final table."""
-    quality, names = result.quality, names_of(result)
-    rows: list[tuple[str, Figures]] = [
-        (f"federated, {strategy}", quality.federated),
-        ("plain FedAvg", quality.fedavg),
-        ("pooled data", quality.pooled),
-    ]
-    if quality.alone:
-        rows.append(("each alone, mean", {name: mean_of(quality.alone, name) for name in names}))
-        rows += [(f"{name} alone", row) for name, row in zip(hospitals_of(result), quality.alone, strict=True)]
-    metric, spans = spans_of(result)
+    names = list(document.quality.federated)
     return {
         "names": names,
-        "interval": metric,
+        "metric": document.intervals.metric if document.intervals else "",
         "rows": [
             (
-                who,
-                [("" if (value := row.get(name)) is None else value, value_text(value)) for name in names],
-                span_text(span),
+                model.who,
+                [("" if (value := model.quality.get(name)) is None else value, value_text(value)) for name in names],
+                span_text(model.interval),
             )
-            for (who, row), span in zip(rows, spans, strict=True)
+            for model in final_table(document)
         ],
     }
 
 
-def told_of(one: Disclosed) -> str:
-    """What is told of one hospital."""
+def disclosure(one: Disclosed) -> str:
+    """What is disclosed of one hospital."""
     who = f"party {one.party}" + (f" ({one.hospital})" if one.hospital else "")
     parts = [] if one.rows is None else [f"has {units.plural(one.rows, 'row')}"]
     parts += [

@@ -17,9 +17,8 @@ from rich.table import Table
 from fedsec.app.config import RunConfig
 from fedsec.learning.auc import POSITIVE, auc_of_histogram
 from fedsec.report.quantities import size
-from fedsec.report.run_document import Disclosed
-from fedsec.report.run_page import told_of
-from fedsec.simulations.run.results import comparison
+from fedsec.report.run_document import RunDocument, final_table
+from fedsec.report.run_page import disclosure
 from fedsec.simulations.run.tensorboard import Listen
 
 Follow = Callable[[str], None]
@@ -125,36 +124,31 @@ class _Watcher:
         self._line = {}
 
 
-def summary(console: Console, document: Mapping[str, Any], target: Path) -> None:
-    """The final tables."""
-    setting, metric = document["configuration"], document["intervals"]["metric"]
-    name = Path(setting["data"]).stem or setting["dataset"]
-    title = f"{escape(name)}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows"
+def summary(console: Console, document: RunDocument, target: Path) -> None:
+    """The final table, and what to know of the run."""
+    setting, metric = document.configuration, document.intervals.metric if document.intervals else ""
+    title = f"{escape(document.data_name)}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows"
     table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
-    rows = comparison(document)
     table.add_column("trained", no_wrap=True)
-    for key in rows[0][1]:
+    for key in document.quality.federated:
         table.add_column(key, justify="right")
     table.add_column(f"95% of {metric}", justify="right", no_wrap=True)
-    for place, (who, figures, span) in enumerate(rows):
-        told = "" if span is None or None in span else f"{span[0]:.3f}-{span[1]:.3f}"
+    for place, (who, quality, interval) in enumerate(final_table(document)):
         table.add_row(
             escape(who),
-            *("-" if value is None else f"{value:.4f}" for value in figures.values()),
-            told,
+            *("-" if value is None else f"{value:.4f}" for value in quality.values()),
+            "" if interval is None or None in interval else f"{interval[0]:.3f}-{interval[1]:.3f}",
             style="bold" if place == 0 else None,
             end_section=place in (0, 3),
         )
     console.print(table)
-    tolerance = ", ".join(f"{count} in {phase}" for phase, count in document["tolerance"].items())
-    text = (
-        f"Silent hospitals tolerated, of {document['cohort']}, where none was silent in an earlier phase: {tolerance}."
-    )
+    tolerance = ", ".join(f"{count} in {phase}" for phase, count in document.tolerance.items())
+    text = f"Silent hospitals tolerated, of {document.cohort}, where none was silent in an earlier phase: {tolerance}."
     console.print(text, highlight=False)
-    void = [outcome for outcome in document["rounds"] if outcome["failure"]]
+    void = sum(bool(outcome.failure) for outcome in document.rounds)
     if void:
-        console.print(f"{len(void)} aggregations failed; their causes are in result.json.", style="yellow")
-    difference = document["largest_difference_to_fedavg"]
+        console.print(f"{void} aggregations failed; their causes are in result.json.", style="yellow")
+    difference = document.largest_difference_to_fedavg
     if difference is not None:
         console.print(f"Largest difference of a weight to plain FedAvg: {difference:.1e}.", highlight=False)
     warn(console, document)
@@ -162,14 +156,14 @@ def summary(console: Console, document: Mapping[str, Any], target: Path) -> None
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def warn(console: Console, document: Mapping[str, Any]) -> None:
-    """What the released sums tell together, and what they would."""
-    for one in document["disclosed"]:
-        text = f"Told by the released totals together: {told_of(Disclosed.model_validate(one))}."
+def warn(console: Console, document: RunDocument) -> None:
+    """What the released sums disclose together, and what they could."""
+    for one in document.disclosed:
+        text = f"Told by the released totals together: {disclosure(one)}."
         console.print(text, style="red", highlight=False, markup=False)
-    for text in document["warnings"]:
+    for text in document.warnings:
         console.print(f"Mind: {text}.", style="yellow", highlight=False)
-    if document["disclosed"] or document["warnings"]:
+    if document.disclosed or document.warnings:
         text = (
             "--cohort fixed makes a round without one of them void; --equal-weights keeps row counts out of the sums."
         )

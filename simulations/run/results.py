@@ -1,4 +1,4 @@
-"""What a run leaves behind: live progress while it runs, and result.json, ledger.csv and the model when it is done."""
+"""What a run leaves behind: its document result.json, ledger.csv and the model."""
 
 from __future__ import annotations
 
@@ -17,24 +17,22 @@ from safetensors.numpy import save
 
 from fedsec import __version__, atomic
 from fedsec.app.config import RunConfig
-from fedsec.app.progress import Progress, tidy
+from fedsec.app.progress import Progress
 from fedsec.data.bundled import Dataset
 from fedsec.data.preparation import Preparation
 from fedsec.flower import SecureAggregation
 from fedsec.flower.server import Round
-from fedsec.learning import auc as discrimination
+from fedsec.learning import auc
 from fedsec.learning.local_training import Training, test_quality
 from fedsec.learning.models import Parameters
 from fedsec.metering import NETWORKS
 from fedsec.protocol import SecureSum
+from fedsec.report.run_document import LEDGER, RESULT, Aggregation, Disclosed, Intervals, Quality, RunDocument
 from fedsec.server.differencing import determined
 from fedsec.simulations.run import baselines
 from fedsec.simulations.run.hospitals import Hospitals
 
-RESULT, LEDGER, MODEL = "result.json", "ledger.csv", "model.safetensors"
-
-
-FORMAT = 1
+MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,57 +68,53 @@ def finish(
     data: Data,
     preparation: Preparation,
     progress: Progress,
-) -> dict[str, Any]:
-    """Compute the baselines, write the files, result.json last, and return what it holds."""
+) -> RunDocument:
+    """Compute the baselines, write the files, result.json last, and return what that holds."""
     train, test, parts = data.train, data.test, data.hospitals.parts
     training, cohort = config.training(train.task), config.sampled(len(parts))
     parameters, history = baselines.fedavg(training, train, parts, test)
     together, lone = baselines.pooled_model(training, train), baselines.lone_models(training, train, parts)
-    protocol = secure.protocol
-    everyone = cohort == len(parts)
-    silent = tolerance(protocol, cohort)
-    document: dict[str, Any] = {
-        "format": FORMAT,
-        "configuration": {
+    protocol, rows = secure.protocol, [len(part) for part in parts]
+    tolerated = tolerance(protocol, cohort)
+    comparable = config.aggregator == "fedavg" and cohort == len(parts)
+    document = RunDocument(
+        configuration={
             **config.model_dump(by_alias=True, exclude={"output", "clients"}),
             "clients": len(parts),
             "parameters": protocol.parameters(),
             "model": training.model.name,
             "learning-rate": training.rate,
         },
-        "task": train.task,
-        "source": train.source,
-        "hospitals": list(data.hospitals.names),
-        "rows": [len(part) for part in parts],
-        "statistics": asdict(preparation),
-        "cohort": cohort,
-        "tolerance": silent,
-        "rounds": [asdict(outcome) for outcome in secure.rounds],
-        "quality": {
-            "initial": tested[0],
-            "federated": tested[-1],
-            "by_round": tested[1:],
-            "fedavg": history[-1],
-            "pooled": test_quality(training, together, test),
-            "alone": [test_quality(training, model, test) for model in lone],
-        },
-        "intervals": intervals(config, data, training, [final, parameters, together, *lone]),
-        "disclosed": disclosed(secure.rounds, config, data.hospitals),
-        "warnings": warnings(config, [len(part) for part in parts], max(silent.values())),
-        "largest_difference_to_fedavg": _difference(final, parameters)
-        if config.aggregator == "fedavg" and everyone
-        else None,
-        "network_seconds": {name: network.seconds(secure.ledger.rows) for name, network in NETWORKS.items()},
-        "model_hash": model_hash(final),
-        "versions": versions(),
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
-    }
+        task=train.task,
+        source=train.source,
+        hospitals=data.hospitals.names,
+        rows=tuple(rows),
+        statistics=preparation,
+        cohort=cohort,
+        tolerance=tolerated,
+        rounds=tuple(Aggregation.model_validate(asdict(outcome)) for outcome in secure.rounds),
+        quality=Quality(
+            initial=tested[0],
+            federated=tested[-1],
+            by_round=tuple(tested[1:]),
+            fedavg=history[-1],
+            pooled=test_quality(training, together, test),
+            alone=tuple(test_quality(training, model, test) for model in lone),
+        ),
+        intervals=intervals(config, data, training, [final, parameters, together, *lone]),
+        disclosed=tuple(disclosed(secure.rounds, config, data.hospitals)),
+        warnings=tuple(warnings(config, rows, max(tolerated.values()))),
+        largest_difference_to_fedavg=_difference(final, parameters) if comparable else None,
+        network_seconds={name: network.seconds(secure.ledger.rows) for name, network in NETWORKS.items()},
+        model_hash=model_hash(final),
+        versions=versions(),
+        machine={"system": platform.platform(), "cpus": os.cpu_count() or 1},
+    )
     if progress.folder is not None:
         secure.ledger.write(progress.folder / LEDGER)
-        atomic.write(
-            progress.folder / MODEL, save({name: np.ascontiguousarray(array) for name, array in final.items()})
-        )
-        atomic.write(progress.folder / RESULT, json.dumps(tidy(document), indent=1).encode() + b"\n")
+        arrays = {name: np.ascontiguousarray(array) for name, array in final.items()}
+        atomic.write(progress.folder / MODEL, save(arrays))
+        atomic.write(progress.folder / RESULT, document.to_json().encode())
     progress.tell("done")
     return document
 
@@ -131,32 +125,28 @@ def tolerance(protocol: SecureSum[Any, Any], cohort: int) -> dict[str, int]:
     return {phase.__name__: max(min(count, cohort - protocol.floor), 0) for phase, count in counts.items()}
 
 
-def intervals(config: RunConfig, data: Data, training: Training, models: Sequence[Parameters]) -> dict[str, Any]:
+def intervals(config: RunConfig, data: Data, training: Training, models: Sequence[Parameters]) -> Intervals:
     """The measure that the runs are compared by, and its 95% interval for the federated model and each baseline."""
     classes = data.train.task == "classification"
     scores = [training.model.score(model, data.test.features) for model in models]
-    measure = discrimination.auc if classes else discrimination.r_squared
-    found = discrimination.interval(measure, scores, data.test.target, data.hospitals.test.person, config.seed)
-    federated, fedavg, pooled, *alone = [list(span) for span in found]
-    return {
-        "metric": "auc" if classes else "r2",
-        "federated": federated,
-        "fedavg": fedavg,
-        "pooled": pooled,
-        "alone": alone,
-    }
+    measure = auc.auc if classes else auc.r_squared
+    spans = auc.interval(measure, scores, data.test.target, data.hospitals.test.person, config.seed)
+    federated, fedavg, pooled, *alone = spans
+    return Intervals(
+        metric="auc" if classes else "r2", federated=federated, fedavg=fedavg, pooled=pooled, alone=tuple(alone)
+    )
 
 
-def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) -> list[dict[str, Any]]:
-    """The parties of which the released sums tell something together: their rows, and about their losses.
+def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) -> list[Disclosed]:
+    """The parties of which the released sums together disclose something: their rows, and about their losses.
 
-    A loss is told where it follows from weighted means over other cohorts, whose models differ: an estimate. Which
-    hospital a party is, the simulation knows by its rows; where two have as many, it is left open.
+    A loss is disclosed where it follows from weighted means over other cohorts, whose models differ: an estimate.
+    Which hospital a party is, the simulation knows by its rows; where two have as many, it is left open.
     """
     good = [outcome for outcome in rounds if not outcome.failure]
-    counts = determined([(outcome.parties, outcome.weight) for outcome in good])
+    counts = {} if config.equal_weights else determined([(outcome.parties, outcome.weight) for outcome in good])
     losses = {
-        (stage, key): determined(
+        key: determined(
             [
                 (outcome.parties, outcome.weight * value)
                 for outcome in good
@@ -165,18 +155,23 @@ def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) 
         )
         for stage, key in (("train", "train_loss"), ("evaluate", "loss"))
     }
-    told = []
-    for party in sorted({*({} if config.equal_weights else counts), *(p for one in losses.values() for p in one)}):
-        rows = None if config.equal_weights else counts.get(party)
+    out = []
+    for party in sorted({*counts, *(party for totals in losses.values() for party in totals)}):
+        rows = counts.get(party)
         weight = 1.0 if config.equal_weights else rows
-        found = {key: one[party] / weight if party in one and weight else None for (_, key), one in losses.items()}
-        if rows is None and all(value is None for value in found.values()):
+        means = {key: totals[party] / weight if party in totals and weight else None for key, totals in losses.items()}
+        if rows is None and all(mean is None for mean in means.values()):
             continue
-        named = [name for name, part in zip(hospitals.names, hospitals.parts, strict=True) if len(part) == rows]
-        told.append(
-            {"party": party, "hospital": named[0] if len(named) == 1 else "", "rows": rows and round(rows), **found}
+        same = [name for name, part in zip(hospitals.names, hospitals.parts, strict=True) if len(part) == rows]
+        out.append(
+            Disclosed(
+                party=party,
+                hospital=same[0] if len(same) == 1 else "",
+                rows=None if rows is None else round(rows),
+                **means,
+            )
         )
-    return told
+    return out
 
 
 def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str]:
@@ -200,25 +195,6 @@ def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str
             "the model settles, nearly its metrics"
         )
     return told
-
-
-def comparison(document: Mapping[str, Any]) -> list[tuple[str, dict[str, float], list[float] | None]]:
-    """The rows of the final table: who trained, the quality on the common test rows, and its interval."""
-    quality, spans, strategy = document["quality"], document["intervals"], document["configuration"]["strategy"]
-    alone = quality["alone"]
-    mean = {key: float(np.mean([row[key] for row in alone])) for key in quality["pooled"]}
-    rows: list[tuple[str, dict[str, float], list[float] | None]] = [
-        (f"federated, {strategy}", quality["federated"], spans["federated"]),
-        (
-            "plain FedAvg" + (", all" if document["cohort"] < len(document["rows"]) else ""),
-            quality["fedavg"],
-            spans["fedavg"],
-        ),
-        ("pooled data", quality["pooled"], spans["pooled"]),
-        ("each alone, mean", mean, None),
-    ]
-    names = (f"{name} alone" for name in document["hospitals"])
-    return rows + list(zip(names, alone, spans["alone"], strict=True))
 
 
 def _difference(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> float:

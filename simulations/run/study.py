@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from fedsec.data.schema import Schema
 from fedsec.data.table import Table
 from fedsec.flower.server import SecureAggregation
 from fedsec.learning.local_training import Training, test_quality
+from fedsec.report.run_document import Measures, final_table
 from fedsec.simulations.run import hospitals, results
 from fedsec.simulations.run.results import Data
 
@@ -54,7 +55,9 @@ class Simulation:
         progress: Progress,
     ) -> Sequence[tuple[str, Mapping[str, float]]]:
         """Train the baselines and write the results; returns who was trained, and the quality of each."""
-        document: dict[str, Any] = results.finish(
-            self._config, secure, final, tested, self._data, self._preparation, progress
-        )
-        return [(who, figures) for who, figures, _ in results.comparison(document)]
+        document = results.finish(self._config, secure, final, tested, self._data, self._preparation, progress)
+        return [(model.who, _numbers(model.quality)) for model in final_table(document)]
+
+
+def _numbers(quality: Measures) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in quality.items()}

@@ -89,8 +89,8 @@ def test_a_dropout_tells_rows_and_loss() -> None:
     here = SimpleNamespace(names=("a", "b", "c", "d"), parts=[range(80), range(50), range(30), range(100)])
     both: list[Round] = [outcome(1, (1, 2, 3, 4)), outcome(2, (1, 2, 3))]
     [told] = disclosed(both, RunConfig(), here)  # type: ignore[arg-type]
-    assert (told["party"], told["hospital"], told["rows"]) == (4, "c", 30) and told["train_loss"] is None
-    assert told["loss"] == pytest.approx(0.9, abs=1e-6)
+    assert (told.party, told.hospital, told.rows) == (4, "c", 30) and told.train_loss is None
+    assert told.loss == pytest.approx(0.9, abs=1e-6)
     assert disclosed([both[0], both[0]], RunConfig(), here) == []  # type: ignore[arg-type]
 
 
@@ -105,8 +105,8 @@ def test_with_equal_weights_metrics_alone_are_told() -> None:
     cohorts = [(1, 2, 3), (1, 2, 4), (1, 3, 4), (2, 3, 4)]
     rounds = [outcome(number, cohort) for number, cohort in enumerate(cohorts)]
     told = disclosed(rounds, RunConfig(equal_weights=True), here)  # type: ignore[arg-type]
-    assert [one["rows"] for one in told] == [None] * 4
-    assert [one["train_loss"] for one in told] == pytest.approx(list(loss.values()), abs=1e-5)
+    assert [one.rows for one in told] == [None] * 4
+    assert [one.train_loss for one in told] == pytest.approx(list(loss.values()), abs=1e-5)
 
 
 def test_warnings_have_the_numbers_and_go_where_nothing_is_told() -> None:

@@ -1,0 +1,74 @@
+"""result.json: what earlier releases wrote is read, and what is written today has the same form."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedsec.metering import Ledger
+from fedsec.report import run_page
+from fedsec.report.run_document import Aggregation, Intervals, Quality, RunDocument, final_table, load
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What `fedsec run` left behind before the document was typed."""
+    shutil.copy(GOLDEN / "result-1.json", tmp_path / "result.json")
+    shutil.copy(GOLDEN / "ledger-1.csv", tmp_path / "ledger.csv")
+    return tmp_path
+
+
+def test_a_document_of_format_1_is_read_and_written_without_a_change(folder: Path) -> None:
+    document, rows = load(folder)
+    assert document.to_json() == (folder / "result.json").read_text(encoding="utf-8")
+    Ledger(list(rows)).write(folder / "again.csv")
+    assert (folder / "again.csv").read_text() == (folder / "ledger.csv").read_text()
+
+
+def test_a_document_of_format_1_has_all_that_the_page_shows(folder: Path) -> None:
+    names = {path.name for path in run_page.write(folder)}
+    assert {"curve-loss.svg", "curve-auc.svg", "intervals.svg", "phases-cpu.svg", "phases-bytes.svg"} <= names
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    for part in ("breast-cancer across 5 hospitals", "0.992 to 1.00", "hospital 5 alone", "mobile", "91"):
+        assert part in text, part
+    assert "None" not in text and "no ledger.csv" not in text
+
+
+def test_every_key_of_the_form_is_in_the_old_document(folder: Path) -> None:
+    """The form has no key that format 1 lacked, and none of its keys is skipped."""
+    old: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    assert set(RunDocument.model_fields) == set(old)
+    assert set(Aggregation.model_fields) == set(old["rounds"][0])
+    assert set(Quality.model_fields) == set(old["quality"]) and set(Intervals.model_fields) == set(old["intervals"])
+
+
+def test_what_is_not_a_number_is_null(folder: Path) -> None:
+    document, _ = load(folder)
+    quality = document.quality.model_dump() | {"pooled": {"loss": math.inf, "auc": math.nan}}
+    spans = {**(document.intervals.model_dump() if document.intervals else {}), "pooled": (math.nan, 1.0)}
+    changed = RunDocument.model_validate(document.model_dump() | {"quality": quality, "intervals": spans})
+    written = json.loads(changed.to_json())
+    assert written["quality"]["pooled"] == {"loss": None, "auc": None}
+    assert written["intervals"]["pooled"] == [None, 1.0]
+
+
+def test_the_final_table_is_that_of_the_terminal_and_the_page(folder: Path) -> None:
+    document, _ = load(folder)
+    table = final_table(document)
+    assert [model.who for model in table[:4]] == [
+        "federated, shamir",
+        "plain FedAvg",
+        "pooled data",
+        "each alone, mean",
+    ]
+    assert [model.who for model in table[4:]] == [f"hospital {number} alone" for number in range(1, 6)]
+    losses = [model.quality["loss"] or 0.0 for model in table[4:]]
+    assert table[3].quality["loss"] == pytest.approx(sum(losses) / 5) and table[3].interval is None
+    assert table[0].interval == (document.intervals.federated if document.intervals else None)
