@@ -4,11 +4,11 @@ from fedsec.catalog import strategy
 from fedsec.encoding.mean import MeanSpec
 from fedsec.local import Fault, LocalFederation, Update
 
-silent = Fault("drop", phase="ShareInput", party=4)
-federation = LocalFederation(strategy("shamir")(), hospitals=5, spec=MeanSpec(largest_weight=100), faults=[silent])
+dropout = Fault("drop", phase="ShareInput", party=4)
+federation = LocalFederation(strategy("shamir")(), hospitals=5, spec=MeanSpec(largest_weight=100), faults=[dropout])
 
 model = {"weights": np.zeros(3)}
-trained = {h: np.array([0.1, 0.2, -0.3]) * h for h in range(1, 6)}  # what each hospital makes of the model
+trained = {h: np.array([0.1, 0.2, -0.3]) * h for h in range(1, 6)}  # after local training
 updates = {h: Update({"weights": trained[h]}, metrics={"loss": 1 / h}, weight=20 * h) for h in trained}
 mean = federation.mean(updates, reference=model)
 
