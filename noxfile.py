@@ -1,8 +1,11 @@
-"""The checks, each by name: `nox -s lint types tests campaign docs bench`.
+"""The checks, each by name: `nox -s lint types tests fast campaign busy docs bench`.
 
 With `--no-venv` a session uses what is installed in the current environment, as .ci/run does.
 """
 
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import nox
@@ -13,6 +16,8 @@ nox.options.reuse_venv = "yes"
 
 ROOT = Path(__file__).parent
 SHORT = ["tests", "--durations=10"]
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
+"""A program that takes a core until it is ended, or its parent is."""
 
 
 def install(session: nox.Session, *packages: str) -> None:
@@ -46,6 +51,25 @@ def tests(session: nox.Session) -> None:
     """The test suite; arguments after `--` go to pytest."""
     install(session, "-e", ".[dev]")
     session.run("python", "-m", "pytest", *(session.posargs or SHORT))
+
+
+@nox.session
+def fast(session: nox.Session) -> None:
+    """What a developer runs after each change: no Ray, no browser, no Flower run."""
+    install(session, "-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-q", "-m", "fast", *session.posargs)
+
+
+@nox.session
+def busy(session: nox.Session) -> None:
+    """The test suite beside twenty busy processes: slow and green. Arguments after `--` go to pytest."""
+    install(session, "-e", ".[dev]")
+    with ExitStack() as ended:
+        for _ in range(20):
+            process = subprocess.Popen([sys.executable, "-c", BUSY])  # noqa: S603 (our own words, no shell)
+            ended.callback(process.wait)
+            ended.callback(process.kill)
+        session.run("python", "-m", "pytest", *(session.posargs or ["-q", "-n", "2"]))
 
 
 @nox.session

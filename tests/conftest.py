@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from fedsec import catalog, cli
+from fedsec import catalog
 from fedsec.local import LocalFederation
 from fedsec.party.context import SessionContext
 from fedsec.party.party import Party, PartyState
@@ -20,12 +20,13 @@ from fedsec.party.policy import Policy
 from fedsec.primitives.key_agreement import AgreementKey
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Flow, Message, PartyId, Replies, Requests, SecureSum, run
-from fedsec.simulations.costs.setting import takes_keys
 from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.shamir import Shamir
 from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import SETUP, Header, Session
 from fedsec.wire.membership import Adopt, Enrol, Member, read_roster, roster_hash
+
+pytest_plugins = ["tests.leftovers", "tests.tiers"]
 
 settings.register_profile("fedsec", print_blob=True, deadline=None)
 settings.load_profile("fedsec")
@@ -45,7 +46,8 @@ def _small_textbook_keys() -> Iterator[int]:
 
 def keys_of(name: str) -> int | None:
     """Bits of the keys that a strategy has in a test, or None."""
-    return None if not takes_keys(name) else 256 if name == TEXTBOOK else 2048
+    takes = any(item.name == "key_bits" for item in fields(catalog.strategy(name)))
+    return None if not takes else 256 if name == TEXTBOOK else 2048
 
 
 class DishonestServer:
@@ -167,6 +169,7 @@ def paillier(_paillier: DishonestServer) -> Iterator[DishonestServer]:
 @pytest.fixture
 def fed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
     """Runs the command line in this process and in an empty folder: exit status, standard output, standard error."""
+    from fedsec import cli
 
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)

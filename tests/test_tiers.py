@@ -1,0 +1,62 @@
+"""A fast session imports no file without a fast test, and a fast test that loads what is slow to load fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SLOW = """
+import pytest
+
+pytestmark = pytest.mark.slow
+raise ImportError("a fast session must not read this file")
+"""
+MIXED = """
+import pytest
+
+
+@pytest.fixture
+def browser():
+    return None
+
+
+def test_light():
+    pass
+
+
+def test_heavy():
+    import websockets
+
+
+@pytest.mark.slow
+def test_of_its_own_mark():
+    raise AssertionError
+
+
+@pytest.mark.campaign
+def test_long():
+    raise AssertionError
+
+
+def test_with_a_program(browser):
+    raise AssertionError
+"""
+
+
+def test_which_tests_are_fast(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    fast\n    slow\n    campaign\n")
+    (tmp_path / "test_slow.py").write_text(SLOW)
+    (tmp_path / "test_mixed.py").write_text(MIXED)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.tiers"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def run(marks: str) -> str:
+        words = [*command, "-m", marks]
+        return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False).stdout
+
+    fast = run("fast")
+    assert "2 passed, 3 deselected, 1 error" in fast, fast
+    assert "ERROR test_mixed.py::test_heavy - AssertionError: a fast test imported this" in fast
+    assert "a fast session must not read this file" in run("not campaign")
