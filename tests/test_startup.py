@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 
-
 HEAVY = {"flwr", "lifelines", "llvmlite", "matplotlib", "numba", "ray", "scipy", "sklearn", "statsmodels"}
 
 
