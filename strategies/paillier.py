@@ -39,7 +39,10 @@ class Paillier(KeyHolderSum[Ciphertexts]):
     )
     policy: str = parameter("conservative", "How the noise is made: see fedsec.primitives.paillier", choices=POLICIES)
     s: int = parameter(
-        1, "1: Paillier's cryptosystem; 2: Damgård and Jurik's next one, a quarter fewer bytes", low=1, high=LARGEST_S
+        1,
+        "Paillier's cryptosystem (1) or Damgård and Jurik's next one (2): a quarter fewer bytes",
+        low=1,
+        high=LARGEST_S,
     )
 
     def __post_init__(self) -> None:

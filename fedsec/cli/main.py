@@ -8,16 +8,14 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from fedsec import __version__, catalog
-from fedsec.cli.options import Json, print_json
+from fedsec import __version__
+from fedsec.cli.strategies import strategies
 from fedsec.errors import ConfigurationError, FedsecError
-from fedsec.protocol import SecureSum, headings
 
 GROUP = "fedsec.commands"
 
@@ -39,52 +37,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-@app.command()
-def strategies(
-    files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE.py]...", help="Strategy files to list as well.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """List the aggregation strategies: phases, what the server learns, whom each trusts, what it tolerates.
-
-    Examples:
-
-    `fedsec strategies` · `fedsec strategies my_strategy.py` · `fedsec strategies --json`
-    """
-    listed, broken = [], []
-    for name in [*catalog.names(), *(files or [])]:
-        try:
-            listed.append(_describe(catalog.strategy(name)))
-        except ConfigurationError as error:
-            if name in (files or []):
-                raise
-            broken.append({"name": name, "error": str(error)})
-    if as_json:
-        return print_json({"strategies": listed, "broken": broken})
-    console = Console()
-    for one in listed:
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(overflow="fold")
-        for key, value in one.items():
-            if key not in ("name", "parameters"):
-                table.add_row(key, _plain(" > ".join(value) if isinstance(value, list) else str(value)))
-        table.add_row("parameters", _plain(", ".join(f"{key}={value}" for key, value in one["parameters"].items())))
-        console.print(f"[bold]{one['name']}[/bold]")
-        console.print(table)
-        console.print()
-    for one in broken:
-        console.print(f"[bold]{one['name']}[/bold] cannot be used: {_plain(one['error'])}", highlight=False)
-
-
-def _describe(kind: type[SecureSum[Any, Any]]) -> dict[str, Any]:
-    protocol = kind()
-    lines = {heading.lower(): value for heading, value in headings(kind).items()}
-    set_up = [phase.__name__ for phase in kind.setup_phases]
-    extra = {"set-up": set_up} if set_up else {}
-    phases = [phase.__name__ for phase in protocol.rounds()]
-    return {"name": protocol.name, **extra, "phases": phases, **lines, "parameters": protocol.parameters()}
+app.command()(strategies)
 
 
 def _load_commands(asked: Sequence[str]) -> None:

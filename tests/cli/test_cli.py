@@ -16,7 +16,7 @@ import fedsec
 import fedsec.strategies
 from fedsec import catalog, cli
 from fedsec.errors import RunFailed, TooFewParties
-from fedsec.protocol import HEADINGS
+from fedsec.protocol import HEADINGS, parameters_of
 
 PLAIN = (Path(fedsec.strategies.__path__[0]) / "plain.py").read_text(encoding="utf-8")
 
@@ -28,7 +28,10 @@ def test_text_tells_what_each_strategy_is(fed: Any) -> None:
         assert name in out.splitlines()
     assert "ShareInput > SumShares" in out and "GenerateKey > AdoptKey" in out
     assert out.count("server learns") == len(catalog.names())
-    assert "value_bits=24, floor=3, threshold=0" in out
+    shown = [line.split() for line in out.splitlines()]
+    assert shown.count(["parameter", "default", "values", "meaning"]) == len(catalog.names())
+    assert any(line[:6] == ["value_bits", "24", "1", "to", "60", "bits"] for line in shown)
+    assert any(line[:5] == ["server", "malicious", "semi-honest", "or", "malicious"] for line in shown)
 
 
 def test_json_is_one_object_and_nothing_else(fed: Any) -> None:
@@ -41,8 +44,21 @@ def test_json_is_one_object_and_nothing_else(fed: Any) -> None:
     for one in by_name.values():
         assert {heading.lower() for heading in HEADINGS} <= one.keys()
         assert one["phases"] and one["parameters"]["floor"] == 3
+        assert {item["name"]: item["default"] for item in one["parameter_details"]} == one["parameters"]
+        assert all(item["help"] and item["values"] for item in one["parameter_details"])
     assert by_name["shamir"]["phases"] == ["ShareInput", "SumShares"]
     assert by_name["paillier"]["set-up"] == ["GenerateKey", "AdoptKey"]
+
+
+def test_help_prints_every_parameter_with_its_range(fed: Any) -> None:
+    code, out, err = fed("strategies", "--help")
+    assert (code, err) == (0, "")
+    text = " ".join(out.split())
+    assert "Parameters of every strategy: • value_bits=24: Bits of an input value" in text and "(1 to 60 bits)" in text
+    for name in catalog.names():
+        own = {one.name for one in parameters_of(catalog.strategy(name))} - {"value_bits", "floor"}
+        assert (f"Parameters of {name}:" in text) == bool(own)
+        assert all(f"• {parameter}=" in text for parameter in own)
 
 
 def test_files_are_listed_too(fed: Any, tmp_path: Path) -> None:
