@@ -12,6 +12,7 @@ strategy that declares that it hides nothing (`private = False`).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import is_dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ from fedsec import catalog
 from fedsec.errors import ConfigurationError, FedsecError, TooFewParties
 from fedsec.local import Fault, LocalFederation
 from fedsec.party.party import PartyState
-from fedsec.protocol import Message, PartyId, SecureSum, State, Vector, headings
+from fedsec.protocol import RECORDS, Message, PartyId, SecureSum, State, Vector, headings
 from fedsec.testing import leakage
 from fedsec.wire import codec, envelope
 from fedsec.wire.exchange import Phase, Refusal
@@ -104,8 +105,9 @@ class Conformance:
         rounds = protocol.rounds()
         assert protocol.input_phase in rounds and len(set(rounds)) == len(rounds)
         assert protocol.tolerance(range(1, self.hospitals + 1)).keys() <= set(rounds)
-        for phase in (*protocol.setup_phases, *rounds):
-            codec.schema(phase)
+        own = {kind for kind in RECORDS.values() if kind.__module__ == type(protocol).__module__ and is_dataclass(kind)}
+        for record in {*protocol.setup_phases, *rounds, *own}:
+            codec.schema(record)
 
     @DRAWN
     @given(data=st.data())

@@ -38,7 +38,13 @@ class Field(NamedTuple):
 
 
 def schema(record: type[Record]) -> tuple[Field, ...]:
-    """The fields of a record class; raises TypeError where a message's field states no exposure."""
+    """The fields of a record class.
+
+    Raises TypeError where a message's field states no exposure, or a field has a type that bytes cannot tell. It is
+    raised here, at the first use of a class, and not where the class is defined: there, `dataclass` has not found the
+    fields yet, and annotations are texts that may name classes further down. The conformance suite reads the schema
+    of every record of a strategy's file, so that no such field waits for a message to travel.
+    """
     if record not in _SCHEMAS:
         _SCHEMAS[record] = _schema(record)
     return _SCHEMAS[record]
@@ -59,6 +65,10 @@ def _schema(record: type[Record]) -> tuple[Field, ...]:
         exposure = next((note for note in notes if isinstance(note, Exposure)), None)
         if issubclass(record, Message) and exposure is None and not _nests_messages(hint):
             raise TypeError(f"{record.__name__}.{field.name} must be Annotated with an Exposure")
+        try:
+            _loader(hint)
+        except TypeError as error:
+            raise TypeError(f"{record.__name__}.{field.name}: {error}") from None
         found.append(Field(field.name, hint, exposure))
     return tuple(found)
 
@@ -191,13 +201,19 @@ def _fields(record: type[Record]) -> tuple[tuple[str, str, Load], ...]:
 
 
 def _loader(hint: Any) -> Load:
-    """How values of the type that `hint` declares are loaded."""
+    """How values of the type that `hint` declares are loaded; raises TypeError where bytes do not tell its values.
+
+    Of a union that is one type and None, or arrays of several dtypes: an array's bytes say which it is, and of `int |
+    str` or of two records nothing would.
+    """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _loader(arguments[0])
     if origin in (Union, types.UnionType):
         kinds, optional = [kind for kind in arguments if kind is not type(None)], type(None) in arguments
         arrays = all(get_origin(kind) is np.ndarray for kind in kinds)
+        if not arrays and len(kinds) != 1:
+            raise TypeError(f"{hint} is a union; one type and None, or arrays of several dtypes, were expected")
         inner = _load_arrays([_dtype(kind) for kind in kinds]) if arrays else _loader(kinds[0])
         return lambda value, where: None if optional and value is None else inner(value, where)
     if origin is np.ndarray:
@@ -210,6 +226,8 @@ def _loader(hint: Any) -> Load:
         return _load_items(hint, tuple if origin is tuple else frozenset, arguments[0])
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _load_mapping(hint, *arguments)
+    if hint not in _PLAIN:
+        raise TypeError(f"values of {hint} are not sent")
     return _load_plain(hint)
 
 
@@ -218,10 +236,8 @@ def _wrong(hint: Any, value: Any, where: str) -> BadMessage:
 
 
 def _load_plain(hint: Any) -> Load:
-    known = hint in _PLAIN
-
     def load(value: Any, where: str) -> Any:
-        if known and type(value) is hint:  # not isinstance: True is no number here
+        if type(value) is hint:  # not isinstance: True is no number here
             return value
         raise _wrong(hint, value, where)
 

@@ -167,6 +167,40 @@ def test_a_message_states_what_each_field_exposes() -> None:
             codec.schema(kind)
 
 
+@pytest.mark.parametrize(
+    ("hint", "text"),
+    [
+        (int | str, "is a union; one type and None, or arrays"),
+        (bytes | int | None, "is a union"),
+        (NDArray[np.uint32] | bytes, "is a union"),
+        (MeanSpec | Everything, "is a union"),
+        (Mapping[str, tuple[int | float, ...]], "int | float is a union"),
+        (list[int], r"values of list\[int\] are not sent"),
+        (Any, "values of typing.Any are not sent"),
+    ],
+)
+def test_a_type_that_bytes_cannot_tell_is_refused_before_anything_is_sent(hint: Any, text: str) -> None:
+    @dataclass(frozen=True)
+    class Unclear(Message):
+        either: Any
+
+    Unclear.__annotations__["either"] = Annotated[hint, Exposure.PUBLIC]
+    for use in (lambda: codec.schema(Unclear), lambda: codec.encode(Unclear(1))):
+        with pytest.raises(TypeError, match=f"Unclear.either: .*{text}"):
+            use()
+
+
+def test_unions_that_bytes_tell_stay() -> None:
+    @dataclass(frozen=True)
+    class Clear(Message):
+        maybe: Annotated[Mapping[int, bytes] | None, Exposure.PUBLIC]
+        arrays: Annotated[NDArray[np.uint32] | NDArray[np.uint64] | None, Exposure.PUBLIC]
+        nested: MeanSpec | None
+
+    for record in (Clear(None, None, None), Clear({1: b""}, np.zeros(2, np.uint64), MeanSpec())):
+        assert same(codec.decode(codec.encode(record), Clear), record)
+
+
 def test_states_are_never_printed() -> None:
     state = party.PartyState(b"secret identity", within=b"secret")
     assert repr(state) == str(state) == f"{state}" == "<PartyState redacted>"
