@@ -7,13 +7,13 @@ party by party but have the same sum. What a field claims to be decides what mus
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats  # type: ignore[import-untyped]
 
 from fedsec.protocol import Exposure, Message, Vector
 from fedsec.wire import codec, envelope
@@ -22,7 +22,8 @@ HIDDEN = {Exposure.MASKED, Exposure.SEALED, Exposure.SHARED, Exposure.CIPHERTEXT
 FEWEST = 160
 """Fewer numbers than this cannot be tested for uniformity."""
 LIMIT = 6.0
-"""How many standard deviations a chi-square statistic may lie from its mean: chance exceeds it once in 10**9 tests."""
+"""A statistic is unlikely where its tail is smaller than a normal variable's beyond so many standard deviations: chance
+gives one in 10**9 tests on each side."""
 
 Place = tuple[str, ...]
 
@@ -134,8 +135,8 @@ def violations(run: Recording, again: Recording, other: Recording, same_sum: Rec
 def not_uniform(values: Vector, modulus: int) -> list[str]:
     """Why `values` do not look uniform on [0, modulus); empty where they do.
 
-    Chi-square over equal parts of the whole range, and over the lowest byte, each compared with its distribution by
-    the cube-root normal approximation (Wilson and Hilferty, 1931).
+    Chi-square over equal parts of the whole range, and over the lowest byte. Counts that lie too close to what is
+    expected are no more likely than counts that lie too far from it.
     """
     if values.size < FEWEST:
         return [f"{values.size} numbers are too few to test; at least {FEWEST} are needed"]
@@ -146,18 +147,18 @@ def not_uniform(values: Vector, modulus: int) -> list[str]:
     high = np.bincount(np.searchsorted(np.array(edges, np.uint64), values, side="right"), minlength=buckets)
     widths = np.diff(np.array([0, *edges, modulus], dtype=object)).astype(np.float64) / modulus
     reasons = []
-    if abs(score := _score(high, widths)) > LIMIT:
-        reasons.append(f"not uniform over the full range (score {score:.1f})")
+    if told := _unlikely(high, widths):
+        reasons.append(f"not uniform over the full range ({told})")
     if modulus > 1 << 16 and values.size >= 10 * 256:
         low = np.bincount((values & np.uint64(255)).astype(np.int64), minlength=256)
-        if abs(score := _score(low, np.full(256, 1 / 256))) > LIMIT:
-            reasons.append(f"the lowest byte is not uniform (score {score:.1f})")
+        if told := _unlikely(low, np.full(256, 1 / 256)):
+            reasons.append(f"the lowest byte is not uniform ({told})")
     return reasons
 
 
-def _score(counts: NDArray[np.intp], widths: NDArray[np.float64]) -> float:
+def _unlikely(counts: NDArray[np.intp], widths: NDArray[np.float64]) -> str:
+    """The chi-square statistic of these counts where chance does not explain it; empty where it does."""
     expected = widths * counts.sum()
-    freedom = counts.size - 1
-    statistic = float(((counts - expected) ** 2 / expected).sum())
-    root = math.pow(statistic / freedom, 1 / 3)
-    return (root - (1 - 2 / (9 * freedom))) / math.sqrt(2 / (9 * freedom))
+    statistic, freedom = float(((counts - expected) ** 2 / expected).sum()), counts.size - 1
+    tail = min(stats.chi2.sf(statistic, freedom), stats.chi2.cdf(statistic, freedom))
+    return f"chi-square {statistic:.1f} with {freedom} degrees of freedom" if tail < stats.norm.sf(LIMIT) else ""
