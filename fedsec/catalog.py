@@ -58,19 +58,21 @@ def build(name: str, parameters: Mapping[str, Any], files: Iterable[str] = ()) -
     """
     if name.endswith(".py"):
         raise ConfigurationError(f"strategy {name!r}: a message names a strategy, never a file")
-    kind = strategy(name, files)
-    known = set(inspect.signature(kind).parameters)
-    for parameter in parameters:
-        if parameter not in known:
-            raise unknown(f"parameter of strategy {name!r}", parameter, known)
-    return kind(**parameters)
+    return _with(strategy(name, files), name, parameters)
 
 
 def configured(spec: StrategySpec, **fixed: Any) -> SecureSum[Any, Any]:
     """The strategy that a user of this machine names, by name or file, with its parameters and those in `fixed`."""
     kind = strategy(spec.name)
-    files = [spec.name] if spec.name.endswith(".py") else []
-    return build(kind.__module__.rpartition(".")[2], {**spec.parameters, **fixed}, files)
+    return _with(kind, kind.__module__.rpartition(".")[2], {**spec.parameters, **fixed})
+
+
+def _with(kind: Strategy, name: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]:
+    known = set(inspect.signature(kind).parameters)
+    for parameter in parameters:
+        if parameter not in known:
+            raise unknown(f"parameter of strategy {name!r}", parameter, known)
+    return kind(**parameters)
 
 
 def names() -> list[str]:

@@ -68,6 +68,27 @@ class Round:
     incidents: tuple[tuple[str, PartyId, str], ...] = ()
 
 
+class RunSessions:
+    """Of each run its server's identity and its count of sessions, whatever number of strategies the run starts.
+
+    Parties believe one server identity in a run, and answer no session older than their last: a second strategy that
+    started its own count would be refused.
+    """
+
+    def __init__(self) -> None:
+        self._by_run: dict[int, Sessions] = {}
+
+    def of(self, run_id: int, identity: SigningKey | None = None) -> Sessions:
+        """The sessions of a run, which begin with this identity, or a new one, where the run has none yet."""
+        if run_id not in self._by_run:
+            self._by_run[run_id] = Sessions(identity or SigningKey.generate(os.urandom))
+        return self._by_run[run_id]
+
+
+PROCESS_SESSIONS = RunSessions()
+"""What all strategies of this process share that are given no other: Flower runs a server app in one process."""
+
+
 class SecureAggregation(Strategy):
     """Runs a linear Flower strategy over secure sums, so that the server sees no client's update, count or metric.
 
@@ -79,6 +100,7 @@ class SecureAggregation(Strategy):
     phase_timeout   seconds each phase may take, at most; `start(timeout=...)` bounds it too
     identity, pins  the server's key and the hospitals' public keys; without pins whoever answers first is believed,
                     which is for simulation alone
+    sessions        shared by all strategies of a run; by default by all of this process
     ledger          receives what each phase cost
     on_round        called after each aggregation
 
@@ -97,6 +119,7 @@ class SecureAggregation(Strategy):
         phase_timeout: float = 600.0,
         identity: SigningKey | None = None,
         pins: Iterable[bytes] = (),
+        sessions: RunSessions = PROCESS_SESSIONS,
         ledger: Ledger | None = None,
         on_round: Callable[[Round], None] | None = None,
     ) -> None:
@@ -111,6 +134,7 @@ class SecureAggregation(Strategy):
         self.spec = mean.MeanSpec(_real("clip", clip), largest_weight, default, ranges, weight_key)
         FixedPoint(self.protocol.value_bits, self.spec.clip)
         self.phase_timeout, self.identity, self.pins = phase_timeout, identity, frozenset(pins)
+        self.sessions = sessions
         self.ledger = ledger if ledger is not None else Ledger()
         self.on_round = on_round
         self.rounds: list[Round] = []
@@ -227,16 +251,6 @@ def refuse_nonlinear(inner: Strategy) -> None:
         )
 
 
-_SESSIONS: dict[int, Sessions] = {}
-
-
-def _sessions(run_id: int, identity: SigningKey | None) -> Sessions:
-    """One identity and one count of sessions for a whole run, whatever number of strategies it starts."""
-    if run_id not in _SESSIONS:
-        _SESSIONS[run_id] = Sessions(identity or SigningKey.generate(os.urandom))
-    return _SESSIONS[run_id]
-
-
 class SecureGrid(Grid):
     """A grid whose `send_and_receive` is one secure aggregation; nothing else passes."""
 
@@ -251,7 +265,7 @@ class SecureGrid(Grid):
             self._meter,
             mean=owner.spec,
             run_id=grid.run.run_id,
-            sessions=_sessions(grid.run.run_id, owner.identity),
+            sessions=owner.sessions.of(grid.run.run_id, owner.identity),
             pins=owner.pins,
         )
 

@@ -19,8 +19,8 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedsec import catalog
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed, Stale
 from fedsec.flower import SecureAggregation, client, secure_aggregation
-from fedsec.flower import server as glue
 from fedsec.flower.records import content_hash
+from fedsec.flower.server import RunSessions
 from fedsec.party import identity as keys
 from fedsec.party.party import PartyState
 from fedsec.primitives.signing import SigningKey
@@ -76,13 +76,12 @@ def add_one(message: Message, context: Context) -> Message:
 @pytest.fixture(autouse=True)
 def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "in_simulation", lambda: True)
-    glue._SESSIONS.clear()
     TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # Flower's runtime sets them once
 
 
 def start(grid: Grid, arrays: dict[str, Any], rounds: int = 3, protocol: str = "shamir", **inner: Any) -> Any:
     everyone = {"min_train_nodes": 5, "min_available_nodes": 5, "fraction_evaluate": 0.0, **inner}
-    strategy = SecureAggregation(FedAvg(**everyone), protocol)
+    strategy = SecureAggregation(FedAvg(**everyone), protocol, sessions=RunSessions())
     model = ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
     return strategy, strategy.start(grid, model, num_rounds=rounds, timeout=30)
 
@@ -149,7 +148,6 @@ def test_the_app_never_sees_the_party_s_secrets() -> None:
 def test_a_node_with_pins_is_no_simulation(tmp_path: Any) -> None:
     key = SigningKey(bytes(range(32)))
     for config in ({"fedsec-server": key.public.hex()}, {"fedsec-hospitals": str(_keys(tmp_path, key))}):
-        glue._SESSIONS.clear()
         grid = ProcessGrid(add_one, **config)
         with pytest.raises(Exception, match=r"parties answered"):
             start(grid, {"w": np.zeros(3)}, protocol="plain")
@@ -174,9 +172,8 @@ def pinned(folder: Path, **config: Any) -> tuple[ProcessGrid, Any, SigningKey]:
 
 
 def lead(grid: ProcessGrid, pins: Any, server: SigningKey, rounds: int = 2) -> SecureAggregation:
-    glue._SESSIONS.clear()
     inner = FedAvg(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
-    strategy = SecureAggregation(inner, PAIRWISE(), identity=server, pins=pins)
+    strategy = SecureAggregation(inner, PAIRWISE(), identity=server, pins=pins, sessions=RunSessions())
     strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=rounds, timeout=30)
     return strategy
 
