@@ -3,7 +3,7 @@
 Reference: K. Bonawitz et al., Practical secure aggregation, CCS 2017, section 4.0.1 (masking with one-time pads).
 Server learns: the sum, and who took part.
 Trusts: nobody; the server and k hospitals together learn the sum of the other hospitals' inputs, and no more.
-Tolerates: no silent hospital: masks that nobody cancels make the sum useless, so the round fails.
+Tolerates: no dropout: masks that nobody cancels make the sum useless, so the round fails.
 Costs: one phase; 8 bytes a value; n-1 masks at each hospital.
 """
 
