@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
+
+import pytest
+
+from fedsec.cli.lazy_group import Listed, as_command
+from fedsec.cli.main import COMMANDS
+from fedsec.cli.poster import EXPERIMENTS
 
 HEAVY = {"flwr", "lifelines", "llvmlite", "matplotlib", "numba", "ray", "scipy", "sklearn", "statsmodels"}
 
@@ -27,7 +34,30 @@ def command(*words: str) -> set[str]:
     return loaded(f"from fedsec.cli import main; sys.argv = {['fedsec', *words]!r}; main()")
 
 
+@pytest.mark.parametrize("words", [("--version",), ("--help",), ("poster", "--help"), ("nonesuch",)])
+def test_help_imports_no_command_and_no_numpy(words: tuple[str, ...]) -> None:
+    found = command(*words)
+    assert not found & (HEAVY | {"numpy"})
+    listed = {*COMMANDS.values(), *EXPERIMENTS.values()}
+    modules = {one.path.partition(":")[0] for one in listed} - {"fedsec.cli.poster"}  # which lists commands of its own
+    assert len(modules) > 12 and not found & modules
+
+
+@pytest.mark.parametrize(("name", "one"), [*COMMANDS.items(), *EXPERIMENTS.items()])
+def test_help_shows_the_first_line_of_each_command(name: str, one: Listed) -> None:
+    module, _, attribute = one.path.partition(":")
+    made = as_command(name, getattr(importlib.import_module(module), attribute))
+    assert one.help == (made.help or "").partition("\n")[0]
+
+
 def test_strategies_load_without_a_compiler() -> None:
     found = command("strategies", "--json")
     assert "fedsec.strategies.shamir" in found and "fedsec.strategies.paillier" in found
     assert not found & HEAVY
+
+
+def test_a_hospital_s_app_imports_nothing_of_a_simulation() -> None:
+    found = loaded("import fedsec.app.client_app")
+    assert "flwr" in found
+    assert not found & (HEAVY - {"flwr"})
+    assert not [name for name in found if name.startswith("fedsec.simulations")]

@@ -1,4 +1,4 @@
-"""The command line. `fedsec strategies` lives here; whatever runs simulations comes by entry point.
+"""The command line: which commands there are, and the exit status.
 
 Exit status: 0 for a result, 1 for a failed run, 2 for a usage that cannot work, 130 after Ctrl-C.
 """
@@ -7,26 +7,94 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from fedsec import __version__
-from fedsec.cli.strategies import strategies
+from fedsec import __version__, extras
+from fedsec.cli.lazy_group import LazyGroup, Listed, new_app
 from fedsec.errors import ConfigurationError, FedsecError
 
-GROUP = "fedsec.commands"
+if TYPE_CHECKING:
+    import click
 
-app = typer.Typer(
+GROUP = "fedsec.commands"
+"""The group of entry points by which an installed package adds commands."""
+
+COMMANDS = {
+    "run": Listed(
+        "fedsec.cli.run:run", "Train a model across hospitals under Flower and Ray; the server learns sums only."
+    ),
+    "stats": Listed(
+        "fedsec.cli.stats:stats",
+        "Counts, gaps, means, spreads and class balance of all hospitals' training rows, by one secure aggregation.",
+    ),
+    "partition": Listed(
+        "fedsec.cli.partition:partition",
+        "Show how the training rows lie across hospitals: sizes, label shares, gaps and feature shift.",
+    ),
+    "compare": Listed(
+        "fedsec.cli.compare:compare",
+        "Measure what each strategy costs: CPU, bytes, memory, exactness, and seconds on a network.",
+    ),
+    "plan": Listed(
+        "fedsec.cli.plan:plan",
+        "Tell, before any run, whether a setting fits, which strategies give the trust wanted, and what they would "
+        "cost.",
+    ),
+    "report": Listed(
+        "fedsec.cli.report:report",
+        "Make the page of a finished comparison or run again: report.html, and its figures as SVG and PNG.",
+    ),
+    "strategies": Listed(
+        "fedsec.cli.strategies:strategies",
+        "List the aggregation strategies: phases, what the server learns, whom each trusts, what it tolerates.",
+    ),
+    "new-strategy": Listed(
+        "fedsec.cli.new_strategy:new_strategy",
+        "Write a strategy to start from, NAME.py, and its test: a one-phase pairwise mask that passes the whole suite.",
+    ),
+    "init": Listed("fedsec.cli.init:init", "Write a Flower app to start from, whose server sees sums only."),
+    "poster": Listed(
+        "fedsec.cli.poster:app", "The poster's experiments, each beside the number that the poster prints."
+    ),
+}
+
+
+class Commands(LazyGroup):
+    """fedsec's own commands, and after them those of other packages, which cannot take a name of ours."""
+
+    listed = COMMANDS
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Ours in their order, then the others by name: their help would need their modules."""
+        return [*super().list_commands(ctx), *sorted(set(_plugged_in()) - set(self.listed))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command as help lists it."""
+        known = super().get_command(ctx, cmd_name)
+        return known if known or cmd_name not in _plugged_in() else typer.core.TyperCommand(cmd_name)
+
+    def load(self, name: str) -> Any:
+        """The function or Typer app of a command."""
+        if name in self.listed:
+            return super().load(name)
+        try:
+            return _plugged_in()[name].load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(f"command {name!r} cannot be loaded: {error}") from error
+
+
+def _plugged_in() -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+
+
+app = new_app(
     name="fedsec",
+    cls=Commands,
     help="Sound, fast, pluggable secure aggregation for Flower.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode="markdown",
 )
 
 
@@ -37,37 +105,23 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-app.command()(strategies)
-
-
-def _load_commands(asked: Sequence[str]) -> None:
-    """All commands, or the one that is asked for: it need not wait until the others are imported."""
-    found = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
-    for point in [point for point in found if point.name in asked[:1]] or found:
-        loaded = point.load()
-        if isinstance(loaded, typer.Typer):
-            app.add_typer(loaded, name=point.name)
-        else:
-            app.command(point.name)(loaded)
-
-
 def main() -> None:
     """Run the command line; errors that a user can cause end in one line, never in a traceback."""
     try:
-        _load_commands(sys.argv[1:])
         app()
     except ConfigurationError as error:
-        sys.exit(_say(error, 2))
+        sys.exit(_fail(error, 2))
     except FedsecError as error:
-        sys.exit(_say(error, 1))
+        sys.exit(_fail(error, 1))
+    except ModuleNotFoundError as error:
+        sys.exit(_fail(extras.explained("this command", error), 2))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _say(error: FedsecError, status: int) -> int:
-    Console(stderr=True).print(f"[bold red]error:[/bold red] {_plain(str(error))}", highlight=False, soft_wrap=True)
+def _fail(error: FedsecError, status: int) -> int:
+    from rich.console import Console
+    from rich.markup import escape
+
+    Console(stderr=True).print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
     return status
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from fedsec.cli import report_command as report
+from fedsec.cli import report
 from fedsec.cli.compare import allowed, items, network_of, tell_left_out
 from fedsec.cli.options import Json, print_json
 from fedsec.encoding.fixed_point import FixedPoint

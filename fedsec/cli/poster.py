@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-import typer
+from fedsec.cli.lazy_group import LazyGroup, Listed, new_app
 
-from fedsec.cli.poster_all import every
-from fedsec.cli.poster_network import network
-from fedsec.cli.poster_page import basics, page
-from fedsec.cli.poster_shared_training import shared_training
-from fedsec.cli.poster_tables import tables
+EXPERIMENTS = {
+    "tables": Listed(
+        "fedsec.cli.poster_tables:tables",
+        "Tables 1.0 and 2.0: the error of hospitals alone less their error together, gradients summed under "
+        "encryption.",
+    ),
+    "network": Listed(
+        "fedsec.cli.poster_network:network",
+        "The encrypted network: weights under their owner's key, data in the clear at the hospital only.",
+    ),
+    "shared-training": Listed(
+        "fedsec.cli.poster_shared_training:shared_training",
+        "Train networks on secret-shared diabetes data: what collapses and when, what does not, and what it costs.",
+    ),
+    "basics": Listed(
+        "fedsec.cli.poster_page:basics",
+        "What the poster says of its tools: exact sums under encryption, fresh ciphertexts, shares that tell nothing.",
+    ),
+    "page": Listed(
+        "fedsec.cli.poster_page:page",
+        "Make one self-contained page, poster.html, of what the experiments left in a folder: claims, figures, tables.",
+    ),
+    "all": Listed(
+        "fedsec.cli.poster_all:every",
+        "Run every experiment of the poster, one after the other, and make the page of them: an hour.",
+    ),
+}
 
-app = typer.Typer(
+
+class Experiments(LazyGroup):
+    """The poster's commands."""
+
+    listed = EXPERIMENTS
+
+
+app = new_app(
     name="poster",
+    cls=Experiments,
     help="The poster's experiments, each beside the number that the poster prints.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
 )
-app.command("tables")(tables)
-app.command("network")(network)
-app.command("shared-training")(shared_training)
-app.command("basics")(basics)
-app.command("page")(page)
-app.command("all")(every)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from typing import TYPE_CHECKING
 
 from fedsec import atomic
 from fedsec.errors import ConfigurationError
 from fedsec.report import units
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 HERE = Path(__file__).parent
 
 
 def environment() -> Environment:
     """The templates, in which every value is escaped and none may be missing."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     found = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -27,6 +31,8 @@ def environment() -> Environment:
 
 
 def _asset(name: str) -> Markup:
+    from markupsafe import Markup
+
     return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704 - our own file
 
 

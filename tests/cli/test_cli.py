@@ -11,10 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typer
 
 import fedsec
 import fedsec.strategies
-from fedsec import catalog, cli
+from fedsec import catalog
+from fedsec.cli.main import COMMANDS, GROUP
 from fedsec.errors import RunFailed, TooFewParties
 from fedsec.protocol import HEADINGS, parameters_of
 
@@ -126,10 +128,51 @@ def test_a_failed_run_ends_with_1_and_one_line(
         raise error
 
     point = SimpleNamespace(name="fail", load=lambda: fails)
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == cli.GROUP else [])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == GROUP else [])
     code, out, err = fed("fail")
     assert (code, out) == (status, "")
     assert said in err and "Traceback" not in err
+
+
+def test_other_packages_add_commands(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Help shows them by name; none takes a name of ours, and one that cannot be loaded harms nobody else."""
+
+    def hello(name: str) -> None:
+        print(f"hello {name}")
+
+    def gone() -> None:
+        raise ImportError("it is not here")
+
+    own = typer.Typer()
+    own.command("again")(hello)
+    own.command("once")(hello)
+    loads = {"hello": lambda: hello, "ours": lambda: own, "run": lambda: hello, "gone": gone}
+    points = [SimpleNamespace(name=name, load=load) for name, load in loads.items()]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == GROUP else [])
+    code, out, _ = fed("--help")
+    assert code == 0 and "hello" in out and COMMANDS["run"].help in out
+    assert fed("hello", "you") == (0, "hello you\n", "")
+    assert fed("ours", "again", "you") == (0, "hello you\n", "")
+    assert fed("run", "you")[0] == 2
+    code, _, err = fed("gone")
+    assert code == 2 and "command 'gone' cannot be loaded: it is not here" in err
+
+
+def test_a_missing_package_is_named_with_its_extra(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def needs(module: str) -> Any:
+        def call() -> None:
+            importlib.import_module(module)
+
+        monkeypatch.setitem(sys.modules, module, None)
+        return SimpleNamespace(name=f"needs-{module}", load=lambda: call)
+
+    points = [needs("ray"), needs("json5")]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == GROUP else [])
+    code, out, err = fed("needs-ray")
+    assert (code, out) == (2, "")
+    assert err == "error: this command needs ray, which is not installed: pip install 'fedsec[simulation]'\n"
+    with pytest.raises(ModuleNotFoundError):  # not ours to explain
+        fed("needs-json5")
 
 
 def test_as_a_process() -> None:

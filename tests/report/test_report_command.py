@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fedsec.cli.report_command import make
+from fedsec.cli.report import make
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Ledger, Row
 from fedsec.report import run_page

@@ -1,0 +1,59 @@
+"""A group of commands that imports a command's module when that command is called, and none for help."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+if TYPE_CHECKING:
+    import click
+
+
+class Listed(NamedTuple):
+    """A command that is not imported yet: `module:function` or `module:app`, and the line that help shows of it."""
+
+    path: str
+    help: str
+
+
+class LazyGroup(TyperGroup):
+    """The commands of `listed`, in that order."""
+
+    listed: ClassVar[Mapping[str, Listed]] = {}
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands.update({name: TyperCommand(name, help=one.help) for name, one in self.listed.items()})
+
+    def load(self, name: str) -> Any:
+        """The function or Typer app of a command."""
+        module, _, attribute = self.listed[name].path.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called, imported now."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found if name is None else as_command(name, self.load(name)), rest
+
+
+def new_app(**settings: Any) -> typer.Typer:
+    """A Typer app whose help reads Markdown, and whose exceptions stay Python's."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown", **settings)
+
+
+def as_command(name: str, loaded: Any) -> click.Command:
+    """A function or a Typer app as click's command of this name."""
+    if isinstance(loaded, typer.Typer):
+        made: click.Command = typer.main.get_group(loaded)
+    else:
+        app = new_app()
+        app.command(name)(loaded)
+        made = typer.main.get_command(app)
+    made.name = name
+    return made
