@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fedsec import extras
 from fedsec.errors import ConfigurationError, unknown
 from fedsec.protocol import SecureSum
 from fedsec.strategy_spec import StrategySpec
@@ -45,8 +46,8 @@ def strategy(name: str, files: Iterable[str] = ()) -> Strategy:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("fedsec"):
             raise ConfigurationError(f"strategy {name!r} cannot be imported: {error}") from error
-        extra = f": pip install 'fedsec[{name}]'" if name in _extras() else ""
-        raise ConfigurationError(f"strategy {name!r} needs {error.name}, which is not installed{extra}") from error
+        cure = extras.install(error.name)
+        raise ConfigurationError(f"strategy {name!r} needs {error.name}, which is not installed{cure}") from error
     except ImportError as error:
         raise ConfigurationError(f"strategy {name!r} cannot be imported: {error}") from error
 
@@ -77,21 +78,17 @@ def _with(kind: Strategy, name: str, parameters: Mapping[str, Any]) -> SecureSum
 
 def names() -> list[str]:
     """Every strategy that can be used here, sorted: one that needs what is not installed is left out."""
-    return sorted(name for name in _loaders() if name not in _extras() or not _fails(name))
+    return sorted(name for name in _loaders() if not _has_extra(name) or not _fails(name))
 
 
 def left_out() -> list[str]:
     """Why each strategy that `names` leaves out cannot be used here, and what to install."""
-    return [reason for name in sorted(_loaders()) if name in _extras() and (reason := _fails(name))]
+    return [reason for name in sorted(_loaders()) if _has_extra(name) and (reason := _fails(name))]
 
 
-@functools.lru_cache
-def _extras() -> frozenset[str]:
-    """The extras of this package: a built-in strategy with such a name needs what only that extra installs."""
-    try:
-        return frozenset(importlib.metadata.metadata("fedsec").get_all("Provides-Extra") or ())
-    except importlib.metadata.PackageNotFoundError:  # a bundle, unpacked
-        return frozenset()
+def _has_extra(name: str) -> bool:
+    """Whether an extra has this strategy's name: the strategy needs what only that extra installs."""
+    return name.replace("_", "-") in extras.names()
 
 
 @functools.lru_cache

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+import itertools
 import re
+from collections.abc import Iterator
 
 from fedsec.errors import ConfigurationError
 
@@ -18,33 +20,35 @@ def names() -> frozenset[str]:
     return frozenset(_said("Provides-Extra"))
 
 
-def of(module: str) -> str:
-    """The extra that asks for the package of this module by name; empty where none does."""
+def of(module: str, preferred: str = "") -> str:
+    """The extra that names the package of this module, or `preferred` where that brings it too; empty for none."""
     top = module.partition(".")[0]
-    wanted = DISTRIBUTIONS.get(top, top).replace("_", "-").lower()
-    for line in _said("Requires-Dist"):
-        found = re.match(r"([\w.-]+).*extra *== *['\"]([\w-]+)['\"]", line)
-        if found and found[1].replace("_", "-").lower() == wanted:
-            return found[2]
-    return ""
+    wanted = _normal(DISTRIBUTIONS.get(top, top))
+    found = next((extra for name, _, extra in _requirements() if _normal(name) == wanted), "")
+    brought = (parts for name, parts, extra in _requirements() if (name, extra) == ("fedsec", preferred))
+    return preferred if found in itertools.chain(*brought) else found
 
 
-def install(module: str) -> str:
+def install(module: str, preferred: str = "") -> str:
     """What to type for a missing module, as the end of a sentence; empty where no extra has it."""
-    return f": pip install 'fedsec[{extra}]'" if (extra := of(module)) else ""
-
-
-def explained(who: str, error: ModuleNotFoundError) -> ConfigurationError:
-    """What to say where `who` needs a package that is not here; raises the error itself where no extra has it."""
-    if not error.name or not of(error.name):
-        raise error
-    return ConfigurationError(f"{who} needs {error.name}, which is not installed{install(error.name)}")
+    return f": pip install 'fedsec[{extra}]'" if (extra := of(module, preferred)) else ""
 
 
 def require(module: str, who: str) -> None:
     """Raise ConfigurationError, with the extra to install, unless the package of this module is here."""
     if importlib.util.find_spec(module) is None:
         raise ConfigurationError(f"{who} needs {module}, which is not installed{install(module)}")
+
+
+def _normal(name: str) -> str:
+    return name.replace("_", "-").lower()
+
+
+def _requirements() -> Iterator[tuple[str, list[str], str]]:
+    """What each extra asks for: a package, the extras of that package, and the extra."""
+    for line in _said("Requires-Dist"):
+        if found := re.match(r"([\w.-]+)(?:\[([\w,-]+)\])?.*extra *== *['\"]([\w-]+)['\"]", line.replace(" ,", ",")):
+            yield found[1], (found[2] or "").split(","), found[3]
 
 
 @functools.lru_cache

@@ -9,15 +9,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from fedsec import extras
+from fedsec.errors import ConfigurationError
+
 if TYPE_CHECKING:
     import click
 
 
+CALLED = "fedsec.command"
+
+
 class Listed(NamedTuple):
-    """A command that is not imported yet: `module:function` or `module:app`, and the line that help shows of it."""
+    """A command that is not imported yet.
+
+    path   `module:function`, or `module:app` for a group
+    help   the line that help shows of it
+    extra  the extra of fedsec that brings all that the command may need
+    """
 
     path: str
     help: str
+    extra: str = "simulation"
 
 
 class LazyGroup(TyperGroup):
@@ -39,7 +51,23 @@ class LazyGroup(TyperGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is called, imported now."""
         name, found, rest = super().resolve_command(ctx, args)
-        return name, found if name is None else as_command(name, self.load(name)), rest
+        if name is None:
+            return name, found, rest
+        ctx.meta[CALLED] = name
+        return name, as_command(name, self.load(name)), rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; raises ConfigurationError, with the extra to install, where it needs a missing package."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            name, module = str(ctx.meta[CALLED]), error.name or ""
+            cure = extras.install(module, self.listed[name].extra if name in self.listed else "")
+            if not cure:
+                raise
+            raise ConfigurationError(
+                f"`{ctx.command_path} {name}` needs {module}, which is not installed{cure}"
+            ) from error
 
 
 def new_app(**settings: Any) -> typer.Typer:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedsec import __version__, extras
+from fedsec import __version__
 from fedsec.cli.lazy_group import LazyGroup, Listed, new_app
 from fedsec.errors import ConfigurationError, FedsecError
 
@@ -45,6 +45,7 @@ COMMANDS = {
     "report": Listed(
         "fedsec.cli.report:report",
         "Make the page of a finished comparison or run again: report.html, and its figures as SVG and PNG.",
+        extra="report",
     ),
     "strategies": Listed(
         "fedsec.cli.strategies:strategies",
@@ -81,6 +82,8 @@ class Commands(LazyGroup):
             return super().load(name)
         try:
             return _plugged_in()[name].load()
+        except ModuleNotFoundError:
+            raise
         except (ImportError, AttributeError) as error:
             raise ConfigurationError(f"command {name!r} cannot be loaded: {error}") from error
 
@@ -113,8 +116,6 @@ def main() -> None:
         sys.exit(_fail(error, 2))
     except FedsecError as error:
         sys.exit(_fail(error, 1))
-    except ModuleNotFoundError as error:
-        sys.exit(_fail(extras.explained("this command", error), 2))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fedsec import catalog
+from fedsec import catalog, extras
 from fedsec.app.config import AGGREGATORS, FEWEST, RunConfig
 from fedsec.app.progress import PROGRESS
 from fedsec.cli.options import (
@@ -121,6 +121,7 @@ def run(
 
     `fedsec run --strategy ./my_strategy.py --output results/mine --json`
     """
+    extras.require("ray", "`fedsec run`")
     spec = StrategySpec.parse(strategy).with_options(parameter or [])
     config = RunConfig.read(
         {

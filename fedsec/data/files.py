@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedsec import extras
 from fedsec.data.schema import MOST_LEVELS, Category, Label, Number, Schema, read
 from fedsec.data.table import Table, as_number, is_gap, of_columns, word
 from fedsec.errors import ConfigurationError, DataError, unknown
@@ -138,6 +139,7 @@ def _csv(path: Path) -> Columns:
 
 
 def _parquet(path: Path) -> Columns:
+    extras.require("pyarrow", f"data {path}")
     import pyarrow
     import pyarrow.parquet
 

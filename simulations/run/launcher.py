@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fedsec import extras
 from fedsec.errors import RunFailed
 from fedsec.simulations.run import flower_cli, processes
 from fedsec.simulations.run.flower_cli import Value
@@ -56,6 +57,7 @@ class FlowerRun:
     def start(self) -> None:
         """Start the SuperLink, submit the run and follow its log."""
         self._deadline = time.monotonic() + self.timeout
+        extras.require("ray", "Flower's simulation")
         flower_cli.check(self.app, self.run_config, self.hospitals)
         self._start_link()
         overrides = self.home / "overrides.toml"  # a file, because no quoting of flwr's `key=value` is safe

@@ -158,21 +158,43 @@ def test_other_packages_add_commands(fed: Any, monkeypatch: pytest.MonkeyPatch) 
     assert code == 2 and "command 'gone' cannot be loaded: it is not here" in err
 
 
-def test_a_missing_package_is_named_with_its_extra(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def needs(module: str) -> Any:
-        def call() -> None:
-            importlib.import_module(module)
+@pytest.mark.parametrize(
+    ("words", "module", "extra"),
+    [
+        (("run", "--clients", "4"), "ray", "simulation"),
+        (("report", "."), "matplotlib", "report"),
+        (("poster", "page", "."), "matplotlib", "simulation"),
+        (("stats", "--data", "a.parquet", "--site", "a", "--label", "b"), "pyarrow", "parquet"),
+        (("run", "--strategy", "paillier_textbook"), "phe", "paillier-textbook"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    tmp_path: Path, words: tuple[str, ...], module: str, extra: str
+) -> None:
+    """In a process of its own, whose finder does not find the package."""
+    (tmp_path / "a.parquet").touch()
+    code = f"""
+import importlib.machinery, sys
+there = importlib.machinery.PathFinder.find_spec
+hidden = lambda name, *rest: None if name.partition(".")[0] == {module!r} else there(name, *rest)
+importlib.machinery.PathFinder.find_spec = hidden
+sys.argv = {["fedsec", *words]!r}
+from fedsec.cli import main
+main()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = f"needs {module}, which is not installed: pip install 'fedsec[{extra}]'"
+    assert said in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
-        monkeypatch.setitem(sys.modules, module, None)
-        return SimpleNamespace(name=f"needs-{module}", load=lambda: call)
 
-    points = [needs("ray"), needs("json5")]
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == GROUP else [])
-    code, out, err = fed("needs-ray")
-    assert (code, out) == (2, "")
-    assert err == "error: this command needs ray, which is not installed: pip install 'fedsec[simulation]'\n"
-    with pytest.raises(ModuleNotFoundError):  # not ours to explain
-        fed("needs-json5")
+def test_a_package_that_no_extra_has_is_python_s_to_report(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = SimpleNamespace(name="odd", load=lambda: importlib.import_module("no_such_package"))
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == GROUP else [])
+    with pytest.raises(ModuleNotFoundError):
+        fed("odd")
 
 
 def test_as_a_process() -> None:
