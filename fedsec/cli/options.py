@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from fedsec.simulations.run.partitions import PARTITIONINGS
-
 ROWS = "One's own rows"
 
 Data = Annotated[
@@ -41,8 +39,7 @@ OneClass = Annotated[bool, typer.Option("--one-class", help="Allow a hospital th
 Partition = Annotated[
     str,
     typer.Option(
-        help=f"How rows lie across hospitals: auto (natural where there are sites), natural, "
-        f"{', '.join(PARTITIONINGS)}."
+        help="How rows lie across hospitals: auto (natural where there are sites), natural, even, label-skew."
     ),
 ]
 Clients = Annotated[
