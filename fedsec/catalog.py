@@ -38,11 +38,11 @@ def strategy(name: str, files: Iterable[str] = ()) -> Strategy:
     """The strategy of that name or in that file; raises ConfigurationError with the choices, or why it fails."""
     if name.endswith(".py"):
         return _from_file(Path(name))
-    found = _built_ins()
-    if name not in found and name not in (found := _loaders(files)):
-        raise unknown("strategy", name, found)
+    loaders = _built_ins()
+    if name not in loaders and name not in (loaders := _loaders(files)):
+        raise unknown("strategy", name, loaders)
     try:
-        return found[name]()
+        return loaders[name]()
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("fedsec"):
             raise ConfigurationError(f"strategy {name!r} cannot be imported: {error}") from error
@@ -112,13 +112,13 @@ def _built_ins() -> dict[str, Callable[[], Strategy]]:
 
 def _loaders(files: Iterable[str] = ()) -> dict[str, Callable[[], Strategy]]:
     """Built-in files first: a plug-in cannot take a built-in's name. To look through all packages takes 20 ms."""
-    found = _built_ins()
+    loaders = _built_ins()
     for point in importlib.metadata.entry_points(group=GROUP):
-        found.setdefault(point.name, functools.partial(_from_entry_point, point))
+        loaders.setdefault(point.name, functools.partial(_from_entry_point, point))
     for text in (*files, *os.environ.get(FILES_VARIABLE, "").split(os.pathsep)):
         if text:
-            found.setdefault(Path(text).stem, functools.partial(_from_file, Path(text)))
-    return found
+            loaders.setdefault(Path(text).stem, functools.partial(_from_file, Path(text)))
+    return loaders
 
 
 def _built_in(name: str) -> Strategy:

@@ -1,7 +1,7 @@
 """One exception family, in the words of the user: what was expected, what came, from whom, and what to do.
 
 Whether an error's text may leave the party that raised it is a property of its class. A text about a party's own
-data never does: the server is told the class alone.
+data never does: the server receives the class alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class FedsecError(Exception):
     """Base of every error that fedsec raises on purpose."""
 
     speaks_of_data: ClassVar[bool] = False
-    """True where the text may tell about a party's private data, so that only the class name may be sent."""
+    """True where the text may reveal a party's private data, so that only the class name may be sent."""
 
 
 class ConfigurationError(FedsecError):
@@ -62,17 +62,17 @@ class TooFewParties(FedsecError):
     def __init__(self, phase: str, needed: int, answered: Iterable[int], asked: Iterable[int]) -> None:
         self.phase, self.needed = phase, needed
         self.answered, self.asked = frozenset(answered), frozenset(asked)
-        silent = sorted(self.asked - self.answered)
+        dropped = sorted(self.asked - self.answered)
         super().__init__(
             f"phase {phase}: {len(self.answered)} of {len(self.asked)} parties answered and {needed} are needed; "
-            f"no usable answer from {', '.join(map(str, silent)) or 'nobody'}"
+            f"no usable answer from {', '.join(map(str, dropped)) or 'nobody'}"
         )
 
     def because(self, reasons: Mapping[int, str]) -> TooFewParties:
         """The same error, its text completed with why parties gave no usable answer."""
         if reasons:
-            told = "; ".join(f"party {party}: {reason}" for party, reason in sorted(reasons.items()))
-            self.args = (f"{self.args[0]} ({told})",)
+            texts = "; ".join(f"party {party}: {reason}" for party, reason in sorted(reasons.items()))
+            self.args = (f"{self.args[0]} ({texts})",)
         return self
 
 

@@ -192,5 +192,5 @@ def _giving(vector: Vector) -> Callable[[], tuple[Vector, bytes]]:
 
 def flip(data: bytes, bit: int) -> bytes:
     """`data` with one bit flipped; `bit` wraps around."""
-    index, place = divmod(bit % (8 * len(data)), 8)
-    return data[:index] + bytes([data[index] ^ (1 << place)]) + data[index + 1 :]
+    index, shift = divmod(bit % (8 * len(data)), 8)
+    return data[:index] + bytes([data[index] ^ (1 << shift)]) + data[index + 1 :]

@@ -276,7 +276,7 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
                 me.verify(sender, Blob(_digest(blob)), contribution.signature)
                 batches[sender] = self.read(public, blob, me.cohort, 1, me.context)
             except (AuthenticationError, BadMessage):
-                continue  # shown another model, or malformed: for the witness the sender dropped out
+                continue  # equivocation, or malformed: for the witness the sender dropped out
         included = frozenset(batches)
         _check_included(me, included)
         sizes = {values for _, values in batches.values()}

@@ -2,8 +2,8 @@
 
 Reference: H. Corrigan-Gibbs, D. Boneh, Prio, NSDI 2017: sums of additive shares, all but one of them a seed.
 Server learns: the sum, and who took part.
-Trusts: that of the s aggregators one at least does not help the server; the server chooses them by numbering hospitals.
-Tolerates: any silent hospital that is no aggregator, down to the cohort floor; no silent aggregator.
+Trusts: that one of the s aggregators at least is honest; the server chooses them, by numbering the hospitals.
+Tolerates: dropouts down to the cohort floor, but of no aggregator.
 Costs: two phases; one vector and s sealed seeds up; each aggregator one vector more; s masks, and n at an aggregator.
 """
 
@@ -113,16 +113,15 @@ class Additive(SecureSum[State, None]):
         sent = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, self.floor)
         words = {party: reply for party, reply in sent.items() if reply.vector.dtype == ring.dtype}
         shapes = Counter(reply.vector.shape for reply in words.values())
-        shape = max(shapes, key=lambda one: (shapes[one], one), default=None)
-        masked = {
-            party: reply for party, reply in words.items() if reply.vector.shape == shape
-        }  # the others are silent
+        shape = max(shapes, key=lambda kind: (shapes[kind], kind), default=None)
+        # Who sent another form counts as dropped out.
+        masked = {party: reply for party, reply in words.items() if reply.vector.shape == shape}
         if len(masked) < self.floor:
             raise TooFewParties("MaskInput", self.floor, masked, clients)
         inboxes = transpose({sender: reply.seeds for sender, reply in masked.items()})
         requests = {party: SumMasks(inboxes.get(party, {})) for party in chosen}
         sums = yield from ask(requests, MaskSum, len(chosen))
-        # Whoever was shown another model sealed its seeds to nobody of the rest, and counts as silent for all of them.
+        # After equivocation a party's seeds open at nobody of the rest: it counts as dropped out for all of them.
         included, votes = Counter(reply.included for reply in sums.values()).most_common(1)[0]
         if votes < len(chosen) or not included <= masked.keys():
             agreed = [party for party, reply in sums.items() if reply.included == included]
@@ -159,7 +158,7 @@ class Additive(SecureSum[State, None]):
             try:
                 opened = me.unseal(sender, inbox[sender])
             except AuthenticationError:
-                continue  # shown another model, or corrupted: for this party the sender dropped out
+                continue  # equivocation, or corrupted: for this party the sender dropped out
             if len(opened) == SEED_BYTES + LENGTH_BYTES:
                 seeds[sender] = opened
         lengths = Counter(opened[SEED_BYTES:] for opened in seeds.values())

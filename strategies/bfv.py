@@ -2,8 +2,8 @@
 
 Reference: Z. Brakerski, Crypto 2012; J. Fan, F. Vercauteren, ePrint 2012/144; by Microsoft SEAL, through TenSEAL.
 Server learns: the sum, and who took part; the key holder learns the sum too.
-Trusts: the witness, who sees every ciphertext and has no key, to follow the protocol and to collude with nobody.
-Tolerates: silent hospitals down to the cohort floor when inputs are sent; the witness and the key holder must answer.
+Trusts: the witness, who sees every ciphertext and has no key, to be semi-honest and to collude with nobody.
+Tolerates: dropouts down to the cohort floor when inputs are sent; none of the witness or the key holder.
 Costs: three phases; each hospital uploads 22 or 54 bytes a value; encryption is faster than Paillier's.
 
 Needs TenSEAL: pip install 'fedsec[bfv]'. Roles and opening rules are those of `paillier`. What the library does not
@@ -119,11 +119,11 @@ class Bfv(KeyHolderSum[list[Any]]):
         count, padded = self.columns(clients, values), self._padded
         if len(blob) != HEADER.size + count * padded:
             raise BadMessage(f"ciphertext blob: {len(blob)} bytes; {count} ciphertexts of {padded} were expected")
-        found = [
+        ciphertexts = [
             self._part(public, blob[at : at + padded], min(self._slots, values - i * self._slots))
             for i, at in enumerate(range(HEADER.size, len(blob), padded))
         ]
-        return found, values
+        return ciphertexts, values
 
     def _part(self, public: bytes, data: bytes, values: int) -> Any:
         body = _unpadded(data)

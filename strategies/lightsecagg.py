@@ -2,8 +2,8 @@
 
 Reference: J. So et al., LightSecAgg: a lightweight and versatile design for secure aggregation, MLSys 2022.
 Server learns: the sum, and who took part.
-Trusts: that at most T hospitals collude, with a server that follows the protocol; if it breaks it, see `server`.
-Tolerates: n-U silent hospitals, and sums at least the cohort floor.
+Trusts: that at most T hospitals collude with a semi-honest server; for a malicious one see `server`.
+Tolerates: n-U dropouts, and sums at least the cohort floor.
 Costs: two phases, or three; up one vector, n-U pieces of 1/(U-T) of it, U-1 seeds, and a piece; 4 bytes each, or 8.
 """
 
@@ -64,7 +64,7 @@ class MaskedInput(Message, tag="fedsec.lightsecagg.masked_input/1"):
 class SumPieces(Message, tag="fedsec.lightsecagg.sum_pieces/1"):
     """Step 3: add up the coded pieces that these hospitals sealed to you, and your own.
 
-    Before it stands, where the server may break the protocol, the consistency check, whose signatures it brings.
+    Against a malicious server the consistency check stands before it, whose signatures it brings.
     """
 
     inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
@@ -172,7 +172,8 @@ class LightSecAgg(SecureSum[Masked, None]):
         least = max(needed, self.floor)
         sent = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, least)
         size, _ = Counter(reply.vector.size for reply in sent.values()).most_common(1)[0]
-        masked = {party: reply for party, reply in sent.items() if _holds(reply, size, field)}  # the others are silent
+        # Who sent another form counts as dropped out.
+        masked = {party: reply for party, reply in sent.items() if _holds(reply, size, field)}
         if len(masked) < least:
             raise TooFewParties("MaskInput", least, masked, clients)
         inboxes = transpose({sender: reply.outbox for sender, reply in masked.items()})
@@ -182,7 +183,7 @@ class LightSecAgg(SecureSum[Masked, None]):
             asked = list(signatures)
         requests = {party: SumPieces(inboxes.get(party, {}), signatures) for party in asked}
         pieces = yield from ask(requests, PieceOfSum, needed)
-        # Whoever was shown another model cannot unseal the others' pieces: only one group can be large.
+        # After equivocation a party cannot unseal the others' pieces: only one group can be large.
         included, _ = Counter(reply.included for reply in pieces.values()).most_common(1)[0]
         agreeing = {party: reply.piece for party, reply in pieces.items() if reply.included == included}
         if len(agreeing) < needed or not included <= masked.keys():
@@ -236,7 +237,7 @@ class LightSecAgg(SecureSum[Masked, None]):
                 seeded = me.id in self._seeded(sender, me.cohort)
                 pieces[sender] = shamir.load_share(opened, state.values, pack, field, seeded)
             except (AuthenticationError, BadMessage):
-                continue  # shown another model, or corrupted: for this party the sender dropped out
+                continue  # equivocation, or corrupted: for this party the sender dropped out
         if len(pieces) < me.floor:
             raise PolicyError(
                 f"the pieces of {len(pieces)} parties could be opened, its own among them; the floor is {me.floor}"

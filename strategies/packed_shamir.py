@@ -2,8 +2,8 @@
 
 Reference: M. Franklin, M. Yung, STOC 1992; sums of shares as in M. Ben-Or, S. Goldwasser, A. Wigderson, STOC 1988.
 Server learns: the sum, and who took part.
-Trusts: that at most k hospitals collude, with a server that follows the protocol; if it breaks it, see `server`.
-Tolerates: n-k-l silent hospitals, and sums at least the cohort floor.
+Trusts: that at most k hospitals collude with a semi-honest server; for a malicious one see `server`.
+Tolerates: n-k-l dropouts, and sums at least the cohort floor.
 Costs: two phases, or three; up n-k sealed shares of 1/l of the values and k-1 seeds, then one; 4 bytes each, or 8.
 """
 

@@ -2,8 +2,8 @@
 
 Reference: P. Paillier, Eurocrypt 1999, in the implementation of the library phe (python-paillier, GPLv3).
 Server learns: the sum, and who took part; the key holder learns the sum too.
-Trusts: the witness, who sees every ciphertext and has no key, to follow the protocol and to collude with nobody.
-Tolerates: silent hospitals down to the cohort floor when inputs are sent; the witness and the key holder must answer.
+Trusts: the witness, who sees every ciphertext and has no key, to be semi-honest and to collude with nobody.
+Tolerates: dropouts down to the cohort floor when inputs are sent; none of the witness or the key holder.
 Costs: three phases; each hospital uploads 768 bytes a value and computes some 40 ms for it, at 3072 bits.
 
 Keys, roles and the opening are those of `paillier`, so that a comparison shows the cryptosystem's use alone. phe is

@@ -1,10 +1,10 @@
-"""Masks of pairs of hospitals cancel in the sum; shares of them undo what is left of a hospital that falls silent.
+"""Masks of pairs of hospitals cancel in the sum; shares of them undo what is left of a hospital that drops out.
 
 Reference: K. Bonawitz et al., Practical secure aggregation for privacy-preserving machine learning, CCS 2017, figure 4.
 Server learns: the sum, and who took part.
-Trusts: that fewer than 2t-n hospitals help a server that breaks the protocol; fewer than t if it follows it.
-Tolerates: n-t silent hospitals in all; t exceeds 2n/3, or n/2 where the server follows the protocol.
-Costs: five phases (four if the server follows the protocol); one vector and n small shares up; n masks.
+Trusts: that fewer than 2t-n hospitals collude with a malicious server; fewer than t with a semi-honest one.
+Tolerates: n-t dropouts in all; t exceeds 2n/3, or n/2 with a semi-honest server.
+Costs: five phases (four with a semi-honest server); one vector and n small shares up; n masks.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Unmask(Message, tag="fedsec.secagg.unmask/1"):
 
 @dataclass(frozen=True)
 class Unmasking(Message, tag="fedsec.secagg.unmasking/1"):
-    """Shares of b of the survivors, and of s^SK of those who fell silent: of each hospital one or the other."""
+    """Shares of b of the survivors, and of s^SK of those who dropped out: of each party one or the other."""
 
     seeds: Annotated[Mapping[int, bytes], Exposure.FRESH]
     keys: Annotated[Mapping[int, bytes], Exposure.FRESH]
@@ -202,8 +202,8 @@ class SecAgg(SecureSum[Progress, None]):
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         parties, needed = len(clients), self.shares_needed(clients)
-        silent = parties - self.least_survivors(clients)
-        tolerated: dict[type[Message], int] = dict.fromkeys((AdvertiseKeys, ShareKeys, MaskInput), silent)
+        dropouts = parties - self.least_survivors(clients)
+        tolerated: dict[type[Message], int] = dict.fromkeys((AdvertiseKeys, ShareKeys, MaskInput), dropouts)
         if self.server == ServerModel.MALICIOUS:
             tolerated[ConsistencyCheck] = parties - needed
         return {**tolerated, Unmask: parties - self.least_openers(clients)}
@@ -221,12 +221,12 @@ class SecAgg(SecureSum[Progress, None]):
         survivors = agreeing(masked, near, self.ring(clients))
         if len(survivors) < least:
             raise TooFewParties("MaskInput", least, survivors, shared)
-        told = {party: near[party] & survivors for party in survivors}
+        neighbours = {party: near[party] & survivors for party in survivors}
         signatures: dict[PartyId, bytes] = {}
         if self.server == ServerModel.MALICIOUS:
-            signatures = yield from consistency.collect(told, needed)
+            signatures = yield from consistency.collect(neighbours, needed)
         asked = sorted(signatures or survivors)
-        requests_to_open = {party: Unmask(told[party], signatures) for party in asked}
+        requests_to_open = {party: Unmask(neighbours[party], signatures) for party in asked}
         opened = yield from ask(requests_to_open, Unmasking, self.least_openers(clients))
         inputs = {party: masked[party] for party in survivors}
         return Sum(self._unmask(clients, inputs, shared, keys, opened), survivors)
@@ -239,7 +239,7 @@ class SecAgg(SecureSum[Progress, None]):
         keys: Mapping[PartyId, MaskKey],
         opened: Mapping[PartyId, Unmasking],
     ) -> Vector:
-        """z = the sum of y, less PRG(b) of the survivors and the masks that they shared with those who fell silent."""
+        """z = the sum of y, less PRG(b) of the survivors and the masks that they shared with those who dropped out."""
         needed, ring = self.shares_needed(clients), self.ring(clients)
         seeds = transpose({party: reply.seeds for party, reply in opened.items()})
         pieces = transpose({party: reply.keys for party, reply in opened.items()})
@@ -250,13 +250,13 @@ class SecAgg(SecureSum[Progress, None]):
             if hashlib.sha256(seed).digest() != shared[party].commitment:
                 raise BadMessage(f"phase Unmask: the shares of party {party}'s seed do not give what it committed to")
             subtracted.append(_own_mask(seed, reply.context))
-        for silent in sorted({other for reply in masked.values() for other in reply.partners} - set(masked)):
-            key = AgreementKey(_recover(silent, pieces.get(silent, {}), needed))
-            if key.public != keys[silent].public:
-                raise BadMessage(f"phase Unmask: the shares of party {silent}'s key do not give the key it advertised")
+        for dropped in sorted({other for reply in masked.values() for other in reply.partners} - set(masked)):
+            key = AgreementKey(_recover(dropped, pieces.get(dropped, {}), needed))
+            if key.public != keys[dropped].public:
+                raise BadMessage(f"phase Unmask: the shares of party {dropped}'s key do not give the key it advertised")
             for party, reply in masked.items():
-                if silent in reply.partners:
-                    undo = subtracted if party > silent else added
+                if dropped in reply.partners:
+                    undo = subtracted if party > dropped else added
                     undo.append(_shared_mask(key, keys[party].public, reply.context))
         total = ring.sum(reply.vector for reply in masked.values())
         masks_into(total, added, subtracted)
@@ -326,7 +326,7 @@ class SecAgg(SecureSum[Progress, None]):
             try:
                 share = me.unseal(other, inbox[other])
             except AuthenticationError:
-                continue  # shown another model, or corrupted: for this party the other dropped out
+                continue  # equivocation, or corrupted: for this party the other dropped out
             if len(share) == 2 * SHARE_BYTES:
                 shares[other] = share
         own, seeds = AgreementKey(state.key), {}
@@ -356,7 +356,7 @@ class SecAgg(SecureSum[Progress, None]):
         consistency.admit(me, survivors, least)
 
     def _open(self, state: Progress, survivors: frozenset[int]) -> Unmasking:
-        """Round 4: who fell silent is what this party works out itself, so of nobody are both shares given."""
+        """Round 4: who dropped out is what this party works out itself, so of nobody are both shares given."""
         shares = state.shares or {}
         return Unmasking(
             seeds={party: shares[party][SHARE_BYTES:] for party in survivors},
@@ -370,8 +370,8 @@ def agreeing(
     """The senders whose masks cancel or can be undone: of one context and length, each masked with all its neighbours.
 
     Whoever could not open a neighbour's shares masked without it, while the neighbour may have masked with it. Of such
-    pairs the neighbour, whose shares they are, counts twice, and the party with the highest count counts as silent,
-    until no such pair is left. So do those who name partners that they do not have.
+    pairs the neighbour, whose shares they are, counts twice, and the party with the highest count counts as dropped
+    out, until no such pair is left. So do those who name partners that they do not have.
     """
     words = {party: reply for party, reply in masked.items() if reply.vector.dtype == ring.dtype}
     kinds = Counter((reply.context, reply.vector.shape) for reply in words.values())
@@ -383,9 +383,9 @@ def agreeing(
     }
     while True:
         broken: Counter[PartyId] = Counter()
-        for one in kept:
-            for other in (near[one] & kept) - {one} - masked[one].partners:
-                broken.update({one: 1, other: 2})
+        for party in kept:
+            for other in (near[party] & kept) - {party} - masked[party].partners:
+                broken.update({party: 1, other: 2})
         if not broken:
             return frozenset(kept)
         kept.remove(max(broken, key=lambda party: (broken[party], party)))

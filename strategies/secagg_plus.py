@@ -2,8 +2,8 @@
 
 Reference: J. H. Bell et al., Secure single-server aggregation with (poly)logarithmic overhead, CCS 2020, algorithm 2.
 Server learns: the sum, and who took part.
-Trusts: the server to follow the protocol above 100 hospitals; up to 100 as secagg; a stated fraction may collude.
-Tolerates: a stated fraction of silent hospitals; as secagg up to 100.
+Trusts: a semi-honest server above 100 hospitals, and up to 100 as secagg; a stated fraction may collude.
+Tolerates: a stated fraction of dropouts; as secagg up to 100.
 Costs: four phases; one vector and k small shares up; k+1 masks; k grows with the logarithm of the cohort.
 """
 
@@ -54,13 +54,13 @@ class SecAggPlus(SecAgg):
         """k and t of the graph; None where it is complete."""
         if len(clients) <= COMPLETE:
             return None
-        found = neighbours(len(clients), float(self.corruption), float(self.dropout))
-        if found is None:
+        graph = neighbours(len(clients), float(self.corruption), float(self.dropout))
+        if graph is None:
             raise ConfigurationError(
                 f"no sparse graph on {len(clients)} clients withstands corruption {self.corruption} with dropout "
                 f"{self.dropout}; lower one of them, or use the complete graph of secagg"
             )
-        return found
+        return graph
 
     def check(self, clients: Collection[PartyId]) -> None:
         graph = self.sparse(clients)
@@ -93,8 +93,8 @@ class SecAggPlus(SecAgg):
     ) -> dict[PartyId, frozenset[PartyId]]:
         """Each advertiser's neighbours that advertised too, and itself.
 
-        The graph is drawn over the whole cohort, so that the silent count as dropouts, in an order that follows from
-        the advertised keys: the server, who follows the protocol here, has no choice in it.
+        The graph is drawn over the whole cohort, those who dropped out included, in an order that follows from the
+        advertised keys: the server, semi-honest here, has no choice in it.
         """
         graph = self.sparse(clients)
         if graph is None:

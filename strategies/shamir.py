@@ -2,8 +2,8 @@
 
 Reference: A. Shamir, CACM 22 (1979); sums of shares as in M. Ben-Or, S. Goldwasser, A. Wigderson, STOC 1988.
 Server learns: the sum, and who took part.
-Trusts: that at most k hospitals collude, with a server that follows the protocol; if it breaks it, see `server`.
-Tolerates: n-k-1 silent hospitals, and sums at least the cohort floor.
+Trusts: that at most k hospitals collude with a semi-honest server; for a malicious one see `server`.
+Tolerates: n-k-1 dropouts, and sums at least the cohort floor.
 Costs: two phases, or three; up n-k sealed shares and k-1 seeds, then a share of the sum; 4 bytes a value, or 8.
 """
 
@@ -58,7 +58,7 @@ class Shares(Message, tag="fedsec.shamir.shares/1"):
 class SumShares(Message, tag="fedsec.shamir.sum_shares/1"):
     """Phase 2: add up the shares that these hospitals sealed to you, and your own.
 
-    Before it stands, where the server may break the protocol, the consistency check, whose signatures it brings.
+    Against a malicious server the consistency check stands before it, whose signatures it brings.
     """
 
     inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
@@ -165,7 +165,7 @@ class Shamir(SecureSum[Shared, None]):
             asked = list(signatures)
         requests = {party: SumShares(inboxes.get(party, {}), signatures) for party in asked}
         summed = yield from ask(requests, ShareOfSum, needed)
-        # Whoever was shown another model cannot unseal the others' shares and sums alone: only one group can be large.
+        # After equivocation a party cannot unseal the others' shares and sums alone: only one group can be large.
         (included, values), _ = Counter((reply.included, reply.values) for reply in summed.values()).most_common(1)[0]
         agreeing = {
             party: reply.share
@@ -220,7 +220,7 @@ class Shamir(SecureSum[Shared, None]):
                 seeded = me.id in self._seeded(sender, me.cohort)
                 shares[sender] = shamir.load_share(opened, state.values, pack, field, seeded)
             except (AuthenticationError, BadMessage):
-                continue  # shown another model, or corrupted: for this party the sender dropped out
+                continue  # equivocation, or corrupted: for this party the sender dropped out
         if len(shares) < me.floor:
             raise PolicyError(
                 f"the shares of {len(shares)} parties could be opened, its own among them; the floor is {me.floor}"

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECAGG, PARTY = "tests/party/test_party_secagg.py", "tests/party/test_party.py"
 ALL, FEW = "tests/strategies/test_dishonest_server.py", "tests/party/test_party_additive.py"
 SIGNED = "tests/party/test_party_consistency.py"
-SHAMIR, SEAT, GLUE = (
+SHAMIR, CONTEXT, GLUE = (
     "tests/party/test_party_shamir.py",
     "tests/party/test_context.py",
     "tests/flower/test_flower_glue.py",
@@ -51,15 +51,15 @@ CHECKS = [
     ("fedsec/protocol/consistency.py", "if signed != survivors:", "if False:", SIGNED),
     ("fedsec/protocol/consistency.py", "if len(agreed) < needed:", "if False:", SECAGG),
     ("fedsec/protocol/consistency.py", "if len(agreed) < needed:", "if False:", SIGNED),
-    ("fedsec/protocol/consistency.py", "if holds(me, one, statement, signatures[one])", "", SECAGG),
+    ("fedsec/protocol/consistency.py", "if holds(me, party, statement, signatures[party])", "", SECAGG),
     ("strategies/secagg.py", "        if not broken:", "        if True:", SECAGG),
     ("strategies/secagg.py", "== common and reply.partners <= near[party] - {party}", "== common", SECAGG),
     ("strategies/secagg.py", "if (reply.context, reply.vector.shape) == common and", "if", SECAGG),
     ("strategies/secagg.py", "if reply.vector.dtype == ring.dtype", "", SECAGG),
     (
         "fedsec/protocol/consistency.py",
-        "for one in survivors & signatures.keys()",
-        "for one in signatures.keys()",
+        "for party in survivors & signatures.keys()",
+        "for party in signatures.keys()",
         SECAGG,
     ),
     ("fedsec/party/policy.py", "if promised < 0:", "if False:", "tests/party/test_party_enrolment.py"),
@@ -71,7 +71,7 @@ CHECKS = [
         SECAGG,
     ),
     ("strategies/secagg.py", "!= shared[party].commitment:", "!= shared[party].commitment and False:", SECAGG),
-    ("strategies/secagg.py", "if key.public != keys[silent].public:", "if False:", SECAGG),
+    ("strategies/secagg.py", "if key.public != keys[dropped].public:", "if False:", SECAGG),
     (
         "strategies/secagg.py",
         "if self.server == ServerModel.MALICIOUS and 3 * needed <= 2 * parties:",
@@ -118,7 +118,7 @@ CHECKS = [
         "[sender, statement.tag, body]",
         SECAGG,
     ),
-    ("fedsec/party/context.py", 'sha256(b"fedsec context" + session.binding)', 'sha256(b"fedsec context")', SEAT),
+    ("fedsec/party/context.py", 'sha256(b"fedsec context" + session.binding)', 'sha256(b"fedsec context")', CONTEXT),
     ("fedsec/flower/client.py", "if session.model != content_hash(content):", "if False:", GLUE),
     ("fedsec/flower/client.py", "if session.stage != message.metadata.message_type:", "if False:", GLUE),
     ("fedsec/flower/client.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),

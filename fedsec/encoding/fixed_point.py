@@ -89,12 +89,12 @@ def to_limbs(number: int, limb_bits: int, limbs: int) -> list[int]:
     if not 0 <= number < 1 << (limb_bits * limbs):
         raise HeadroomError(f"a value does not fit in {limbs} limbs of {limb_bits} bits")
     mask = (1 << limb_bits) - 1
-    return [(number >> (limb_bits * place)) & mask for place in range(limbs)]
+    return [(number >> (limb_bits * digit)) & mask for digit in range(limbs)]
 
 
 def from_limbs(limbs: Sequence[int], limb_bits: int) -> int:
     """The integer whose digits sum to `limbs`: digits of a sum may exceed one limb, and carry here."""
-    return sum(int(limb) << (limb_bits * place) for place, limb in enumerate(limbs))
+    return sum(int(limb) << (limb_bits * digit) for digit, limb in enumerate(limbs))
 
 
 def prove_headroom(value_bits: int, addends: int, capacity: int) -> None:

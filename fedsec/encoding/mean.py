@@ -188,7 +188,7 @@ def _fitting(arrays: Arrays, reference: Arrays) -> tuple[ArraySpec, ...]:
     for model, mine in zip(expected, got, strict=True):
         fits = model.dtype == mine.dtype or (np.dtype(model.dtype).kind == "f" and np.dtype(mine.dtype).kind in "iu")
         if model.shape != mine.shape or not fits:
-            raise DataError(f"the update has array {_tell(mine)}; {_tell(model)} was expected")
+            raise DataError(f"the update has array {_shape_of(mine)}; {_shape_of(model)} was expected")
     return expected
 
 
@@ -222,8 +222,8 @@ def _numbers(key: str, value: object) -> list[float]:
     """A metric's values as Python floats; raises DataError where it is not a number or a list of numbers."""
     items = [value] if isinstance(value, Real) else list(value) if isinstance(value, list | tuple) else []
     if not items or not all(isinstance(item, Real) for item in items):
-        told = "an empty list" if isinstance(value, list) and not value else f"a {type(value).__name__}"
-        raise DataError(f"metric {key!r} is {told}; a number or a list of numbers was expected")
+        kind = "an empty list" if isinstance(value, list) and not value else f"a {type(value).__name__}"
+        raise DataError(f"metric {key!r} is {kind}; a number or a list of numbers was expected")
     try:
         return [float(item) for item in items if isinstance(item, Real)]
     except OverflowError:
@@ -244,5 +244,5 @@ def _refuse_not_finite(name: str, array: NDArray[Any]) -> None:
     raise DataError(f"array {name!r}: the update's difference to the model is not finite")
 
 
-def _tell(spec: ArraySpec) -> str:
+def _shape_of(spec: ArraySpec) -> str:
     return f"{spec.name!r} of shape {spec.shape} and dtype {np.dtype(spec.dtype)}"

@@ -4,8 +4,8 @@ Members of the roster are believed when they are first used, not when the roster
 may need thirty, and each would check a thousand signatures. Nothing is lost by waiting. A member's keys, and its name
 as a sender, reach a step through the methods below alone, and each of them checks first that this member itself joined
 this epoch, under these terms, with this key. So under a forged member nothing verifies, nothing unseals, nothing is
-sealed and no key is agreed on: to this party it is a member who is silent, and a server can silence any member anyway.
-Only its place counts, in the size of roster and cohort. That size is no evidence that anybody is there, so strategies
+sealed and no key is agreed on: to this party that member has dropped out, and a server can drop any member anyway.
+Only its presence counts, in the size of roster and cohort. That size proves nobody's presence, so strategies
 count towards a floor only those whose messages they unsealed or verified. Pins are checked for the whole roster, when
 it is adopted. One thing comes later than it could: a party adopts a roster with a forged member, and refuses at the
 first step that uses it.

@@ -3,8 +3,8 @@
 One answer per phase and session is what many protocols rest on: a party that answers the same phase twice, with two
 lists of survivors say, gives away what each answer alone hides. A party's state cannot promise it alone. It lies where
 the transport keeps it, and can be restored to an older one: by a restart, a backup, or a late worker that overwrites
-newer state. The journal can: a phase is claimed in it, durably, before the answer is computed. What was claimed and
-never sent is burnt.
+newer state. The journal can: a phase is claimed in it, durably, before the answer is computed. A phase that was
+claimed and never answered is lost: the party has dropped out of it.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ class Journal:
         self._ready()
         with self._transaction() as database:
             row = database.execute("SELECT record FROM progress WHERE identity = ? AND run = ?", (identity, run))
-            found = row.fetchone()
+            kept = row.fetchone()
             try:
-                known = codec.decode(found[0], Progress) if found else Progress()
+                known = codec.decode(kept[0], Progress) if kept else Progress()
             except (BadMessage, TypeError) as error:
                 raise JournalError(f"the journal {self.path} is damaged; this party answers nothing") from error
             record = codec.encode(step(known))
@@ -112,13 +112,13 @@ class Journal:
                 # EXTRA is FULL, and the folder too: else a power cut could bring the state before a commit back.
                 database.execute("PRAGMA synchronous = EXTRA")
                 database.execute("BEGIN IMMEDIATE")
-                (found,) = database.execute("PRAGMA user_version").fetchone()
-                if found == 1:
+                (version,) = database.execute("PRAGMA user_version").fetchone()
+                if version == 1:
                     self._migrate(database)
-                elif found != _FORMAT:
-                    newer = f": its format is {found}, and this release reads 1 to {_FORMAT}; update fedsec here"
+                elif version != _FORMAT:
+                    newer = f": its format is {version}, and this release reads 1 to {_FORMAT}; update fedsec here"
                     raise JournalError(
-                        f"the file {self.path} is no journal of this release{newer if found > _FORMAT else ''}"
+                        f"the file {self.path} is no journal of this release{newer if version > _FORMAT else ''}"
                     )
                 yield database
                 database.execute("COMMIT")
@@ -155,14 +155,14 @@ class Journal:
         try:
             if not self.path.exists():
                 self._make()
-            found = self.path.stat()
+            mode = self.path.stat().st_mode
         except OSError as error:
             raise ConfigurationError(f"the journal {self.path} cannot be used: {error.strerror}") from error
         if not self.path.is_file():
             raise ConfigurationError(f"the journal {self.path} is not a file")
-        if found.st_mode & 0o077:
+        if mode & 0o077:
             raise ConfigurationError(
-                f"the journal {self.path} has permissions {found.st_mode & 0o777:o}; others may use it (use 600)"
+                f"the journal {self.path} has permissions {mode & 0o777:o}; others may use it (use 600)"
             )
         if not os.access(self.path, os.R_OK | os.W_OK):
             raise ConfigurationError(f"the journal {self.path} cannot be read and written")

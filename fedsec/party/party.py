@@ -55,7 +55,7 @@ class PartyState(State, tag="fedsec.party_state/1"):
 
 
 class Party:
-    """One hospital's side of every protocol.
+    """One party's side of every protocol.
 
     `state` is replaced at each step, and safe to keep as `codec.encode(party.state)`: nothing else is remembered. Where
     a kept state may be rolled back, `journal` sees to it that no phase is answered twice.
@@ -183,10 +183,10 @@ class Party:
             raise OutOfPhase(
                 f"{header.phase!r} is no phase of {terms.strategy} with these parameters, in stage {session.stage}"
             )
-        place = table.index(type(request))
-        if not setup and place <= table.index(protocol.input_phase) and self.state.party not in session.cohort:
+        index = table.index(type(request))
+        if not setup and index <= table.index(protocol.input_phase) and self.state.party not in session.cohort:
             raise OutOfPhase(f"party {self.state.party} is not in this round's cohort")
-        roster = self._enter(protocol, session, ADOPT_PHASE + 1 + place if setup else place)
+        roster = self._enter(protocol, session, ADOPT_PHASE + 1 + index if setup else index)
         me = SessionContext(
             self.state.party,
             SigningKey(self.state.identity),

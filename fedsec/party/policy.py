@@ -18,8 +18,8 @@ class Policy:
     floor           the fewest contributors in any sum it takes part in (at least 3)
     threshold       the fewest hospitals that may be able to open an input, together and with the server's help: it
                     refuses strategies with `withstands(cohort) + 1` below it (at least 1)
-    trusts_server   believe that the server follows the protocol, and so take strategies that promise nothing if it does
-                    not; None means in simulation only
+    trusts_server   believe that the server is semi-honest, and so take strategies that promise nothing against a
+                    malicious one; None means in simulation only
     simulation      allow strategies that hide nothing, and trust identities on first use
     server          the server's pinned Ed25519 public key
     hospitals       the pinned public keys of all who may be on the roster
@@ -36,22 +36,22 @@ class Policy:
         if self.floor < 3:
             raise ConfigurationError(f"floor is {self.floor}; a party never helps to open fewer than 3 inputs")
         if self.threshold < 1:
-            raise ConfigurationError(f"threshold is {self.threshold}; it takes 1 hospital at least to open an input")
+            raise ConfigurationError(f"threshold is {self.threshold}; it takes at least 1 hospital to open an input")
 
     def admit_collusion(self, protocol: SecureSum[Any, Any], cohort: Collection[PartyId], floor: int) -> None:
         """Raise PolicyError where too few of this cohort could open an input under `protocol`.
 
-        A server that breaks the protocol chooses whose sum is opened, so `floor` - 1 helpers always single one out.
+        A malicious server chooses whose sum is opened, so `floor` - 1 helpers always single one out.
         """
         trusted = self.simulation if self.trusts_server is None else self.trusts_server
         promised = protocol.withstands(cohort) if trusted else min(protocol.withstands(cohort, True), floor - 2)
         if promised < 0:
             raise PolicyError(
-                f"strategy {protocol.name} with these parameters promises nothing for a cohort of {len(cohort)} if the "
-                "server breaks the protocol, and this party does not trust it to follow it"
+                f"strategy {protocol.name} with these parameters promises nothing for a cohort of {len(cohort)} "
+                "against a malicious server, and this party does not trust the server (fedsec-trusts-server)"
             )
         if promised + 1 < self.threshold:
-            doubt = "" if trusted else f" if it breaks the protocol, with a floor of {floor}"
+            doubt = "" if trusted else f" if the server is malicious, with a floor of {floor}"
             raise PolicyError(
                 f"{promised + 1} of these {len(cohort)} hospitals may open an input under {protocol.name} with the "
                 f"server's help{doubt}; this party's threshold is {self.threshold}"

@@ -70,9 +70,13 @@ def from_bytes(
         raise BadMessage(f"ciphertext blob: made for key {fingerprint.hex()}, not {public.fingerprint.hex()}")
     if context is not None and made_in != context:
         raise BadMessage("ciphertext blob: made in another round, or under another configuration")
-    for name, told, wanted in (("slot_bits", slots, slot_bits), ("values", count, values), ("addends", parts, addends)):
-        if wanted is not None and told != wanted:
-            raise BadMessage(f"ciphertext blob: {name} is {told} and {wanted} is expected")
+    for name, stated, wanted in (
+        ("slot_bits", slots, slot_bits),
+        ("values", count, values),
+        ("addends", parts, addends),
+    ):
+        if wanted is not None and stated != wanted:
+            raise BadMessage(f"ciphertext blob: {name} is {stated} and {wanted} is expected")
     _check_counts(public, slots, count, parts, length)
     width = public.ciphertext_bytes
     if len(blob) != HEADER.size + length * width:

@@ -55,8 +55,10 @@ def harary(order: Sequence[int], degree: int) -> dict[int, frozenset[int]]:
     circle = [*order, *order, *order]
     size, half = len(order), degree // 2
     return {
-        node: frozenset(circle[size + place - half : size + place] + circle[size + place + 1 : size + place + half + 1])
-        for place, node in enumerate(order)
+        node: frozenset(
+            circle[size + position - half : size + position] + circle[size + position + 1 : size + position + half + 1]
+        )
+        for position, node in enumerate(order)
     }
 
 
@@ -64,18 +66,18 @@ def harary(order: Sequence[int], degree: int) -> dict[int, frozenset[int]]:
 def neighbours(nodes: int, corruption: float, dropout: float) -> Neighbours | None:
     """Return the fewest neighbours with which a random graph on `nodes` is good (Bell et al., definition 3.1).
 
-    `corruption` and `dropout` are the largest fractions of nodes that collude and that fall silent. Good means, in the
+    `corruption` and `dropout` are the largest fractions of nodes that collude and that drop out. Good means, in the
     numbers of corrupt neighbours X and surviving neighbours Y of a node, which are hypergeometric:
     no honest node has X >= t, and the honest survivors are connected, but with probability 2^-40; and no node has
     Y < t, but with probability 2^-30. None where no graph with k < nodes - 1 is good.
     """
-    corrupt, silent = part(corruption, nodes), part(dropout, nodes)
+    corrupt, dropped = part(corruption, nodes), part(dropout, nodes)
     for degree in range(2, nodes - 1, 2):
         threshold = _least_threshold(nodes, corrupt, degree)
-        if threshold is None or _unconnected(nodes, corrupt + silent, degree) > -SECURITY_BITS - 1:
+        if threshold is None or _unconnected(nodes, corrupt + dropped, degree) > -SECURITY_BITS - 1:
             continue
-        # A node that fell silent itself has one survivor more among the others, and lacks its own share.
-        alive = nodes - silent
+        # A node that dropped out itself has one survivor more among the others, and lacks its own share.
+        alive = nodes - dropped
         lost = max(
             _log2_tail(nodes - 1, nodes - 1 - alive, degree, degree - threshold + 1),
             _log2_tail(nodes - 1, nodes - alive, degree, degree - threshold + 2),

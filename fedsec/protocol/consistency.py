@@ -1,7 +1,7 @@
-"""The consistency check: hospitals sign of whom the sum will be, and open nothing for a list that too few signed.
+"""The consistency check: parties sign of whom the sum will be, and open nothing for a list that too few signed.
 
-Reference: K. Bonawitz et al., CCS 2017, figure 4, round 3. A hospital signs one list in a session. Of two lists with t
-signatures each, 2t - n hospitals signed both; where fewer help a server that breaks the protocol, one list is opened.
+Reference: K. Bonawitz et al., CCS 2017, figure 4, round 3. A party signs one list in a session. Of two lists with t
+signatures each, 2t - n parties signed both; where fewer help a malicious server, one list is opened.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from fedsec.protocol import Exposure, Flow, Message, PartyContext, PartyId, Serv
 
 @dataclass(frozen=True)
 class ConsistencyCheck(Message, tag="fedsec.consistency_check/1"):
-    """Where the server may break the protocol: sign who sent an input."""
+    """Against a malicious server: sign who sent an input."""
 
     survivors: Annotated[frozenset[int], Exposure.PUBLIC]
 
 
 @dataclass(frozen=True)
 class Consistent(Message, tag="fedsec.consistent/1"):
-    """A hospital's signature on the survivors that it was told."""
+    """A party's signature on the survivors in its request."""
 
     signature: Annotated[bytes, Exposure.FRESH]
 
@@ -41,13 +41,13 @@ def phases(server: str) -> tuple[type[Message], ...]:
 
 
 def quorum(parties: int) -> int:
-    """How many signatures are needed, at least: more than two thirds, so that a third of the hospitals may help."""
+    """How many signatures are needed, at least: more than two thirds, so that a third of the parties may help."""
     return 2 * parties // 3 + 1
 
 
-def collect(told: Mapping[PartyId, frozenset[PartyId]], at_least: int) -> Flow[dict[PartyId, bytes]]:
-    """The server's side: tell each party its survivors, and return the signatures; raises as `ask` does."""
-    requests = {party: ConsistencyCheck(survivors) for party, survivors in told.items()}
+def collect(survivors_of: Mapping[PartyId, frozenset[PartyId]], at_least: int) -> Flow[dict[PartyId, bytes]]:
+    """The server's side: send each party its survivors, and return the signatures; raises as `ask` does."""
+    requests = {party: ConsistencyCheck(survivors) for party, survivors in survivors_of.items()}
     replies = yield from ask(requests, Consistent, at_least)
     return {party: reply.signature for party, reply in replies.items()}
 
@@ -79,13 +79,13 @@ def check(
             f"{sorted(signed - survivors)}, and too much from {sorted(survivors - signed)}"
         )
     statement = Survivors(survivors)
-    agreed = [one for one in survivors & signatures.keys() if holds(me, one, statement, signatures[one])]
+    agreed = [party for party in survivors & signatures.keys() if holds(me, party, statement, signatures[party])]
     if len(agreed) < needed:
         raise PolicyError(f"{len(agreed)} survivors signed who survived; {needed} signatures are needed")
 
 
 def holds(me: PartyContext, signer: PartyId, statement: Message, signature: bytes) -> bool:
-    """Whether a party signed this in this session; who did not, or was shown another model, counts as silent."""
+    """Whether a party signed this in this session; after equivocation it did not, and counts as dropped out."""
     try:
         me.verify(signer, statement, signature)
     except AuthenticationError:

@@ -127,7 +127,8 @@ def parameters_of(strategy: type[Any]) -> tuple[Parameter, ...]:
     if strategy not in _DECLARED:
         _DECLARED[strategy] = tuple(_parameter(item) for item in fields(strategy))
     return tuple(
-        replace(one, low=getattr(strategy, one.low)) if isinstance(one.low, str) else one for one in _DECLARED[strategy]
+        replace(declared, low=getattr(strategy, declared.low)) if isinstance(declared.low, str) else declared
+        for declared in _DECLARED[strategy]
     )
 
 

@@ -124,12 +124,12 @@ class SecureSum(ABC, Generic[StateT, Public]):
 
     @abstractmethod
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
-        """How many of the parties asked may stay silent in each phase of a round."""
+        """How many of the parties asked may drop out in each phase of a round."""
 
     def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
-        """How many colluding hospitals, with the server's help, learn no more than one sum of the others' inputs.
+        """How many colluding parties, with the server's help, learn no more than one sum of the others' inputs.
 
-        The server follows the protocol, or, if `malicious`, breaks it as it likes: it then chooses of whom the sum is,
+        The server is semi-honest or, if `malicious`, does as it likes: it then chooses of whom the sum is,
         above the floor. -1 where the server learns more even alone. The default promises nothing: 0 says no more than
         that the server alone must follow the protocol, and where the strategy is not `private`, not even that.
         """
@@ -173,10 +173,10 @@ def headings(strategy: type[SecureSum[Any, Any]]) -> dict[str, str]:
     """The five lines that open a strategy's file, by heading; raises ConfigurationError where one is missing."""
     module = inspect.getmodule(strategy)
     lines = [line.strip() for line in (inspect.getdoc(module) or "").splitlines()]
-    found = {}
+    texts = {}
     for heading in HEADINGS:
         value = next((line.partition(":")[2].strip() for line in lines if line.startswith(f"{heading}:")), "")
         if not value:
             raise ConfigurationError(f"strategy {strategy.__name__}: its file does not open with a {heading!r} line")
-        found[heading] = value
-    return found
+        texts[heading] = value
+    return texts

@@ -106,7 +106,7 @@ class Coordinator:
     def aggregate(
         self, cohort: Collection[PartyId], *, stage: str = "train", round_number: int = 0, model: bytes = NO_HASH
     ) -> Total:
-        """One secure sum over `cohort`; a round that fails is burnt, and the next one has fresh keys and masks."""
+        """One secure sum over `cohort`; a round that fails is aborted, and the next one has fresh keys and masks."""
         cohort = sorted(cohort)
         if not set(cohort) <= set(self.roster):
             raise ConfigurationError(f"parties {sorted(set(cohort) - set(self.roster))} are not enrolled")
@@ -204,7 +204,7 @@ class Channel:
     ) -> Replies:
         accepted: dict[PartyId, bytes] = {}
         replies: dict[PartyId, Message] = {}
-        two_faced: set[PartyId] = set()
+        equivocating: set[PartyId] = set()
         for party, answer in answers:
             if isinstance(answer, Refusal):
                 self.incidents.append((phase.name, party, answer.reason))
@@ -215,14 +215,14 @@ class Channel:
                     self.incidents.append((phase.name, party, f"{type(error).__name__}: {error}"))
                     continue
                 if party in accepted:
-                    two_faced.add(party)
+                    equivocating.add(party)
                     self.incidents.append((phase.name, party, "equivocation: two different signed answers"))
                 accepted[party], replies[party] = answer, reply
                 if phase.asks_input:
                     self._layouts[party] = layout
         for party in set(requests) - set(replies) - {party for name, party, _ in self.incidents if name == phase.name}:
             self.incidents.append((phase.name, party, "no answer in time"))
-        return {party: reply for party, reply in replies.items() if party not in two_faced}
+        return {party: reply for party, reply in replies.items() if party not in equivocating}
 
     def _accept(self, party: PartyId, tag: str, requests: Requests, answer: bytes) -> tuple[Message, bytes]:
         """A reply's message and layout, if it is what `party` signed in answer to this very request."""

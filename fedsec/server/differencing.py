@@ -1,4 +1,4 @@
-"""What the sums that were released tell about single parties, by linear algebra alone.
+"""What the released sums reveal about single parties, by linear algebra alone.
 
 A server that sees a count summed over one cohort, and over another that differs by one party, knows that party's
 count. In general a party's value follows from the released sums if and only if its unit vector lies in the row space of
@@ -32,5 +32,5 @@ def determined(sums: Sequence[tuple[Collection[PartyId], float]]) -> Mapping[Par
     matrix = np.array([[party in cohort for party in everyone] for cohort in totals], dtype=np.float64)
     inverse = np.linalg.pinv(matrix)
     known = np.abs(np.einsum("ps,sp->p", inverse, matrix) - 1.0) < 1e-9
-    values = inverse @ np.array([np.mean(found) for found in totals.values()])
-    return {party: round(float(values[place]), 6) for place, party in enumerate(everyone) if known[place]}
+    values = inverse @ np.array([np.mean(repeated) for repeated in totals.values()])
+    return {party: round(float(values[row]), 6) for row, party in enumerate(everyone) if known[row]}

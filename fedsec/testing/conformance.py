@@ -5,7 +5,7 @@
     class TestMine(Conformance):
         strategy = "path/to/mine.py"      # or a name of the catalogue
 
-and pytest does the rest, with default parameters unless `parameters` says otherwise. The wire check must catch a
+and pytest does the rest, with default parameters unless `parameters` says otherwise. The leakage check must catch a
 strategy that declares that it hides nothing (`private = False`).
 """
 
@@ -44,7 +44,7 @@ def inputs(parties: Collection[PartyId], values: int, bits: int, seed: int) -> d
 
 def exact(drawn: dict[PartyId, Vector], included: Collection[PartyId], values: int) -> list[int]:
     """The sum on Python integers."""
-    return [sum(int(drawn[party][place]) for party in included) for place in range(values)]
+    return [sum(int(drawn[party][coordinate]) for party in included) for coordinate in range(values)]
 
 
 def record(protocol: SecureSum[Any, Any], data: dict[PartyId, Vector]) -> leakage.Recording:
@@ -63,10 +63,10 @@ def record(protocol: SecureSum[Any, Any], data: dict[PartyId, Vector]) -> leakag
 def wire_violations(protocol: SecureSum[Any, Any], hospitals: int = 3, values: int = 3000) -> list[str]:
     """What a strategy's wire shows and should not: four whole runs in process, compared."""
     parties = range(1, hospitals + 1)
-    one = inputs(parties, values, protocol.value_bits, seed=1)
+    first = inputs(parties, values, protocol.value_bits, seed=1)
     other = inputs(parties, values, protocol.value_bits, seed=2)
-    rotated = {party: one[party % hospitals + 1] for party in parties}
-    return leakage.violations(*(record(protocol, data) for data in (one, one, other, rotated)))
+    rotated = {party: first[party % hospitals + 1] for party in parties}
+    return leakage.violations(*(record(protocol, data) for data in (first, first, other, rotated)))
 
 
 class Conformance:
@@ -134,16 +134,16 @@ class Conformance:
 
     @pytest.mark.parametrize("parties", [3, 4, 5, 6])
     def test_dropouts_phase_by_phase(self, federation: LocalFederation, parties: int) -> None:
-        """Every number of silent hospitals in every phase: exact while it is tolerated, and a typed error beyond."""
+        """Every number of dropouts in every phase: exact while it is tolerated, and a typed error beyond."""
         cohort = sorted(federation.states)[:parties]
         data = inputs(cohort, 5, federation.protocol.value_bits, seed=3)
         asked = self._asked(federation, data)
         for phase, tolerated in federation.protocol.tolerance(cohort).items():
-            told = asked[phase.__name__]
-            for silent in range(1, len(told) + 1):
+            parties_asked = asked[phase.__name__]
+            for dropped in range(1, len(parties_asked) + 1):
                 for kind in ("drop", "lose"):
-                    federation.faults = [Fault(kind, phase.__name__, party) for party in told[-silent:]]
-                    if silent > tolerated:
+                    federation.faults = [Fault(kind, phase.__name__, party) for party in parties_asked[-dropped:]]
+                    if dropped > tolerated:
                         with pytest.raises(TooFewParties, match=phase.__name__):
                             federation.sum(data)
                         continue
@@ -151,7 +151,7 @@ class Conformance:
                     assert total.sum.vector.tolist() == exact(data, total.sum.included, 5)
                     assert len(total.sum.included) >= federation.protocol.floor
                     if phase is federation.protocol.input_phase and kind == "drop":
-                        assert total.sum.included == set(data) - set(told[-silent:])
+                        assert total.sum.included == set(data) - set(parties_asked[-dropped:])
 
     @DRAWN
     @given(data=st.data())
@@ -234,8 +234,8 @@ class Conformance:
             assert "redacted" in repr(state)
 
     def test_nothing_in_clear_on_the_wire(self, protocol: SecureSum[Any, Any]) -> None:
-        found = wire_violations(protocol)
+        violations = wire_violations(protocol)
         if protocol.private:
-            assert not found, "\n".join(found)
+            assert not violations, "\n".join(violations)
         else:
-            assert any("public, and differs" in violation for violation in found), "the wire check saw nothing"
+            assert any("public, and differs" in violation for violation in violations), "the leakage check saw nothing"

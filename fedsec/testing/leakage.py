@@ -66,33 +66,33 @@ class Recording:
         declared = message.uniform()
         for name, (values, modulus) in declared.items():
             self.numbers[f"{message.tag}.{name}", modulus].append(values)
-        for one in codec.schema(type(message)):
-            value = getattr(message, one.name)
-            if one.exposure is Exposure.SEALED:
+        for item in codec.schema(type(message)):
+            value = getattr(message, item.name)
+            if item.exposure is Exposure.SEALED:
                 for sealed in value.values() if isinstance(value, Mapping) else (value,):
-                    self.numbers[f"{message.tag}.{one.name}", 256].append(
+                    self.numbers[f"{message.tag}.{item.name}", 256].append(
                         np.frombuffer(sealed, np.uint8).astype(np.uint64)
                     )
-            elif one.exposure in HIDDEN and one.name not in declared:
-                self.undeclared.add(f"{message.tag}.{one.name}")
+            elif item.exposure in HIDDEN and item.name not in declared:
+                self.undeclared.add(f"{message.tag}.{item.name}")
             for nested in _messages(value):
                 self._collect(nested)
 
 
 def leaves(message: Message, prefix: str = "") -> Iterator[tuple[str, Exposure, object]]:
     """Every field of a message and of the messages inside it: path, exposure, value."""
-    for one in codec.schema(type(message)):
-        value, path = getattr(message, one.name), f"{prefix}{one.name}"
-        if one.exposure is None:
+    for item in codec.schema(type(message)):
+        value, path = getattr(message, item.name), f"{prefix}{item.name}"
+        if item.exposure is None:
             items = value.items() if isinstance(value, Mapping) else enumerate(_messages(value))
             for key, nested in items:
                 yield from leaves(nested, f"{path}[{key}].")
         elif isinstance(value, Mapping):
             yield f"{path}.keys", Exposure.PUBLIC, list(value)
-            for key, item in value.items():
-                yield f"{path}[{key}]", one.exposure, item
+            for key, entry in value.items():
+                yield f"{path}[{key}]", item.exposure, entry
         else:
-            yield path, one.exposure, value
+            yield path, item.exposure, value
 
 
 def _messages(value: object) -> list[Message]:
@@ -108,28 +108,28 @@ def _messages(value: object) -> list[Message]:
 def violations(run: Recording, again: Recording, other: Recording, same_sum: Recording | None = None) -> list[str]:
     """What the wire shows and should not, in words; empty where it shows only what its fields claim."""
     runs = [run, again, other, *([same_sum] if same_sum is not None else [])]
-    found = [f"{name} claims to hide its content and declares no range to test" for name in sorted(run.undeclared)]
+    reasons = [f"{name} claims to hide its content and declares no range to test" for name in sorted(run.undeclared)]
     if any(recording.leaves.keys() != run.leaves.keys() for recording in runs):
-        found.append("two runs exchanged different messages or fields")
-        return found
-    for place, leaf in run.leaves.items():
-        first, second, third = (recording.leaves[place].data for recording in runs[:3])
-        where = " ".join(place)
+        reasons.append("two runs exchanged different messages or fields")
+        return reasons
+    for path, leaf in run.leaves.items():
+        first, second, third = (recording.leaves[path].data for recording in runs[:3])
+        where = " ".join(path)
         if leaf.exposure is Exposure.METERING:
             continue
-        if len({len(recording.leaves[place].data) for recording in runs}) > 1:
-            found.append(f"{where}: the length depends on the run or on the data")
+        if len({len(recording.leaves[path].data) for recording in runs}) > 1:
+            reasons.append(f"{where}: the length depends on the run or on the data")
         elif leaf.exposure is Exposure.PUBLIC and not first == second == third:
-            found.append(f"{where}: public, and differs between runs or data")
+            reasons.append(f"{where}: public, and differs between runs or data")
         elif leaf.exposure is Exposure.FRESH and first == second != third:
-            found.append(f"{where}: fresh, and yet a function of the data")
+            reasons.append(f"{where}: fresh, and yet a function of the data")
         elif leaf.exposure in HIDDEN and first in (second, third):
-            found.append(f"{where}: {leaf.exposure}, and repeats itself")
-        elif leaf.exposure is Exposure.OPENED and same_sum and same_sum.leaves[place].data != first:
-            found.append(f"{where}: opened, and not a function of the sum alone")
+            reasons.append(f"{where}: {leaf.exposure}, and repeats itself")
+        elif leaf.exposure is Exposure.OPENED and same_sum and same_sum.leaves[path].data != first:
+            reasons.append(f"{where}: opened, and not a function of the sum alone")
     for (name, modulus), values in run.numbers.items():
-        found += [f"{name}: {reason}" for reason in not_uniform(np.concatenate(values), modulus)]
-    return found
+        reasons += [f"{name}: {reason}" for reason in not_uniform(np.concatenate(values), modulus)]
+    return reasons
 
 
 def not_uniform(values: Vector, modulus: int) -> list[str]:
@@ -147,12 +147,12 @@ def not_uniform(values: Vector, modulus: int) -> list[str]:
     high = np.bincount(np.searchsorted(np.array(edges, np.uint64), values, side="right"), minlength=buckets)
     widths = np.diff(np.array([0, *edges, modulus], dtype=object)).astype(np.float64) / modulus
     reasons = []
-    if told := _unlikely(high, widths):
-        reasons.append(f"not uniform over the full range ({told})")
+    if evidence := _unlikely(high, widths):
+        reasons.append(f"not uniform over the full range ({evidence})")
     if modulus > 1 << 16 and values.size >= 10 * 256:
         low = np.bincount((values & np.uint64(255)).astype(np.int64), minlength=256)
-        if told := _unlikely(low, np.full(256, 1 / 256)):
-            reasons.append(f"the lowest byte is not uniform ({told})")
+        if evidence := _unlikely(low, np.full(256, 1 / 256)):
+            reasons.append(f"the lowest byte is not uniform ({evidence})")
     return reasons
 
 

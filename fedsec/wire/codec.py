@@ -56,7 +56,7 @@ def _schema(record: type[Record]) -> tuple[Field, ...]:
     if issubclass(record, State) and "__repr__" in record.__dict__:
         raise TypeError(f"{record.__name__} is a state: declare it with dataclass(repr=False), so it stays redacted")
     hints = get_type_hints(record, include_extras=True)
-    found = []
+    schema_fields = []
     for field in fields(record):
         hint, notes = hints[field.name], ()
         if get_origin(hint) is Annotated:
@@ -69,8 +69,8 @@ def _schema(record: type[Record]) -> tuple[Field, ...]:
             _loader(hint)
         except TypeError as error:
             raise TypeError(f"{record.__name__}.{field.name}: {error}") from None
-        found.append(Field(field.name, hint, exposure))
-    return tuple(found)
+        schema_fields.append(Field(field.name, hint, exposure))
+    return tuple(schema_fields)
 
 
 def _nests_messages(hint: Any) -> bool:
@@ -248,7 +248,7 @@ def _load_tuple(hint: Any, loaders: list[Load]) -> Load:
     def load(value: Any, where: str) -> Any:
         if not isinstance(value, list) or len(value) != len(loaders):
             raise _wrong(hint, value, where)
-        return tuple(one(item, where) for one, item in zip(loaders, value, strict=True))
+        return tuple(load_item(item, where) for load_item, item in zip(loaders, value, strict=True))
 
     return load
 

@@ -21,13 +21,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A party's answer that it does not answer: the error's class, and its text where that tells nothing of data."""
+    """A party's answer that it does not answer: the error's class, and its text where that reveals no data."""
 
     reason: str
 
     @classmethod
     def of(cls, error: Exception) -> Refusal:
-        """What may be told of an error that was raised at a party."""
+        """What may be sent of an error that was raised at a party."""
         kind = type(error).__name__
         safe = isinstance(error, FedsecError) and not error.speaks_of_data
         return cls(f"{kind}: {error}" if safe else kind)

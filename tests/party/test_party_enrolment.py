@@ -253,14 +253,13 @@ def test_a_hospital_s_threshold_is_held_against_each_cohort(dishonest: Any) -> N
         promises_nothing.ask(1, SendInput(), promises_nothing.session())
     cautious = Policy(simulation=True, trusts_server=False, threshold=3)
     server = dishonest(Withstands(), 7, policy=cautious).found()  # 3 of 7 as the strategy says, and the floor allows 2
-    with pytest.raises(PolicyError, match=r"2 of these 7 hospitals .* if it breaks the protocol, with a floor of 3"):
+    with pytest.raises(PolicyError, match=r"2 of these 7 hospitals .* if the server is malicious, with a floor of 3"):
         server.ask(1, SendInput(), server.session())
     server = dishonest(Withstands(floor=4), 7, policy=cautious).found()
     assert server.ask(1, SendInput(), server.session()).vector.tolist() == server.inputs[1].tolist()
     server = dishonest(Plain(), policy=Policy(simulation=True, trusts_server=False)).found()
     with pytest.raises(
-        PolicyError,
-        match="plain with these parameters promises nothing for a cohort of 5 if the server breaks the protocol",
+        PolicyError, match="plain with these parameters promises nothing for a cohort of 5 against a malicious server"
     ):
         server.ask(1, SendInput(), server.session())
     for threshold in (0, -1):
