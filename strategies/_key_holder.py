@@ -63,7 +63,7 @@ class AdoptKey(Message, tag="fedsec.key_holder.adopt_key/1"):
 
 @dataclass(frozen=True)
 class KeyAdopted(Message, tag="fedsec.key_holder.key_adopted/1"):
-    """A hospital keeps the key: its fingerprint."""
+    """A party keeps the key: its fingerprint."""
 
     fingerprint: Annotated[bytes, Exposure.FRESH]
 
@@ -75,14 +75,14 @@ class Encrypt(Message, tag="fedsec.key_holder.encrypt/1"):
 
 @dataclass(frozen=True)
 class Blob(Message, tag="fedsec.key_holder.blob/1"):
-    """What a hospital signs: the SHA-256 of its ciphertexts."""
+    """What a party signs: the SHA-256 of its ciphertexts."""
 
     digest: Annotated[bytes, Exposure.FRESH]
 
 
 @dataclass(frozen=True)
 class Encrypted(Message, tag="fedsec.key_holder.encrypted/1"):
-    """A hospital's ciphertexts, sealed to the witness, and its signature on them."""
+    """A party's ciphertexts, sealed to the witness, and its signature on them."""
 
     sealed: Annotated[bytes, Exposure.SEALED]
     signature: Annotated[bytes, Exposure.FRESH]

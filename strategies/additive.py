@@ -60,7 +60,7 @@ class MaskedInput(Message, tag="fedsec.additive.masked_input/1"):
 
 @dataclass(frozen=True)
 class SumMasks(Message, tag="fedsec.additive.sum_masks/1"):
-    """Phase 2, to the aggregators: add up the masks whose seeds these hospitals sealed to you."""
+    """Phase 2, to the aggregators: add up the masks whose seeds these parties sealed to you."""
 
     inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
 
@@ -78,7 +78,7 @@ class MaskSum(Message, tag="fedsec.additive.mask_sum/1"):
 
 @dataclass(frozen=True)
 class Additive(SecureSum[State, None]):
-    """`aggregators` hospitals, or as many as there are, remove the masks; each alone sees masks only."""
+    """`aggregators` parties, or as many as there are, remove the masks; each alone sees masks only."""
 
     phases = (MaskInput, SumMasks)
     input_phase = MaskInput
@@ -92,7 +92,7 @@ class Additive(SecureSum[State, None]):
     )
 
     def chosen(self, clients: Collection[PartyId]) -> list[PartyId]:
-        """The aggregators: the first hospitals of the cohort."""
+        """The aggregators: the first parties of the cohort."""
         return sorted(clients)[: self.aggregators]
 
     def ring(self, clients: Collection[PartyId]) -> Ring:

@@ -62,7 +62,7 @@ class MaskedInput(Message, tag="fedsec.lightsecagg.masked_input/1"):
 
 @dataclass(frozen=True)
 class SumPieces(Message, tag="fedsec.lightsecagg.sum_pieces/1"):
-    """Step 3: add up the coded pieces that these hospitals sealed to you, and your own.
+    """Step 3: add up the coded pieces that these parties sealed to you, and your own.
 
     Against a malicious server the consistency check stands before it, whose signatures it brings.
     """
@@ -94,9 +94,9 @@ class Masked(State, tag="fedsec.lightsecagg.masked/1"):
 
 @dataclass(frozen=True)
 class LightSecAgg(SecureSum[Masked, None]):
-    """Any `threshold` hospitals open the sum of the masks; any `privacy` of them learn nothing of one.
+    """Any `threshold` parties open the sum of the masks; any `privacy` of them learn nothing of one.
 
-    Against a malicious server the hospitals sign of whom the sum is, in a phase of its own.
+    Against a malicious server the parties sign of whom the sum is, in a phase of its own.
     """
 
     input_phase = MaskInput

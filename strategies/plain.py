@@ -37,7 +37,7 @@ class SendInput(Message, tag="fedsec.plain.send_input/1"):
 
 @dataclass(frozen=True)
 class Input(Message, tag="fedsec.plain.input/1"):
-    """A hospital's input, typed public because sending it makes it so: the wire check must object."""
+    """A party's input, typed public because sending it makes it so: the wire check must object."""
 
     vector: Annotated[Vector, Exposure.PUBLIC]
 

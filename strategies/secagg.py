@@ -59,7 +59,7 @@ class MaskKey(Message, tag="fedsec.secagg.mask_key/1"):
 
 @dataclass(frozen=True)
 class OwnMaskKey(Message, tag="fedsec.secagg.own_mask_key/1"):
-    """What a hospital signs when it advertises s^PK."""
+    """What a party signs when it advertises s^PK."""
 
     public: Annotated[bytes, Exposure.FRESH]
 
@@ -116,7 +116,7 @@ class Unmasking(Message, tag="fedsec.secagg.unmasking/1"):
 
 @dataclass(frozen=True, repr=False)
 class Progress(State, tag="fedsec.secagg.progress/1"):
-    """What a hospital keeps from round to round.
+    """What a party keeps from round to round.
 
     key s^SK · seed b · keys s^PK by neighbour · shares by owner, each of s^SK and of b · signed the survivors of
     round 3.
@@ -132,7 +132,7 @@ class Progress(State, tag="fedsec.secagg.progress/1"):
 
 @dataclass(frozen=True)
 class SecAgg(SecureSum[Progress, None]):
-    """Double masking. Against a malicious server the hospitals sign who survived, in a round of its own."""
+    """Double masking. Against a malicious server the parties sign who survived, in a round of its own."""
 
     input_phase = MaskInput
 
@@ -154,7 +154,7 @@ class SecAgg(SecureSum[Progress, None]):
         return self.threshold or least
 
     def degree(self, clients: Collection[PartyId]) -> int:
-        """How many neighbours each hospital has, at most: all the others."""
+        """How many neighbours each party has, at most: all the others."""
         return len(clients) - 1
 
     def peers(self, clients: Collection[PartyId]) -> int:
@@ -167,7 +167,7 @@ class SecAgg(SecureSum[Progress, None]):
         return dict.fromkeys(keys, frozenset(keys))
 
     def least_survivors(self, clients: Collection[PartyId]) -> int:
-        """With fewer hospitals than this, a round is given up."""
+        """With fewer parties than this, a round is given up."""
         return max(self.shares_needed(clients), self.floor)
 
     def least_openers(self, clients: Collection[PartyId]) -> int:
@@ -392,12 +392,12 @@ def agreeing(
 
 
 def _shared_mask(mine: AgreementKey, theirs: bytes, context: bytes) -> bytes:
-    """The seed of the mask that two hospitals share in this session: s_{u,v}."""
+    """The seed of the mask that two parties share in this session: s_{u,v}."""
     return agree(mine, theirs, b"fedsec secagg mask of a pair", salt=context)
 
 
 def _own_mask(seed: bytes, context: bytes) -> bytes:
-    """The seed of a hospital's own mask, from b."""
+    """The seed of a party's own mask, from b."""
     return hkdf(seed, b"fedsec secagg mask of one", salt=context)
 
 

@@ -24,9 +24,9 @@ COMPLETE = 100
 
 @dataclass(frozen=True)
 class SecAggPlus(SecAgg):
-    """SecAgg among neighbours. Above 100 hospitals the number of neighbours and t follow from the two fractions.
+    """SecAgg among neighbours. Above 100 parties the number of neighbours and t follow from the two fractions.
 
-    Up to 100 hospitals the graph is complete and the protocol is secagg's, so `server` and `threshold` are secagg's
+    Up to 100 parties the graph is complete and the protocol is secagg's, so `server` and `threshold` are secagg's
     too. Above, Bell et al. need another way to draw the graph against a malicious server.
     """
 

@@ -56,7 +56,7 @@ class Shares(Message, tag="fedsec.shamir.shares/1"):
 
 @dataclass(frozen=True)
 class SumShares(Message, tag="fedsec.shamir.sum_shares/1"):
-    """Phase 2: add up the shares that these hospitals sealed to you, and your own.
+    """Phase 2: add up the shares that these parties sealed to you, and your own.
 
     Against a malicious server the consistency check stands before it, whose signatures it brings.
     """
@@ -89,9 +89,9 @@ class Shared(State, tag="fedsec.shamir.shared/1"):
 
 @dataclass(frozen=True)
 class Shamir(SecureSum[Shared, None]):
-    """Any `threshold` hospitals reconstruct the sum; fewer learn nothing.
+    """Any `threshold` parties reconstruct the sum; fewer learn nothing.
 
-    Against a malicious server the hospitals sign of whom the sum is, in a phase of its own; that needs more than two
+    Against a malicious server the parties sign of whom the sum is, in a phase of its own; that needs more than two
     thirds of the cohort, and a server that follows the protocol more than half.
     """
 

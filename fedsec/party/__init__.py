@@ -1,1 +1,1 @@
-"""One hospital's side of every protocol: its identity, its policy, and what it has answered."""
+"""One party's side of every protocol: its identity, its policy, and what it has answered."""
