@@ -1,5 +1,6 @@
 """Every engine against Python's pow, at edge operands and at random; the vector kernels against their plain twin."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -44,23 +45,23 @@ def test_kinds_of_as_many_lanes_are_kept_apart() -> None:
 
 
 @each_engine
-@pytest.mark.parametrize("degree", [1, 2, 3])
-@pytest.mark.parametrize("n", EDGES, ids=lambda n: f"{n.bit_length()}bit")
-def test_edges(engine: Engine, n: int, degree: int) -> None:
-    modulus = n**degree
-    bases = edges(modulus)
-    for exponent in (0, 1, 2, 31, 32, 2**17 - 1):
-        assert engine.powers(bases, exponent, n, degree) == [pow(b, exponent, modulus) for b in bases]
-    for columns in ([bases], [bases, bases], [bases, bases[::-1], bases[1:] + bases[:1]]):
-        expected = [prod(row) % modulus for row in zip(*columns, strict=True)]
-        assert engine.product(columns, modulus) == expected
-    exponents = [0, 1, 2, 255, 256, 257, 2**17 - 1, 2**16, 511]
-    factors = [[d % n] * degree for d in (0, 1, n - 1, n - 2, 2, n // 2, 3, 1, 2**51 - 1)]
-    for base in (0, 1, modulus - 1, 12345):
-        table = engine.fixed_base(base, n, degree, 17)
-        assert table.powers(exponents) == [pow(base, e, modulus) for e in exponents]
-        expected = [pow(base, e, modulus) * number(f, n) % modulus for e, f in zip(exponents, factors, strict=True)]
-        assert table.powers(exponents, factors) == expected
+def test_edges(engine: Engine) -> None:
+    for n, degree in itertools.product(EDGES, (1, 2, 3)):
+        at, modulus = f"n of {n.bit_length()} bits, degree {degree}", n**degree
+        bases = edges(modulus)
+        for exponent in (0, 1, 2, 31, 32, 2**17 - 1):
+            assert engine.powers(bases, exponent, n, degree) == [pow(b, exponent, modulus) for b in bases], at
+        for columns in ([bases], [bases, bases], [bases, bases[::-1], bases[1:] + bases[:1]]):
+            expected = [prod(row) % modulus for row in zip(*columns, strict=True)]
+            assert engine.product(columns, modulus) == expected, at
+        exponents = [0, 1, 2, 255, 256, 257, 2**17 - 1, 2**16, 511]
+        factors = [[d % n] * degree for d in (0, 1, n - 1, n - 2, 2, n // 2, 3, 1, 2**51 - 1)]
+        for base in (0, 1, modulus - 1, 12345):
+            table = engine.fixed_base(base, n, degree, 17)
+            assert table.powers(exponents) == [pow(base, e, modulus) for e in exponents], at
+            pairs = zip(exponents, factors, strict=True)
+            expected = [pow(base, e, modulus) * number(f, n) % modulus for e, f in pairs]
+            assert table.powers(exponents, factors) == expected, at
 
 
 @each_engine
@@ -83,21 +84,20 @@ def test_it_is_pow(engine: Engine, data: st.DataObject, degree: int, bits: int) 
 
 
 @each_engine
-@pytest.mark.parametrize("degree", [1, 2, 3])
-@pytest.mark.parametrize("n", EDGES, ids=lambda n: f"{n.bit_length()}bit")
-def test_edges_with_exponents_of_their_own(engine: Engine, n: int, degree: int) -> None:
-    modulus = n**degree
-    bases = edges(modulus)
-    exponents = [[0, 1, 7, 8, 63, 64, 2**66 - 1, 2**64][i % 8] for i in range(len(bases))]
-    for columns, powers in (
-        ([bases], [exponents]),
-        ([bases, bases[::-1], bases[3:] + bases[:3]], [exponents, exponents[::-1], [1] * len(bases)]),
-        ([bases] * 2, [[0] * len(bases)] * 2),
-    ):
-        assert engine.products_of_powers(columns, powers, n, degree) == by_pow(columns, powers, modulus)
-    for columns, bits in (([bases], 5), ([bases, bases[::-1]], 1), ([bases, bases[1:] + bases[:1], bases], 68)):
-        powers = [[1 << bits * j] * len(bases) for j in range(len(columns))]
-        assert engine.shifted(columns, bits, n, degree) == by_pow(columns, powers, modulus)
+def test_edges_with_exponents_of_their_own(engine: Engine) -> None:
+    for n, degree in itertools.product(EDGES, (1, 2, 3)):
+        at, modulus = f"n of {n.bit_length()} bits, degree {degree}", n**degree
+        bases = edges(modulus)
+        exponents = [[0, 1, 7, 8, 63, 64, 2**66 - 1, 2**64][i % 8] for i in range(len(bases))]
+        for columns, powers in (
+            ([bases], [exponents]),
+            ([bases, bases[::-1], bases[3:] + bases[:3]], [exponents, exponents[::-1], [1] * len(bases)]),
+            ([bases] * 2, [[0] * len(bases)] * 2),
+        ):
+            assert engine.products_of_powers(columns, powers, n, degree) == by_pow(columns, powers, modulus), at
+        for columns, bits in (([bases], 5), ([bases, bases[::-1]], 1), ([bases, bases[1:] + bases[:1], bases], 68)):
+            powers = [[1 << bits * j] * len(bases) for j in range(len(columns))]
+            assert engine.shifted(columns, bits, n, degree) == by_pow(columns, powers, modulus), at
 
 
 @each_engine
@@ -217,8 +217,11 @@ print(next(iter(montgomery.reduce.inspect_asm().values())))
 def test_work_is_spread_and_its_time_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "cores", lambda: 3)
     seen: list[tuple[int, int, int]] = []
+    together = threading.Barrier(3)
 
     def work(start: int, stop: int) -> None:
+        if stop - start > 1:  # three parts at a time, each in a thread of its own
+            together.wait(600)
         began = parallel.time.thread_time()
         while parallel.time.thread_time() - began < 0.03:
             pass
@@ -248,17 +251,14 @@ def test_fewer_cores_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         assert parallel.cores() >= 1
 
 
-@pytest.mark.parametrize("bits", [64, 2300, 3300, 3400])
-@pytest.mark.parametrize("degree", [1, 2, 3])
-def test_a_wider_table_gives_the_same_powers(bits: int, degree: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wider_table_gives_the_same_powers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gmp, "WIDE_AFTER", 5)
-    n = (1 << bits - 1) + 15
-    for exponent_bits in (0, 1, 9, 10, 37):
+    for bits, degree, exponent_bits in itertools.product((64, 2300, 3300, 3400), (1, 2, 3), (0, 1, 9, 10, 37)):
+        n = (1 << bits - 1) + 15
         base = Gmp().fixed_base(n - 2, n, degree, exponent_bits)
         exponents = [0, (1 << exponent_bits) - 1, (1 << exponent_bits) // 3]
         factors = [[n - 1] * degree, [1] + [0] * (degree - 1), [0] * degree]
+        pairs = zip(exponents, factors, strict=True)
+        expected = [number(f, n) * pow(n - 2, e, n**degree) % n**degree for e, f in pairs]
         for _ in range(3):  # the second time with the wider table
-            found = base.powers(exponents, factors)
-            for e, f, got in zip(exponents, factors, found, strict=True):
-                value = sum(digit * n**place for place, digit in enumerate(f))
-                assert got == value * pow(n - 2, e, n**degree) % n**degree
+            assert base.powers(exponents, factors) == expected, (bits, degree, exponent_bits)
