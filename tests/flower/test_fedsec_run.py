@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import Context, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
 from safetensors.numpy import load_file
 
 from fedsec import cli
+from fedsec.app import client_app, server_app
 from fedsec.app.config import RunConfig
 from fedsec.data import preparation
+from fedsec.flower import server as glue
 from fedsec.simulations.run import hospitals
 from fedsec.simulations.run.launcher import flower_run
 from fedsec.simulations.run.results import model_hash
+from tests.flower.test_flower_glue import ProcessGrid
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "pairwise_masks.py"
@@ -30,7 +37,7 @@ SHORT = ("--rounds", "2", "--clients", "4", "--seed", "3", "--partition", "label
 
 def fedsec(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "fedsec"), *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def result(folder: Path, *words: str) -> dict[str, Any]:
@@ -47,16 +54,43 @@ def sums(document: dict[str, Any]) -> list[str]:
     return [outcome["sum_hash"] for outcome in document["rounds"]]
 
 
-def test_a_built_in_and_a_file_from_elsewhere_give_the_same_bits(tmp_path: Path) -> None:
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """The study's ServerApp and ClientApp without Flower's runtime: the run's result.json."""
+    for place in ("fedsec.flower.client", "fedsec.app.own_rows"):
+        monkeypatch.setattr(f"{place}.in_simulation", lambda: True)
+    TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # Flower's runtime sets them once
+
+    def run(output: Path, **settings: Any) -> dict[str, Any]:
+        glue._SESSIONS.clear()
+        output.mkdir()
+        settings = RunConfig(**settings, output=str(output)).model_dump(by_alias=True)
+        grid = ProcessGrid(lambda *_: pytest.fail("the app is the study's"), settings["clients"])
+        grid.mod = lambda message, context, app: client_app.client(message, context)
+        for place, context in enumerate(grid.contexts.values()):
+            context.run_config = settings
+            context.node_config = {"partition-id": place, "num-partitions": settings["clients"]}
+        server_app.main(grid, Context(1, 1, {}, RecordDict(), settings))
+        document: dict[str, Any] = json.loads((output / "result.json").read_text())
+        return document
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_file_from_elsewhere_under_flower_and_a_built_in_in_process_give_the_same_bits(
+    tmp_path: Path, in_process: Any
+) -> None:
     plug_in = tmp_path / "elsewhere" / "my_masks.py"
     plug_in.parent.mkdir()
     shutil.copy(EXAMPLE, plug_in)
-    shamir = result(tmp_path / "shamir")
     mine = result(tmp_path / "mine", "--strategy", str(plug_in))
     assert mine["configuration"]["strategy"] == "my_masks"
+    shamir = in_process(tmp_path / "shamir", strategy="shamir", rounds=2, clients=4, seed=3, partition="label-skew")
     assert sums(shamir) == sums(mine)
     assert shamir["model_hash"] == mine["model_hash"]
-    check_files(tmp_path / "shamir", shamir)
+    assert shamir["tolerance"] == {"ShareInput": 1, "SumShares": 1}
+    check_files(tmp_path / "mine", mine)
 
 
 def check_files(folder: Path, document: dict[str, Any]) -> None:
@@ -73,14 +107,13 @@ def check_files(folder: Path, document: dict[str, Any]) -> None:
     with (folder / "ledger.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len({(row["round"], row["stage"], row["phase"], row["role"]) for row in rows}) == len(rows)
-    for phase in ("ShareInput", "SumShares"):
-        for stage in ("train", "evaluate"):
-            assert sum(row["phase"] == phase and row["stage"] == stage for row in rows) == 2 * 2
+    for phase, stage in itertools.product(document["tolerance"], ("train", "evaluate")):
+        assert sum(row["phase"] == phase and row["stage"] == stage for row in rows) == 2 * 2
     assert all(int(row["bytes_up"]) > 0 and float(row["cpu_seconds"]) > 0 for row in rows)
     quality = document["quality"]
     assert len(quality["alone"]) == 4 and len(quality["by_round"]) == 2
     assert np.isclose(quality["federated"]["loss"], quality["fedavg"]["loss"], atol=1e-4)
-    assert document["tolerance"] == {"ShareInput": 1, "SumShares": 1}
+    assert document["tolerance"]
     assert document["configuration"]["clients"] == 4
     assert [outcome["clipped"] for outcome in document["rounds"]] == [0] * 5
     check_statistics(document)
@@ -101,16 +134,7 @@ def check_statistics(document: dict[str, Any]) -> None:
     assert told["target_mean"] == pytest.approx(expected.target_mean, rel=1e-12)
 
 
-def test_paillier_is_what_plain_is(tmp_path: Path) -> None:
-    words = ("--dataset", "diabetes", "--model", "mlp", "--rounds", "1")
-    paillier = result(tmp_path / "paillier", "--strategy", "paillier", *words)
-    plain = result(tmp_path / "plain", "--strategy", "plain", *words)
-    assert sums(paillier) == sums(plain)
-    assert paillier["model_hash"] == plain["model_hash"]
-    assert paillier["quality"]["federated"].keys() == {"rmse", "r2"}
-    assert paillier["configuration"]["parameters"]["key_bits"] == 3072
-
-
+@pytest.mark.slow
 def test_a_failed_run_says_why_and_leaves_the_old_result_alone(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     folder.mkdir()
@@ -124,7 +148,8 @@ def test_a_failed_run_says_why_and_leaves_the_old_result_alone(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["kept"]
 
 
-def test_flwr_run_works_from_a_clone(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Path, in_process: Any) -> None:
     clone = tmp_path / "clone"
     clone.mkdir()
     for name in ("fedsec", "strategies", "simulations"):
@@ -132,13 +157,17 @@ def test_flwr_run_works_from_a_clone(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", clone)
     output = tmp_path / "output"
     output.mkdir()
-    config = {"strategy": "paillier", "dataset": "diabetes", "model": "linear", "rounds": 1, "output": str(output)}
-    with flower_run(clone, config, 3, timeout=240) as live:
+    setting = {"dataset": "diabetes", "model": "mlp", "rounds": 1}
+    with flower_run(clone, {"strategy": "paillier", **setting, "output": str(output)}, 3) as live:
         live.wait()
         assert "pooled data" in live.log_tail(40)
-    document = json.loads((output / "result.json").read_text())
-    assert document["configuration"]["model"] == "linear"
-    assert len(document["rows"]) == 3 and sums(document)
+    paillier = json.loads((output / "result.json").read_text())
+    plain = in_process(tmp_path / "plain", strategy="plain", **setting, clients=3)
+    assert paillier["configuration"]["model"] == "mlp" and len(paillier["rows"]) == 3
+    assert sums(paillier) and sums(paillier) == sums(plain)
+    assert paillier["model_hash"] == plain["model_hash"]
+    assert paillier["quality"]["federated"].keys() == {"rmse", "r2"}
+    assert paillier["configuration"]["parameters"]["key_bits"] == 3072
 
 
 def test_the_declared_configuration_is_that_of_the_command() -> None:
@@ -203,6 +232,7 @@ def test_what_cannot_work_ends_at_once_with_status_2(
     assert sorted(os.listdir(tmp_path)) == ["file", "rows.csv", "taken"]
 
 
+@pytest.mark.slow
 def test_a_misspelt_option_is_named(tmp_path: Path) -> None:
     done = fedsec("run", "--datset", "diabetes", cwd=tmp_path)
     assert done.returncode == 2 and "--dataset" in done.stderr

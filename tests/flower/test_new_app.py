@@ -12,11 +12,12 @@ from fedsec import cli
 from fedsec.simulations.run.launcher import flower_run
 
 
+@pytest.mark.slow
 def test_a_new_app_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["fedsec", "init", str(tmp_path / "my_study")])
     with pytest.raises(SystemExit, match="0"):
         cli.main()
-    with flower_run(tmp_path / "my_study", {"rounds": 2}, 3, timeout=240) as live:
+    with flower_run(tmp_path / "my_study", {"rounds": 2}, 3) as live:
         live.wait()
         log = live.log_tail(200)
     for number in (1, 2):

@@ -1,13 +1,14 @@
-"""Real `flwr run`s of a tiny app, and what remains of them: nothing."""
+"""A `flwr run` that is interrupted, and what remains of it: nothing. Runs to their end are in the files beside."""
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,38 +17,23 @@ import pytest
 
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.simulations.run import flower_cli, processes
-from fedsec.simulations.run.launcher import COMPLETED, FlowerRun, flower_run, make_app
+from fedsec.simulations.run.launcher import FlowerRun, flower_run, make_app
 
 AWKWARD = "a \"b\" 'c' = d\\e, f=1 #x \N{GRINNING FACE} \N{EURO SIGN}\ttab\nline"
 APP = """
-from pathlib import Path
+import time
 
-import numpy as np
-from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
-from flwr.serverapp.strategy import FedAvg
 
 server = ServerApp()
 client = ClientApp()
 
 
-@client.train()
-def train(message, context):
-    rank = context.node_config["partition-id"]
-    arrays = ArrayRecord({"w": Array(message.content["arrays"]["w"].numpy() + rank)})
-    return Message(RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})}), reply_to=message)
-
-
 @server.main()
 def main(grid, context):
-    config = context.run_config
-    if config["fail"]:
-        raise RuntimeError("the hospital's disk is full")
-    strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=3, min_available_nodes=3)
-    result = strategy.start(grid, ArrayRecord({"w": Array(np.zeros(2))}), num_rounds=1)
-    total = result.arrays["w"].numpy().sum()
-    Path(config["output"]).write_text(f"{total}\\n{config['number']!r}\\n{config['text']}", encoding="utf-8")
+    while True:  # until it is ended
+        time.sleep(1)
 """
 
 
@@ -55,7 +41,7 @@ def main(grid, context):
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("an app")
     (folder / "tiny_flower_app.py").write_text(textwrap.dedent(APP))
-    config: dict[str, flower_cli.Value] = {"output": "", "number": 0, "text": "", "fail": False}
+    config: dict[str, flower_cli.Value] = {"number": 0}
     return make_app(folder, "tiny_flower_app:server", "tiny_flower_app:client", config)
 
 
@@ -78,38 +64,16 @@ def left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FlowerRun]]:
         assert not run.home.exists()
 
 
-def test_a_run_completes_and_leaves_nothing(app: Path, tmp_path: Path, left_behind: list[FlowerRun]) -> None:
-    output, log = tmp_path / "it's = here.txt", tmp_path / "kept.log"
-    settings = {"output": str(output), "text": AWKWARD, "number": "0123"}
-    with flower_run(app, settings, 3, timeout=150, log=log) as run:
-        seen = list(run.poll())
-        assert run.run_id.isdigit()
-        assert run.log_tail(1)
-    assert {"running", COMPLETED} <= set(seen) <= {"starting", "running", COMPLETED}
-    assert (seen[-1], run.status) == (COMPLETED, COMPLETED)
-    assert output.read_text(encoding="utf-8") == f"2.0\n'0123'\n{AWKWARD}"  # 2 = twice the mean of 0, 1 and 2
-    assert "ROUND 1/1" in log.read_text(encoding="utf-8")
-
-
-def test_a_failed_run_tells_its_cause(app: Path, left_behind: list[FlowerRun]) -> None:
-    with (
-        pytest.raises(RunFailed, match=r"the run failed: RuntimeError: the hospital's disk is full$"),
-        flower_run(app, {"fail": True}, 3, timeout=150) as run,
-    ):
-        run.wait()
-
-
-def test_an_interrupt_ends_everything(app: Path, left_behind: list[FlowerRun]) -> None:
-    with pytest.raises(KeyboardInterrupt), flower_run(app, {}, 3, timeout=150) as run:
+@pytest.mark.slow
+def test_too_little_time_fails_and_an_interrupt_ends_everything(app: Path, left_behind: list[FlowerRun]) -> None:
+    with pytest.raises(KeyboardInterrupt), flower_run(app, {}, 3, timeout=1) as run:
+        with pytest.raises(RunFailed, match="did not finish within 1 s"):
+            run.wait()
+        run._deadline = math.inf
         for status in run.poll(0.1):
             members = run._family.members().values()
             if status == "running" and any("raylet" in command for command in members):
-                os.kill(os.getpid(), 15)  # SIGTERM is taken as Ctrl-C is
-
-
-def test_too_little_time_fails(app: Path, left_behind: list[FlowerRun]) -> None:
-    with pytest.raises(RunFailed, match="did not finish within 1 s"), flower_run(app, {}, 3, timeout=1) as run:
-        run.wait()
+                os.kill(os.getpid(), signal.SIGTERM)  # it is taken as Ctrl-C is
 
 
 @pytest.mark.parametrize(
@@ -188,10 +152,9 @@ def test_answers_are_judged_by_what_they_say() -> None:
         flower_cli.answer("flwr x", "", "usage\nbroken\n")
 
 
+@pytest.mark.slow
 def test_a_stubborn_process_is_forced(tmp_path: Path) -> None:
-    stubborn = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-    )
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(100_000)"
     child = subprocess.Popen(
         [sys.executable, "-c", stubborn],
         env={**os.environ, "FEDSEC_TEST": str(tmp_path)},
@@ -204,8 +167,6 @@ def test_a_stubborn_process_is_forced(tmp_path: Path) -> None:
     assert family.members().keys() == {child.pid}
     reaper = threading.Thread(target=child.wait)
     reaper.start()
-    began = time.monotonic()
-    assert processes.end(family.members, patience=0.3) == set()
-    assert time.monotonic() - began < 5
+    assert processes.end(family.members, patience=5.0) == set()
     reaper.join()
     child.stdout.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +12,69 @@ import numpy as np
 import pytest
 from flwr.serverapp import strategy
 
+from fedsec import catalog
 from fedsec.errors import ConfigurationError
 from fedsec.flower import SecureAggregation
-from fedsec.simulations.run.launcher import flower_run, make_app
+from fedsec.simulations.run.launcher import COMPLETED, flower_run, make_app
+from fedsec.testing import leakage
 
 HERE = Path(__file__).parent
-CONFIG: dict[str, Any] = {"protocol": "", "only": "", "deadly": False, "output": ""}
+AWKWARD = "a \"b\" 'c' = d\\e, f=1 #x \N{GRINNING FACE} \N{EURO SIGN}\ttab\nline"
+CONFIG: dict[str, Any] = {"output": "", "text": "", "number": "", "folder": "", "strategies": ""}
+EXAMPLE = HERE.parents[1] / "docs" / "examples" / "pairwise_masks.py"
+RECORDED = ["shamir", "paillier", "plain", str(EXAMPLE)]
+"""The glue is the same for all strategies: one of shares, one of ciphertexts, one in clear, and one file of a user."""
 
 
-def run(folder: Path, client: str, **config: Any) -> dict[str, Any]:
-    app = make_app(folder / "app", "two_lines_app:server", f"two_lines_app:{client}", CONFIG)
-    shutil.copy(HERE / "two_lines_app.py", app)
-    output = folder / "found.json"
-    with flower_run(app, {**CONFIG, **config, "output": str(output)}, 4, timeout=240) as live:
-        live.wait()
-    found: dict[str, Any] = json.loads(output.read_text())
-    return found
+@dataclass
+class Whole:
+    """What one real run left: what it found, how it went, and what its tap wrote."""
+
+    found: dict[str, Any]
+    statuses: list[str]
+    log: str
+    recordings: dict[str, dict[str, leakage.Recording]]
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return run(tmp_path_factory.mktemp("plain"), "plain_client")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("an app")
+    app = make_app(folder / "app", "two_lines_app:server", "two_lines_app:client", CONFIG)
+    for name in ("two_lines_app.py", "wire_app.py"):
+        shutil.copy(HERE / name, app)
+    output, log = folder / "it's = here.json", folder / "kept.log"
+    config = {"output": str(output), "text": AWKWARD, "number": "0123", "folder": str(folder)}
+    config["strategies"] = ",".join(RECORDED)
+    environment = {catalog.FILES_VARIABLE: str(EXAMPLE)}
+    with flower_run(app, config, 4, environment=environment, log=log) as live:
+        statuses = list(live.poll())
+        assert live.run_id.isdigit() and live.log_tail(1)
+    assert not live._family.members() and not live.home.exists()
+    recordings: dict[str, dict[str, leakage.Recording]] = {}
+    for kind in RECORDED:
+        catalog.strategy(kind)  # the codec reads only messages of strategies that are loaded
+        for place in sorted((folder / Path(kind).stem).iterdir()):
+            recording = recordings.setdefault(Path(kind).stem, {}).setdefault(place.name, leakage.Recording())
+            for file in sorted(place.iterdir()):
+                recording.add(file.read_bytes())
+    return Whole(json.loads(output.read_text(encoding="utf-8")), statuses, log.read_text(encoding="utf-8"), recordings)
 
 
-@pytest.fixture(scope="module")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return run(tmp_path_factory.mktemp("secure"), "client", protocol="shamir")
+@pytest.mark.slow
+def test_a_run_completes_and_its_settings_arrive_as_they_are(whole: Whole) -> None:
+    seen = whole.statuses
+    assert {"running", COMPLETED} <= set(seen) <= {"starting", "running", COMPLETED} and seen[-1] == COMPLETED
+    assert (whole.found["text"], whole.found["number"]) == (AWKWARD, "0123")
+    assert "ROUND 1/2" in whole.log
 
 
-def test_every_linear_strategy_gives_what_it_gives_in_the_clear(plain: dict[str, Any], secure: dict[str, Any]) -> None:
+@pytest.mark.slow
+def test_every_linear_strategy_gives_what_it_gives_in_the_clear(whole: Whole) -> None:
+    plain, secure = whole.found["clear"], whole.found["secure"]
     assert set(plain) == set(secure) == {"FedAvg", "FedAvgM", "FedAdam", "FedYogi", "FedAdagrad", "FedProx"}
     for name, expected in plain.items():
         got = secure[name]
+        assert got["dtypes"] == expected["dtypes"]
         for key in ("w", "b"):
             # FedAdam and its like divide by the root of second moments, which are small in the first rounds.
             tolerance = 1e-3 if name in ("FedAvg", "FedAvgM", "FedProx") else 5e-3
@@ -55,19 +87,26 @@ def test_every_linear_strategy_gives_what_it_gives_in_the_clear(plain: dict[str,
         assert all(included == 4 and not failure for _, _, included, failure in got["rounds"])
 
 
-def test_dtypes_are_those_that_flower_gives(plain: dict[str, Any], secure: dict[str, Any]) -> None:
-    for name, found in plain.items():
-        assert secure[name]["dtypes"] == found["dtypes"]
-
-
-def test_a_killed_client_never_takes_the_cohort_below_the_floor(tmp_path: Path) -> None:
-    found = run(tmp_path, "client", protocol="shamir", only="FedAvg", deadly=True)
-    rounds = found["FedAvg"]["rounds"]
+@pytest.mark.slow
+def test_a_killed_client_never_takes_the_cohort_below_the_floor(whole: Whole) -> None:
+    rounds = whole.found["deadly"]["rounds"]
     assert all(included == 4 and not failure for number, _, included, failure in rounds if number == 1)
     after = [(included, failure) for number, stage, included, failure in rounds if number == 2 and stage == "train"]
     assert after
     for included, failure in after:
         assert (3 <= included < 4 and not failure) or "TooFewParties: phase" in failure
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["shamir", "paillier", "pairwise_masks"])
+def test_a_secure_strategy_shows_nothing(whole: Whole, name: str) -> None:
+    """What leaves a hospital in a real run, tapped at the client; the same tap catches what is in clear."""
+    runs = whole.recordings[name]
+    assert len(runs["one"].leaves) > 50 and runs["one"].numbers
+    assert leakage.violations(runs["one"], runs["again"], runs["other"], runs["same_sum"]) == []
+    seen = whole.recordings["plain"]
+    found = leakage.violations(seen["one"], seen["again"], seen["other"], seen["same_sum"])
+    assert any("public, and differs between runs or data" in violation for violation in found), found
 
 
 @pytest.mark.parametrize("name", ["Krum", "MultiKrum", "Bulyan", "FedMedian", "FedTrimmedAvg", "QFedAvg"])

@@ -1,6 +1,7 @@
-"""A Flower app as Flower's documentation shows one; `SECURE` adds the two lines. Run by test_two_lines.py.
+"""A Flower app as Flower's documentation shows one, and the two lines that make it secure. Run by test_two_lines.py.
 
-One run compares every inner strategy with and without secure aggregation, on the same deterministic clients.
+One run compares every inner strategy with and without secure aggregation, on the same deterministic clients, records
+what crosses the wire (wire_app.py), and at last loses a client.
 """
 
 import json
@@ -8,6 +9,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import wire_app
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
@@ -49,11 +51,21 @@ def assess(message: Message, context: Context) -> Message:
     return Message(RecordDict({"metrics": MetricRecord(metrics)}), reply_to=message)
 
 
-plain_client = ClientApp()
-client = ClientApp(mods=[secure_aggregation])
-for app in (plain_client, client):
-    app.train()(learn)
-    app.evaluate()(assess)
+def secure_where_asked(message: Message, context: Context, call_next) -> Message:
+    """The client's line where the server's stands too, so that one run has both."""
+    if "fedsec" in message.content:
+        return secure_aggregation(message, context, call_next)
+    return call_next(message, context)
+
+
+client = ClientApp(mods=[wire_app.tap, secure_where_asked])
+client.evaluate()(assess)
+
+
+@client.train()
+def train(message: Message, context: Context) -> Message:
+    return wire_app.train(message, context) if wire_app.now(context) else learn(message, context)
+
 
 server = ServerApp()
 
@@ -61,29 +73,35 @@ server = ServerApp()
 @server.main()
 def main(grid: Grid, context: Context) -> None:
     config = context.run_config
-    start = {"w": np.zeros((4, 3), np.float32), "b": np.linspace(-1, 1, 5), "steps": np.array([7], np.int64)}
+    output = Path(config["output"])
+    found = {"text": config["text"], "number": config["number"], "clear": {}, "secure": {}}
+    for name in INNER:
+        found["clear"][name] = start(grid, name, "")
+        found["secure"][name] = start(grid, name, "shamir")
+    wire_app.record(grid, context)
+    found["deadly"] = start(grid, "FedAvg", "shamir", deadly=True)  # last: the client takes its process with it
+    output.write_text(json.dumps(found), encoding="utf-8")
+
+
+def start(grid: Grid, name: str, protocol: str, deadly: bool = False) -> dict:
+    model = {"w": np.zeros((4, 3), np.float32), "b": np.linspace(-1, 1, 5), "steps": np.array([7], np.int64)}
     everyone = {"min_train_nodes": 4, "min_evaluate_nodes": 4, "min_available_nodes": 4}
-    found = {}
-    for name, make in INNER.items():
-        if config["only"] and name != config["only"]:
-            continue
-        inner = make(**everyone)
-        strategy = SecureAggregation(inner, config["protocol"]) if config["protocol"] else inner
-        result = strategy.start(
-            grid,
-            ArrayRecord({key: Array(value) for key, value in start.items()}),
-            num_rounds=2,
-            timeout=60,
-            train_config=ConfigRecord({"deadly": config["deadly"]}),
-        )
-        found[name] = {
-            "arrays": {key: value.numpy().tolist() for key, value in result.arrays.items()},
-            "dtypes": {key: value.dtype for key, value in result.arrays.items()},
-            "train": {str(number): dict(record) for number, record in result.train_metrics_clientapp.items()},
-            "evaluate": {str(number): dict(record) for number, record in result.evaluate_metrics_clientapp.items()},
-            "rounds": [
-                [outcome.round, outcome.stage, outcome.included, outcome.failure]
-                for outcome in getattr(strategy, "rounds", [])
-            ],
-        }
-    Path(config["output"]).write_text(json.dumps(found))
+    inner = INNER[name](**everyone)
+    strategy = SecureAggregation(inner, protocol) if protocol else inner
+    result = strategy.start(
+        grid,
+        ArrayRecord({key: Array(value) for key, value in model.items()}),
+        num_rounds=2,
+        timeout=600,
+        train_config=ConfigRecord({"deadly": deadly}),
+    )
+    return {
+        "arrays": {key: value.numpy().tolist() for key, value in result.arrays.items()},
+        "dtypes": {key: value.dtype for key, value in result.arrays.items()},
+        "train": {str(number): dict(record) for number, record in result.train_metrics_clientapp.items()},
+        "evaluate": {str(number): dict(record) for number, record in result.evaluate_metrics_clientapp.items()},
+        "rounds": [
+            [outcome.round, outcome.stage, outcome.included, outcome.failure]
+            for outcome in getattr(strategy, "rounds", [])
+        ],
+    }
