@@ -26,10 +26,10 @@ from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.run.flower_cli import make_app as make_app
 
 COMPLETED = "finished:completed"
-_START_SECONDS = 90.0  # for the SuperLink, and for each command; an idle machine with two cores takes 3
+_START_SECONDS = 600.0  # for the SuperLink, and for each command; an idle machine with two cores takes 3
 _STOP_SECONDS = 3.0  # after that by force: whatever they hold is in the home that goes with them
 _SCAN_SECONDS = 2.0
-_ABSENCES = 5  # a run that has just ended is without a process too, until its log and its status say so
+_ABSENCES = 15  # a run that has just ended is without a process too, until its log and its status say so
 
 
 @dataclass

@@ -19,6 +19,8 @@ from typing import Any
 
 import psutil
 
+_FORCED_SECONDS = 60.0
+
 
 class Family:
     """The living processes that were started with `variable` set to `value`, and all in their sessions.
@@ -46,11 +48,11 @@ class Family:
 def end(find: Callable[[], Iterable[int]], patience: float) -> set[int]:
     """Ask the processes that `find` names to stop, then force them; returns those that are still there.
 
-    `find` is asked again and again, since a process that was asked to stop may still be starting others. Each of the
-    two steps takes at most `patience` seconds.
+    `find` is asked again and again, since a process that was asked to stop may still be starting others. They have
+    `patience` seconds to stop by themselves, and a busy machine then has a minute to force them.
     """
-    for kind in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + patience
+    for kind, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, max(patience, _FORCED_SECONDS))):
+        deadline = time.monotonic() + seconds
         signalled: set[int] = set()
         while left := set(find()):
             for pid in left - signalled:

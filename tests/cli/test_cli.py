@@ -200,9 +200,9 @@ def test_a_package_that_no_extra_has_is_python_s_to_report(fed: Any, monkeypatch
 def test_as_a_process() -> None:
     """The whole way: a real process, its status, and its two streams apart."""
     command = [sys.executable, "-c", "from fedsec.cli import main; main()", "strategies"]
-    good = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=False)
+    good = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
     assert (good.returncode, good.stderr) == (0, "")
     assert sorted(one["name"] for one in json.loads(good.stdout)["strategies"]) == catalog.names()
-    bad = subprocess.run([*command, "nonesuch.py"], capture_output=True, text=True, timeout=60, check=False)
+    bad = subprocess.run([*command, "nonesuch.py"], capture_output=True, text=True, check=False)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.startswith("error: strategy file ") and bad.stderr.count("\n") == 1

@@ -20,7 +20,7 @@ def test_a_new_strategy_passes_its_test_as_it_is(fed: Any, tmp_path: Path) -> No
     folder = tmp_path / "mine"
     assert sorted(path.name for path in folder.iterdir()) == ["my_masks.py", "test_my_masks.py"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_my_masks.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "15 passed" in done.stdout, done.stdout
     code, out, _ = fed("strategies", str(folder / "my_masks.py"), "--json")
     assert [one for one in json.loads(out)["strategies"] if one["name"] == "my_masks"]

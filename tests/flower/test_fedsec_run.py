@@ -32,7 +32,7 @@ from tests.flower.test_flower_glue import ProcessGrid
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "pairwise_masks.py"
-SHORT = ("--rounds", "2", "--clients", "4", "--seed", "3", "--partition", "label-skew")
+SHORT = ("--rounds", "2", "--clients", "4", "--seed", "3", "--partition", "label-skew", "--phase-timeout", "3600")
 
 
 def fedsec(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -157,7 +157,7 @@ def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Pat
     shutil.copy(ROOT / "pyproject.toml", clone)
     output = tmp_path / "output"
     output.mkdir()
-    setting = {"dataset": "diabetes", "model": "mlp", "rounds": 1}
+    setting = {"dataset": "diabetes", "model": "mlp", "rounds": 1, "phase-timeout": 3600.0}
     with flower_run(clone, {"strategy": "paillier", **setting, "output": str(output)}, 3) as live:
         live.wait()
         assert "pooled data" in live.log_tail(40)

@@ -83,7 +83,7 @@ def start(grid: Grid, arrays: dict[str, Any], rounds: int = 3, protocol: str = "
     everyone = {"min_train_nodes": 5, "min_available_nodes": 5, "fraction_evaluate": 0.0, **inner}
     strategy = SecureAggregation(FedAvg(**everyone), protocol, sessions=RunSessions())
     model = ArrayRecord({name: Array(np.asarray(array)) for name, array in arrays.items()})
-    return strategy, strategy.start(grid, model, num_rounds=rounds, timeout=30)
+    return strategy, strategy.start(grid, model, num_rounds=rounds, timeout=3600)
 
 
 @pytest.mark.parametrize("protocol", ["shamir", "plain"])
@@ -174,7 +174,7 @@ def pinned(folder: Path, **config: Any) -> tuple[ProcessGrid, Any, SigningKey]:
 def lead(grid: ProcessGrid, pins: Any, server: SigningKey, rounds: int = 2) -> SecureAggregation:
     inner = FedAvg(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
     strategy = SecureAggregation(inner, PAIRWISE(), identity=server, pins=pins, sessions=RunSessions())
-    strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=rounds, timeout=30)
+    strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=rounds, timeout=3600)
     return strategy
 
 

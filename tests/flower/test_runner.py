@@ -154,7 +154,8 @@ def test_answers_are_judged_by_what_they_say() -> None:
 
 @pytest.mark.slow
 def test_a_stubborn_process_is_forced(tmp_path: Path) -> None:
-    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(100_000)"
+    ignoring = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    stubborn = f"{ignoring}; print('up', flush=True); time.sleep(100_000)"
     child = subprocess.Popen(
         [sys.executable, "-c", stubborn],
         env={**os.environ, "FEDSEC_TEST": str(tmp_path)},
@@ -167,6 +168,6 @@ def test_a_stubborn_process_is_forced(tmp_path: Path) -> None:
     assert family.members().keys() == {child.pid}
     reaper = threading.Thread(target=child.wait)
     reaper.start()
-    assert processes.end(family.members, patience=5.0) == set()
+    assert processes.end(family.members, patience=0.3) == set()
     reaper.join()
     child.stdout.close()

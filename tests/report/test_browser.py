@@ -274,12 +274,9 @@ def test_two_thousand_cells_open(browser: Any, made: Any, tmp_path: Path) -> Non
     path = tmp_path / "report.html"
     path.write_text(page.render(made.comparison(cells)), encoding="utf-8")
     browser.size(1200)
-    taken = browser.open(path)
+    browser.open(path)
     assert len(cells) >= 1990 and browser.evaluate("document.readyState") == "complete"
     assert texts(browser, "#shown") == [f"1–25 of {len(cells):,} cells"]
-    sort = browser.evaluate(
-        "(() => { const began = performance.now(); document.querySelector('#all thead th:nth-child(9) button').click();"
-        "return performance.now() - began; })()"
-    )
-    print(f"{len(cells)} cells, {path.stat().st_size / 1e6:.1f} MB: open in {taken:.2f} s, sorted in {sort:.0f} ms")
-    assert taken < 30
+    browser.evaluate("document.querySelector('#all thead th:nth-child(9) button').click()")
+    state = browser.evaluate("document.querySelector('#all thead th:nth-child(9)').ariaSort")
+    assert state in ("ascending", "descending")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -96,16 +95,6 @@ def test_federating_is_near_pooled_and_beats_alone(
     apart = float(np.mean([figures[figure] for figures in alone(training, train, parts, test)]))
     assert together > pooled(training, train, test)[figure] - near
     assert together > apart if how == "label-skew" else together > apart - 0.01
-
-
-def test_baselines_are_fast(parts_of: tuple[Dataset, Dataset]) -> None:
-    train, test = parts_of
-    training, parts = Training(build("mlp", train.task)), hospitals(train)
-    start = time.perf_counter()
-    pooled(training, train, test)
-    alone(training, train, parts, test)
-    fedavg(training, train, parts, test)
-    assert time.perf_counter() - start < 3.0
 
 
 @pytest.mark.parametrize(
