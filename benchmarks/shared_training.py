@@ -20,10 +20,10 @@ from common import Report, Row, parser, publish
 from rich.console import Console
 from rich.progress import Progress
 
-from fedsec.mpc.descent import Network
+from fedsec.mpc.activation import Activation
+from fedsec.mpc.gradient_descent import Network
 from fedsec.mpc.in_process import SharedTraining
-from fedsec.mpc.polynomial import Activation
-from fedsec.simulations.poster.shared_training import experiment, polynomials
+from fedsec.simulations.poster.shared_training import sigmoid_approximations, twin_training
 
 WIDTHS = (11, 10, 1)
 RATE = 2.0**-10
@@ -74,10 +74,10 @@ print(json.dumps({"per_second": steps / best, "w1": np.array(out[0]).tolist(), "
 """What the other environment runs: as many steps in one call as are timed, compiled before."""
 
 
-def problem(activation: Activation) -> tuple[Network, experiment.Rows, list[experiment.Floats]]:
+def problem(activation: Activation) -> tuple[Network, twin_training.Rows, list[twin_training.Floats]]:
     """The network, the rows and the weights to begin with."""
     network = Network(WIDTHS, activation, RATE)
-    return network, experiment.diabetes(), experiment.initial(network.shapes, 0)
+    return network, twin_training.diabetes(), twin_training.initial(network.shapes, 0)
 
 
 def ours(activation: Activation, sealed: bool) -> Callable[[int], float]:
@@ -125,7 +125,10 @@ def measure(report: Report, python: str | None, quick: bool, turns: int, progres
     """All activations; a turn of ours, then one of theirs."""
     task = progress.add_task("training on shares", total=len(ACTIVATIONS) * turns)
     for name in ACTIVATIONS:
-        activation, setting = polynomials.design(name), {"rows": 354, "widths": "11-10-1", "activation": name}
+        activation, setting = (
+            sigmoid_approximations.design(name),
+            {"rows": 354, "widths": "11-10-1", "activation": name},
+        )
         sealed, bare, peer, note = ours(activation, True), ours(activation, False), 0.0, ""
         best = {"sealed openings": 0.0, "openings as they are": 0.0}
         for _ in range(turns):

@@ -19,11 +19,11 @@ EXPERIMENTS = {
         "Train networks on secret-shared diabetes data: what collapses and when, what does not, and what it costs.",
     ),
     "basics": Listed(
-        "fedsec.cli.poster_page:basics",
+        "fedsec.cli.poster_basics:basics",
         "What the poster says of its tools: exact sums under encryption, fresh ciphertexts, shares that tell nothing.",
     ),
     "page": Listed(
-        "fedsec.cli.poster_page:page",
+        "fedsec.cli.poster_basics:page",
         "Make one self-contained page, poster.html, of what the experiments left in a folder: claims, figures, tables.",
     ),
     "all": Listed(

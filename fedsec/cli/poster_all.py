@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 
 from fedsec.cli.options import Json, print_json
+from fedsec.cli.poster_basics import basics
 from fedsec.cli.poster_network import network
-from fedsec.cli.poster_page import basics
 from fedsec.cli.poster_shared_training import shared_training
 from fedsec.cli.poster_tables import tables
 from fedsec.report import output as saved
-from fedsec.simulations.poster import claims, facts
-from fedsec.simulations.poster import poster_document as pages
+from fedsec.simulations.poster import claims, experiment_output
+from fedsec.simulations.poster import poster_page as pages
 
 SHORT = "all.short.json"
 """Which experiments of a folder were run with --quick."""
@@ -48,7 +48,7 @@ def every(
 
     `fedsec poster all`
     """
-    facts.ready(output)
+    experiment_output.ready(output)
     experiments: dict[str, Callable[[], None]] = {
         "basics": lambda: basics(output=output),
         "tables": lambda: tables(seeds=10 if quick else 200, output=output),
@@ -56,7 +56,7 @@ def every(
         "shared-training": lambda: shared_training(quick=quick, output=output),
     }
     short = _short(output)
-    with facts.aside(as_json):
+    with experiment_output.aside(as_json):
         for name, run in experiments.items():
             if not (output / f"{name}.json").is_file() or (name in short and not quick):
                 run()

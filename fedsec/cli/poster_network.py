@@ -14,12 +14,12 @@ from rich.table import Table
 from fedsec.cli.compare import items
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed, unknown
-from fedsec.simulations.poster import facts as files
-from fedsec.simulations.poster.encrypted_network import network_runs
+from fedsec.simulations.poster import experiment_output as files
+from fedsec.simulations.poster.encrypted_network import network_experiments
+from fedsec.simulations.poster.encrypted_network.model_owner import MINIMUM_KEY_BITS, Owner, product_cost
 from fedsec.simulations.poster.encrypted_network.network import Plan
 from fedsec.simulations.poster.encrypted_network.network_figures import drawings
-from fedsec.simulations.poster.encrypted_network.owner import MINIMUM_KEY_BITS, Owner, product_cost
-from fedsec.simulations.poster.tables.regression import Follow
+from fedsec.simulations.poster.tables.linear_regression import Follow
 
 Option = typer.Option
 PARTS = ("affine", "xor", "cancer", "sigmoids", "precision", "overflow", "product", "flower")
@@ -57,7 +57,7 @@ def network(
             raise unknown("part", part, PARTS)
     if key_bits < MINIMUM_KEY_BITS:
         raise ConfigurationError(f"key_bits is {key_bits}: key too small; it must be at least {MINIMUM_KEY_BITS}")
-    plan = network_runs.checked(precision, eta, sigmoid, iterations, key_bits, seed)
+    plan = network_experiments.checked(precision, eta, sigmoid, iterations, key_bits, seed)
     files.ready(output)
     with files.progress() as follow:
         follow("keys", 0, 1)
@@ -89,22 +89,22 @@ def _with_earlier(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
 def _run(part: str, owner: Owner, plan: Plan, iterations: int, seed: int, follow: Follow) -> Any:
     match part:
         case "affine":
-            return network_runs.tangent(owner, follow)
+            return network_experiments.tangent(owner, follow)
         case "xor":
-            return network_runs.xor(owner, plan, iterations, seed, follow)
+            return network_experiments.xor(owner, plan, iterations, seed, follow)
         case "cancer":
-            return network_runs.cancer(owner, seed, follow)
+            return network_experiments.cancer(owner, seed, follow)
         case "sigmoids":
-            return network_runs.activations(owner, 3 * iterations, plan.rate, plan.precision, follow)
+            return network_experiments.activations(owner, 3 * iterations, plan.rate, plan.precision, follow)
         case "precision":
-            return network_runs.precisions(plan, iterations, seed, follow)
+            return network_experiments.precisions(plan, iterations, seed, follow)
         case "overflow":
-            return network_runs.overflow(owner, SMALLER_KEY, follow)
+            return network_experiments.overflow(owner, SMALLER_KEY, follow)
         case "product":
             follow("one blinded product", 0, 1)
             return product_cost(owner, PRODUCT_BITS, PRODUCTS)
         case _:
-            return network_runs.over_flower(owner, plan, seed, follow)
+            return network_experiments.over_flower(owner, plan, seed, follow)
 
 
 def _rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -143,8 +143,8 @@ def _tell(console: Console, facts: dict[str, Any]) -> None:
         console.print(table)
     if "xor" in facts and not facts["xor"]["solved"]:
         console.print(
-            f"XOR is not solved: an output is further than {0.5 - network_runs.MARGIN} from its label. Starts differ: "
-            "more --iterations, or another --seed, would.",
+            "XOR is not solved: an output is more than "
+            f"{0.5 - network_experiments.MARGIN} from its label. Try more --iterations or another --seed.",
             highlight=False,
         )
     for part, tell in (("sigmoids", _tell_sigmoids), ("precision", _tell_precision), ("flower", _tell_flower)):
@@ -209,8 +209,8 @@ def _judge(facts: dict[str, Any]) -> None:
         found = facts.get(part)
         if found and not found.get("same_bytes", True):
             raise RunFailed("over Flower, other bytes were exchanged than in process")
-        if found and found["largest_difference"] > network_runs.AGREEMENT and found.get("precision", 40) >= 40:
+        if found and found["largest_difference"] > network_experiments.AGREEMENT and found.get("precision", 40) >= 40:
             raise RunFailed(
                 f"{part}: encrypted weights differ from plain ones by {found['largest_difference']:.1e}; "
-                f"{network_runs.AGREEMENT:.0e} is the tolerance"
+                f"{network_experiments.AGREEMENT:.0e} is the tolerance"
             )

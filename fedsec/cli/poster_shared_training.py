@@ -16,21 +16,22 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fedsec.cli.options import Json, print_json
+from fedsec.cli.poster_shared_training_print import tell
 from fedsec.errors import ConfigurationError
-from fedsec.mpc.compiled import CompiledTwin, started
+from fedsec.mpc.compiled_twin import CompiledTwin, started
 from fedsec.report import figures
 from fedsec.report import output as files
-from fedsec.simulations.poster.shared_training import experiment as training
 from fedsec.simulations.poster.shared_training import (
-    findings,
-    one_table,
-    polynomials,
+    sigmoid_approximations,
+    training_comparison,
     training_figures,
     training_flower,
-    training_shares,
+    training_on_shares,
+    training_summary,
 )
-from fedsec.simulations.poster.shared_training.experiment import Cell, Follow
-from fedsec.simulations.poster.shared_training.terminal import BOUNDED, NAMES, tell
+from fedsec.simulations.poster.shared_training import twin_training as training
+from fedsec.simulations.poster.shared_training.sigmoid_approximations import BOUNDED, NAMES
+from fedsec.simulations.poster.shared_training.twin_training import Cell, Follow
 
 DRAWN = ("maclaurin-1", "maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10")
 TRAINED = ("maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10", "clipped-3", "exact")
@@ -55,7 +56,7 @@ class Sizes:
     shares: int = 10_000
     splits: int = 20
     deeper: int = 2
-    steps: int = one_table.STEPS
+    steps: int = training_comparison.STEPS
     key_bits: int = 3072
     flower: int = 3
     xor_seeds: int = 12
@@ -141,10 +142,10 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
     deeper = [Cell(2, "maclaurin-5", seed, sizes.bounded) for seed in range(sizes.deeper)]
     long = Cell(3, BOUNDED, 0, sizes.bounded)
     split = [
-        Cell(layers, name, number, sizes.steps, split=number, rate=one_table.RATE)
+        Cell(layers, name, number, sizes.steps, split=number, rate=training_comparison.RATE)
         for layers in (1, 2, 3)
         for number in range(sizes.splits)
-        for name in (one_table.ACTIVATION, "exact")
+        for name in (training_comparison.ACTIVATION, "exact")
     ]
     xor = list(training.xor_cells(sizes.xor_iterations, sizes.xor_seeds))
     made = _all([*cells, *deeper, long, *split, *xor], folder, follow)
@@ -152,12 +153,12 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
         "format": training.FORMAT,
         "sizes": vars(sizes),
         "rate": training.RATE,
-        "polynomials": findings.approximations(),
-        "collapses": findings.collapses(cells, made),
-        "deeper": [findings.short(made[cell.name]) for cell in deeper],
+        "polynomials": training_summary.approximations(),
+        "collapses": training_summary.collapses(cells, made),
+        "deeper": [training_summary.short(made[cell.name]) for cell in deeper],
         "bounded": made[long.name],
-        "accuracy": findings.accuracies(split, made),
-        "xor": findings.xor(xor, made),
+        "accuracy": training_summary.accuracies(split, made),
+        "xor": training_summary.xor(xor, made),
         "curves": {cell.activation: made[cell.name]["curve"] for cell in cells if cell.seed == 0},
         "costs": [_cost(folder, *one) for one in COSTED],
     }
@@ -165,12 +166,14 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
         found["shares"] = _shares(sizes.shares, folder, follow)
     if sizes.flower:
         found["flower"] = training.kept(folder, f"flower-{sizes.flower}", lambda: training_flower.prefix(sizes.flower))
-    found["table"] = one_table.table(sizes.steps, 0, folder, follow, sizes.key_bits)
+    found["table"] = training_comparison.table(sizes.steps, 0, folder, follow, sizes.key_bits)
     return found
 
 
 def _cost(folder: Path, layers: int, name: str, hidden: int) -> dict[str, Any]:
-    return training.kept(folder, f"costs-{layers}-{name}-{hidden}", lambda: training_shares.costs(layers, name, hidden))
+    return training.kept(
+        folder, f"costs-{layers}-{name}-{hidden}", lambda: training_on_shares.costs(layers, name, hidden)
+    )
 
 
 def _all(cells: Sequence[Cell], folder: Path, follow: Follow) -> dict[str, dict[str, Any]]:
@@ -194,7 +197,7 @@ def _shares(iterations: int, folder: Path, follow: Follow) -> dict[str, Any]:
     """The bounded design on shares, and how far its weights lie from the twin's that rounds to nearest."""
     name = f"shares-{BOUNDED}-3-layers-4-hidden-seed-0-{iterations}"
     found = training.kept(
-        folder, name, lambda: training_shares.on_shares(3, BOUNDED, iterations, folder, follow=follow)
+        folder, name, lambda: training_on_shares.on_shares(3, BOUNDED, iterations, folder, follow=follow)
     )
     rows, made = training.diabetes(), training.network(3, BOUNDED)
     twin = CompiledTwin(made, rows.features, rows.target, started(made, training.initial(made.shapes, 0)))
@@ -206,9 +209,11 @@ def _shares(iterations: int, folder: Path, follow: Follow) -> dict[str, Any]:
 
 
 def _files(found: Mapping[str, Any]) -> dict[str, bytes]:
-    lines = {name: polynomials.design(name) for name in DRAWN}
-    fits = {f"fit-{degree}-on-10": polynomials.least_squares(degree, 10.0) for degree in findings.FITS}
-    names = NAMES | {f"fit-{degree}-on-10": f"degree {degree}" for degree in findings.FITS}
+    lines = {name: sigmoid_approximations.design(name) for name in DRAWN}
+    fits = {
+        f"fit-{degree}-on-10": sigmoid_approximations.least_squares(degree, 10.0) for degree in training_summary.FITS
+    }
+    names = NAMES | {f"fit-{degree}-on-10": f"degree {degree}" for degree in training_summary.FITS}
     curves, table = found["curves"], found["table"]
     trained = {name: curves[name] for name in TRAINED}
     degrees = {

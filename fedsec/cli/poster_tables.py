@@ -18,8 +18,10 @@ from rich.table import Table
 from fedsec.cli.compare import allowed, numbers
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed
-from fedsec.simulations.poster import facts as files
-from fedsec.simulations.poster.tables.cells import (
+from fedsec.simulations.poster import experiment_output as files
+from fedsec.simulations.poster.tables.linear_regression import CORRECTED, LADDER, PUBLISHED, Follow, Lane, Task, task
+from fedsec.simulations.poster.tables.secure_summation import Summation, finest
+from fedsec.simulations.poster.tables.table_1_and_2 import (
     AGREEMENT,
     BUDGETS,
     RATES,
@@ -33,8 +35,6 @@ from fedsec.simulations.poster.tables.cells import (
     spread,
     stable_below,
 )
-from fedsec.simulations.poster.tables.regression import CORRECTED, LADDER, PUBLISHED, Follow, Lane, Task, task
-from fedsec.simulations.poster.tables.summing import Summation, finest
 from fedsec.simulations.poster.tables.tables_figures import beside, scattered, trends
 from fedsec.strategy_spec import StrategySpec
 

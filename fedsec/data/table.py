@@ -222,7 +222,7 @@ def _sites(name: str, values: Sequence[Any]) -> tuple[tuple[str, ...], Integers]
 def split(table: Table, seed: int, test_fraction: float = 0.2) -> tuple[Table, Table]:
     """A training part and a held-out test part, drawn by `seed`: whole persons, balanced over sites and classes.
 
-    The parts are as `datasets.split` draws them where the data have neither sites nor persons. Else persons are ordered
+    The parts are as `bundled.split` draws them where the data have neither sites nor persons. Else persons are ordered
     by site and class (for regression, quartile of the target) and by chance within these, and every fifth, at a
     fraction of 0.2, is held out.
     """

@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedsec.mpc.descent import LARGEST_FEATURE, Network, finish, iterate
-from fedsec.mpc.fixed import RANGE_BITS, FixedPointOverflow, overflow
+from fedsec.mpc.gradient_descent import LARGEST_FEATURE, Network, finish, iterate
+from fedsec.mpc.ring_fixed_point import RANGE_BITS, FixedPointOverflow, overflow
 from fedsec.mpc.roles import Program, Role, Truncation, Wire
 
 LIMIT = 2.0**RANGE_BITS

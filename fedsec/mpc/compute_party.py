@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from fedsec.errors import BadMessage
 from fedsec.mpc import operations
-from fedsec.mpc.bits import BitRole
 from fedsec.mpc.ring_kernels import Words
 from fedsec.mpc.roles import Program, Share, Term, Truncation, Wire, wrapped
 from fedsec.mpc.streams import Source
+from fedsec.mpc.threshold_comparison import BitRole
 
 
 class ComputeParty(BitRole):

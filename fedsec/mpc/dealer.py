@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fedsec.mpc import operations
-from fedsec.mpc.bits import BitRole
 from fedsec.mpc.ring_kernels import DIGITS, Words
 from fedsec.mpc.roles import Program, Share, Term, Truncation, Wire
 from fedsec.mpc.streams import Source
+from fedsec.mpc.threshold_comparison import BitRole
 
 
 @dataclass(frozen=True)

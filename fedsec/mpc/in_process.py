@@ -15,9 +15,9 @@ from fedsec.metering import Ledger, Row
 from fedsec.mpc.bounds import GUARDED, beyond, safe_weight
 from fedsec.mpc.compute_party import ComputeParty
 from fedsec.mpc.dealer import Blank, Dealer
-from fedsec.mpc.descent import Network, check_rows, finish, iterate, load, outside
-from fedsec.mpc.fixed import Floats
-from fedsec.mpc.recorded import TapedDealer, TapedParty
+from fedsec.mpc.gradient_descent import Network, check_rows, finish, iterate, load, outside
+from fedsec.mpc.recorded_roles import TapedDealer, TapedParty
+from fedsec.mpc.ring_fixed_point import Floats
 from fedsec.mpc.ring_kernels import Words
 from fedsec.mpc.roles import Program, Returned, Role, Share, Wire
 from fedsec.mpc.sharing import from_seed, join, split

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fedsec.errors import BadMessage
-from fedsec.mpc.fixed import Fixed, Floats
+from fedsec.mpc.ring_fixed_point import Fixed, Floats
 from fedsec.mpc.ring_kernels import Words
 from fedsec.mpc.roles import wrapped
 from fedsec.mpc.streams import Stream

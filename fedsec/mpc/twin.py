@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedsec.mpc.descent import Network, finish, iterate, load
-from fedsec.mpc.fixed import RANGE_BITS, Floats, overflow
+from fedsec.mpc.gradient_descent import Network, finish, iterate, load
 from fedsec.mpc.operations import dot
+from fedsec.mpc.ring_fixed_point import RANGE_BITS, Floats, overflow
 from fedsec.mpc.ring_kernels import Integers, Words
 from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
 

@@ -14,8 +14,8 @@ from fedsec.local import LocalFederation
 from fedsec.primitives import paillier, shamir
 from fedsec.primitives.field import M31, M61
 from fedsec.primitives.randomness import Random, randbytes
-from fedsec.simulations.poster.encrypted_network.owner import Owner
-from fedsec.simulations.poster.tables.regression import Follow
+from fedsec.simulations.poster.encrypted_network.model_owner import Owner
+from fedsec.simulations.poster.tables.linear_regression import Follow
 
 SUMS, VALUES, HOSPITALS = 10, 500, 5
 COPIES = 1000

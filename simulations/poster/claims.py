@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from fedsec.simulations.poster import claims_shared
+from fedsec.simulations.poster.shared_training import training_claims
 
 Facts = Mapping[str, Any]
 Verdict = tuple[str, str]
@@ -205,22 +205,26 @@ CLAIMS = (
     Claim("C10", "Noise in the decryption and low precision made tuning tricky", "network", "precision", _noise),
     Claim("C11", "k + 1 shares reconstruct the secret; k tell nothing of it", "basics", "shares", _shared),
     Claim(
-        "C12", "A two-layer network trains on shared diabetes data", "shared-training", "accuracy", claims_shared.works
+        "C12",
+        "A two-layer network trains on shared diabetes data",
+        "shared-training",
+        "accuracy",
+        training_claims.works,
     ),
     Claim(
         "C13",
         "With more layers it explodes after some 10,000 iterations",
         "shared-training",
         "collapses",
-        claims_shared.explodes,
+        training_claims.explodes,
     ),
-    Claim("C14", "Increasing the degree was not enough", "shared-training", "collapses", claims_shared.degree),
+    Claim("C14", "Increasing the degree was not enough", "shared-training", "collapses", training_claims.degree),
     Claim(
         "C15",
         "Interpolation is better, and a low degree suffices",
         "shared-training",
         "collapses",
-        claims_shared.interpolation,
+        training_claims.interpolation,
     ),
     Claim("C16", "Horner's method reduces the multiplications", "network", "sigmoids", _horner),
     Claim(
@@ -228,7 +232,7 @@ CLAIMS = (
         "HE: hard computation, few interactions; SMPC: more interactions, less computation",
         "shared-training",
         "table",
-        claims_shared.interacts,
+        training_claims.interacts,
     ),
     Claim("C18", "HE alone is not sufficient", "network", "xor", _helped),
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fedsec.mpc.compute_party import ComputeParty
 from fedsec.mpc.dealer import Blank, Dealer
-from fedsec.mpc.descent import finish
+from fedsec.mpc.gradient_descent import finish
 from fedsec.mpc.in_process import Counts, Exchange
 from fedsec.mpc.roles import Program, Role, Share, wrapped
 from fedsec.mpc.streams import Corrections, Stream

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as drawn
 
 from fedsec.errors import BadMessage, ConfigurationError, DataError
 from fedsec.mpc import operations
-from fedsec.mpc.descent import finish
-from fedsec.mpc.fixed import Fixed, FixedPointOverflow, multiplier
+from fedsec.mpc.gradient_descent import finish
+from fedsec.mpc.ring_fixed_point import Fixed, FixedPointOverflow, multiplier
 from fedsec.mpc.roles import Program, Role, Share, Truncation
 from fedsec.mpc.streams import Corrections, Stream, derived
 from fedsec.mpc.twin import Twin

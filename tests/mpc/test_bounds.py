@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec.errors import ConfigurationError, DataError
+from fedsec.mpc.activation import Activation, activate
 from fedsec.mpc.bounds import GUARDED, safe_weight
-from fedsec.mpc.descent import LARGEST_FEATURE, Network, finish, iterate, load, outside
-from fedsec.mpc.fixed import Fixed, FixedPointOverflow
+from fedsec.mpc.gradient_descent import LARGEST_FEATURE, Network, finish, iterate, load, outside
 from fedsec.mpc.in_process import SharedTraining
-from fedsec.mpc.polynomial import Activation, activate
+from fedsec.mpc.ring_fixed_point import Fixed, FixedPointOverflow
 from fedsec.mpc.twin import Twin
 from tests.mpc.test_training import CUBIC, DESIGNS, rows, trained, weights
 

@@ -14,8 +14,8 @@ from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.mpc import operations
 from fedsec.mpc.compute_party import ComputeParty
 from fedsec.mpc.dealer import Blank, Dealer
-from fedsec.mpc.descent import Network, finish, iterate, load
-from fedsec.mpc.recorded import Recording, TapedDealer, TapedParty
+from fedsec.mpc.gradient_descent import Network, finish, iterate, load
+from fedsec.mpc.recorded_roles import Recording, TapedDealer, TapedParty
 from fedsec.mpc.ring_kernels import Words
 from fedsec.mpc.roles import Program, Role, Share, Wire
 from fedsec.mpc.streams import Corrections, Stream, derived

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError
-from fedsec.mpc.compiled import CompiledTwin, started
-from fedsec.mpc.descent import Network, finish, iterate, load
-from fedsec.mpc.fixed import Fixed, FixedPointOverflow, Floats
+from fedsec.mpc.activation import Activation, activate, secret_products
+from fedsec.mpc.compiled_twin import CompiledTwin, started
+from fedsec.mpc.gradient_descent import Network, finish, iterate, load
 from fedsec.mpc.in_process import Counts, Exchange, SharedTraining
-from fedsec.mpc.polynomial import Activation, activate, secret_products
+from fedsec.mpc.ring_fixed_point import Fixed, FixedPointOverflow, Floats
 from fedsec.mpc.roles import Program, Role, Share, Truncation
 from fedsec.mpc.sharing import join, split
 from fedsec.mpc.twin import Twin

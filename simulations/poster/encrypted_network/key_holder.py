@@ -23,8 +23,8 @@ from fedsec.errors import BadMessage
 from fedsec.primitives import modexp, paillier
 from fedsec.primitives.paillier import Policy, PrivateKey, PublicKey
 from fedsec.primitives.randomness import Random, randbits
-from fedsec.simulations.poster.encrypted_network.multiply import Sum, encrypted_sums
-from fedsec.simulations.poster.encrypted_network.packed import apart, join, parsed, slots, split
+from fedsec.simulations.poster.encrypted_network.linear_combinations import Sum, encrypted_sums
+from fedsec.simulations.poster.encrypted_network.packed_messages import apart, join, parsed, slots, split
 
 BLINDING = 40
 """Bits by which a mask is longer than what it hides."""

@@ -21,12 +21,12 @@ from fedsec.app.cohort import wait_for_hospitals
 from fedsec.errors import BadMessage, RunFailed
 from fedsec.primitives import paillier
 from fedsec.primitives.paillier import PrivateKey, PublicKey
-from fedsec.simulations.poster.encrypted_network import iteration, network, sigmoids
-from fedsec.simulations.poster.encrypted_network.iteration import Held
+from fedsec.simulations.poster.encrypted_network import encrypted_training, network, sigmoids
+from fedsec.simulations.poster.encrypted_network.encrypted_training import Held
 from fedsec.simulations.poster.encrypted_network.key_holder import Answer, Ask, Encrypted
+from fedsec.simulations.poster.encrypted_network.model_owner import MINIMUM_KEY_BITS, Owner
 from fedsec.simulations.poster.encrypted_network.network import XOR, Plan
-from fedsec.simulations.poster.encrypted_network.owner import MINIMUM_KEY_BITS, Owner
-from fedsec.simulations.poster.encrypted_network.packed import join, split
+from fedsec.simulations.poster.encrypted_network.packed_messages import join, split
 from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.run.launcher import flower_run, make_app
 
@@ -89,7 +89,7 @@ def _as_owner(kind: str, data: bytes, context: Context) -> tuple[str, bytes]:
         return "answer", owner.holder.answer(data)
     if kind != "open":
         raise BadMessage(f"a message of kind {kind[:20]!r}; the owner answers begin, ask and open")
-    found = iteration.open_(_held(split(owner.private.public, data), plan.precision), owner.decrypt)
+    found = encrypted_training.open_(_held(split(owner.private.public, data), plan.precision), owner.decrypt)
     outputs = network.predict(XOR, found, plan.sigmoid).tolist()
     opened = {"weights": found.flat().tolist(), "outputs": outputs}
     Path(str(context.run_config["owner"])).write_text(json.dumps(opened), encoding="utf-8")
@@ -147,7 +147,11 @@ def _key_of(data: bytes) -> tuple[PublicKey, bytes]:
 
 
 def _replay(plan: Plan, held: Held, hospital: Encrypted, log: list[Any], last: bool) -> Ask | Held:
-    steps = iteration.closing(held, plan, hospital) if last else iteration.iteration(XOR, held, plan, hospital)
+    steps = (
+        encrypted_training.closing(held, plan, hospital)
+        if last
+        else encrypted_training.iteration(XOR, held, plan, hospital)
+    )
     try:
         ask = next(steps)
         for masks, reply in log:

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from fedsec.mpc.polynomial import Activation
+from fedsec.mpc.activation import Activation
 from fedsec.report import figures, units
-from fedsec.simulations.poster.shared_training import polynomials
-from fedsec.simulations.poster.shared_training.experiment import COLLAPSE
+from fedsec.simulations.poster.shared_training import sigmoid_approximations
+from fedsec.simulations.poster.shared_training.twin_training import COLLAPSE
 
 Curve = Sequence[Sequence[float | None]]
 """Points (iteration, loss, largest weight); None where not finite."""
@@ -32,7 +32,7 @@ def approximation(lines: Mapping[str, Activation], curves: Mapping[str, Curve], 
 
 def degrees(lines: Mapping[str, Activation], curves: Mapping[str, Curve], names: Mapping[str, str]) -> Figure:
     """Fits of several degrees on [-10, 10], the error above all; under it loss and largest weight."""
-    title = f"Degree variation: least-squares fits at {polynomials.POINTS:,} equal steps of [−10, 10]"
+    title = f"Degree variation: least-squares fits at {sigmoid_approximations.POINTS:,} equal steps of [−10, 10]"
     return _figure(title, lines, curves, names, (-14, 14), (-0.4, 1.4), span=10.0)
 
 
@@ -60,7 +60,7 @@ def _figure(
         for name, activation in lines.items():
             colour, dash = looks[name]
             top.plot(z, activation.value(z), color=colour, ls=dash, lw=1.5, label=names[name])
-        top.plot(z, polynomials.sigmoid(z), color=EXACT, lw=2.4, alpha=0.85, label="sigmoid", zorder=1)
+        top.plot(z, sigmoid_approximations.sigmoid(z), color=EXACT, lw=2.4, alpha=0.85, label="sigmoid", zorder=1)
         top.set(xlim=x, ylim=y, xlabel="x")
         top.set_title(title)
         last = max(point[0] or 0 for curve in curves.values() for point in curve)

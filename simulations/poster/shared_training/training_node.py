@@ -16,14 +16,14 @@ from fedsec.errors import RunFailed, Stale
 from fedsec.mpc.bounds import GUARDED, beyond, safe_weight
 from fedsec.mpc.compute_party import ComputeParty
 from fedsec.mpc.dealer import Blank, Dealer
-from fedsec.mpc.descent import check_rows, finish, iterate, load, outside
+from fedsec.mpc.gradient_descent import check_rows, finish, iterate, load, outside
 from fedsec.mpc.roles import Wire
 from fedsec.mpc.sharing import from_seed, split
 from fedsec.mpc.streams import Corrections, Stream, derived
 from fedsec.primitives import sealing
 from fedsec.primitives.key_agreement import AgreementKey, agree
 from fedsec.primitives.prg import SEED_BYTES
-from fedsec.simulations.poster.shared_training import experiment
+from fedsec.simulations.poster.shared_training import twin_training
 
 NODES, DEALER = 3, 2
 ONCE = {"keys": "key", "share": "publics", "take": "seed"}
@@ -43,7 +43,7 @@ class Node:
 
     def __init__(self, me: int, layers: int, activation: str, state: Fields) -> None:
         self.me, self.state = me, state
-        self.network, self.rows = experiment.network(layers, activation), experiment.diabetes()
+        self.network, self.rows = twin_training.network(layers, activation), twin_training.diabetes()
         counts = [len(target) for _, target in self.rows.hospitals(NODES)]
         columns = self.rows.features.shape[1]
         self.shapes = [[(count, columns), (count, 1)] for count in counts]
@@ -87,7 +87,7 @@ class Node:
         check_rows(features, target, self.network)
         values = [features, target]
         if self.me == 0:
-            values += experiment.initial(self.network.shapes, 0)
+            values += twin_training.initial(self.network.shapes, 0)
             if self.network.activation.bounded and (many := sum((abs(w) > self.safe).sum() for w in values[2:])):
                 raise beyond(0, int(many), self.safe)
         parts = [split(one, self.network.fixed, os.urandom) for one in values]
@@ -206,8 +206,8 @@ class Node:
         weights = [self.network.fixed.decode(one + other) for one, other in zip(*parts, strict=True)]
         value = self.network.activation.value
         return {
-            "accuracy": experiment.accuracy(weights, self.rows, value),
-            "loss": experiment.loss(weights, self.rows, value),
+            "accuracy": twin_training.accuracy(weights, self.rows, value),
+            "loss": twin_training.loss(weights, self.rows, value),
         }
 
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from fedsec.report.figures import COOL, GREY, INK, STYLE, WARM
-from fedsec.simulations.poster.tables.cells import BUDGETS, POSTER, RATES, Spread, Value, spread
-from fedsec.simulations.poster.tables.regression import CORRECTED, PUBLISHED
+from fedsec.simulations.poster.tables.linear_regression import CORRECTED, PUBLISHED
+from fedsec.simulations.poster.tables.table_1_and_2 import BUDGETS, POSTER, RATES, Spread, Value, spread
 
 COLOURS = (COOL[0][0], WARM[0][0], COOL[1][0], COOL[2][0], WARM[1][0], GREY[0][0])
 MARKERS = "os^Dv*"

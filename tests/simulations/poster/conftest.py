@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fedsec import cli
+from fedsec.cli.main import GROUP
 from fedsec.cli.poster import app
 
 
@@ -20,7 +20,7 @@ def poster(monkeypatch: pytest.MonkeyPatch, fed: Any) -> Callable[..., tuple[int
     point = SimpleNamespace(name="poster", load=lambda: app)
 
     def points(**named: str) -> Iterable[Any]:
-        return [point] if named.get("group") == cli.GROUP else original(**named)
+        return [point] if named.get("group") == GROUP else original(**named)
 
     monkeypatch.setattr(importlib.metadata, "entry_points", points)
     return lambda *arguments: fed("poster", *arguments)

@@ -17,7 +17,7 @@ from scipy.stats import ks_2samp
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import paillier
 from fedsec.simulations.poster.encrypted_network import key_holder, network, sigmoids
-from fedsec.simulations.poster.encrypted_network.iteration import (
+from fedsec.simulations.poster.encrypted_network.encrypted_training import (
     EXCHANGES,
     hold,
     iteration,
@@ -27,10 +27,10 @@ from fedsec.simulations.poster.encrypted_network.iteration import (
     train,
 )
 from fedsec.simulations.poster.encrypted_network.key_holder import BLINDING, Answer, Ask, Clear, Group
-from fedsec.simulations.poster.encrypted_network.multiply import inverses
+from fedsec.simulations.poster.encrypted_network.linear_combinations import inverses
+from fedsec.simulations.poster.encrypted_network.model_owner import Owner
 from fedsec.simulations.poster.encrypted_network.network import XOR, Plan, Rows, Weights
-from fedsec.simulations.poster.encrypted_network.owner import Owner
-from fedsec.simulations.poster.encrypted_network.packed import split
+from fedsec.simulations.poster.encrypted_network.packed_messages import split
 
 OWNER = Owner(paillier.generate(512, os.urandom))
 """A key for tests, which protects nothing."""

@@ -15,11 +15,17 @@ from hypothesis import strategies as st
 from fedsec.cli import poster_network
 from fedsec.errors import ConfigurationError
 from fedsec.primitives import paillier
-from fedsec.simulations.poster.encrypted_network import affine, network, network_runs, owner, sigmoids
-from fedsec.simulations.poster.encrypted_network.iteration import hold, open_, train
+from fedsec.simulations.poster.encrypted_network import (
+    affine_model,
+    model_owner,
+    network,
+    network_experiments,
+    sigmoids,
+)
+from fedsec.simulations.poster.encrypted_network.encrypted_training import hold, open_, train
 from fedsec.simulations.poster.encrypted_network.key_holder import Clear
+from fedsec.simulations.poster.encrypted_network.model_owner import Owner
 from fedsec.simulations.poster.encrypted_network.network import XOR, Plan, Rows
-from fedsec.simulations.poster.encrypted_network.owner import Owner
 from fedsec.simulations.poster.encrypted_network.sigmoids import Secret, named, products
 
 OWNER = Owner(paillier.generate(768, os.urandom))
@@ -32,7 +38,7 @@ def quiet(*_: object) -> None:
 
 def test_encrypted_training_is_the_twins() -> None:
     plan = Plan(named("interpolated-5:5"), 0.5, 40)
-    run = network_runs.encrypted(OWNER, [XOR] * 2, network.start(3, 4, 0), plan, quiet)
+    run = network_experiments.encrypted(OWNER, [XOR] * 2, network.start(3, 4, 0), plan, quiet)
     assert run.facts["largest_difference"] < 1e-9 and run.facts["exchanges"] == 9
     assert run.facts["bytes_to_key_holder"] > 0 and run.facts["bytes_back"] > 0
 
@@ -43,14 +49,14 @@ def test_xor_is_solved_by_the_same_steps() -> None:
     found = open_(train([XOR] * 170, hold(first, 40, list), plan, Clear(), quiet), list)
     twin = network.train_plain([XOR] * 170, first, plan.sigmoid, plan.step)
     assert np.max(np.abs(found.flat() - twin.weights.flat())) < 1e-9
-    assert network_runs.solved(network.predict(XOR, found, plan.sigmoid))
+    assert network_experiments.solved(network.predict(XOR, found, plan.sigmoid))
 
 
 def test_features_that_are_not_whole_are_cut_too() -> None:
     draws = np.random.default_rng(3)
     rows = Rows(draws.normal(size=(5, 3)), np.array([0.0, 1, 1, 0, 1]))
     plan, first = Plan(named("taylor-3"), 0.125, 40), network.start(3, 2, 1)
-    run = network_runs.encrypted(OWNER, [rows] * 2, first, plan, quiet)
+    run = network_experiments.encrypted(OWNER, [rows] * 2, first, plan, quiet)
     assert run.facts["largest_difference"] < 1e-9
 
 
@@ -79,32 +85,32 @@ def test_the_gradient_is_that_of_the_cross_entropy() -> None:
 
 
 def test_more_precision_is_nearer() -> None:
-    found = network_runs.precisions(Plan(named("interpolated-5:5"), 0.5), 40, 0, quiet)
+    found = network_experiments.precisions(Plan(named("interpolated-5:5"), 0.5), 40, 0, quiet)
     by_bits = {row["precision"]: row["difference"] for row in found}
     assert by_bits[8] > by_bits[16] > by_bits[24] > by_bits[40] and by_bits[48] < 1e-11
 
 
 def test_the_affine_model() -> None:
-    assert affine.predict(affine.train_plain(400)) == pytest.approx([0.008, 0.995, 0.995, 0.003], abs=6e-4)
+    assert affine_model.predict(affine_model.train_plain(400)) == pytest.approx([0.008, 0.995, 0.995, 0.003], abs=6e-4)
     hospital = Owner(paillier.generate(1024, os.urandom)).hospital()
     assert hospital.public.bits == 1024
     big = Owner(paillier.generate(1024, os.urandom))
     hospital = big.hospital()
-    held = affine.train(big.encrypt([0] * 4), hospital, 12, quiet)
-    found = np.array([value / 2**affine.FLOAT_BITS for value in big.decrypt(held)])
-    assert np.max(np.abs(found - affine.train_plain(12))) < 1e-12 and hospital.exchanges == 3
+    held = affine_model.train(big.encrypt([0] * 4), hospital, 12, quiet)
+    found = np.array([value / 2**affine_model.FLOAT_BITS for value in big.decrypt(held)])
+    assert np.max(np.abs(found - affine_model.train_plain(12))) < 1e-12 and hospital.exchanges == 3
 
 
 def test_without_a_refresh_it_overflows() -> None:
     one = Owner(paillier.generate(1024, os.urandom))
-    assert affine.overflows(one.encrypt([0] * 4), one.hospital(), one.decrypt, 20) == 9
-    assert affine.overflows(one.encrypt([0] * 4), one.hospital(), one.decrypt, 8) is None
+    assert affine_model.overflows(one.encrypt([0] * 4), one.hospital(), one.decrypt, 20) == 9
+    assert affine_model.overflows(one.encrypt([0] * 4), one.hospital(), one.decrypt, 8) is None
 
 
 def test_breast_cancer_is_trained_as_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network_runs, "CANCER_ROWS", 3)
-    monkeypatch.setattr(network_runs, "CANCER_STEPS", 2)
-    found = network_runs.cancer(Owner(paillier.generate(1024, os.urandom)), 0, lambda *_: None)
+    monkeypatch.setattr(network_experiments, "CANCER_ROWS", 3)
+    monkeypatch.setattr(network_experiments, "CANCER_STEPS", 2)
+    found = network_experiments.cancer(Owner(paillier.generate(1024, os.urandom)), 0, lambda *_: None)
     assert found["largest_difference"] < 1e-9 and found["accuracy"] == found["accuracy_plain"]
     assert found["rows"] == 3 and found["iterations"] == 2 and len(found["features"]) == 2
 
@@ -122,15 +128,15 @@ def test_a_part_run_alone_keeps_what_was_found_before(tmp_path: Path) -> None:
 
 def test_what_overflows_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="overflows the plaintext"):
-        affine.check(1024, 9)
+        affine_model.check(1024, 9)
     with pytest.raises(ConfigurationError, match="at least 1"):
-        affine.check(2048, 0)
+        affine_model.check(2048, 0)
     with pytest.raises(ConfigurationError, match="overflows the plaintext"):
         Plan(named("taylor-9"), 0.5, 40).check(400, 1.0)
     with pytest.raises(ConfigurationError, match="overflows the fixed point"):
         Plan(named("taylor-9"), 0.5, 40).check(4000, 32.0)
     with pytest.raises(ConfigurationError, match="passes inf"):
-        network_runs.checked(40, 0.5, "taylor-7", 400, 2048, 0)
+        network_experiments.checked(40, 0.5, "taylor-7", 400, 2048, 0)
 
 
 def test_bad_plans_are_refused() -> None:
@@ -191,11 +197,11 @@ def test_products_are_counted() -> None:
 
 
 def test_the_command(poster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owner, "MINIMUM_KEY_BITS", 512)
+    monkeypatch.setattr(model_owner, "MINIMUM_KEY_BITS", 512)
     monkeypatch.setattr(poster_network, "MINIMUM_KEY_BITS", 512)
-    monkeypatch.setattr(network_runs, "SIGMOIDS", ("taylor-3", "interpolated-5:5"))
-    monkeypatch.setattr(affine, "ITERATIONS", 10)
-    monkeypatch.setattr(affine, "EVERY", 2)
+    monkeypatch.setattr(network_experiments, "SIGMOIDS", ("taylor-3", "interpolated-5:5"))
+    monkeypatch.setattr(affine_model, "ITERATIONS", 10)
+    monkeypatch.setattr(affine_model, "EVERY", 2)
     code, out, err = poster(
         "network",
         "--key-bits",

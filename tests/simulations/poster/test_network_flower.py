@@ -15,11 +15,11 @@ from flwr.app import RecordDict
 
 from fedsec.errors import BadMessage
 from fedsec.primitives import paillier
-from fedsec.simulations.poster.encrypted_network import network, network_flower, network_runs
-from fedsec.simulations.poster.encrypted_network.iteration import hold, train
+from fedsec.simulations.poster.encrypted_network import network, network_experiments, network_flower
+from fedsec.simulations.poster.encrypted_network.encrypted_training import hold, train
+from fedsec.simulations.poster.encrypted_network.model_owner import Owner
 from fedsec.simulations.poster.encrypted_network.network import XOR, Plan
 from fedsec.simulations.poster.encrypted_network.network_flower import _as_hospital, _as_owner
-from fedsec.simulations.poster.encrypted_network.owner import Owner
 from fedsec.simulations.poster.encrypted_network.sigmoids import named
 
 STEPS = 2
@@ -104,6 +104,6 @@ def test_messages_that_are_none_are_refused(contexts: tuple[Any, Any], monkeypat
 
 @pytest.mark.campaign
 def test_a_real_run_carries_the_same_bytes() -> None:
-    found = network_runs.over_flower(Owner.fresh(2048), Plan(named("interpolated-5:5"), 0.5), 0, lambda *_: None)
-    assert found["same_bytes"] and found["exchanges"] == 4 * network_runs.PREFIX + 1
+    found = network_experiments.over_flower(Owner.fresh(2048), Plan(named("interpolated-5:5"), 0.5), 0, lambda *_: None)
+    assert found["same_bytes"] and found["exchanges"] == 4 * network_experiments.PREFIX + 1
     assert found["largest_difference"] < 1e-9

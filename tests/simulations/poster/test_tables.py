@@ -15,18 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from fedsec import catalog
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster.tables.cells import (
-    AGREEMENT,
-    POSTER,
-    SETTINGS,
-    TOLERANCE,
-    ladder,
-    measure,
-    plain,
-    spread,
-    stable_below,
-)
-from fedsec.simulations.poster.tables.regression import (
+from fedsec.simulations.poster.tables.linear_regression import (
     CORRECTED,
     PUBLISHED,
     Floats,
@@ -38,7 +27,18 @@ from fedsec.simulations.poster.tables.regression import (
     task,
     together,
 )
-from fedsec.simulations.poster.tables.summing import LARGEST_VALUE, Summation, finest
+from fedsec.simulations.poster.tables.secure_summation import LARGEST_VALUE, Summation, finest
+from fedsec.simulations.poster.tables.table_1_and_2 import (
+    AGREEMENT,
+    POSTER,
+    SETTINGS,
+    TOLERANCE,
+    ladder,
+    measure,
+    plain,
+    spread,
+    stable_below,
+)
 
 
 def quiet(*_: object) -> None:

@@ -13,46 +13,60 @@ from typer.testing import CliRunner
 
 from fedsec.cli import poster_shared_training
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster.shared_training import experiment, findings, one_table, polynomials, training_shares
-from fedsec.simulations.poster.shared_training.experiment import Cell
+from fedsec.simulations.poster.shared_training import (
+    sigmoid_approximations,
+    training_comparison,
+    training_on_shares,
+    training_summary,
+    twin_training,
+)
+from fedsec.simulations.poster.shared_training.twin_training import Cell
 
 
 def test_maclaurin_is_the_series() -> None:
-    assert polynomials.maclaurin(9).coefficients == (1 / 4, -1 / 48, 1 / 480, -17 / 80640, 31 / 1451520)
+    assert sigmoid_approximations.maclaurin(9).coefficients == (1 / 4, -1 / 48, 1 / 480, -17 / 80640, 31 / 1451520)
 
 
 def test_radii_are_those_of_the_design() -> None:
     """Up to which |x| the error stays within 0.05; to the hundredth above."""
-    found = [polynomials.radius(polynomials.maclaurin(degree)) for degree in (1, 3, 5, 7, 9)]
+    found = [sigmoid_approximations.radius(sigmoid_approximations.maclaurin(degree)) for degree in (1, 3, 5, 7, 9)]
     assert found == pytest.approx([1.43, 2.03, 2.33, 2.51, 2.62], abs=0.011)
 
 
 def test_errors_of_the_fits_are_those_of_the_design() -> None:
-    fits = [polynomials.worst(polynomials.least_squares(degree, 10.0), 10.0) for degree in (3, 5, 7, 9, 11)]
+    fits = [
+        sigmoid_approximations.worst(sigmoid_approximations.least_squares(degree, 10.0), 10.0)
+        for degree in (3, 5, 7, 9, 11)
+    ]
     assert fits == pytest.approx([0.136, 0.082, 0.049, 0.029, 0.017], abs=6e-4)
-    minimax = [polynomials.worst(polynomials.minimax(degree, 8.0), 8.0) for degree in (3, 5, 7, 9)]
+    minimax = [
+        sigmoid_approximations.worst(sigmoid_approximations.minimax(degree, 8.0), 8.0) for degree in (3, 5, 7, 9)
+    ]
     assert minimax == pytest.approx([0.090, 0.041, 0.019, 0.009], abs=7e-4)
-    assert polynomials.least_squares(20, 10.0).coefficients == polynomials.least_squares(19, 10.0).coefficients
+    assert (
+        sigmoid_approximations.least_squares(20, 10.0).coefficients
+        == sigmoid_approximations.least_squares(19, 10.0).coefficients
+    )
 
 
 def test_a_clip_bounds_what_a_polynomial_does_not() -> None:
     z = np.linspace(-1000, 1000, 4001)
-    clipped = polynomials.design("clipped-5").value(z)
-    assert np.abs(clipped - polynomials.sigmoid(z)).max() < 0.042
-    assert np.abs(polynomials.design("maclaurin-5").value(z)).max() > 1e12
+    clipped = sigmoid_approximations.design("clipped-5").value(z)
+    assert np.abs(clipped - sigmoid_approximations.sigmoid(z)).max() < 0.042
+    assert np.abs(sigmoid_approximations.design("maclaurin-5").value(z)).max() > 1e12
 
 
 def test_unknown_names_and_sizes_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="did you mean 'maclaurin-5'"):
-        polynomials.design("maclaurin5")
+        sigmoid_approximations.design("maclaurin5")
     with pytest.raises(ConfigurationError, match="must be odd"):
-        polynomials.maclaurin(4)
+        sigmoid_approximations.maclaurin(4)
     with pytest.raises(ConfigurationError, match="layers is 4"):
-        experiment.widths(4)
+        twin_training.widths(4)
 
 
 def test_rows_are_split_and_shared_out() -> None:
-    rows = experiment.diabetes()
+    rows = twin_training.diabetes()
     assert rows.features.shape == (354, 11) and rows.test_features.shape == (88, 11)
     assert set(np.unique(rows.target)) == {0.0, 1.0} and (rows.features[:, -1] == 1).all()
     parts = rows.hospitals(3)
@@ -61,13 +75,13 @@ def test_rows_are_split_and_shared_out() -> None:
 
 
 def test_plain_descent_is_numpys() -> None:
-    rows = experiment.diabetes()
-    weights = experiment.initial([(11, 4), (4, 4), (4, 1)], 0)
-    found = experiment.descend(weights, rows.features, rows.target, 0.01, 5)
+    rows = twin_training.diabetes()
+    weights = twin_training.initial([(11, 4), (4, 4), (4, 1)], 0)
+    found = twin_training.descend(weights, rows.features, rows.target, 0.01, 5)
     for _ in range(5):
         outputs = [rows.features]
         for matrix in weights:
-            outputs.append(polynomials.sigmoid(outputs[-1] @ matrix))
+            outputs.append(sigmoid_approximations.sigmoid(outputs[-1] @ matrix))
         delta = (outputs[-1] - rows.target) * outputs[-1] * (1 - outputs[-1])
         new = []
         for place in (2, 1, 0):
@@ -80,30 +94,30 @@ def test_plain_descent_is_numpys() -> None:
 def test_a_cell_collapses_and_says_why(tmp_path: Path) -> None:
     """A large rate stands in for many iterations."""
     seen: list[Any] = []
-    found = experiment.train(Cell(3, "maclaurin-5", 0, 2000, rate=2**-6), lambda *told: seen.append(told))
+    found = twin_training.train(Cell(3, "maclaurin-5", 0, 2000, rate=2**-6), lambda *told: seen.append(told))
     assert found["collapsed"] and found["iterations"] < 2000 and found["accuracy"] is None
     assert "does not fit" in found["why"] or "a weight passed" in found["why"]
     assert seen and seen[-1][1] == found["iterations"]
-    bounded = experiment.train(Cell(3, "clipped-5", 0, 2000, rate=2**-6))
+    bounded = twin_training.train(Cell(3, "clipped-5", 0, 2000, rate=2**-6))
     assert not bounded["collapsed"] and bounded["iterations"] == 2000
     json.dumps([found, bounded])
 
 
 def test_what_was_made_is_not_made_again(tmp_path: Path) -> None:
-    first = experiment.kept(tmp_path, "cell", lambda: {"value": 1})
-    assert experiment.kept(tmp_path, "cell", lambda: pytest.fail("made again")) == first
+    first = twin_training.kept(tmp_path, "cell", lambda: {"value": 1})
+    assert twin_training.kept(tmp_path, "cell", lambda: pytest.fail("made again")) == first
     (tmp_path / "cell.json").write_text('{"format": 0, "value": 7}', encoding="utf-8")
-    assert experiment.kept(tmp_path, "cell", lambda: {"value": 2})["value"] == 2
+    assert twin_training.kept(tmp_path, "cell", lambda: {"value": 2})["value"] == 2
 
 
 def test_shares_go_on_from_their_checkpoint(tmp_path: Path) -> None:
-    first = training_shares.on_shares(1, "clipped-3", 4, tmp_path, every=2)
+    first = training_on_shares.on_shares(1, "clipped-3", 4, tmp_path, every=2)
     seen: list[int] = []
-    later = training_shares.on_shares(
+    later = training_on_shares.on_shares(
         1, "clipped-3", 6, tmp_path, every=2, follow=lambda name, done, *_: seen.append(done)
     )
     assert seen == [6] and later["iterations"] == 6 and first["curve"][-1][0] == 4
-    straight = training_shares.on_shares(1, "clipped-3", 6, None, every=2)
+    straight = training_on_shares.on_shares(1, "clipped-3", 6, None, every=2)
     off = max(
         np.abs(np.array(one) - other).max() for one, other in zip(later["weights"], straight["weights"], strict=True)
     )
@@ -111,8 +125,8 @@ def test_shares_go_on_from_their_checkpoint(tmp_path: Path) -> None:
 
 
 def test_costs_are_counted() -> None:
-    found = training_shares.costs(1, "maclaurin-3", iterations=1)
-    assert found["rounds"] == experiment.network(1, "maclaurin-3").rounds
+    found = training_on_shares.costs(1, "maclaurin-3", iterations=1)
+    assert found["rounds"] == twin_training.network(1, "maclaurin-3").rounds
     assert found["online_bytes"] > 0 and found["offline_bytes"] > 0 and found["party_cpu"] > 0
     assert found["networks"]["lan"] < found["networks"]["hospital-wan"] < found["networks"]["mobile"]
 
@@ -120,19 +134,19 @@ def test_costs_are_counted() -> None:
 @pytest.fixture
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """36 of the rows: the encrypted network takes a second for each of them and step."""
-    whole = experiment.diabetes
+    whole = twin_training.diabetes
 
-    def few(split: int = 0) -> experiment.Rows:
+    def few(split: int = 0) -> twin_training.Rows:
         rows = whole(split)
-        return experiment.Rows(rows.features[:36], rows.target[:36], rows.test_features, rows.test_target)
+        return twin_training.Rows(rows.features[:36], rows.target[:36], rows.test_features, rows.test_target)
 
-    for module in (experiment, training_shares):
+    for module in (twin_training, training_on_shares):
         monkeypatch.setattr(module, "diabetes", few)
 
 
 @pytest.mark.usefixtures("few_rows")
 def test_the_one_table_trains_one_model_in_every_way(tmp_path: Path) -> None:
-    rows = {row["name"]: row for row in one_table.table(100, 0, tmp_path, key_bits=2048)}
+    rows = {row["name"]: row for row in training_comparison.table(100, 0, tmp_path, key_bits=2048)}
     assert set(rows) == {
         "pooled, plain",
         "local only (mean of 3)",
@@ -164,7 +178,7 @@ def test_the_command_writes_what_it_says(tmp_path: Path, monkeypatch: pytest.Mon
     document = json.loads(done.stdout)
     assert len(document["files"]) == 9 and all(Path(path).stat().st_size > 1000 for path in document["files"])
     assert document["shares"]["iterations"] == 4 and document["shares"]["off_twin"] < 8 * 2.0**-16
-    assert {row["activation"] for row in document["collapses"]} == set(findings.POSTER)
+    assert {row["activation"] for row in document["collapses"]} == set(training_summary.POSTER)
     cells = sorted((tmp_path / "out" / "cells").glob("*.json"))
     times = [path.stat().st_mtime_ns for path in cells]
     monkeypatch.setattr(poster_shared_training, "_files", lambda found: {})

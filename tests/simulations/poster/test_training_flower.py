@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fedsec.errors import AuthenticationError, Stale
-from fedsec.mpc.fixed import FixedPointOverflow
-from fedsec.simulations.poster.shared_training import experiment, training_flower, training_node, training_shares
+from fedsec.mpc.ring_fixed_point import FixedPointOverflow
+from fedsec.simulations.poster.shared_training import training_flower, training_node, training_on_shares, twin_training
 from fedsec.simulations.poster.shared_training.training_node import DEALER, NODES, Node
 
 
@@ -50,9 +50,11 @@ def test_nodes_train_what_one_process_trains() -> None:
         {node: {"kind": "learn", "weights": [shares[p]["weights"][node] for p in (0, 1)]} for node in range(NODES)}
     )
     assert len({(one["accuracy"], one["loss"]) for one in learnt.values()}) == 1
-    _, loss, _ = training_shares.on_shares(2, "clipped-3", 2)["curve"][-1]
+    _, loss, _ = training_on_shares.on_shares(2, "clipped-3", 2)["curve"][-1]
     assert abs(learnt[0]["loss"] - loss) < 1e-3
-    assert abs(learnt[0]["loss"] - training_shares.on_shares(2, "clipped-3", 1)["curve"][0][1]) > 1e-3  # it did train
+    assert (
+        abs(learnt[0]["loss"] - training_on_shares.on_shares(2, "clipped-3", 1)["curve"][0][1]) > 1e-3
+    )  # it did train
 
 
 def test_what_the_server_passes_on_is_sealed() -> None:
@@ -86,7 +88,7 @@ def test_a_party_answers_no_iteration_twice_and_none_out_of_turn(number: int, st
 def test_a_prefix_runs_on_ray() -> None:
     found = training_flower.prefix(2)
     assert found["iterations"] == 2 and len(set(found["loss"])) == 1
-    assert found["exchanges"] == 2 * (2 + experiment.network(2, "clipped-3").rounds)
+    assert found["exchanges"] == 2 * (2 + twin_training.network(2, "clipped-3").rounds)
 
 
 def test_nodes_look_at_the_weights_and_go_on_only_then(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def render(folder: Path) -> str:
         raise ConfigurationError(
             f"results in {folder} are of another form ({type(error).__name__}: {error}); run them again"
         ) from error
-    template = (Path(__file__).with_name("page.html.j2")).read_text(encoding="utf-8")
+    template = (Path(__file__).with_name("poster_page.html.j2")).read_text(encoding="utf-8")
     known = [one["verdict"] for one in judged if one["verdict"] != claims.MISSING]
     counts = ", ".join(f"{known.count(word)} {word}" for word in dict.fromkeys(known))
     lead = f"Of {len(judged)} claims of the poster, {len(known)} were measured here: {counts}."

@@ -1,4 +1,4 @@
-"""The twin, compiled: the integers of `training.iterate` row by row, a hundred times as fast as through a role.
+"""The twin, compiled: the integers of `gradient_descent.iterate` row by row, a hundred times as fast as through a role.
 
 Tested equal to `twin.Twin`, bit for bit, where both round to nearest. It also rounds by chance, as shares do.
 """
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.mpc.descent import Network
-from fedsec.mpc.fixed import Fixed, Floats, overflow
-from fedsec.mpc.polynomial import HALVINGS, Activation, in_u, lead_of
+from fedsec.mpc.activation import HALVINGS, Activation, in_u, lead_of
+from fedsec.mpc.gradient_descent import Network
+from fedsec.mpc.ring_fixed_point import Fixed, Floats, overflow
 from fedsec.mpc.ring_kernels import Int, Integers
 from fedsec.primitives.mersenne import jit
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fedsec.mpc.polynomial import secret_products
-from fedsec.simulations.poster.shared_training import experiment, one_table, polynomials
-from fedsec.simulations.poster.shared_training.experiment import Cell
-from fedsec.simulations.poster.shared_training.terminal import NAMES
+from fedsec.mpc.activation import secret_products
+from fedsec.simulations.poster.shared_training import sigmoid_approximations, training_comparison, twin_training
+from fedsec.simulations.poster.shared_training.sigmoid_approximations import NAMES
+from fedsec.simulations.poster.shared_training.twin_training import Cell
 
 POSTER = {
     "maclaurin-5": "all, 10,247-14,499",
@@ -28,18 +28,20 @@ FITS = (3, 5, 7, 9, 11, 13, 15, 17, 20)
 
 def approximations() -> list[dict[str, Any]]:
     """Each approximation: how far it holds, how wrong it is on ±8 and ±16, and what it costs."""
-    lines = {name: polynomials.design(name) for name in polynomials.DESIGNS}
+    lines = {name: sigmoid_approximations.design(name) for name in sigmoid_approximations.DESIGNS}
     lines |= {
-        f"fit-{degree}": polynomials.least_squares(degree, 10.0) for degree in FITS if f"fit-{degree}" not in lines
+        f"fit-{degree}": sigmoid_approximations.least_squares(degree, 10.0)
+        for degree in FITS
+        if f"fit-{degree}" not in lines
     }
     return [
         {
             "name": name,
             "said": NAMES.get(name, line.name),
             "degree": line.degree,
-            "radius": polynomials.radius(line),
-            "worst_8": polynomials.worst(line, 8.0),
-            "worst_16": polynomials.worst(line, 16.0),
+            "radius": sigmoid_approximations.radius(line),
+            "worst_8": sigmoid_approximations.worst(line, 8.0),
+            "worst_16": sigmoid_approximations.worst(line, 16.0),
             "rounds": line.rounds,
             "products": line.products,
             "products_naive": secret_products(line.degree, naive=True),
@@ -67,10 +69,10 @@ def xor(cells: Sequence[Cell], made: Mapping[str, Mapping[str, Any]]) -> list[di
     return [
         {
             "activation": name,
-            "name": polynomials.design(name).name,
+            "name": sigmoid_approximations.design(name).name,
             "cells": [short(made[cell.name]) for cell in cells if cell.activation == name],
         }
-        for name in experiment.XOR
+        for name in twin_training.XOR
     ]
 
 
@@ -83,8 +85,8 @@ def accuracies(cells: Sequence[Cell], made: Mapping[str, Mapping[str, Any]]) -> 
 def _accuracy(cells: Sequence[Cell], made: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     by = {
         name: np.array([made[cell.name]["accuracy"] for cell in cells if cell.activation == name], np.float64)
-        for name in (one_table.ACTIVATION, "exact")
+        for name in (training_comparison.ACTIVATION, "exact")
     }
-    off = by[one_table.ACTIVATION] - by["exact"]
+    off = by[training_comparison.ACTIVATION] - by["exact"]
     spread = {name: [float(values.mean()), float(values.std())] for name, values in (*by.items(), ("difference", off))}
     return {"splits": len(off), "layers": cells[0].layers, "iterations": cells[0].iterations} | spread

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fedsec.cli import poster_page
+from fedsec.cli import poster_basics
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster import basics, claims, poster_document
+from fedsec.simulations.poster import basics, claims, poster_page
 from fedsec.simulations.poster.claims import FAILS, HOLDS, MISSING, PARTLY, REFUTED
 
 FACTS: dict[str, Any] = {
@@ -159,7 +159,7 @@ def test_a_folder_without_results_is_refused(poster: Any, tmp_path: Path, conten
     code, out, err = poster("page", str(tmp_path))
     assert code == 2 and not out and said in " ".join(err.split())
     with pytest.raises(ConfigurationError):
-        poster_document.render(tmp_path)
+        poster_page.render(tmp_path)
 
 
 def test_basics_refuses_a_small_key(poster: Any) -> None:
@@ -168,10 +168,10 @@ def test_basics_refuses_a_small_key(poster: Any) -> None:
 
 
 def test_basics_prints_its_verdicts(poster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poster_page.measured, "measure", lambda *_: dict(FACTS["basics"]))
+    monkeypatch.setattr(poster_basics.measured, "measure", lambda *_: dict(FACTS["basics"]))
     code, out, _ = poster("basics", "--output", str(tmp_path))
     assert code == 0 and out.count("holds") == 3 and (tmp_path / "basics.csv").exists()
     wrong = {"sums": {"values": 2, "hospitals": 5, "wrong": 1}}
-    monkeypatch.setattr(poster_page.measured, "measure", lambda *_: dict(FACTS["basics"]) | wrong)
+    monkeypatch.setattr(poster_basics.measured, "measure", lambda *_: dict(FACTS["basics"]) | wrong)
     code, _, err = poster("basics")
     assert code == 1 and "C1" in err

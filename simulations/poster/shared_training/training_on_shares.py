@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from fedsec.metering import NETWORKS, Ledger
-from fedsec.mpc.fixed import FixedPointOverflow
 from fedsec.mpc.in_process import SharedTraining
+from fedsec.mpc.ring_fixed_point import FixedPointOverflow
 from fedsec.mpc.twin import Shadow
 from fedsec.report import output
-from fedsec.simulations.poster.shared_training.experiment import (
+from fedsec.simulations.poster.shared_training.twin_training import (
     FORMAT,
     HIDDEN,
     RATE,

@@ -11,27 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fedsec.report import units
-from fedsec.simulations.poster.shared_training import one_table
-
-BOUNDED = "clipped-3"
-"""The design that does not collapse."""
-NAMES = {
-    "maclaurin-1": "Maclaurin 1",
-    "maclaurin-3": "Maclaurin 3",
-    "maclaurin-5": "Maclaurin 5",
-    "maclaurin-7": "Maclaurin 7",
-    "maclaurin-9": "Maclaurin 9",
-    "fit-10": "fit of degree 10 on ±10",
-    "fit-3": "fit of degree 3 on ±5",
-    "clipped-3": "minimax 3, clipped at ±8",
-    "clipped-5": "minimax 5, clipped at ±8",
-    "pieces": "SecureML's pieces",
-    "exact": "exact sigmoid (doubles)",
-    "fit-3-on-10": "degree 3",
-    "fit-5-on-10": "degree 5",
-    "fit-7-on-10": "degree 7",
-    "fit-11-on-10": "degree 11",
-}
+from fedsec.simulations.poster.shared_training import training_comparison
+from fedsec.simulations.poster.shared_training.sigmoid_approximations import BOUNDED, NAMES
 
 
 def tell(console: Console, found: Mapping[str, Any]) -> None:
@@ -60,7 +41,7 @@ def tell(console: Console, found: Mapping[str, Any]) -> None:
             highlight=False,
         )
     for one in accuracy:
-        ours, plain, off = (one[name] for name in (one_table.ACTIVATION, "exact", "difference"))
+        ours, plain, off = (one[name] for name in (training_comparison.ACTIVATION, "exact", "difference"))
         console.print(
             f"Accuracy over {one['splits']} splits, layers: {one['layers']}: {ours[0]:.3f} ± {ours[1]:.3f}; plain "
             f"{plain[0]:.3f} ± {plain[1]:.3f}; difference {off[0]:+.3f} ± {off[1]:.3f}.",

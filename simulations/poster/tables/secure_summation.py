@@ -15,7 +15,7 @@ from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.local import LocalFederation
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import SecureSum
-from fedsec.simulations.poster.tables.regression import Floats
+from fedsec.simulations.poster.tables.linear_regression import Floats
 
 LARGEST_VALUE = 2.0**20
 """What a hospital contributes must be smaller: 442 rows with targets up to 346 give gradients below 2^18."""

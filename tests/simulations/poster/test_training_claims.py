@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsec.mpc.descent import Network
-from fedsec.simulations.poster import claims, poster_document
-from fedsec.simulations.poster.claims_shared import FAILS, HOLDS, MISSING, PARTLY
-from fedsec.simulations.poster.encrypted_network.owner import MINIMUM_KEY_BITS
-from fedsec.simulations.poster.shared_training import encrypted_way, experiment, polynomials
+from fedsec.mpc.gradient_descent import Network
+from fedsec.simulations.poster import claims, poster_page
+from fedsec.simulations.poster.encrypted_network.model_owner import MINIMUM_KEY_BITS
+from fedsec.simulations.poster.shared_training import encrypted_network_row, sigmoid_approximations, twin_training
+from fedsec.simulations.poster.shared_training.training_claims import FAILS, HOLDS, MISSING, PARTLY
 
 
 def cells(count: int, at: int | None) -> list[dict[str, Any]]:
@@ -99,7 +99,7 @@ def test_other_numbers_give_another_verdict(claim: str, change: dict[str, Any], 
 
 def test_the_page_shows_them(tmp_path: Any) -> None:
     (tmp_path / "shared-training.json").write_text(json.dumps(FACTS), encoding="utf-8")
-    text = poster_document.render(tmp_path)
+    text = poster_page.render(tmp_path)
     for said in ("Training on shared data", "12,000 to 12,000", "280,000", "&lt;nobody&gt;"):
         assert said in text, said
 
@@ -108,9 +108,9 @@ def test_the_encrypted_network_s_row_is_a_step_measured_and_the_rest_by_its_twin
     draw = np.random.default_rng(1)
     features = np.column_stack([draw.uniform(-1, 1, (20, 2)), np.ones(20)])
     target = (features[:, :1] > 0).astype(np.float64)
-    rows = experiment.Rows(features, target, features, target)
-    network = Network((3, 2, 1), polynomials.design("clipped-5"), 0.25)
-    one = encrypted_way.encrypted(rows, network, 300, 0, MINIMUM_KEY_BITS)
+    rows = twin_training.Rows(features, target, features, target)
+    network = Network((3, 2, 1), sigmoid_approximations.design("clipped-5"), 0.25)
+    one = encrypted_network_row.encrypted(rows, network, 300, 0, MINIMUM_KEY_BITS)
     assert one["largest_difference"] < 1e-9 and one["measured"] == 1 and one["rounds"] == 1200
     assert one["accuracy"] > 0.9 and one["cpu_seconds"] > 0 and one["bytes"] > 300 * 1000
     assert one["networks"]["mobile"] > one["networks"]["lan"] > 0

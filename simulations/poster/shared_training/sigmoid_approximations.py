@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 
 from fedsec.errors import ConfigurationError, unknown
-from fedsec.mpc.fixed import Floats
-from fedsec.mpc.polynomial import Activation
+from fedsec.mpc.activation import Activation
+from fedsec.mpc.ring_fixed_point import Floats
 
 POINTS = 2001
 """Equally spaced points of a least-squares fit, both ends included."""
@@ -107,6 +107,27 @@ DESIGNS: Mapping[str, Callable[[], Activation]] = {
 }
 """The activations by name: fit-10 is that of degree 10 on ±10, and fit-3 that on ±5; clipped-3 and clipped-5 are
 minimax on ±8 and clipped there."""
+
+BOUNDED = "clipped-3"
+"""The design that does not collapse."""
+NAMES = {
+    "maclaurin-1": "Maclaurin 1",
+    "maclaurin-3": "Maclaurin 3",
+    "maclaurin-5": "Maclaurin 5",
+    "maclaurin-7": "Maclaurin 7",
+    "maclaurin-9": "Maclaurin 9",
+    "fit-10": "fit of degree 10 on ±10",
+    "fit-3": "fit of degree 3 on ±5",
+    "clipped-3": "minimax 3, clipped at ±8",
+    "clipped-5": "minimax 5, clipped at ±8",
+    "pieces": "SecureML's pieces",
+    "exact": "exact sigmoid (doubles)",
+    "fit-3-on-10": "degree 3",
+    "fit-5-on-10": "degree 5",
+    "fit-7-on-10": "degree 7",
+    "fit-11-on-10": "degree 11",
+}
+"""How the activations are called in tables and figures."""
 
 
 def design(name: str) -> Activation:

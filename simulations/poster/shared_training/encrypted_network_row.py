@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from fedsec.metering import NETWORKS
-from fedsec.mpc.descent import Network
-from fedsec.simulations.poster.encrypted_network import network, network_runs, sigmoids
+from fedsec.mpc.gradient_descent import Network
+from fedsec.simulations.poster.encrypted_network import network, network_experiments, sigmoids
+from fedsec.simulations.poster.encrypted_network.model_owner import Owner
 from fedsec.simulations.poster.encrypted_network.network import Plan, Rows, Weights
-from fedsec.simulations.poster.encrypted_network.owner import Owner
-from fedsec.simulations.poster.shared_training import experiment
+from fedsec.simulations.poster.shared_training import twin_training
 
 MEASURED = 1
 SIGMOID = "minimax-5"
@@ -28,20 +28,20 @@ LEARNS = (
 )
 
 
-def encrypted(rows: experiment.Rows, wanted: Network, steps: int, seed: int, key_bits: int) -> dict[str, Any]:
+def encrypted(rows: twin_training.Rows, wanted: Network, steps: int, seed: int, key_bits: int) -> dict[str, Any]:
     """All rows at one hospital, weights under their owner's key; gradient steps on the cross entropy."""
     mine, held_out = (
         Rows(features, target.ravel())
         for features, target in ((rows.features, rows.target), (rows.test_features, rows.test_target))
     )
-    first, second = experiment.initial(wanted.shapes, seed)
+    first, second = twin_training.initial(wanted.shapes, seed)
     start, sigmoid = Weights(np.asarray(first), np.asarray(second).ravel()), sigmoids.named(SIGMOID)
     plan = Plan(sigmoid, wanted.rate)
     began = time.thread_time()
     owner = Owner.fresh(key_bits, os.urandom)
     keys = time.thread_time() - began
     measured = min(MEASURED, steps)
-    run = network_runs.encrypted(owner, [mine] * measured, start, plan, lambda *_: None)
+    run = network_experiments.encrypted(owner, [mine] * measured, start, plan, lambda *_: None)
     twin = network.train_plain([mine] * steps, start, sigmoid, plan.step)
     said = network.predict(held_out, twin.weights, sigmoid) > 0.5
     each = run.facts["cpu_per_iteration"]

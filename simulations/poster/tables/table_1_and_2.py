@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster.tables.regression import (
+from fedsec.simulations.poster.tables.linear_regression import (
     CORRECTED,
     LADDER,
     PUBLISHED,

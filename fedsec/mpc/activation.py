@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from fedsec.errors import ConfigurationError
-from fedsec.mpc.fixed import Fixed, Floats, Multiplier, multiplier
+from fedsec.mpc.ring_fixed_point import Fixed, Floats, Multiplier, multiplier
 from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
 
 HALVINGS = 3

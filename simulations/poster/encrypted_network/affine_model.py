@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 import numpy as np
 
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster.encrypted_network.iteration import run
+from fedsec.simulations.poster.encrypted_network.encrypted_training import run
 from fedsec.simulations.poster.encrypted_network.key_holder import Answer, Arithmetic, Ask, Group, Number
 from fedsec.simulations.poster.encrypted_network.network import Floats
 

@@ -12,12 +12,12 @@ import numpy as np
 from fedsec.data.bundled import load, split
 from fedsec.errors import ConfigurationError
 from fedsec.primitives import paillier
-from fedsec.simulations.poster.encrypted_network import affine, iteration, network, sigmoids
+from fedsec.simulations.poster.encrypted_network import affine_model, encrypted_training, network, sigmoids
 from fedsec.simulations.poster.encrypted_network.key_holder import Clear
+from fedsec.simulations.poster.encrypted_network.model_owner import Owner
 from fedsec.simulations.poster.encrypted_network.network import XOR, Plan, Rows, Weights
-from fedsec.simulations.poster.encrypted_network.owner import Owner
 from fedsec.simulations.poster.encrypted_network.sigmoids import Floats, Sigmoid
-from fedsec.simulations.poster.tables.regression import Follow
+from fedsec.simulations.poster.tables.linear_regression import Follow
 
 HIDDEN = 4
 MARGIN = 0.25
@@ -66,11 +66,11 @@ def encrypted(
     plain_seconds = time.perf_counter() - started
     plan.check(owner.private.public.plaintext_bits, twin.largest)
     hospital = owner.hospital()
-    held = iteration.hold(weights, plan.precision, owner.encrypt)
+    held = encrypted_training.hold(weights, plan.precision, owner.encrypt)
     started, cpu = time.perf_counter(), time.process_time()
-    held = iteration.train(batches, held, plan, hospital, follow)
+    held = encrypted_training.train(batches, held, plan, hospital, follow)
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    found, count = iteration.open_(held, owner.decrypt), len(batches)
+    found, count = encrypted_training.open_(held, owner.decrypt), len(batches)
     facts = {
         "sigmoid": plan.sigmoid.name,
         "eta": plan.rate,
@@ -147,22 +147,22 @@ def over_flower(owner: Owner, plan: Plan, seed: int, follow: Follow) -> dict[str
 
 def tangent(owner: Owner, follow: Follow) -> dict[str, Any]:
     """Design A, and when it overflows without the key holder's refresh."""
-    affine.check(owner.private.public.bits, affine.EVERY)
-    hospital, count = owner.hospital(), affine.ITERATIONS
+    affine_model.check(owner.private.public.bits, affine_model.EVERY)
+    hospital, count = owner.hospital(), affine_model.ITERATIONS
     started = time.perf_counter()
-    held = affine.train(owner.encrypt([0] * 4), hospital, count, _told(follow, "affine model on XOR"))
+    held = affine_model.train(owner.encrypt([0] * 4), hospital, count, _told(follow, "affine model on XOR"))
     seconds = time.perf_counter() - started
-    weights = np.array([value / 2**affine.FLOAT_BITS for value in owner.decrypt(held)])
+    weights = np.array([value / 2**affine_model.FLOAT_BITS for value in owner.decrypt(held)])
     started = time.perf_counter()
-    twin = affine.train_plain(count)
+    twin = affine_model.train_plain(count)
     plain = time.perf_counter() - started
     return {
-        "outputs": affine.predict(weights).tolist(),
-        "twin": affine.predict(twin).tolist(),
+        "outputs": affine_model.predict(weights).tolist(),
+        "twin": affine_model.predict(twin).tolist(),
         "iterations": count,
-        "eta": affine.RATE,
-        "refresh_every": affine.EVERY,
-        "solved": solved(affine.predict(weights)),
+        "eta": affine_model.RATE,
+        "refresh_every": affine_model.EVERY,
+        "solved": solved(affine_model.predict(weights)),
         "largest_difference": float(np.max(np.abs(weights - twin))),
         "seconds": seconds,
         "seconds_per_iteration": seconds / count,
@@ -179,8 +179,8 @@ def overflow(owner: Owner, smaller: int, follow: Follow) -> list[dict[str, int |
     out: list[dict[str, int | None]] = []
     for one in (Owner(paillier.generate(smaller, owner.rng), owner.rng), owner):
         bits = one.private.public.bits
-        most = bits // affine.STEP_BITS + 2
-        first = affine.overflows(one.encrypt([0] * 4), one.hospital(), one.decrypt, most)
+        most = bits // affine_model.STEP_BITS + 2
+        first = affine_model.overflows(one.encrypt([0] * 4), one.hospital(), one.decrypt, most)
         out.append({"key_bits": bits, "wrong_from_iteration": first})
     return out
 
@@ -235,9 +235,11 @@ def precisions(plan: Plan, iterations: int, seed: int, follow: Follow) -> list[d
     for done, bits in enumerate(PRECISIONS):
         follow("precision swept", done, len(PRECISIONS))
         cut = Plan(plan.sigmoid, plan.rate, bits, plan.whole)
-        held = iteration.train([XOR] * iterations, iteration.hold(first, bits, list), cut, Clear(), lambda *_: None)
+        held = encrypted_training.train(
+            [XOR] * iterations, encrypted_training.hold(first, bits, list), cut, Clear(), lambda *_: None
+        )
         try:
-            found = iteration.open_(held, list)
+            found = encrypted_training.open_(held, list)
         except OverflowError:
             found = Weights(np.full((3, HIDDEN), np.inf), np.full(HIDDEN, np.inf))
         outputs = network.predict(XOR, found, plan.sigmoid)

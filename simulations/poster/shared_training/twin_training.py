@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from fedsec.errors import ConfigurationError
-from fedsec.mpc.compiled import CompiledTwin, started
-from fedsec.mpc.descent import Network
-from fedsec.mpc.fixed import Fixed, Floats
+from fedsec.mpc.compiled_twin import CompiledTwin, started
+from fedsec.mpc.gradient_descent import Network
+from fedsec.mpc.ring_fixed_point import Fixed, Floats
 from fedsec.primitives.mersenne import jit
 from fedsec.report import output
-from fedsec.simulations.poster.shared_training import polynomials
+from fedsec.simulations.poster.shared_training import sigmoid_approximations
 
 FORMAT = 2
 """Of the cells on disk; those of another format are made again."""
@@ -78,7 +78,7 @@ def network(
     layers: int, activation: str, rate: float = RATE, bits: int = 16, hidden: int = HIDDEN, columns: int = 11
 ) -> Network:
     """The network of so many layers under a named activation."""
-    return Network(widths(layers, columns, hidden), polynomials.design(activation), rate, Fixed(bits))
+    return Network(widths(layers, columns, hidden), sigmoid_approximations.design(activation), rate, Fixed(bits))
 
 
 def initial(shapes: Sequence[tuple[int, int]], seed: int) -> list[Floats]:
@@ -191,7 +191,7 @@ def train(cell: Cell, follow: Follow | None = None) -> dict[str, Any]:
     columns = rows.features.shape[1]
     made = network(cell.layers, "clipped-3" if exact else cell.activation, cell.rate, columns=columns)
     weights = initial(made.shapes, cell.seed)
-    value = polynomials.sigmoid if exact else made.activation.value
+    value = sigmoid_approximations.sigmoid if exact else made.activation.value
     twin = CompiledTwin(made, rows.features, rows.target, started(made, weights), seed=cell.seed + 1, limit=COLLAPSE)
     done, curve, began = 0, [(0, loss(weights, rows, value), largest(weights))], time.perf_counter()
     while done < cell.iterations and not twin.collapsed:
@@ -214,7 +214,7 @@ def train(cell: Cell, follow: Follow | None = None) -> dict[str, Any]:
         "collapsed": twin.collapsed,
         "why": twin.explain() if twin.collapsed else "",
         "accuracy": None if twin.collapsed else accuracy(weights, rows, value),
-        "curve": [[step, *map(polynomials.finite, point)] for step, *point in curve],
+        "curve": [[step, *map(sigmoid_approximations.finite, point)] for step, *point in curve],
         "seconds": time.perf_counter() - began,
     }
 

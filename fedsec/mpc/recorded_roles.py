@@ -14,7 +14,7 @@ import numpy as np
 from fedsec.errors import BadMessage
 from fedsec.mpc.compute_party import ComputeParty, arrived
 from fedsec.mpc.dealer import Blank, Dealer
-from fedsec.mpc.descent import finish
+from fedsec.mpc.gradient_descent import finish
 from fedsec.mpc.ring_kernels import Words, execute
 from fedsec.mpc.roles import Program, Role, Share, Term, Wire
 from fedsec.mpc.tape import Tape, Traced

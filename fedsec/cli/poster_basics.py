@@ -12,8 +12,8 @@ from fedsec.cli.options import Json, print_json
 from fedsec.errors import RunFailed
 from fedsec.simulations.poster import basics as measured
 from fedsec.simulations.poster import claims
-from fedsec.simulations.poster import facts as files
-from fedsec.simulations.poster import poster_document as pages
+from fedsec.simulations.poster import experiment_output as files
+from fedsec.simulations.poster import poster_page as pages
 
 Option = typer.Option
 TOOLS = ("C1", "C2", "C11")

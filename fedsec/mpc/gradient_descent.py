@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedsec.errors import ConfigurationError, DataError
-from fedsec.mpc.fixed import Fixed, Floats, Multiplier, multiplier
-from fedsec.mpc.polynomial import Activation, activate
+from fedsec.mpc.activation import Activation, activate
+from fedsec.mpc.ring_fixed_point import Fixed, Floats, Multiplier, multiplier
 from fedsec.mpc.roles import Program, Returned, Role, Share, Truncation, Wire
 
 RATE_BITS = 2

@@ -18,7 +18,7 @@ from rich.progress import Progress, TimeElapsedColumn
 
 from fedsec.errors import ConfigurationError
 from fedsec.report import figures, output
-from fedsec.simulations.poster.tables.regression import Follow
+from fedsec.simulations.poster.tables.linear_regression import Follow
 
 
 def ready(folder: Path | None) -> None:
