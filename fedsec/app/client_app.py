@@ -9,7 +9,7 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedsec.app import own_rows
-from fedsec.app.config import RunConfig
+from fedsec.app.config import OWN_ROWS, RunConfig
 from fedsec.data.bundled import Dataset
 from fedsec.data.preparation import statistics
 from fedsec.flower import secure_aggregation
@@ -21,7 +21,7 @@ client = ClientApp(mods=[secure_aggregation])
 
 
 def _features(message: Message, context: Context) -> tuple[RunConfig, Dataset]:
-    config = RunConfig.read(context.run_config)
+    config = RunConfig.parse(context.run_config)
     preparation = str(message.content.config_records["config"]["preparation"])
     return config, own_rows.prepared(config, context, preparation)
 
@@ -35,8 +35,10 @@ def _reply(message: Message, config: RunConfig, rows: int, metrics: Mapping[str,
 @client.query("statistics")
 def count(message: Message, context: Context) -> Message:
     """What this hospital adds to the statistics that all prepare their rows by."""
-    config = RunConfig.read(context.run_config)
+    config = RunConfig.parse(context.run_config)
     mine = own_rows.rows(config, context)
+    if config.dataset == OWN_ROWS:
+        own_rows.check_schema(mine, message.content.config_records["config"].get("schema"))
     return _reply(message, config, len(mine.target), statistics(mine))
 
 
@@ -46,8 +48,8 @@ def train(message: Message, context: Context) -> Message:
     config, mine = _features(message, context)
     number = int(message.content.config_records["config"]["server-round"])  # type: ignore[arg-type]
     training, parameters = config.training(mine.task), to_numpy(message.content)
-    place = own_rows.place(context)
-    parameters, metrics = client_update(training, number, place, parameters, mine.features, mine.target)
+    hospital = own_rows.index(context)
+    parameters, metrics = client_update(training, number, hospital, parameters, mine.features, mine.target)
     return _reply(message, config, len(mine.target), metrics, arrays=from_numpy(parameters))
 
 

@@ -69,32 +69,64 @@ class RunConfig(BaseModel):
     clip: float = Field(4.0, gt=0.0)
     largest_weight: int = Field(0, ge=0, description="0 means the power of ten that holds each hospital's rows")
     phase_timeout: float = Field(120.0, gt=0.0)
+    identity: str = Field("", description="in a deployment, the server's key file")
+    hospitals: str = Field("", description="in a deployment, the file of the hospitals' public keys, one a line")
     output: str = ""
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> RunConfig:
-        """A checked configuration; raises ConfigurationError naming field, value and limit."""
+    def parse(cls, values: Mapping[str, Any]) -> RunConfig:
+        """What a hospital's node reads: each field is in its range, and no strategy, file or data set is loaded.
+
+        Raises ConfigurationError naming field, value and limit.
+        """
         try:
-            config = cls.model_validate(dict(values))
+            return cls.model_validate(dict(values))
         except ValidationError as error:
             first = error.errors()[0]
             field, what = ".".join(map(str, first["loc"])), first["msg"].lower()
             if first["type"] == "extra_forbidden":
                 raise unknown("option", field, [name.replace("_", "-") for name in cls.model_fields]) from None
             raise ConfigurationError(f"{field} is {first['input']!r}: {what}") from None
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> RunConfig:
+        """A checked configuration; raises ConfigurationError naming field, value and limit."""
+        config = cls.parse(values)
         config.protocol()
         if config.aggregator not in AGGREGATORS:
             raise unknown("aggregator", config.aggregator, AGGREGATORS)
         if not config.data and config.dataset not in (*registry.TABLES, OWN_ROWS):
             raise unknown("dataset", config.dataset, registry.TABLES)
-        for field in ("site", "label", "positive", "person", "drop", "schema_file"):
-            if getattr(config, field) and not (config.data or (config.dataset == OWN_ROWS and field == "schema_file")):
-                raise ConfigurationError(
-                    f"{field.replace('_', '-')} is set, and data, the file that it is about, is not"
-                )
-        if config.dataset == OWN_ROWS and not config.schema_file:
-            raise ConfigurationError("dataset is own, and schema-file, the schema of the hospitals' rows, is not set")
+        config._check_rows()
         return config
+
+    def _check_rows(self) -> None:
+        """Raise ConfigurationError where the options about rows do not fit one another."""
+        deployed = self.dataset == OWN_ROWS
+        for field in ("site", "label", "positive", "person", "drop", "schema_file"):
+            value = getattr(self, field)
+            if value and not (self.data or (deployed and field == "schema_file")):
+                cure = "set data to the file of rows" + (", or dataset to own" if field == "schema_file" else "")
+                raise ConfigurationError(
+                    f"{field.replace('_', '-')} is {value!r}, but there are no rows for it: {cure}"
+                )
+        if deployed and self.data:
+            raise ConfigurationError(
+                f"data is {self.data!r} and dataset is own, where each hospital's node names its own file: leave data "
+                "empty"
+            )
+        for field, what in (
+            ("schema_file", "the file of the schema that all hospitals agreed on"),
+            ("identity", "the server's key file"),
+            ("hospitals", "the file of the hospitals' public keys"),
+        ):
+            if deployed and not getattr(self, field):
+                raise ConfigurationError(f"dataset is own, which also needs {field.replace('_', '-')}: {what}")
+            if not deployed and getattr(self, field) and field != "schema_file":
+                raise ConfigurationError(
+                    f"{field} is {getattr(self, field)!r}, which a deployment alone uses: set dataset to own, or leave "
+                    f"{field} empty"
+                )
 
     @property
     def named(self) -> str:
@@ -125,7 +157,7 @@ class RunConfig(BaseModel):
 
     def spec(self) -> MeanSpec:
         """How updates become integers."""
-        return MeanSpec(self.clip, self.largest_weight or LEAST_WEIGHT)
+        return MeanSpec(self.clip, 1 if self.equal_weights else self.largest_weight or LEAST_WEIGHT)
 
     def resolved(self, rows: Sequence[int]) -> RunConfig:
         """The same run with what its data decide: the number of hospitals, and the largest weight.

@@ -9,7 +9,7 @@ from flwr.app import Context
 
 from fedsec.app import simulated
 from fedsec.app.config import OWN_ROWS, RunConfig
-from fedsec.data import files
+from fedsec.data import files, schema
 from fedsec.data.bundled import Dataset
 from fedsec.data.preparation import Preparation
 from fedsec.data.table import Table
@@ -20,9 +20,9 @@ DATA, SCHEMA = "fedsec-data", "fedsec-schema"
 """Keys of a node's configuration: the file with this hospital's rows, and the schema that all agreed on."""
 
 
-def place(context: Context) -> int:
-    """The hospital's index in a simulation, from 0; in a deployment its place in the random draws of training."""
-    return int(context.node_config.get("partition-id", context.node_id))
+def index(context: Context) -> int:
+    """The hospital's index in the random draws of training: from 0 in a simulation; of its node id in a deployment."""
+    return int(context.node_config.get("partition-id", context.node_id % 2**32))
 
 
 def rows(config: RunConfig, context: Context) -> Table:
@@ -33,13 +33,31 @@ def rows(config: RunConfig, context: Context) -> Table:
     """
     node = context.node_config
     if node.get(DATA):
+        if config.dataset != OWN_ROWS:
+            raise ConfigurationError(
+                f"the run's dataset is {config.named!r}, but this hospital's node offers its own rows ({DATA}): start "
+                f"the run with dataset={OWN_ROWS}"
+            )
         return _own(str(node[DATA]), str(node.get(SCHEMA, "")))
     if config.dataset == OWN_ROWS or not in_simulation():
         raise ConfigurationError(
-            f"no rows are configured at this hospital: {DATA} in its node configuration names the file, and {SCHEMA} "
-            "the schema"
+            f"this hospital's node names no rows: set {DATA} in its node configuration to the file of its rows, and "
+            f"{SCHEMA} to the schema that all hospitals agreed on"
         )
     return _part(config, int(node["partition-id"]), int(node["num-partitions"]))
+
+
+def check_schema(table: Table, asked: object) -> None:
+    """Raise ConfigurationError where a run's schema, as TOML, is not the one of these rows.
+
+    Two schemas with as many columns but other ranges would give sums that mean nothing, and nobody would notice.
+    """
+    if not isinstance(asked, str):
+        raise ConfigurationError("the run names no schema; one is needed to add up statistics of hospitals' own rows")
+    if differences := table.schema.differences(schema.parse(asked, "of the run")):
+        raise ConfigurationError(
+            f"the run's schema is not the one that {SCHEMA} names here: {'; '.join(differences)}. Agree on one file"
+        )
 
 
 def prepared(config: RunConfig, context: Context, preparation: str) -> Dataset:
@@ -53,12 +71,14 @@ def _features(table: Table, preparation: str) -> Dataset:
 
 
 @functools.lru_cache(maxsize=1)
-def _own(data: str, schema: str) -> Table:
-    if not schema:
-        raise ConfigurationError(f"{DATA} is set, and {SCHEMA}, the schema that all hospitals agreed on, is not")
-    return files.load_own(Path(data).expanduser(), Path(schema).expanduser())
+def _own(data: str, schema_file: str) -> Table:
+    if not schema_file:
+        raise ConfigurationError(
+            f"{DATA} is {data!r}, but {SCHEMA} is not set: name the schema that all hospitals agreed on"
+        )
+    return files.load_own(Path(data).expanduser(), Path(schema_file).expanduser())
 
 
 @functools.lru_cache(maxsize=64)
-def _part(config: RunConfig, place: int, count: int) -> Table:
-    return simulated.study(config, count).rows(place)
+def _part(config: RunConfig, index: int, count: int) -> Table:
+    return simulated.study(config, count).rows(index)

@@ -30,6 +30,7 @@ from fedsec.flower import SecureAggregation
 from fedsec.flower.records import from_numpy
 from fedsec.learning import auc
 from fedsec.metering import Ledger
+from fedsec.party.identity import read_identity, read_public_keys
 
 STATISTICS = "query.statistics"
 METRIC_RANGES = {**preparation.RANGES, **auc.RANGES}
@@ -44,7 +45,9 @@ def main(grid: Grid, context: Context) -> None:
     config = RunConfig.read(context.run_config)
     hospitals = wait_for_hospitals(grid, config.clients)
     simulation = None if config.dataset == OWN_ROWS else study(config, hospitals)
-    if simulation is not None:
+    if simulation is None:
+        config = config.model_copy(update={"clients": hospitals})
+    else:
         config = config.resolved(simulation.counts)
         hospitals = config.clients
     config.prove(hospitals)
@@ -57,6 +60,7 @@ def main(grid: Grid, context: Context) -> None:
 def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None) -> SecureAggregation:
     """Statistics, training and results over these hospitals; `simulation` is None where each has its own rows."""
     progress = Progress(config.output)
+    agreed = simulation.schema if simulation else schema.read(Path(config.schema_file).expanduser())
     secure = SecureAggregation(
         config.inner(hospitals),
         config.protocol(),
@@ -64,27 +68,29 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
         largest_weight=config.spec().largest_weight,
         metric_ranges=METRIC_RANGES,
         phase_timeout=config.phase_timeout,
+        identity=read_identity(Path(config.identity).expanduser()) if config.identity else None,
+        pins=read_public_keys(Path(config.hospitals).expanduser()) if config.hospitals else (),
         ledger=Ledger(watch=progress.phase),
         on_round=progress.round,
     )
     progress.tell("start", hospitals=hospitals, rounds=config.rounds)
-    agreed = simulation.schema if simulation else schema.read(Path(config.schema_file).expanduser())
-    found = Preparation.of(agreed, *secure.collect(grid, STATISTICS))
+    asked = None if simulation else ConfigRecord({"schema": agreed.to_toml()})
+    prepared = Preparation.of(agreed, *secure.collect(grid, STATISTICS, asked))
     tested: list[dict[str, float]] = []
     on_test = None
     if simulation is not None:
-        simulation.prepare(found)
+        simulation.prepare(prepared)
         on_test = _tester(simulation, tested, progress)
     random.seed(config.seed)  # Flower samples hospitals by it
     training = config.training(agreed.label.task)
-    initial = training.model.initial(len(found.features()), config.seed)
-    told = ConfigRecord({"preparation": found.to_json()})
+    initial = training.model.initial(len(prepared.features()), config.seed)
+    sent = ConfigRecord({"preparation": prepared.to_json()})
     result = secure.start(
-        grid, from_numpy(initial), config.rounds, train_config=told, evaluate_config=told, evaluate_fn=on_test
+        grid, from_numpy(initial), config.rounds, train_config=sent, evaluate_config=sent, evaluate_fn=on_test
     )
     final: dict[str, Any] = {name: array.numpy() for name, array in result.arrays.items()}
     if simulation is None:
-        _keep(secure, final, found, progress)
+        _keep(secure, final, prepared, progress)
         return secure
     progress.tell("baselines")
     compared = simulation.finish(secure, final, tested, progress)
@@ -108,12 +114,12 @@ def _tester(
 
 
 def _keep(
-    secure: SecureAggregation, final: dict[str, NDArray[np.float64]], found: Preparation, progress: Progress
+    secure: SecureAggregation, final: dict[str, NDArray[np.float64]], prepared: Preparation, progress: Progress
 ) -> None:
     """What a deployment leaves behind: the model, how rows are prepared for it, and what each phase cost."""
     if progress.folder is not None:
         secure.ledger.write(progress.folder / LEDGER)
-        atomic.write(progress.folder / PREPARATION, found.to_json().encode() + b"\n")
+        atomic.write(progress.folder / PREPARATION, prepared.to_json().encode() + b"\n")
         arrays = {name: np.ascontiguousarray(array) for name, array in final.items()}
         atomic.write(progress.folder / MODEL, save(arrays))
     progress.tell("done")

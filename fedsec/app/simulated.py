@@ -37,7 +37,7 @@ class Study(Protocol):
     counts: Sequence[int]
     schema: Schema
 
-    def rows(self, place: int) -> Table:
+    def rows(self, index: int) -> Table:
         """The training rows of the hospital with this index, from 0."""
 
     def prepare(self, preparation: Preparation) -> None:

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from fedsec import catalog, extras
-from fedsec.app.config import AGGREGATORS, FEWEST, RunConfig
+from fedsec.app.config import AGGREGATORS, FEWEST, OWN_ROWS, RunConfig
 from fedsec.app.progress import PROGRESS
 from fedsec.cli.options import (
     Clients,
@@ -173,7 +173,15 @@ def rows_of(
     minimum_rows: int,
     one_class: bool,
 ) -> dict[str, Any]:
-    """The options that say which rows there are, as a run's configuration has them; files by their absolute paths."""
+    """The options that say which rows there are, as a run's configuration has them; files by their absolute paths.
+
+    Raises ConfigurationError for the data set of a deployment: these commands simulate.
+    """
+    if dataset == OWN_ROWS:
+        raise ConfigurationError(
+            f"dataset is {OWN_ROWS}, which is for a deployment, where each hospital's node names its own file: to "
+            "simulate hospitals on your own rows, use --data PATH in place of --dataset"
+        )
     return {
         "dataset": dataset,
         "data": _absolute(data),

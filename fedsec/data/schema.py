@@ -32,7 +32,13 @@ class Number:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.high - self.low) and self.low < self.high):
-            raise ConfigurationError(f"schema: column {self.name!r} has range {self.low}..{self.high}; it must rise")
+            raise ConfigurationError(
+                f"schema: column {self.name!r} has range {self.low} to {self.high}; low must be below high, and both "
+                "finite"
+            )
+
+    def __str__(self) -> str:
+        return f"range {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,11 @@ class Category:
         if not 1 <= len(self.levels) <= MOST_LEVELS or len(set(self.levels)) != len(self.levels):
             raise ConfigurationError(
                 f"schema: column {self.name!r} has {len(self.levels)} levels, {len(set(self.levels))} of them "
-                f"different; 1 to {MOST_LEVELS} different ones are allowed"
+                f"different; list 1 to {MOST_LEVELS} levels, each once"
             )
+
+    def __str__(self) -> str:
+        return f"levels {', '.join(self.levels)}"
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,10 @@ class Label:
         if self.task not in ("classification", "regression"):
             raise unknown("task of the label", str(self.task), ("classification", "regression"))
         Number(self.name, self.low, self.high)
+
+    def __str__(self) -> str:
+        about = f"class {self.positive!r}" if self.task == "classification" else f"range {self.low:g} to {self.high:g}"
+        return f"the label, {self.task}, {about}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,16 @@ class Schema:
         """The columns of words, in their order."""
         return tuple(column for column in self.columns if isinstance(column, Category))
 
+    def differences(self, other: Schema) -> list[str]:
+        """What differs in `other`, in words, one item a column; empty where the two are the same."""
+        mine, theirs = ({one.name: one for one in (*schema.columns, schema.label)} for schema in (self, other))
+        found = [
+            f"{name!r} has {mine.get(name, 'no place')} here and {theirs.get(name, 'no place')} there"
+            for name in dict.fromkeys([*mine, *theirs])
+            if mine.get(name) != theirs.get(name)
+        ]
+        return found or ([] if self == other else ["the columns are the same, but in another order"])
+
     def to_toml(self) -> str:
         """The schema as the text of a TOML file, which `read` reads."""
         label = self.label
@@ -108,32 +131,40 @@ class Schema:
 def read(path: Path) -> Schema:
     """The schema in a TOML file; raises ConfigurationError naming path, field and value."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise ConfigurationError(f"schema {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigurationError(f"schema {path} is not TOML: {error}") from error
+
+
+def parse(text: str, source: str) -> Schema:
+    """The schema in the text of a TOML file; raises ConfigurationError naming source, field and value."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"schema {source} is not TOML: {error}") from error
     label, columns = document.get("label"), document.get("columns")
     if not isinstance(label, dict) or not isinstance(columns, dict) or set(document) != {"label", "columns"}:
-        raise ConfigurationError(f"schema {path}: tables [label] and [columns.NAME] were expected, and nothing else")
-    return Schema(tuple(_column(path, name, about) for name, about in columns.items()), _label(path, label))
+        raise ConfigurationError(f"schema {source}: tables [label] and [columns.NAME] were expected, and nothing else")
+    return Schema(tuple(_column(source, name, about) for name, about in columns.items()), _label(source, label))
 
 
-def _column(path: Path, name: str, about: Any) -> Number | Category:
+def _column(source: str, name: str, about: Any) -> Number | Category:
     if isinstance(about, dict) and set(about) == {"low", "high"} and all(map(_real, about.values())):
         return Number(name, float(about["low"]), float(about["high"]))
     if isinstance(about, dict) and set(about) == {"levels"} and isinstance(about["levels"], list):
         return Category(name, tuple(map(str, about["levels"])))
-    raise ConfigurationError(f"schema {path}: column {name!r} needs numbers low and high, or a list levels")
+    raise ConfigurationError(f"schema {source}: column {name!r} needs numbers low and high, or a list levels")
 
 
-def _label(path: Path, about: Mapping[str, Any]) -> Label:
+def _label(source: str, about: Mapping[str, Any]) -> Label:
     extra = set(about) - {"name", "task", "low", "high", "positive"}
     if extra or not isinstance(about.get("name"), str):
-        raise ConfigurationError(f"schema {path}: [label] needs a name; it may have task, positive, low and high")
+        raise ConfigurationError(f"schema {source}: [label] needs a name; it may have task, positive, low and high")
     low, high = about.get("low", 0.0), about.get("high", 1.0)
     if not (_real(low) and _real(high)):
-        raise ConfigurationError(f"schema {path}: low and high of the label must be numbers")
+        raise ConfigurationError(f"schema {source}: low and high of the label must be numbers")
     task = about.get("task", "classification")
     return Label(about["name"], task, float(low), float(high), str(about.get("positive", "1")))
 

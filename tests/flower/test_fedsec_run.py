@@ -203,7 +203,7 @@ def test_the_declared_configuration_is_that_of_the_command() -> None:
         (("--data", "gone.csv", "--site", "a", "--label", "b"), "gone.csv cannot be read"),
         (("--data", "rows.csv", "--site", "a", "--label", "d"), "unknown column for label 'd'"),
         (("--data", "rows.csv", "--site", "a", "--label", "b"), "'x' is not a number"),
-        (("--site", "a"), "site is set, and data"),
+        (("--site", "a"), "site is 'a', but there are no rows for it: set data"),
         (("--fraction", "0"), "fraction"),
         (("--cohort", "some"), "cohort"),
         (("--dataset", "randhie", "--clients", "5"), "randhie has 6 sites"),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,50 +20,14 @@ from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFaile
 from fedsec.flower import SecureAggregation, client, secure_aggregation
 from fedsec.flower.records import content_hash
 from fedsec.flower.server import RunSessions
-from fedsec.party import identity as keys
 from fedsec.party.party import PartyState
 from fedsec.primitives.signing import SigningKey
 from fedsec.wire import codec
+from tests.flower.process_grid import App, ProcessGrid, pinned
 
-App = Callable[[Message, Context], Message]
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "pairwise_masks.py"
 PAIRWISE, FILES = catalog.strategy(str(EXAMPLE)), {"fedsec-strategy-files": str(EXAMPLE)}
 """A strategy that deployments may run, and how a node allows it."""
-
-
-class ProcessGrid(Grid):
-    """Five nodes that answer at once."""
-
-    def __init__(self, app: App, nodes: int = 5, **node_config: Any) -> None:
-        self.app = app
-        self.contexts = {100 + n: Context(1, 100 + n, dict(node_config), RecordDict(), {}) for n in range(nodes)}
-        self.reasons: list[str] = []
-        self.mod = secure_aggregation
-
-    run: Any = SimpleNamespace(run_id=77)
-
-    def set_run(self, run: Any) -> None: ...
-
-    def create_message(self, *args: Any, **kwargs: Any) -> Message:
-        raise AssertionError
-
-    def get_node_ids(self) -> Iterable[int]:
-        return list(self.contexts)
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        raise AssertionError
-
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        raise AssertionError
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        replies = []
-        for message in messages:
-            reply = self.mod(message, self.contexts[message.metadata.dst_node_id], self.app)
-            if reply.has_error():
-                self.reasons.append(str(reply.error.reason))
-            replies.append(reply)
-        return replies
 
 
 def add_one(message: Message, context: Context) -> Message:
@@ -154,23 +117,6 @@ def test_a_node_with_pins_is_no_simulation(tmp_path: Any) -> None:
         assert grid.reasons and all("PolicyError" in reason for reason in grid.reasons)
 
 
-def pinned(folder: Path, **config: Any) -> tuple[ProcessGrid, Any, SigningKey]:
-    """Five nodes as a deployment sets them up, but for `config`: a grid, the server's pins, and its key."""
-    server, hospitals = SigningKey(bytes(range(32))), [keys.write_identity(folder / f"{n}.key") for n in range(5)]
-    (folder / "hospitals.txt").write_text("".join(f"{key.public.hex()}\n" for key in hospitals))
-    grid = ProcessGrid(add_one)
-    for n, context in enumerate(grid.contexts.values()):
-        context.node_config = {
-            "fedsec-server": server.public.hex(),
-            "fedsec-hospitals": str(folder / "hospitals.txt"),
-            "fedsec-identity": str(folder / f"{n}.key"),
-            "fedsec-journal": str(folder / f"{n}.journal"),
-            **config,
-        }
-        context.node_config = {key: value for key, value in context.node_config.items() if value is not None}
-    return grid, keys.read_public_keys(folder / "hospitals.txt"), server
-
-
 def lead(grid: ProcessGrid, pins: Any, server: SigningKey, rounds: int = 2) -> SecureAggregation:
     inner = FedAvg(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
     strategy = SecureAggregation(inner, PAIRWISE(), identity=server, pins=pins, sessions=RunSessions())
@@ -179,13 +125,13 @@ def lead(grid: ProcessGrid, pins: Any, server: SigningKey, rounds: int = 2) -> S
 
 
 def test_a_deployment_runs_with_pins_and_a_journal(tmp_path: Path) -> None:
-    strategy = lead(*pinned(tmp_path, **FILES))
+    strategy = lead(*pinned(tmp_path, add_one, **FILES))
     assert [outcome.included for outcome in strategy.rounds] == [5, 5]
     assert all((tmp_path / f"{n}.journal").stat().st_mode & 0o777 == 0o600 for n in range(5))
 
 
 def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
-    grid, pins, server = pinned(tmp_path, **FILES)
+    grid, pins, server = pinned(tmp_path, add_one, **FILES)
     asked: list[tuple[Message, RecordDict]] = []
     mod = client.secure_aggregation
 
@@ -223,7 +169,7 @@ def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_node_s_configuration_lacks_is_named(tmp_path: Path, config: dict[str, Any], text: str) -> None:
-    grid, pins, server = pinned(tmp_path, **FILES, **config)
+    grid, pins, server = pinned(tmp_path, add_one, **FILES, **config)
     with pytest.raises(FedsecError, match=text):
         lead(grid, pins, server)
     assert len(grid.reasons) >= 5 and all(re.match(text, reason) for reason in grid.reasons)

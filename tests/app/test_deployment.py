@@ -1,0 +1,312 @@
+"""The study's app as a deployment runs it: each hospital reads its own file, pins everybody, and keeps a journal.
+
+Nothing stands in for anything: the real server app and client app, keys, pins, journals and files, in one process.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+from safetensors.numpy import load_file
+
+from fedsec.app import client_app, own_rows, server_app
+from fedsec.app.config import RunConfig
+from fedsec.data import files, preparation, registry
+from fedsec.data.preparation import Preparation
+from fedsec.data.schema import Category, Label, Number, Schema
+from fedsec.data.table import of_columns
+from fedsec.encoding.fixed_point import FixedPoint
+from fedsec.errors import ConfigurationError, FedsecError, RunFailed
+from fedsec.learning.local_training import client_update
+from fedsec.party.identity import write_identity
+from fedsec.simulations.run import study
+from tests.flower.process_grid import pinned
+
+FIRST = 2**63 + 11
+"""Node ids as Flower draws them: 64 bits."""
+RUNS = itertools.count(77)
+"""All runs of a process share its sessions, by their ids."""
+SCHEMA = Schema(
+    (Number("age", 0.0, 120.0), Number("lactate", 0.0, 30.0), Category("ward", ("icu", "medicine", "surgery"))),
+    Label("died", "classification"),
+)
+MALICIOUS = {"shamir": {"server": "malicious"}, "secagg": {}}
+"""Parameters under which hospitals need not trust the server."""
+
+
+def columns(hospital: int, rows: int) -> dict[str, list[str]]:
+    """One hospital's rows, with gaps, and another mix of them at each hospital."""
+    rng = np.random.default_rng(hospital)
+    age, ward = rng.normal(55 + 4 * hospital, 12, rows).clip(18, 100), rng.integers(0, 3, rows)
+    died = rng.random(rows) < 1 / (1 + np.exp(-(age - 62) / 8))
+    return {
+        "age": [f"{value:.1f}" for value in age],
+        "lactate": ["" if rng.random() < 0.1 * hospital else f"{rng.gamma(2.0, 1.0):.2f}" for _ in range(rows)],
+        "ward": [("icu", "medicine", "surgery")[place] for place in ward],
+        "died": [str(int(value)) for value in died],
+    }
+
+
+class Deployment:
+    """Hospitals with a file, a key and a journal each, and a server that knows their public keys and the schema."""
+
+    def __init__(self, folder: Path, hospitals: int = 3, **options: Any) -> None:
+        self.folder = folder
+        self.grid, _, _ = pinned(folder, client_app.client, hospitals, FIRST)
+        self.grid.run = SimpleNamespace(run_id=next(RUNS))
+        self.grid.mod = lambda message, context, app: app(message, context)  # the mod is among the app's own
+        (folder / "schema.toml").write_text(SCHEMA.to_toml())
+        self.parts = [columns(hospital, 40 + 9 * hospital) for hospital in range(hospitals)]
+        for hospital, part in enumerate(self.parts):
+            with (folder / f"{hospital}.csv").open("w", newline="") as file:
+                lines = csv.writer(file)
+                lines.writerows([list(part), *zip(*part.values(), strict=True)])
+        self.options = {
+            "dataset": "own",
+            "schema-file": str(folder / "schema.toml"),
+            "identity": str(folder / "server.key"),
+            "hospitals": str(folder / "hospitals.txt"),
+            "output": str(folder / "out"),
+            "rounds": 2,
+            "epochs": 2,
+            **options,
+        }
+        for hospital, context in enumerate(self.contexts):
+            context.node_config |= {
+                "fedsec-data": str(folder / f"{hospital}.csv"),
+                "fedsec-schema": str(folder / "schema.toml"),
+            }
+
+    @property
+    def contexts(self) -> list[Context]:
+        return list(self.grid.contexts.values())
+
+    def run(self) -> None:
+        for context in self.contexts:
+            context.run_config = dict(self.options)
+        server_app.main(self.grid, Context(77, 0, {}, RecordDict(), dict(self.options)))
+
+    def refused(self, match: str) -> None:
+        """The run fails at its first question, each hospital's log says why, and the server is told the class alone."""
+        with pytest.raises(RunFailed, match=r"query.statistics failed: .*ClientAppError: ConfigurationError"):
+            self.run()
+        assert set(self.grid.reasons) == {"ClientAppError: ConfigurationError"}
+        for context in self.contexts:
+            with pytest.raises(ConfigurationError, match=match):
+                own_rows.rows(RunConfig.parse(context.run_config), context)
+
+
+@pytest.fixture(autouse=True)
+def _runtime() -> None:
+    TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # Flower's runtime sets them once
+
+
+def fedavg(deployment: Deployment, config: RunConfig, prepared: Preparation) -> dict[str, Any]:
+    """Plain federated averaging over the same parts, in exact arithmetic."""
+    shares = [prepared.apply(of_columns("part", part, SCHEMA, "")) for part in deployment.parts]
+    training = config.training("classification")
+    model = training.model.initial(len(prepared.features()), config.seed)
+    rows = [len(share.target) for share in shares]
+    for number in range(1, config.rounds + 1):
+        updates = [
+            client_update(training, number, node % 2**32, model, share.features, share.target)[0]
+            for node, share in zip(deployment.grid.contexts, shares, strict=True)
+        ]
+        model = {name: _mean([update[name] for update in updates], rows) for name in model}
+    return model
+
+
+def _mean(arrays: Sequence[Any], weights: Sequence[int]) -> Any:
+    exact = [[Fraction(float(value)) for value in array.flat] for array in arrays]
+    total = [sum(n * value for n, value in zip(weights, values, strict=True)) for values in zip(*exact, strict=True)]
+    return np.array([float(value / sum(weights)) for value in total]).reshape(arrays[0].shape)
+
+
+@pytest.mark.parametrize(("strategy", "hospitals", "cohort"), [("shamir", 5, "sampled"), ("secagg", 3, "fixed")])
+def test_a_deployment_trains_the_model_of_plain_fedavg(
+    tmp_path: Path, strategy: str, hospitals: int, cohort: str
+) -> None:
+    parameters = json.dumps(MALICIOUS[strategy])
+    deployment = Deployment(tmp_path, hospitals, strategy=strategy, parameters=parameters, cohort=cohort)
+    deployment.run()
+    assert not deployment.grid.reasons
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "ledger.csv",
+        "model.safetensors",
+        "preparation.json",
+        "progress.jsonl",
+    }
+    events = [json.loads(line) for line in (tmp_path / "out" / "progress.jsonl").read_text().splitlines()]
+    assert [event["included"] for event in events if event["event"] == "round"] == [hospitals] * 5
+    assert not any(event.get("clipped") for event in events)
+
+    prepared = Preparation.from_json((tmp_path / "out" / "preparation.json").read_text())
+    together = {name: [value for part in deployment.parts for value in part[name]] for name in deployment.parts[0]}
+    expected = preparation.pooled(of_columns("pooled", together, SCHEMA, ""))
+    assert prepared.rows == expected.rows and prepared.levels.keys() == expected.levels.keys()
+    for one, other in zip(prepared.numbers, expected.numbers, strict=True):
+        assert one.name == other.name
+        assert (one.present, one.mean, one.deviation) == pytest.approx(
+            (other.present, other.mean, other.deviation), abs=1e-9
+        )
+    for name, shares in expected.levels.items():
+        assert prepared.levels[name] == pytest.approx(shares, abs=1e-12)
+    assert prepared.target_mean == pytest.approx(expected.target_mean, abs=1e-12)
+
+    config = RunConfig.read(deployment.options)
+    exact, got = fedavg(deployment, config, prepared), load_file(tmp_path / "out" / "model.safetensors")
+    step = FixedPoint(config.protocol().value_bits, config.clip).error_bound(
+        hospitals, config.spec().largest_weight, prepared.rows
+    )
+    assert exact.keys() == got.keys()
+    for name, values in exact.items():  # descent on a convex loss does not enlarge the first round's error
+        assert np.abs(values).max() > 0.01
+        assert np.abs(values - got[name]).max() <= config.rounds * float(step) + 1e-12
+
+
+def test_a_hospital_reads_no_file_that_the_run_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever submits a run chooses neither rows, nor a schema, nor code at a hospital."""
+    strategy = tmp_path / "chosen_by_the_server.py"
+    strategy.write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()\n")
+    opened: list[str] = []
+    for module, name in ((files, "read_columns"), (files, "read"), (registry, "load"), (study.hospitals, "of_config")):
+        monkeypatch.setattr(module, name, lambda *arguments, **_: opened.append(str(arguments[0])))
+    grid, _, _ = pinned(tmp_path, client_app.client, 3, FIRST)
+    chosen: list[Mapping[str, Any]] = [
+        {"data": "/etc/hosts", "site": "a", "label": "b"},
+        {"data": str(tmp_path / "rows.csv"), "site": "a", "label": "b", "schema-file": "/etc/hosts"},
+        {"dataset": "breast-cancer"},
+        {"dataset": "own", "schema-file": "/etc/hosts"},
+        {"dataset": "breast-cancer", "strategy": str(strategy)},
+    ]
+    context = next(iter(grid.contexts.values()))
+    asked = RecordDict({"config": ConfigRecord({"schema": SCHEMA.to_toml(), "preparation": "", "server-round": 1})})
+    for options in chosen:
+        context.run_config = dict(options)
+        for stage, answer in (
+            ("query.statistics", client_app.count),
+            ("train", client_app.train),
+            ("evaluate", client_app.evaluate),
+        ):
+            message = Message(asked, dst_node_id=context.node_id, message_type=stage)
+            with pytest.raises(ConfigurationError, match="this hospital's node names no rows: set fedsec-data"):
+                answer(message, context)
+    assert not opened and not (tmp_path / "executed").exists()
+
+
+def test_a_hospital_without_rows_refuses_and_the_server_learns_the_class_alone(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path, parameters=json.dumps(MALICIOUS["shamir"]))
+    for context in deployment.contexts:
+        del context.node_config["fedsec-data"]
+    deployment.refused("set fedsec-data in its node configuration to the file of its rows")
+
+
+def test_a_file_without_a_schema_is_refused(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path, parameters=json.dumps(MALICIOUS["shamir"]))
+    for context in deployment.contexts:
+        del context.node_config["fedsec-schema"]
+    deployment.refused(r"fedsec-data is '.*csv', but fedsec-schema is not set: name the schema")
+
+
+def test_own_rows_are_not_used_for_another_data_set(tmp_path: Path) -> None:
+    """A run that believes it is on public data gets no hospital's own rows."""
+    deployment = Deployment(tmp_path)
+    for context in deployment.contexts:
+        with pytest.raises(ConfigurationError, match="dataset is 'diabetes', but this hospital's node offers"):
+            own_rows.rows(RunConfig.parse({"dataset": "diabetes"}), context)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (
+            Schema((Number("age", 0.0, 100.0), *SCHEMA.columns[1:]), SCHEMA.label),
+            "'age' has range 0 to 120 here and range 0 to 100 there",
+        ),
+        (Schema(SCHEMA.columns[:2], SCHEMA.label), "'ward' has levels icu, medicine, surgery here and no place there"),
+        (
+            Schema(SCHEMA.columns, Label("died", "classification", positive="0")),
+            "'died' has the label, classification, class '1' here and the label, classification, class '0' there",
+        ),
+        (Schema(SCHEMA.columns[::-1], SCHEMA.label), "the columns are the same, but in another order"),
+    ],
+)
+def test_another_schema_than_the_hospital_s_is_refused(tmp_path: Path, change: Schema, match: str) -> None:
+    """Sums over different ranges would mean nothing, and nobody would see it."""
+    deployment = Deployment(tmp_path, parameters=json.dumps(MALICIOUS["shamir"]))
+    (tmp_path / "of-the-server.toml").write_text(change.to_toml())
+    deployment.options["schema-file"] = str(tmp_path / "of-the-server.toml")
+    with pytest.raises(RunFailed, match=r"query.statistics failed: .*ClientAppError: ConfigurationError"):
+        deployment.run()
+    table = own_rows.rows(RunConfig.parse(deployment.options), deployment.contexts[0])
+    with pytest.raises(ConfigurationError, match=f"the run's schema is not the one that fedsec-schema names.*{match}"):
+        own_rows.check_schema(table, change.to_toml())
+    with pytest.raises(ConfigurationError, match="the run names no schema"):
+        own_rows.check_schema(table, None)
+
+
+def test_hospitals_of_a_deployment_refuse_a_server_that_they_did_not_pin(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path, parameters=json.dumps(MALICIOUS["shamir"]))
+    (tmp_path / "server.key").unlink()
+    write_identity(tmp_path / "server.key")
+    with pytest.raises(FedsecError, match="PolicyError: the server's identity is not the pinned one"):
+        deployment.run()
+
+
+def test_a_hospital_needs_no_simulation_s_libraries() -> None:
+    code = (
+        "import sys, fedsec.app.client_app\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} & "
+        "{'ray', 'matplotlib', 'statsmodels', 'lifelines', 'phe', 'tenseal'}),"
+        " *(name for name in sys.modules if name.startswith('fedsec.simulations')))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
+OWN = {"dataset": "own", "schema-file": "agreed.toml", "identity": "server.key", "hospitals": "hospitals.txt"}
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({**OWN, "schema-file": ""}, "dataset is own, which also needs schema-file: the file of the schema"),
+        ({**OWN, "identity": ""}, "dataset is own, which also needs identity: the server's key file"),
+        ({**OWN, "hospitals": ""}, "dataset is own, which also needs hospitals: the file of the hosp"),
+        ({**OWN, "data": "rows.csv"}, "data is 'rows.csv' and dataset is own, .* leave data empty"),
+        ({**OWN, "label": "died"}, "label is 'died', but there are no rows for it: set data to the file of rows$"),
+        ({"schema-file": "agreed.toml"}, "schema-file is 'agreed.toml', but there are no rows .* dataset to own"),
+        ({"identity": "server.key"}, "identity is 'server.key', which a deployment alone uses: set dataset to own"),
+        ({"hospitals": "keys"}, "hospitals is 'keys', which a deployment alone uses: set dataset to own"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_in_words(options: Mapping[str, Any], match: str) -> None:
+    assert RunConfig.read(OWN).dataset == "own"
+    with pytest.raises(ConfigurationError, match=match):
+        RunConfig.read(options)
+
+
+@pytest.mark.parametrize("command", ["run", "stats", "partition"])
+def test_commands_that_simulate_refuse_own_rows_and_name_the_option(fed: Any, command: str) -> None:
+    status, _, error = fed(command, "--dataset", "own")
+    assert status == 2
+    assert "dataset is own, which is for a deployment" in error and "use --data PATH" in error
+
+
+def test_a_second_node_s_draws_differ() -> None:
+    one, other = (Context(1, FIRST + n, {}, RecordDict(), {}) for n in (0, 1))
+    assert own_rows.index(one) == FIRST % 2**32 != own_rows.index(other)
+    assert own_rows.index(Context(1, FIRST, {"partition-id": 4}, RecordDict(), {})) == 4
