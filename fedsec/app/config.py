@@ -95,8 +95,8 @@ class RunConfig(BaseModel):
         config.protocol()
         if config.aggregator not in AGGREGATORS:
             raise unknown("aggregator", config.aggregator, AGGREGATORS)
-        if not config.data and config.dataset not in (*registry.TABLES, OWN_ROWS):
-            raise unknown("dataset", config.dataset, registry.TABLES)
+        if not config.data and config.dataset not in (*registry.LOADERS, OWN_ROWS):
+            raise unknown("dataset", config.dataset, registry.LOADERS)
         config._check_rows()
         return config
 

@@ -26,7 +26,7 @@ class Progress:
             self.folder.mkdir(parents=True, exist_ok=True)
         self._file = (self.folder / PROGRESS).open("a", buffering=1, encoding="utf-8") if self.folder else None
 
-    def tell(self, event: str, **details: Any) -> None:
+    def write(self, event: str, **details: Any) -> None:
         """Write one event."""
         if self._file is not None:
             self._file.write(json.dumps({"event": event, **tidy(details)}) + "\n")
@@ -34,11 +34,11 @@ class Progress:
     def phase(self, row: Row) -> None:
         """A phase is over."""
         if row.role == "hospital":
-            self.tell("phase", **row.figures())
+            self.write("phase", **row.figures())
 
     def round(self, outcome: Round) -> None:
         """An aggregation is over."""
-        self.tell("round", **asdict(outcome))
+        self.write("round", **asdict(outcome))
 
 
 def tidy(value: Any) -> Any:

@@ -73,7 +73,7 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
         ledger=Ledger(watch=progress.phase),
         on_round=progress.round,
     )
-    progress.tell("start", hospitals=hospitals, rounds=config.rounds)
+    progress.write("start", hospitals=hospitals, rounds=config.rounds)
     asked = None if simulation else ConfigRecord({"schema": agreed.to_toml()})
     prepared = Preparation.of(agreed, *secure.collect(grid, STATISTICS, asked))
     tested: list[dict[str, float]] = []
@@ -92,7 +92,7 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     if simulation is None:
         _keep(secure, final, prepared, progress)
         return secure
-    progress.tell("baselines")
+    progress.write("baselines")
     compared = simulation.finish(secure, final, tested, progress)
     log(INFO, "Quality on the common test rows:")
     for who, figures in compared:
@@ -107,7 +107,7 @@ def _tester(
 
     def on_test(number: int, arrays: ArrayRecord) -> MetricRecord:
         tested.append(simulation.test({name: array.numpy() for name, array in arrays.items()}))
-        progress.tell("tested", round=number, **tested[-1])
+        progress.write("tested", round=number, **tested[-1])
         return MetricRecord({key: float(value) for key, value in tested[-1].items()})
 
     return on_test
@@ -122,4 +122,4 @@ def _keep(
         atomic.write(progress.folder / PREPARATION, prepared.to_json().encode() + b"\n")
         arrays = {name: np.ascontiguousarray(array) for name, array in final.items()}
         atomic.write(progress.folder / MODEL, save(arrays))
-    progress.tell("done")
+    progress.write("done")

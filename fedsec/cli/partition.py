@@ -42,7 +42,7 @@ PICTURE = "partition.png"
 
 
 def partition(
-    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(registry.TABLES)}.")] = DEFAULTS.dataset,
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(registry.LOADERS)}.")] = DEFAULTS.dataset,
     data: Data = "",
     site: Site = "",
     label: Label = "",

@@ -1,4 +1,4 @@
-"""`fedsec poster`: the poster's experiments, one command each."""
+"""`fedsec poster`: the poster's experiments, a command and a file each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXPERIMENTS = {
         "What the poster says of its tools: exact sums under encryption, fresh ciphertexts, shares that tell nothing.",
     ),
     "page": Listed(
-        "fedsec.cli.poster_basics:page",
+        "fedsec.cli.poster_page_command:page",
         "Make one self-contained page, poster.html, of what the experiments left in a folder: claims, figures, tables.",
     ),
     "all": Listed(

@@ -15,9 +15,8 @@ from fedsec.cli.poster_basics import basics
 from fedsec.cli.poster_network import network
 from fedsec.cli.poster_shared_training import shared_training
 from fedsec.cli.poster_tables import tables
-from fedsec.report import output as saved
-from fedsec.simulations.poster import claims, experiment_output
-from fedsec.simulations.poster import poster_page as pages
+from fedsec.report.output import write
+from fedsec.simulations.poster import claims, experiment_output, poster_page
 
 SHORT = "all.short.json"
 """Which experiments of a folder were run with --quick."""
@@ -48,7 +47,7 @@ def every(
 
     `fedsec poster all`
     """
-    experiment_output.ready(output)
+    experiment_output.make_folder(output)
     experiments: dict[str, Callable[[], None]] = {
         "basics": lambda: basics(output=output),
         "tables": lambda: tables(seeds=10 if quick else 200, output=output),
@@ -56,14 +55,14 @@ def every(
         "shared-training": lambda: shared_training(quick=quick, output=output),
     }
     short = _short(output)
-    with experiment_output.aside(as_json):
+    with experiment_output.stdout_to_stderr(as_json):
         for name, run in experiments.items():
             if not (output / f"{name}.json").is_file() or (name in short and not quick):
                 run()
                 short = short | {name} if quick else short - {name}
-                saved.write(output, {SHORT: json.dumps(sorted(short)).encode()})
-    path = pages.write(output)
+                write(output, {SHORT: json.dumps(sorted(short)).encode()})
+    path = poster_page.write(output)
     if as_json:
-        print_json({"page": str(path), "claims": claims.rows(pages.load(output))})
+        print_json({"page": str(path), "claims": claims.rows(poster_page.load(output))})
     else:
         Console().print(f"Page: {path}", highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`fedsec poster basics` and `fedsec poster page`: the tools' own claims, and the page of all experiments."""
+"""`fedsec poster basics`: what the poster claims of encryption and of shares, measured."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from rich.console import Console
 
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import RunFailed
-from fedsec.simulations.poster import basics as measured
-from fedsec.simulations.poster import claims
-from fedsec.simulations.poster import experiment_output as files
-from fedsec.simulations.poster import poster_page as pages
+from fedsec.simulations.poster import claims, experiment_output
+from fedsec.simulations.poster.basics import measure
+from fedsec.simulations.poster.verdicts import HOLDS
 
 Option = typer.Option
 TOOLS = ("C1", "C2", "C11")
@@ -32,33 +31,16 @@ def basics(
 
     `fedsec poster basics --output results/poster --json`
     """
-    files.ready(output)
-    with files.progress() as follow:
-        facts = measured.measure(key_bits, follow)
+    experiment_output.make_folder(output)
+    with experiment_output.progress() as follow:
+        facts = measure(key_bits, follow)
     judged = [one for one in claims.rows({"basics": facts}) if one["number"] in TOOLS]
     if output is not None:
-        facts["files"] = files.write(output, "basics", facts, judged, {})
+        facts["files"] = experiment_output.write(output, "basics", facts, judged, {})
     if as_json:
         print_json(facts)
     else:
         for one in judged:
-            Console().print(f"{one['number']} {one['says']}: {one['verdict']}. {one['measured']}.", highlight=False)
-    if failed := [one["number"] for one in judged if one["verdict"] != claims.HOLDS]:
+            Console().print(f"{one['number']} {one['claim']}: {one['verdict']}. {one['measured']}.", highlight=False)
+    if failed := [one["number"] for one in judged if one["verdict"] != HOLDS]:
         raise RunFailed(f"{', '.join(failed)} does not hold")
-
-
-def page(
-    folder: Annotated[Path, typer.Argument(help="The folder that the other commands wrote to, by --output.")],
-    as_json: Json = False,
-) -> None:
-    """Make one self-contained page, poster.html, of what the experiments left in a folder: claims, figures, tables.
-
-    Examples:
-
-    `fedsec poster page results/poster`
-    """
-    path = pages.write(folder)
-    if as_json:
-        print_json({"page": str(path), "claims": claims.rows(pages.load(folder))})
-    else:
-        Console().print(f"Page: {path}", highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from rich.table import Table
 from fedsec.cli.compare import items
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed, unknown
-from fedsec.simulations.poster import experiment_output as files
+from fedsec.simulations.poster import experiment_output
 from fedsec.simulations.poster.encrypted_network import network_experiments
 from fedsec.simulations.poster.encrypted_network.model_owner import MINIMUM_KEY_BITS, Owner, product_cost
 from fedsec.simulations.poster.encrypted_network.network import Plan
@@ -58,8 +58,8 @@ def network(
     if key_bits < MINIMUM_KEY_BITS:
         raise ConfigurationError(f"key_bits is {key_bits}: key too small; it must be at least {MINIMUM_KEY_BITS}")
     plan = network_experiments.checked(precision, eta, sigmoid, iterations, key_bits, seed)
-    files.ready(output)
-    with files.progress() as follow:
+    experiment_output.make_folder(output)
+    with experiment_output.progress() as follow:
         follow("keys", 0, 1)
         owner = Owner.fresh(key_bits)
         facts = {"key_bits": key_bits, "parts": chosen} | {
@@ -67,11 +67,11 @@ def network(
         }
     if output is not None:
         whole = _with_earlier(output, facts)
-        facts["files"] = files.write(output, "network", whole, _rows(whole), drawings(whole))
+        facts["files"] = experiment_output.write(output, "network", whole, _rows(whole), drawings(whole))
     if as_json:
         print_json(facts)
     else:
-        _tell(Console(), facts)
+        _print_summary(Console(), facts)
     _judge(facts)
 
 
@@ -117,7 +117,7 @@ def _rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
     return out
 
 
-def _tell(console: Console, facts: dict[str, Any]) -> None:
+def _print_summary(console: Console, facts: dict[str, Any]) -> None:
     table = Table(title=f"Training under encryption, {facts['key_bits']} bits", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for heading in ("model", "outputs", "off the twin by", "s/iteration", "slower by", "exchanges", "bytes"):
         table.add_column(heading, justify="left" if heading in ("model", "outputs") else "right", overflow="fold")
@@ -125,14 +125,14 @@ def _tell(console: Console, facts: dict[str, Any]) -> None:
     for part, name in names.items():
         if part in facts:
             one = facts[part]
-            said = (
+            outputs = (
                 " ".join(f"{x:.3f}" for x in one["outputs"])
                 if "outputs" in one
                 else (f"accuracy {one['accuracy']:.3f}, plain {one['accuracy_plain']:.3f}")
             )
             table.add_row(
                 name,
-                said,
+                outputs,
                 f"{one['largest_difference']:.1e}",
                 f"{one['seconds_per_iteration']:.3f}",
                 f"{one['slower']:,.0f}x",
@@ -147,9 +147,9 @@ def _tell(console: Console, facts: dict[str, Any]) -> None:
             f"{0.5 - network_experiments.MARGIN} from its label. Try more --iterations or another --seed.",
             highlight=False,
         )
-    for part, tell in (("sigmoids", _tell_sigmoids), ("precision", _tell_precision), ("flower", _tell_flower)):
+    for part, show in (("sigmoids", _print_sigmoids), ("precision", _print_precision), ("flower", _print_flower)):
         if part in facts:
-            tell(console, facts[part])
+            show(console, facts[part])
     for one in facts.get("overflow", []):
         console.print(
             f"Without a refresh, a key of {one['key_bits']} bits overflows in iteration {one['wrong_from_iteration']}.",
@@ -164,7 +164,7 @@ def _tell(console: Console, facts: dict[str, Any]) -> None:
         )
 
 
-def _tell_flower(console: Console, one: dict[str, Any]) -> None:
+def _print_flower(console: Console, one: dict[str, Any]) -> None:
     moved, alike = one["bytes_to_key_holder"] + one["bytes_back"], "the same" if one["same_bytes"] else "other"
     console.print(
         f"Over Flower, owner and hospital as nodes, {one['iterations']} iterations: {one['exchanges']} exchanges, "
@@ -173,7 +173,7 @@ def _tell_flower(console: Console, one: dict[str, Any]) -> None:
     )
 
 
-def _tell_sigmoids(console: Console, rows: list[dict[str, Any]]) -> None:
+def _print_sigmoids(console: Console, rows: list[dict[str, Any]]) -> None:
     ways = list(rows[0]["products"])
     table = Table(
         title=f"Sigmoids: XOR over {rows[0]['seeds']} seeds in the clear, products of two secrets in one evaluation",
@@ -194,7 +194,7 @@ def _tell_sigmoids(console: Console, rows: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def _tell_precision(console: Console, rows: list[dict[str, Any]]) -> None:
+def _print_precision(console: Console, rows: list[dict[str, Any]]) -> None:
     table = Table(title="Precision: the same steps on integers, beside floating point", box=box.SIMPLE)
     for heading in ("bits after the point", "off by", "XOR solved"):
         table.add_column(heading, justify="right")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +17,11 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fedsec.cli.options import Json, print_json
-from fedsec.cli.poster_shared_training_print import tell
+from fedsec.cli.poster_shared_training_print import print_results
 from fedsec.errors import ConfigurationError
 from fedsec.mpc.compiled_twin import CompiledTwin, started
 from fedsec.report import figures
-from fedsec.report import output as files
+from fedsec.report.output import write
 from fedsec.simulations.poster.shared_training import (
     sigmoid_approximations,
     training_comparison,
@@ -28,8 +29,8 @@ from fedsec.simulations.poster.shared_training import (
     training_flower,
     training_on_shares,
     training_summary,
+    twin_training,
 )
-from fedsec.simulations.poster.shared_training import twin_training as training
 from fedsec.simulations.poster.shared_training.sigmoid_approximations import BOUNDED, NAMES
 from fedsec.simulations.poster.shared_training.twin_training import Cell, Follow
 
@@ -114,10 +115,10 @@ def shared_training(
     folder = output.expanduser().absolute()
     with _progress(as_json) as follow:
         found = experiment(sizes, folder / "cells", follow)
-    written = files.write(folder, _files(found))
+    written = write(folder, _files(found))
     if as_json:
         return print_json({**found, "output": str(folder), "files": [str(path) for path in written]})
-    tell(Console(), found)
+    print_results(Console(), found)
     Console().print(f"Written to {folder}", highlight=False)
 
 
@@ -129,15 +130,15 @@ def _progress(quiet: bool) -> Iterator[Follow]:
         task = bar.add_task("shared training", total=None)
 
         def follow(name: str, done: int, rate: float, loss: float, largest: float) -> None:
-            said = f"{done:,} at {rate:,.0f}/s, loss {loss:.4f}, |w| to {largest:.3g}: {name}"
-            bar.update(task, description=said)
+            text = f"{done:,} at {rate:,.0f}/s, loss {loss:.4f}, |w| to {largest:.3g}: {name}"
+            bar.update(task, description=text)
 
         yield follow
 
 
 def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
     """Everything, from `folder` as far as it was made before."""
-    cells = list(training.collapse_cells(sizes.iterations, sizes.seeds))
+    cells = list(twin_training.collapse_cells(sizes.iterations, sizes.seeds))
     cells += [Cell(3, f"fit-{degree}-on-10", 0, sizes.iterations) for degree in (3, 5, 7, 11)]
     deeper = [Cell(2, "maclaurin-5", seed, sizes.bounded) for seed in range(sizes.deeper)]
     long = Cell(3, BOUNDED, 0, sizes.bounded)
@@ -147,12 +148,12 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
         for number in range(sizes.splits)
         for name in (training_comparison.ACTIVATION, "exact")
     ]
-    xor = list(training.xor_cells(sizes.xor_iterations, sizes.xor_seeds))
+    xor = list(twin_training.xor_cells(sizes.xor_iterations, sizes.xor_seeds))
     made = _all([*cells, *deeper, long, *split, *xor], folder, follow)
     found: dict[str, Any] = {
-        "format": training.FORMAT,
+        "format": twin_training.FORMAT,
         "sizes": vars(sizes),
-        "rate": training.RATE,
+        "rate": twin_training.RATE,
         "polynomials": training_summary.approximations(),
         "collapses": training_summary.collapses(cells, made),
         "deeper": [training_summary.short(made[cell.name]) for cell in deeper],
@@ -165,13 +166,15 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
     if sizes.shares:
         found["shares"] = _shares(sizes.shares, folder, follow)
     if sizes.flower:
-        found["flower"] = training.kept(folder, f"flower-{sizes.flower}", lambda: training_flower.prefix(sizes.flower))
+        found["flower"] = twin_training.kept(
+            folder, f"flower-{sizes.flower}", lambda: training_flower.prefix(sizes.flower)
+        )
     found["table"] = training_comparison.table(sizes.steps, 0, folder, follow, sizes.key_bits)
     return found
 
 
 def _cost(folder: Path, layers: int, name: str, hidden: int) -> dict[str, Any]:
-    return training.kept(
+    return twin_training.kept(
         folder, f"costs-{layers}-{name}-{hidden}", lambda: training_on_shares.costs(layers, name, hidden)
     )
 
@@ -181,7 +184,7 @@ def _all(cells: Sequence[Cell], folder: Path, follow: Follow) -> dict[str, dict[
     made: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(2) as pool:
         waiting = {
-            pool.submit(training.kept, folder, cell.name, lambda cell=cell: training.train(cell, follow)): cell  # type: ignore[misc]
+            pool.submit(twin_training.kept, folder, cell.name, partial(twin_training.train, cell, follow)): cell
             for cell in cells
         }
         try:
@@ -196,11 +199,11 @@ def _all(cells: Sequence[Cell], folder: Path, follow: Follow) -> dict[str, dict[
 def _shares(iterations: int, folder: Path, follow: Follow) -> dict[str, Any]:
     """The bounded design on shares, and how far its weights lie from the twin's that rounds to nearest."""
     name = f"shares-{BOUNDED}-3-layers-4-hidden-seed-0-{iterations}"
-    found = training.kept(
+    found = twin_training.kept(
         folder, name, lambda: training_on_shares.on_shares(3, BOUNDED, iterations, folder, follow=follow)
     )
-    rows, made = training.diabetes(), training.network(3, BOUNDED)
-    twin = CompiledTwin(made, rows.features, rows.target, started(made, training.initial(made.shapes, 0)))
+    rows, made = twin_training.diabetes(), twin_training.network(3, BOUNDED)
+    twin = CompiledTwin(made, rows.features, rows.target, started(made, twin_training.initial(made.shapes, 0)))
     twin.run(iterations)
     off = [
         float(np.abs(np.array(one) - other).max()) for one, other in zip(found["weights"], twin.reveal(), strict=True)

@@ -15,10 +15,10 @@ from fedsec.simulations.poster.shared_training import training_comparison
 from fedsec.simulations.poster.shared_training.sigmoid_approximations import BOUNDED, NAMES
 
 
-def tell(console: Console, found: Mapping[str, Any]) -> None:
+def print_results(console: Console, found: Mapping[str, Any]) -> None:
     """Print what was found: collapses, the bounded design, costs, and the one table."""
-    _tell_collapses(console, found)
-    _tell_xor(console, found)
+    _print_collapses(console, found)
+    _print_xor(console, found)
     bounded, shares, accuracy = found["bounded"], found.get("shares"), found["accuracy"]
     end = (
         f"collapsed at {bounded['iterations']:,}"
@@ -47,7 +47,7 @@ def tell(console: Console, found: Mapping[str, Any]) -> None:
             f"{plain[0]:.3f} ± {plain[1]:.3f}; difference {off[0]:+.3f} ± {off[1]:.3f}.",
             highlight=False,
         )
-    _tell_costs(console, found["costs"])
+    _print_costs(console, found["costs"])
     table = _table("The same network, rows and seed, trained in every way")
     for heading in ("way", "accuracy", "CPU", "bytes", "rounds", "hospital-wan"):
         table.add_column(heading, justify="left" if heading == "way" else "right", no_wrap=True)
@@ -66,7 +66,7 @@ def tell(console: Console, found: Mapping[str, Any]) -> None:
         console.print(f"  {row['name']}: {row['learns']}", style="dim", highlight=False)
 
 
-def _tell_collapses(console: Console, found: Mapping[str, Any]) -> None:
+def _print_collapses(console: Console, found: Mapping[str, Any]) -> None:
     table = _table(f"Three layers, {found['sizes']['iterations']:,} iterations: where each seed collapsed")
     for heading in ("activation", "collapsed", "at iterations", "accuracy of the others", "an earlier experiment"):
         table.add_column(heading, overflow="fold")
@@ -79,7 +79,7 @@ def _tell_collapses(console: Console, found: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def _tell_xor(console: Console, found: Mapping[str, Any]) -> None:
+def _print_xor(console: Console, found: Mapping[str, Any]) -> None:
     table = _table(f"Exclusive or, three layers at rate 1, {found['sizes']['xor_iterations']:,} iterations")
     for heading in ("activation", "collapsed", "at iterations (median)", "of the others, solved it"):
         table.add_column(heading, overflow="fold")
@@ -92,7 +92,7 @@ def _tell_xor(console: Console, found: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def _tell_costs(console: Console, costs: Sequence[Mapping[str, Any]]) -> None:
+def _print_costs(console: Console, costs: Sequence[Mapping[str, Any]]) -> None:
     table = _table("One iteration on shares of 354 rows: layers x width, activation; CPU of a party and the dealer")
     for heading in ("network", "rounds", "open", "offline", "party", "dealer", "hosp.-wan"):
         table.add_column(heading, justify="left" if heading == "network" else "right", no_wrap=True)

@@ -18,7 +18,7 @@ from rich.table import Table
 from fedsec.cli.compare import allowed, numbers
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed
-from fedsec.simulations.poster import experiment_output as files
+from fedsec.simulations.poster import experiment_output
 from fedsec.simulations.poster.tables.linear_regression import CORRECTED, LADDER, PUBLISHED, Follow, Lane, Task, task
 from fedsec.simulations.poster.tables.secure_summation import Summation, finest
 from fedsec.simulations.poster.tables.table_1_and_2 import (
@@ -69,8 +69,8 @@ def tables(
     settings = _settings(eta, iterations)
     data = task(hospitals, seed)
     spec = StrategySpec.parse(allowed(strategy))
-    files.ready(output)
-    with files.progress() as follow:
+    experiment_output.make_folder(output)
+    with experiment_output.progress() as follow:
         started = time.perf_counter()
         follow("keys", 0, 1)
         add = Summation(finest(spec.name, spec.parameters, hospitals), hospitals)
@@ -83,11 +83,13 @@ def tables(
         drawn = {"tables": beside(found.values)} if any(value.poster for value in found.values) else {}
         drawn |= {"tables-trends": trends(hospitals, seed)}
         drawn |= {"tables-spread": scattered(spreads)} if spreads else {}
-        facts["files"] = files.write(output, "tables", facts, [_row(value) for value in found.values], drawn)
+        facts["files"] = experiment_output.write(
+            output, "tables", facts, [_row(value) for value in found.values], drawn
+        )
     if as_json:
         print_json(facts)
     else:
-        _tell(facts, found, rungs)
+        _print_tables(facts, found, rungs)
     _judge(found, add)
 
 
@@ -145,7 +147,7 @@ def _facts(
             for name, gains in rung.items()
         ],
         "trends": _trends(len(data.parts), seed),
-        "spread": [_spread_row(one, place) for one in spreads for place in BUDGETS],
+        "spread": [_spread_row(one, index) for one in spreads for index in BUDGETS],
     }
 
 
@@ -181,7 +183,9 @@ def _spread_row(one: Spread, iterations: int) -> dict[str, Any]:
     }
 
 
-def _tell(facts: dict[str, Any], found: Outcome, rungs: dict[tuple[float, int], dict[str, list[float]]]) -> None:
+def _print_tables(
+    facts: dict[str, Any], found: Outcome, rungs: dict[tuple[float, int], dict[str, list[float]]]
+) -> None:
     console = Console()
     table = Table(
         title=f"Error alone less error together, {facts['hospitals']} hospitals, gradients summed by "

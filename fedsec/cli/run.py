@@ -49,7 +49,7 @@ def run(
     strategy: Annotated[
         str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file, as NAME:PARAMETER=VALUE too.")
     ] = DEFAULTS.strategy,
-    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(registry.TABLES)}.")] = DEFAULTS.dataset,
+    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(registry.LOADERS)}.")] = DEFAULTS.dataset,
     data: Data = "",
     site: Site = "",
     label: Label = "",

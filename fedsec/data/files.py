@@ -24,7 +24,7 @@ Columns = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
-class Own:
+class RowsSource:
     """Where the rows are, and which columns say what.
 
     data: a CSV or parquet file, or a folder of such files, one a hospital. site: the column of hospitals; none with a
@@ -42,39 +42,39 @@ class Own:
     schema: str = ""
 
 
-def load(own: Own) -> Table:
+def load(source: RowsSource) -> Table:
     """The table; raises ConfigurationError or DataError naming path, column, row and value."""
-    path = Path(own.data).expanduser()
+    path = Path(source.data).expanduser()
     if not path.exists():
         raise ConfigurationError(f"data {path} cannot be read: there is no such file or folder")
     parts: dict[str, Columns] = {}
     if path.is_dir():
-        columns, site, parts = _folder(path, own)
+        columns, site, parts = _folder(path, source)
     else:
         columns = read_columns(path)
-        if not own.site:
+        if not source.site:
             raise ConfigurationError(
                 f"site is not set; name the column of {path.name} that says which hospital a row is from"
             )
-        site = _column(path, columns, "site", own.site)
-    schema = read(Path(own.schema).expanduser()) if own.schema else None
-    label = own.label or (schema.label.name if schema else "")
+        site = _column(path, columns, "site", source.site)
+    schema = read(Path(source.schema).expanduser()) if source.schema else None
+    label = source.label or (schema.label.name if schema else "")
     if not label:
         raise ConfigurationError(f"label is not set; name the column of {path.name} that is to be predicted")
     _column(path, columns, "label", label)
     if schema is not None and schema.label.name != label:
         raise ConfigurationError(f"label is {label!r}; the schema's is {schema.label.name!r}")
-    person = _column(path, columns, "person", own.person) if own.person else None
-    for name in own.drop:
+    person = _column(path, columns, "person", source.person) if source.person else None
+    for name in source.drop:
         _column(path, columns, "drop", name)
-    _check_roles(own, label, schema)
+    _check_roles(source, label, schema)
     if schema is None:
-        left_out = {own.site, own.person, label, *own.drop}
+        left_out = {source.site, source.person, label, *source.drop}
         schema = draw_up(
             {name: values for name, values in columns.items() if name not in left_out},
             label,
             columns[label],
-            own.positive,
+            source.positive,
         )
     for hospital, part in parts.items():  # so that an error names the hospital, and its own row
         of_columns(f"{path.stem}, hospital {hospital}", part, schema, "")
@@ -89,19 +89,21 @@ def load_own(path: Path, schema: Path) -> Table:
     return of_columns(path.stem, read_columns(path), read(schema), str(path))
 
 
-def _check_roles(own: Own, label: str, schema: Schema | None) -> None:
+def _check_roles(source: RowsSource, label: str, schema: Schema | None) -> None:
     """Raise ConfigurationError where one column has two parts to play, or options and schema say different things."""
-    roles = {"label": label, "site": own.site, "person": own.person}
+    roles = {"label": label, "site": source.site, "person": source.person}
     for one, other in (("person", "label"), ("person", "site"), ("site", "label")):
         if roles[one] and roles[one] == roles[other]:
             raise ConfigurationError(f"{one} and {other} are both {roles[one]!r}; they must be two columns")
     for role, column in roles.items():
-        if column and column in own.drop:
+        if column and column in source.drop:
             raise ConfigurationError(f"drop has {column!r}, which is the {role}")
-    if schema is not None and own.drop:
-        raise ConfigurationError(f"drop is {', '.join(own.drop)}, and there is a schema: leave these columns out of it")
-    if schema is not None and own.positive and own.positive != schema.label.positive:
-        raise ConfigurationError(f"positive is {own.positive!r}; the schema's is {schema.label.positive!r}")
+    if schema is not None and source.drop:
+        raise ConfigurationError(
+            f"drop is {', '.join(source.drop)}, and there is a schema: leave these columns out of it"
+        )
+    if schema is not None and source.positive and source.positive != schema.label.positive:
+        raise ConfigurationError(f"positive is {source.positive!r}; the schema's is {schema.label.positive!r}")
 
 
 def read_columns(path: Path) -> Columns:
@@ -150,10 +152,12 @@ def _parquet(path: Path) -> Columns:
         raise DataError(f"data {path} is not parquet: {error}") from error
 
 
-def _folder(path: Path, own: Own) -> tuple[Columns, list[str], dict[str, Columns]]:
+def _folder(path: Path, source: RowsSource) -> tuple[Columns, list[str], dict[str, Columns]]:
     """All files of a folder as one table, each a hospital of the file's name, with the same columns."""
-    if own.site:
-        raise ConfigurationError(f"site is {own.site!r}, and data {path} is a folder: there each file is one hospital")
+    if source.site:
+        raise ConfigurationError(
+            f"site is {source.site!r}, and data {path} is a folder: there each file is one hospital"
+        )
     files = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
     if not files:
         raise ConfigurationError(f"data {path}: no file ends in {' or '.join(SUFFIXES)}")

@@ -42,8 +42,8 @@ def statistics(table: Table) -> Statistics:
     label = table.schema.label
     target = (table.target - label.low) / (label.high - label.low)
     levels = [
-        float((table.levels[:, place] == level).mean())
-        for place, column in enumerate(table.schema.categories)
+        float((table.levels[:, index] == level).mean())
+        for index, column in enumerate(table.schema.categories)
         for level in range(len(column.levels))
     ]
     means: dict[str, Any] = {PRESENT: found.mean(axis=0), VALUE: scaled.mean(axis=0), SQUARE: (scaled**2).mean(axis=0)}
@@ -84,10 +84,10 @@ class Preparation:
         if got != expected | {TARGET: 2}:
             raise BadMessage(f"statistics have {got} values; the schema has {expected | {TARGET: 2}}")
         numbers = []
-        for place, column in enumerate(schema.numbers):
-            present = min(max(float(means[PRESENT][place]), 0.0), 1.0)
+        for index, column in enumerate(schema.numbers):
+            present = min(max(float(means[PRESENT][index]), 0.0), 1.0)
             part = present or 1.0
-            mean, deviation = _moments(means[VALUE][place] / part, means[SQUARE][place] / part, column.low, column.high)
+            mean, deviation = _moments(means[VALUE][index] / part, means[SQUARE][index] / part, column.low, column.high)
             numbers.append(Measured(column.name, present, mean if present else math.nan, deviation if present else 0.0))
         shares, levels = iter(means.get(LEVEL, ())), {}
         for category in schema.categories:
@@ -121,15 +121,15 @@ class Preparation:
         standardised likewise, and its scale kept. Raises DataError where the label never varies.
         """
         columns = []
-        for place, one in enumerate(self.numbers):
+        for index, one in enumerate(self.numbers):
             if one.present:
-                values = (table.numbers[:, place] - one.mean) / (one.deviation or 1.0)
+                values = (table.numbers[:, index] - one.mean) / (one.deviation or 1.0)
                 columns.append(np.where(np.isnan(values), 0.0, values))
-        for place, one in enumerate(self.numbers):
+        for index, one in enumerate(self.numbers):
             if 0.0 < one.present < 1.0 - GAPS:
-                columns.append(np.isnan(table.numbers[:, place]).astype(np.float64))
-        for place, levels in enumerate(self.levels.values()):
-            columns += [(table.levels[:, place] == level).astype(np.float64) for level in range(len(levels))]
+                columns.append(np.isnan(table.numbers[:, index]).astype(np.float64))
+        for index, levels in enumerate(self.levels.values()):
+            columns += [(table.levels[:, index] == level).astype(np.float64) for level in range(len(levels))]
         mean, scale = 0.0, 1.0
         if not self.target_deviation > 0.0:
             raise DataError(f"{table.name}: label {table.schema.label.name!r} is the same in all training rows")
@@ -159,14 +159,14 @@ def _moments(value: float, square: float, low: float, high: float) -> tuple[floa
 def pooled(table: Table) -> Preparation:
     """The same of all rows in one place: the oracle of the federated way, by numpy's own means and deviations."""
     numbers = []
-    for place, column in enumerate(table.schema.numbers):
-        there = table.numbers[~np.isnan(table.numbers[:, place]), place]
+    for index, column in enumerate(table.schema.numbers):
+        there = table.numbers[~np.isnan(table.numbers[:, index]), index]
         mean, deviation = (float(there.mean()), float(there.std())) if there.size else (math.nan, 0.0)
         numbers.append(Measured(column.name, there.size / len(table.target), mean, deviation))
     levels = {
         column.name: {
-            level: float((table.levels[:, place] == number).mean()) for number, level in enumerate(column.levels)
+            level: float((table.levels[:, index] == number).mean()) for number, level in enumerate(column.levels)
         }
-        for place, column in enumerate(table.schema.categories)
+        for index, column in enumerate(table.schema.categories)
     }
     return Preparation(len(table.target), tuple(numbers), levels, float(table.target.mean()), float(table.target.std()))

@@ -134,7 +134,7 @@ def _whole(text: str) -> str:
     return str(int(float(text))) if text.replace(".", "", 1).isdigit() else text
 
 
-TABLES: Mapping[str, Callable[[], Table]] = {
+LOADERS: Mapping[str, Callable[[], Table]] = {
     "breast-cancer": _breast_cancer,
     "diabetes": _diabetes,
     "lung": _lung,
@@ -145,9 +145,9 @@ TABLES: Mapping[str, Callable[[], Table]] = {
 
 def load(name: str) -> Table:
     """The named table; raises ConfigurationError for another name, or where the package that has it is not here."""
-    if name not in TABLES:
-        raise unknown("dataset", name, TABLES)
-    return TABLES[name]()
+    if name not in LOADERS:
+        raise unknown("dataset", name, LOADERS)
+    return LOADERS[name]()
 
 
 def _inside(package: str, file: str) -> Path:

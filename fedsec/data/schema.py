@@ -106,7 +106,7 @@ class Schema:
         """What differs in `other`, in words, one item a column; empty where the two are the same."""
         mine, theirs = ({one.name: one for one in (*schema.columns, schema.label)} for schema in (self, other))
         found = [
-            f"{name!r} has {mine.get(name, 'no place')} here and {theirs.get(name, 'no place')} there"
+            f"{name!r} has {mine.get(name, 'nothing')} here and {theirs.get(name, 'nothing')} there"
             for name in dict.fromkeys([*mine, *theirs])
             if mine.get(name) != theirs.get(name)
         ]

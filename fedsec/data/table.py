@@ -25,9 +25,9 @@ OTHERS = "other sites"
 class Table:
     """Rows under a schema.
 
-    numbers: float64[rows, numeric columns], NaN where missing. levels: int64[rows, columns of words], the place in the
+    numbers: float64[rows, numeric columns], NaN where missing. levels: int64[rows, columns of words], the index in the
     vocabulary, -1 where missing. target: float64[rows], 0 or 1 for classification. sites: the hospitals' names, empty
-    where the data have none; site: int64[rows], the place in `sites`. person: int64[rows]; rows of one person go
+    where the data have none; site: int64[rows], the index in `sites`. person: int64[rows]; rows of one person go
     together to the training or to the test part.
     """
 
@@ -65,16 +65,16 @@ class Table:
         if self.site is None or not self.sites:
             raise ConfigurationError(f"minimum-rows is {minimum}, and {self.name} has no sites to group")
         sizes = np.bincount(self.site, minlength=len(self.sites))
-        order = sorted(range(len(self.sites)), key=lambda place: sizes[place])
-        small = [place for place in order if sizes[place] < minimum]
-        while small and sum(sizes[place] for place in small) < minimum and len(small) < len(order):
+        order = sorted(range(len(self.sites)), key=lambda index: sizes[index])
+        small = [index for index in order if sizes[index] < minimum]
+        while small and sum(sizes[index] for index in small) < minimum and len(small) < len(order):
             small = order[: len(small) + 1]
         if len(small) < 2:
             return self
-        kept = [place for place in range(len(self.sites)) if place not in small]
+        kept = [index for index in range(len(self.sites)) if index not in small]
         new = np.full(len(self.sites), len(kept), np.int64)
         new[kept] = np.arange(len(kept))
-        return replace(self, sites=(*(self.sites[place] for place in kept), OTHERS), site=new[self.site])
+        return replace(self, sites=(*(self.sites[index] for index in kept), OTHERS), site=new[self.site])
 
 
 def of_dataset(dataset: Dataset, ranges: Mapping[str, tuple[float, float]], target: tuple[float, float]) -> Table:
@@ -106,11 +106,11 @@ def of_columns(
     if not rows:
         raise DataError(f"{name}: no rows")
     numbers = np.empty((rows, len(schema.numbers)))
-    for place, number in enumerate(schema.numbers):
-        numbers[:, place] = _numbers(name, number.name, columns[number.name])
+    for index, number in enumerate(schema.numbers):
+        numbers[:, index] = _numbers(name, number.name, columns[number.name])
     levels = np.empty((rows, len(schema.categories)), np.int64)
-    for place, category in enumerate(schema.categories):
-        levels[:, place] = _levels(name, category, columns[category.name])
+    for index, category in enumerate(schema.categories):
+        levels[:, index] = _levels(name, category, columns[category.name])
     _check_ranges(name, schema, numbers)
     target = _target(name, schema.label, columns[schema.label.name])
     sites, where = _sites(name, site) if site is not None else ((), None)
@@ -163,8 +163,8 @@ def _numbers(name: str, column: str, values: Sequence[Any]) -> Floats:
 
 
 def _levels(name: str, category: Category, values: Sequence[Any]) -> Integers:
-    place = {level: number for number, level in enumerate(category.levels)}
-    found = [-1 if is_gap(value) else place.get(word(value), -2) for value in values]
+    index = {level: number for number, level in enumerate(category.levels)}
+    found = [-1 if is_gap(value) else index.get(word(value), -2) for value in values]
     if -2 in found:
         row = found.index(-2)
         raise DataError(
@@ -175,8 +175,8 @@ def _levels(name: str, category: Category, values: Sequence[Any]) -> Integers:
 
 
 def _check_ranges(name: str, schema: Schema, numbers: Floats) -> None:
-    for place, column in enumerate(schema.numbers):
-        values = numbers[:, place]
+    for index, column in enumerate(schema.numbers):
+        values = numbers[:, index]
         out = np.flatnonzero((values < column.low) | (values > column.high))
         if len(out):
             raise DataError(
@@ -215,8 +215,8 @@ def _sites(name: str, values: Sequence[Any]) -> tuple[tuple[str, ...], Integers]
         )
     words = [word(value) for value in values]
     names = sorted(set(words), key=lambda one: (not one.isdigit(), int(one) if one.isdigit() else 0, one))
-    place = {site: number for number, site in enumerate(names)}
-    return tuple(names), np.array([place[one] for one in words], dtype=np.int64)
+    index = {site: number for number, site in enumerate(names)}
+    return tuple(names), np.array([index[one] for one in words], dtype=np.int64)
 
 
 def split(table: Table, seed: int, test_fraction: float = 0.2) -> tuple[Table, Table]:

@@ -22,7 +22,7 @@ from fedsec import catalog
 from fedsec.encoding import mean
 from fedsec.errors import AuthenticationError, ConfigurationError, DataError, FedsecError, PolicyError, Stale
 from fedsec.flower.records import RECORD, content_hash, to_numpy
-from fedsec.party import identity as keys
+from fedsec.party.identity import public_key, read_identity, read_public_keys
 from fedsec.party.journal import Journal
 from fedsec.party.party import Party, PartyState
 from fedsec.party.policy import Policy
@@ -104,8 +104,8 @@ def _load_party(context: Context) -> Party:
         threshold=_whole(config, "fedsec-threshold", 1),
         trusts_server=_yes(config, "fedsec-trusts-server"),
         simulation=in_simulation() and not (server or hospitals or config.get("fedsec-identity")),
-        server=keys.public_key(server) if server else None,
-        hospitals=keys.read_public_keys(Path(hospitals)) if hospitals else frozenset(),
+        server=public_key(server) if server else None,
+        hospitals=read_public_keys(Path(hospitals)) if hospitals else frozenset(),
     )
     files = str(config.get("fedsec-strategy-files", ""))
 
@@ -123,7 +123,7 @@ def _load_party(context: Context) -> Party:
     if kept is not None:
         return Party(codec.decode(cast(bytes, kept["party"]), PartyState), policy, build, os.urandom, journal)
     path = str(config.get("fedsec-identity", ""))
-    identity = keys.read_identity(Path(path)) if path else None
+    identity = read_identity(Path(path)) if path else None
     if identity is None and not policy.simulation:
         raise PolicyError("no identity is configured here (fedsec-identity); new ones are for simulation alone")
     return Party.fresh(policy, build, os.urandom, identity, journal)

@@ -25,9 +25,9 @@ RESAMPLES = 500
 def histogram(score: Floats, target: Floats) -> dict[str, list[float]]:
     """Shares of all rows by class and by score, log-odds in 64 bins between -8 and 8, the outer ones open."""
     edges = np.linspace(-WIDEST, WIDEST, BINS + 1)[1:-1]
-    place = np.searchsorted(edges, score)
+    index = np.searchsorted(edges, score)
     return {
-        name: [float(share) for share in np.bincount(place[target == value], minlength=BINS) / len(target)]
+        name: [float(share) for share in np.bincount(index[target == value], minlength=BINS) / len(target)]
         for name, value in ((POSITIVE, 1.0), (NEGATIVE, 0.0))
     }
 

@@ -121,9 +121,9 @@ class Model(ABC):
         if self.task == "regression":
             values |= {"target_mean": target, "target_square": np.square(target)}
         else:
-            said, true = score >= 0.0, target == 1.0
-            values |= {"accuracy": said == true}
-            values |= {"tp": said & true, "fp": said & ~true, "tn": ~said & ~true, "fn": ~said & true}
+            positive, true = score >= 0.0, target == 1.0
+            values |= {"accuracy": positive == true}
+            values |= {"tp": positive & true, "fp": positive & ~true, "tn": ~positive & ~true, "fn": ~positive & true}
         return {name: float(per_row.mean()) for name, per_row in values.items()}
 
     def _loss(self, score: Floats, target: Floats) -> Floats:

@@ -99,5 +99,5 @@ def _deal(secret: Any, points: list[int], field: Any, rng: Random) -> dict[int, 
 
 
 def _joint(dealt: dict[int, Any], some: tuple[int, ...]) -> Any:
-    places = [dealt[point].astype(np.uint64) * BINS // (M31.p + 1) for point in some]
-    return np.bincount((places[0] * BINS + places[1]).astype(np.int64), minlength=BINS**KNOWN)
+    indices = [dealt[point].astype(np.uint64) * BINS // (M31.p + 1) for point in some]
+    return np.bincount((indices[0] * BINS + indices[1]).astype(np.int64), minlength=BINS**KNOWN)

@@ -8,12 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from fedsec.simulations.poster.shared_training import training_claims
-
-Facts = Mapping[str, Any]
-Verdict = tuple[str, str]
-"""A word, and what was measured."""
-HOLDS, PARTLY, REFUTED, FAILS = "holds", "in part", "refuted", "does not hold"
-MISSING = "not measured"
+from fedsec.simulations.poster.verdicts import FAILS, HOLDS, MISSING, PARTLY, REFUTED, Facts, Verdict
 
 
 @dataclass(frozen=True)
@@ -21,7 +16,7 @@ class Claim:
     """`judge` reads the facts of one experiment; `part` is what of the experiment it needs."""
 
     number: str
-    says: str
+    claim: str
     experiment: str
     part: str
     judge: Callable[[Facts], Verdict]
@@ -36,22 +31,22 @@ class Claim:
         return {**self._head(), "verdict": verdict, "measured": measured, "command": command}
 
     def _head(self) -> dict[str, str]:
-        return {"number": self.number, "says": self.says}
+        return {"number": self.number, "claim": self.claim}
 
 
 def _exact_sums(facts: Facts) -> Verdict:
     one = facts["sums"]
-    said = f"{one['wrong']} of {one['values']:,} sums of {one['hospitals']} values differ from plain addition"
-    return HOLDS if not one["wrong"] else FAILS, said
+    measured = f"{one['wrong']} of {one['values']:,} sums of {one['hospitals']} values differ from plain addition"
+    return HOLDS if not one["wrong"] else FAILS, measured
 
 
 def _fresh(facts: Facts) -> Verdict:
     one = facts["ciphertexts"]
     every = one["different"] == one["right"] == one["encryptions"]
-    said = (
+    measured = (
         f"{one['different']:,} different ciphertexts of one message in {one['encryptions']:,}, {one['right']:,} right"
     )
-    return HOLDS if every else FAILS, said
+    return HOLDS if every else FAILS, measured
 
 
 def _table(wanted: Callable[[Facts], bool], misprints: bool = False) -> Callable[[Facts], Verdict]:
@@ -63,9 +58,11 @@ def _table(wanted: Callable[[Facts], bool], misprints: bool = False) -> Callable
             return MISSING, "this run has none of the poster's settings"
         worst = max(abs(value["deviation"]) for value in cells)
         notes = "; ".join(value["note"] for value in cells if value["note"])
-        said = f"{len(cells)} values within {worst:.2f}, as the poster defines them" + (f"; {notes}" if notes else "")
+        measured = f"{len(cells)} values within {worst:.2f}, as the poster defines them" + (
+            f"; {notes}" if notes else ""
+        )
         within = PARTLY if misprints and notes else HOLDS
-        return within if worst <= facts["tolerance"] else FAILS, said
+        return within if worst <= facts["tolerance"] else FAILS, measured
 
     return judge
 
@@ -83,10 +80,12 @@ def _grows(facts: Facts) -> Verdict:
     gains = _over(facts, 0.001, None)
     seen = [min(b - a for a, b in zip(x, y, strict=True)) > 0 for (_, x), (_, y) in _inside(gains, 50, 200)]
     turned = next((count for count, gain in gains if count >= 50 and min(gain) < 0), None)
-    said = f"true from 50 to 200 iterations: {'yes' if all(seen) else 'no'}; by {turned} iterations a hospital loses"
+    measured = (
+        f"true from 50 to 200 iterations: {'yes' if all(seen) else 'no'}; by {turned} iterations a hospital loses"
+    )
     if turned is None:
         return (HOLDS if all(seen) else FAILS), "true as far as was looked at" if all(seen) else "false in its range"
-    return PARTLY if all(seen) else FAILS, said
+    return PARTLY if all(seen) else FAILS, measured
 
 
 def _falls(facts: Facts) -> Verdict:
@@ -95,11 +94,11 @@ def _falls(facts: Facts) -> Verdict:
         return MISSING, "the training diverges at one of the rates"
     fell = all(b < a for a, b in zip(gains[0.001], gains[0.01], strict=True))
     rose = all(b > a for a, b in zip(gains[0.0005], gains[0.002], strict=True))
-    said = (
+    measured = (
         f"from 0.001 to 0.01 it falls: {'yes' if fell else 'no'}; from 0.0005 to 0.002 it rises: "
         f"{'yes' if rose else 'no'}; both trends are one, over eta times iterations"
     )
-    return (PARTLY if fell and rose else HOLDS if fell else FAILS), said
+    return (PARTLY if fell and rose else HOLDS if fell else FAILS), measured
 
 
 def _inside(gains: Sequence[tuple[float, Any]], low: float, high: float) -> list[tuple[Any, Any]]:
@@ -109,25 +108,27 @@ def _inside(gains: Sequence[tuple[float, Any]], low: float, high: float) -> list
 
 def _accurate(facts: Facts) -> Verdict:
     one = facts["cancer"]
-    said = (
+    measured = (
         f"breast cancer, 3-4-1: accuracy {one['accuracy']:.3f}, in the clear {one['accuracy_plain']:.3f} (always the "
         f"larger class: {one['accuracy_majority']:.3f}); weights differ by {one['largest_difference']:.0e}"
     )
-    return HOLDS if one["accuracy"] == one["accuracy_plain"] else FAILS, said
+    return HOLDS if one["accuracy"] == one["accuracy_plain"] else FAILS, measured
 
 
 def _right(facts: Facts) -> Verdict:
     one = facts["xor"]
-    said = ", ".join(f"{x:.3f}" for x in one["outputs"])
+    measured = ", ".join(f"{x:.3f}" for x in one["outputs"])
     return HOLDS if one[
         "solved"
-    ] else FAILS, f"outputs {said} for 0, 1, 1, 0; twin within {one['largest_difference']:.0e}"
+    ] else FAILS, f"outputs {measured} for 0, 1, 1, 0; twin within {one['largest_difference']:.0e}"
 
 
 def _slow(facts: Facts) -> Verdict:
     one = facts["xor"]
-    said = f"{one['seconds_per_iteration']:.2f} s an iteration, {one['slower']:,.0f} times the same steps in the clear"
-    return HOLDS if one["slower"] > 10 else FAILS, said
+    measured = (
+        f"{one['seconds_per_iteration']:.2f} s an iteration, {one['slower']:,.0f} times the same steps in the clear"
+    )
+    return HOLDS if one["slower"] > 10 else FAILS, measured
 
 
 def _noise(facts: Facts) -> Verdict:
@@ -139,47 +140,47 @@ def _noise(facts: Facts) -> Verdict:
         f"{one['key_bits']} bits overflow in iteration {one['wrong_from_iteration']}"
         for one in facts.get("overflow", [])
     )
-    said = (
+    measured = (
         f"Paillier decrypts exactly: there is no noise; XOR is solved with {least} bits after the point and more, and "
         f"weights come within {best:.0e} of floating point"
     )
-    return REFUTED if best < 1e-9 else FAILS, said + (
+    return REFUTED if best < 1e-9 else FAILS, measured + (
         f". Overflow is real: unrefreshed, {overflow}" if overflow else ""
     )
 
 
 def _shared(facts: Facts) -> Verdict:
     one = facts["shares"]
-    said = (
+    measured = (
         f"{one['right']} of {one['groups']} groups of {one['known'] + 1} give the secret; {one['refused']} of "
         f"{one['small_groups']} groups of {one['known']} are refused, and {one['tests']} tests of uniformity find "
         f"nothing (least p, corrected: {one['least_p']:.2g})"
     )
     whole = one["right"] == one["groups"] and one["refused"] == one["small_groups"]
-    return HOLDS if whole and one["least_p"] > 1e-6 else FAILS, said
+    return HOLDS if whole and one["least_p"] > 1e-6 else FAILS, measured
 
 
 def _horner(facts: Facts) -> Verdict:
     rows = {row["degree"]: row["products"] for row in facts["sigmoids"]}
-    said = "; ".join(
+    measured = "; ".join(
         f"degree {degree}: " + ", ".join(f"{way} {count}" for way, count in rows[degree].items())
         for degree in sorted(rows)
     )
     saves = all(min(one.values()) == one["Horner in x²"] for one in rows.values())
-    return HOLDS if saves else FAILS, f"products of two secrets at {said}"
+    return HOLDS if saves else FAILS, f"products of two secrets at {measured}"
 
 
 def _helped(facts: Facts) -> Verdict:
     one = facts["xor"]
     each = one["exchanges"] / one["iterations"]
     moved = (one["bytes_to_key_holder"] + one["bytes_back"]) / one["exchanges"]
-    said = (
+    measured = (
         f"{one['exchanges']:,} exchanges with the key holder for {one['iterations']} iterations, {each:.0f} in each, "
         f"of {moved / 1000:.0f} kB"
     )
     wrong = [row["wrong_from_iteration"] for row in facts.get("overflow", [])]
-    said += f"; without any, the affine model overflows in iteration {min(wrong)}" if wrong and all(wrong) else ""
-    return HOLDS if one["exchanges"] else FAILS, said
+    measured += f"; without any, the affine model overflows in iteration {min(wrong)}" if wrong and all(wrong) else ""
+    return HOLDS if one["exchanges"] else FAILS, measured
 
 
 def _both(value: Facts) -> bool:

@@ -21,7 +21,7 @@ from fedsec.report import figures, output
 from fedsec.simulations.poster.tables.linear_regression import Follow
 
 
-def ready(folder: Path | None) -> None:
+def make_folder(folder: Path | None) -> None:
     """Make the folder now, before minutes of work; raises ConfigurationError where nothing can be written there."""
     if folder is None:
         return
@@ -62,7 +62,7 @@ def progress() -> Iterator[Follow]:
 
 
 @contextmanager
-def aside(quiet: bool) -> Iterator[None]:
+def stdout_to_stderr(when: bool) -> Iterator[None]:
     """What is printed within goes to standard error where standard output is for one JSON object."""
-    with redirect_stdout(sys.stderr) if quiet else nullcontext():
+    with redirect_stdout(sys.stderr) if when else nullcontext():
         yield

@@ -12,7 +12,7 @@ from fedsec import __version__
 from fedsec.errors import ConfigurationError
 from fedsec.report import output, units
 from fedsec.simulations.poster import claims
-from fedsec.simulations.poster.claims import Facts
+from fedsec.simulations.poster.verdicts import MISSING, Facts
 
 PAGE = "poster.html"
 EXPERIMENTS = ("basics", "tables", "network", "shared-training")
@@ -93,7 +93,7 @@ def render(folder: Path) -> str:
             f"results in {folder} are of another form ({type(error).__name__}: {error}); run them again"
         ) from error
     template = (Path(__file__).with_name("poster_page.html.j2")).read_text(encoding="utf-8")
-    known = [one["verdict"] for one in judged if one["verdict"] != claims.MISSING]
+    known = [one["verdict"] for one in judged if one["verdict"] != MISSING]
     counts = ", ".join(f"{known.count(word)} {word}" for word in dict.fromkeys(known))
     lead = f"Of {len(judged)} claims of the poster, {len(known)} were measured here: {counts}."
     return (
@@ -153,7 +153,7 @@ def _tables(facts: Facts) -> list[dict[str, Any]]:
         (one["words"], f"{one['eta']:g}", one["iterations"], *(f"{gain:.2f}" for gain in one["gains"]))
         for one in facts["ladder"]
     ]
-    hospitals = [f"hospital {place + 1}" for place in range(facts["hospitals"])]
+    hospitals = [f"hospital {index + 1}" for index in range(facts["hospitals"])]
     head = ("definition", "eta", "iterations", "hospital", "ours", "poster", "off by", "note")
     return [
         {"title": f"Every value, sums by {facts['strategy']}", "head": head, "rows": cells},

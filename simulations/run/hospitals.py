@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from fedsec.app.config import RunConfig
 from fedsec.data import files, registry
-from fedsec.data import table as tables
-from fedsec.data.table import Table
+from fedsec.data.table import Table, split
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.simulations.run.partitions import MINIMUM_ROWS, partition
 
@@ -39,7 +38,7 @@ def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True) -> Hos
     Raises ConfigurationError where the number is not that of the sites, and DataError, naming the hospital and the
     counts, where one has too few rows or a single class; `strict` False lets these pass.
     """
-    chosen = files.Own(
+    chosen = files.RowsSource(
         config.data,
         config.site,
         config.label,
@@ -61,12 +60,12 @@ def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True) -> Hos
 
 @functools.lru_cache(maxsize=4)
 def _of(
-    source: str | files.Own, minimum: int, seed: int, how: str, hospitals: int, one_class: bool, strict: bool
+    source: str | files.RowsSource, minimum: int, seed: int, how: str, hospitals: int, one_class: bool, strict: bool
 ) -> Hospitals:
     table = registry.load(source) if isinstance(source, str) else files.load(source)
     if minimum:
         table = table.grouped(minimum)
-    train, test = tables.split(table, seed)
+    train, test = split(table, seed)
     if train.target.min() == train.target.max():
         raise DataError(
             f"{table.name}: label {table.schema.label.name!r} is {train.target[0]:g} in all {len(train.target)} "

@@ -115,7 +115,7 @@ def finish(
         arrays = {name: np.ascontiguousarray(array) for name, array in final.items()}
         atomic.write(progress.folder / MODEL, save(arrays))
         atomic.write(progress.folder / RESULT, document.to_json().encode())
-    progress.tell("done")
+    progress.write("done")
     return document
 
 

@@ -236,7 +236,7 @@ def test_own_rows_are_not_used_for_another_data_set(tmp_path: Path) -> None:
             Schema((Number("age", 0.0, 100.0), *SCHEMA.columns[1:]), SCHEMA.label),
             "'age' has range 0 to 120 here and range 0 to 100 there",
         ),
-        (Schema(SCHEMA.columns[:2], SCHEMA.label), "'ward' has levels icu, medicine, surgery here and no place there"),
+        (Schema(SCHEMA.columns[:2], SCHEMA.label), "'ward' has levels icu, medicine, surgery here and nothing there"),
         (
             Schema(SCHEMA.columns, Label("died", "classification", positive="0")),
             "'died' has the label, classification, class '1' here and the label, classification, class '0' there",

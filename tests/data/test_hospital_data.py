@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from fedsec.app.config import RunConfig
 from fedsec.data import preparation, registry
-from fedsec.data import table as tables
-from fedsec.data.files import Own, load
+from fedsec.data.files import RowsSource, load
 from fedsec.data.preparation import Preparation, statistics
 from fedsec.data.schema import Category, Label, Number, Schema, read
-from fedsec.data.table import OTHERS, Table, of_columns
+from fedsec.data.table import OTHERS, Table, of_columns, split
 from fedsec.errors import BadMessage, ConfigurationError, DataError
 from fedsec.simulations.run import hospitals
 
@@ -108,7 +107,7 @@ def test_statistics_of_another_schema_are_refused() -> None:
 def test_rows_of_one_person_go_together_and_sites_are_balanced() -> None:
     whole = registry.load("randhie")
     assert len(whole.target) == 20_190 and len(whole.sites) == 6
-    train, test = tables.split(whole, 3)
+    train, test = split(whole, 3)
     assert train.person is not None and test.person is not None and test.site is not None
     assert not set(train.person) & set(test.person)
     assert len(train.target) + len(test.target) == 20_190
@@ -170,8 +169,8 @@ def test_a_csv_file_becomes_hospitals(tmp_path: Path) -> None:
 def test_a_parquet_file_is_read_alike(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     pandas.DataFrame(rows()).to_parquet(tmp_path / "rows.parquet")
-    one = load(Own(write(tmp_path / "rows.csv", **rows()), "hospital", "died", "patient"))
-    other = load(Own(str(tmp_path / "rows.parquet"), "hospital", "died", "patient"))
+    one = load(RowsSource(write(tmp_path / "rows.csv", **rows()), "hospital", "died", "patient"))
+    other = load(RowsSource(str(tmp_path / "rows.parquet"), "hospital", "died", "patient"))
     assert one.schema == other.schema and one.sites == other.sites
     assert np.array_equal(one.numbers, other.numbers) and np.array_equal(one.levels, other.levels)
 
@@ -179,50 +178,50 @@ def test_a_parquet_file_is_read_alike(tmp_path: Path) -> None:
 def test_a_folder_has_a_file_for_each_hospital(tmp_path: Path) -> None:
     for name in ("north", "south"):
         write(tmp_path / f"{name}.csv", age=[30, 40, 50], died=[0, 1, 0])
-    found = load(Own(str(tmp_path), label="died"))
+    found = load(RowsSource(str(tmp_path), label="died"))
     assert found.sites == ("north", "south") and len(found.target) == 6
     write(tmp_path / "west.csv", agee=[30], died=[1])
     with pytest.raises(DataError, match=r"'west' has other columns than 'north': it lacks \['age'\].*\['agee'\]"):
-        load(Own(str(tmp_path), label="died"))
+        load(RowsSource(str(tmp_path), label="died"))
 
 
 def test_an_error_in_a_folder_names_the_hospital_and_its_row(tmp_path: Path) -> None:
     write(tmp_path / "north.csv", age=[30, 40, 50, 60], died=[0, 1, 0, 1])
     write(tmp_path / "west.csv", age=[30, 40, "old"], died=[1, 0, 1])
     with pytest.raises(DataError, match="hospital west: column 'age', row 3: 'old' is not a number"):
-        load(Own(str(tmp_path), label="died"))
+        load(RowsSource(str(tmp_path), label="died"))
 
 
 def test_an_index_that_pandas_keeps_is_no_feature(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(rows())
     frame[frame.age > 25].to_parquet(tmp_path / "rows.parquet")
-    found = load(Own(str(tmp_path / "rows.parquet"), "hospital", "died", "patient"))
+    found = load(RowsSource(str(tmp_path / "rows.parquet"), "hospital", "died", "patient"))
     assert [column.name for column in found.schema.columns] == ["age", "ward"]
 
 
 def test_options_and_a_schema_say_the_same(tmp_path: Path) -> None:
     data = write(tmp_path / "rows.csv", **rows())
-    drafted = load(Own(data, "hospital", "died", "patient")).schema
+    drafted = load(RowsSource(data, "hospital", "died", "patient")).schema
     (tmp_path / "schema.toml").write_text(drafted.to_toml(), encoding="utf-8")
     for options, said in ((("0", ()), "positive is '0'; the schema's is '1'"), (("", ("age",)), "drop is age")):
         with pytest.raises(ConfigurationError, match=said):
-            load(Own(data, "hospital", "died", "patient", *options, str(tmp_path / "schema.toml")))
+            load(RowsSource(data, "hospital", "died", "patient", *options, str(tmp_path / "schema.toml")))
 
 
 def test_long_numbers_have_a_range(tmp_path: Path) -> None:
     stamps = [1_700_000_000_1200 + row for row in range(36)]
-    found = load(Own(write(tmp_path / "rows.csv", **rows(age=stamps)), "hospital", "died", "patient"))
+    found = load(RowsSource(write(tmp_path / "rows.csv", **rows(age=stamps)), "hospital", "died", "patient"))
     (age,) = found.schema.numbers
     assert age.low <= min(stamps) and max(stamps) <= age.high
 
 
 def test_a_drafted_schema_reads_back(tmp_path: Path) -> None:
     data = write(tmp_path / "rows.csv", **rows())
-    drafted = load(Own(data, "hospital", "died", "patient")).schema
+    drafted = load(RowsSource(data, "hospital", "died", "patient")).schema
     (tmp_path / "schema.toml").write_text(drafted.to_toml(), encoding="utf-8")
     assert read(tmp_path / "schema.toml") == drafted
-    assert load(Own(data, "hospital", person="patient", schema=str(tmp_path / "schema.toml"))).schema == drafted
+    assert load(RowsSource(data, "hospital", person="patient", schema=str(tmp_path / "schema.toml"))).schema == drafted
 
 
 FAULTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
@@ -309,19 +308,19 @@ def test_rows_that_a_schema_does_not_allow_are_refused(tmp_path: Path, schema: s
 def test_files_that_are_none_are_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises((ConfigurationError, DataError)) as told:
-        load(Own(str(tmp_path / name), "a", "b"))
+        load(RowsSource(str(tmp_path / name), "a", "b"))
     assert said in str(told.value)
 
 
 def test_a_file_that_is_not_there_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        load(Own(str(tmp_path / "gone.csv"), "a", "b"))
+        load(RowsSource(str(tmp_path / "gone.csv"), "a", "b"))
     with pytest.raises(ConfigurationError, match=r"no file ends in \.csv or \.parquet"):
-        load(Own(str(tmp_path), label="b"))
+        load(RowsSource(str(tmp_path), label="b"))
 
 
 def test_options_about_a_file_need_one() -> None:
-    with pytest.raises(ConfigurationError, match="site is .*, but there are no rows for it: set data"):
+    with pytest.raises(ConfigurationError, match=r"site is .*, but there are no rows for it: set data"):
         RunConfig.read({"site": "hospital"})
     with pytest.raises(ConfigurationError, match="clients is 4, and randhie has 6 sites"):
         hospitals.of_config(RunConfig(dataset="randhie"), 4)

@@ -69,7 +69,7 @@ def steps(
         held, bits = step(held, bits, rate, arithmetic), bits + STEP_BITS
         if done % every == 0 or done == iterations:
             group = Group(held, bits + WHOLE, bits - FLOAT_BITS)
-            answer = yield Ask([group], [[(place,)] for place in range(len(held))])
+            answer = yield Ask([group], [[(index,)] for index in range(len(held))])
             pairs = zip(answer.items, answer.masks, strict=True)
             held, bits = arithmetic.combine([([(item, 1)], -mask) for item, mask in pairs]), FLOAT_BITS
     return held

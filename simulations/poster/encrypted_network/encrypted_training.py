@@ -40,7 +40,7 @@ def of_powers(coefficients: Sequence[int], mask: int) -> list[int]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Iteration:
-    """Four exchanges. Lists over rows and hidden units have the rows outside: place s * hidden + k."""
+    """Four exchanges. Lists over rows and hidden units have the rows outside: index s * hidden + k."""
 
     rows: Rows
     held: Held
@@ -75,9 +75,9 @@ class Iteration:
         bits = long + self.rows.bits
         asked = [Group(z, bits + whole, bits - f), Group(weights, long + whole, long - f)]
         items = self._powers(len(z))
-        answer = yield Ask(asked, items + [[(len(z) + place,)] for place in range(len(weights))])
+        answer = yield Ask(asked, items + [[(len(z) + index,)] for index in range(len(weights))])
         a, slope = (self._polynomial(answer, len(z), which) for which in (False, True))
-        weights = self._strip(answer, [(len(items) + place, len(z) + place) for place in range(len(weights))])
+        weights = self._strip(answer, [(len(items) + index, len(z) + index) for index in range(len(weights))])
         first = [weights[i * hidden : (i + 1) * hidden] for i in range(inputs)]
         return a, slope, first, weights[inputs * hidden :]
 
@@ -93,9 +93,9 @@ class Iteration:
             Group(second, plan.precision + plan.whole),
         ]
         sums = [[(s * hidden + k, 2 * m + k) for k in range(hidden)] for s in range(n)]
-        each = [[(m + place, 2 * m + place % hidden)] for place in range(m)]
-        answer = yield Ask(asked, sums + each + [[(place,)] for place in range(2 * m)])
-        cut = self._strip(answer, [(n + m + place, place) for place in range(2 * m)])
+        each = [[(m + index, 2 * m + index % hidden)] for index in range(m)]
+        answer = yield Ask(asked, sums + each + [[(index,)] for index in range(2 * m)])
+        cut = self._strip(answer, [(n + m + index, index) for index in range(2 * m)])
         found = self._sums(answer, [*sums, *each], [*cut, *second])
         return found[:n], found[n:], cut[:m]
 
@@ -106,10 +106,10 @@ class Iteration:
         bits = 2 * plan.precision + 2 * plan.whole + (n * hidden).bit_length()
         items = self._powers(n)
         asked = [Group(out + back, bits, plan.precision)]
-        answer = yield Ask(asked, items + [[(n + place,)] for place in range(len(back))])
+        answer = yield Ask(asked, items + [[(n + index,)] for index in range(len(back))])
         pairs = zip(self._polynomial(answer, n, False), self.rows.labels, strict=True)
         error = self.arithmetic.combine([([(p, 1)], -(round(label) << plan.scale())) for p, label in pairs])
-        return error, self._strip(answer, [(len(items) + place, n + place) for place in range(len(back))])
+        return error, self._strip(answer, [(len(items) + index, n + index) for index in range(len(back))])
 
     def gradients(self, error: Numbers, a: Numbers, back: Numbers) -> Generator[Ask, Answer, tuple[Numbers, Numbers]]:
         """Exchange 4: the second layer's gradient, and each row's error at each hidden unit."""
@@ -120,7 +120,7 @@ class Iteration:
             Group(a + back, plan.precision + 2 * plan.whole),
         ]
         sums = [[(s, n + s * hidden + k) for s in range(n)] for k in range(hidden)]
-        each = [[(place // hidden, n + m + place)] for place in range(m)]
+        each = [[(index // hidden, n + m + index)] for index in range(m)]
         answer = yield Ask(asked, sums + each + [[(s,)] for s in range(n)])
         error = self._strip(answer, [(hidden + m + s, s) for s in range(n)])
         found = self._sums(answer, [*sums, *each], [*error, *a, *back])
@@ -142,23 +142,23 @@ class Iteration:
         return Held(moved[:inputs], moved[inputs], bits)
 
     def _powers(self, count: int) -> list[list[tuple[int, ...]]]:
-        return [[(place,) * power] for place in range(count) for power in range(1, self.plan.sigmoid.degree + 1)]
+        return [[(index,) * power] for index in range(count) for power in range(1, self.plan.sigmoid.degree + 1)]
 
     def _polynomial(self, answer: Answer, count: int, slope: bool) -> Numbers:
         """The sigmoid, or its slope, of the first `count` numbers, whose powers are the first items."""
         degree, sums = self.plan.sigmoid.degree, []
-        for place in range(count):
-            constant, *factors = of_powers(self.plan.coefficients(slope), answer.masks[place])
-            powers = answer.items[place * degree : place * degree + len(factors)]
+        for index in range(count):
+            constant, *factors = of_powers(self.plan.coefficients(slope), answer.masks[index])
+            powers = answer.items[index * degree : index * degree + len(factors)]
             sums.append((list(zip(powers, factors, strict=True)), constant))
         return self.arithmetic.combine(sums)
 
-    def _strip(self, answer: Answer, places: Sequence[tuple[int, int]]) -> Numbers:
-        """Numbers of their own, from items that are a number plus its mask, by the places of item and mask."""
-        return self.arithmetic.combine([([(answer.items[item], 1)], -answer.masks[mask]) for item, mask in places])
+    def _strip(self, answer: Answer, indices: Sequence[tuple[int, int]]) -> Numbers:
+        """Numbers of their own, from items that are a number plus its mask, by the indices of item and mask."""
+        return self.arithmetic.combine([([(answer.items[item], 1)], -answer.masks[mask]) for item, mask in indices])
 
     def _sums(self, answer: Answer, pairs: Sequence[Sequence[tuple[int, int]]], values: Numbers) -> Numbers:
-        """Sums of products of the numbers at these places, from the first items: those of the blinded ones."""
+        """Sums of products of the numbers at these indices, from the first items: those of the blinded ones."""
         sums, masks = [], answer.masks
         for item, some in zip(answer.items, pairs, strict=False):
             terms = [(item, 1)]
@@ -179,7 +179,7 @@ def closing(held: Held, plan: Plan, arithmetic: Arithmetic) -> Generator[Ask, An
     weights, long = held.flat(), held.bits
     if long > plan.precision:
         cut = long - plan.precision
-        answer = yield Ask([Group(weights, long + plan.whole, cut)], [[(place,)] for place in range(len(weights))])
+        answer = yield Ask([Group(weights, long + plan.whole, cut)], [[(index,)] for index in range(len(weights))])
         pairs = zip(answer.items, answer.masks, strict=True)
         weights = arithmetic.combine([([(item, 1)], -mask) for item, mask in pairs])
     numbers, hidden = arithmetic.renew(weights), len(held.second)

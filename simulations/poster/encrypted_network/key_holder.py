@@ -50,7 +50,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a hospital asks: each item is a sum of products of blinded numbers, by their places in all groups."""
+    """What a hospital asks: each item is a sum of products of blinded numbers, by their indices in all groups."""
 
     groups: Sequence[Group]
     items: Sequence[Sequence[Sequence[int]]]
@@ -88,16 +88,16 @@ def masks_of(group: Group, rng: Random) -> tuple[list[int], list[int]]:
 
 
 def evaluate(items: Sequence[Sequence[Sequence[int]]], values: Sequence[int], modulus: int | None) -> list[int]:
-    """The key holder's arithmetic on blinded values. Raises BadMessage for a place that is none."""
+    """The key holder's arithmetic on blinded values. Raises BadMessage for an index out of range."""
     out = []
     for item in items:
         total = mpz(0)
-        for places in item:
+        for indices in item:
             product = mpz(1)
-            for place in places:
-                if not 0 <= place < len(values):
-                    raise BadMessage(f"item: place {place} of {len(values)} blinded numbers")
-                product = product * values[place] if modulus is None else product * values[place] % modulus
+            for index in indices:
+                if not 0 <= index < len(values):
+                    raise BadMessage(f"item: index {index} is out of range; there are {len(values)} blinded numbers")
+                product = product * values[index] if modulus is None else product * values[index] % modulus
             total += product
         out.append(int(total if modulus is None else total % modulus))
     return out
@@ -202,9 +202,9 @@ class Encrypted:
         held = slots(self.public, group.width, max(1, len(group.numbers)))
         full = [*group.numbers, *[1] * (-len(group.numbers) % held)]
         sums = [
-            sum(mask << (place * group.width) for place, mask in enumerate(added[start : start + held]))
+            sum(mask << (index * group.width) for index, mask in enumerate(added[start : start + held]))
             for start in range(0, len(added), held)
         ]
         blinds = paillier.encrypt(self.public, sums, self.rng, HIDING)
-        packed = modexp.shifted([full[place::held] for place in range(held)], group.width, self.public.n, 2)
+        packed = modexp.shifted([full[index::held] for index in range(held)], group.width, self.public.n, 2)
         return paillier.add(self.public, [packed, blinds]) if packed else []

@@ -39,7 +39,7 @@ def encrypted_sums(public: PublicKey, sums: Sequence[Sum]) -> list[mpz]:
     n, modulus = mpz(public.n), mpz(public.modulus)
     below = iter(inverses([mpz(c) for terms, _ in sums for c, factor in terms if factor < 0], modulus))
     out, alike = list[mpz](), defaultdict[int, list[tuple[int, list[tuple[mpz, int]]]]](list)
-    for place, (terms, constant) in enumerate(sums):
+    for index, (terms, constant) in enumerate(sums):
         bases = [(next(below) if factor < 0 else mpz(c), abs(factor)) for c, factor in terms if factor]
         total = 1 + constant % n * n
         for base, size in bases:
@@ -47,11 +47,11 @@ def encrypted_sums(public: PublicKey, sums: Sequence[Sum]) -> list[mpz]:
                 total = total * base % modulus
         out.append(total)
         if powers := [(base, size) for base, size in bases if size > 1]:
-            alike[len(powers)].append((place, powers))
+            alike[len(powers)].append((index, powers))
     for same in alike.values():
         columns = list(zip(*(powers for _, powers in same), strict=True))
         bases_of, exponents = ([[pair[which] for pair in column] for column in columns] for which in (0, 1))
         found = modexp.products_of_powers(bases_of, exponents, public.n, 2)
-        for (place, _), power in zip(same, found, strict=True):
-            out[place] = out[place] * power % modulus
+        for (index, _), power in zip(same, found, strict=True):
+            out[index] = out[index] * power % modulus
     return [total % modulus for total in out]

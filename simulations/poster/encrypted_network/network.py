@@ -55,9 +55,9 @@ class Rows:
         """Fractional bits that the features need: none for whole numbers."""
         return 0 if np.all(self.features == np.rint(self.features)) else FEATURE_BITS
 
-    def take(self, places: Sequence[int]) -> Rows:
+    def take(self, indices: Sequence[int]) -> Rows:
         """These rows alone."""
-        return Rows(self.features[list(places)], self.labels[list(places)])
+        return Rows(self.features[list(indices)], self.labels[list(indices)])
 
 
 XOR = Rows(np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], float), np.array([0, 1, 1, 0], float))

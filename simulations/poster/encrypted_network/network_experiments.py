@@ -96,8 +96,8 @@ def encrypted(
 def xor(owner: Owner, plan: Plan, iterations: int, seed: int, follow: Follow) -> dict[str, Any]:
     """Design B on exclusive or."""
     first = network.start(XOR.features.shape[1], HIDDEN, seed)
-    told = _told(follow, "3-4-1 network on XOR")
-    run = encrypted(owner, [XOR] * iterations, first, plan, told)
+    progress = _progress_of(follow, "3-4-1 network on XOR")
+    run = encrypted(owner, [XOR] * iterations, first, plan, progress)
     outputs = network.predict(XOR, run.weights, plan.sigmoid)
     twin = network.predict(XOR, run.twin, plan.sigmoid)
     return run.facts | {"outputs": outputs.tolist(), "twin": twin.tolist(), "solved": solved(outputs)}
@@ -109,11 +109,11 @@ def cancer(owner: Owner, seed: int, follow: Follow) -> dict[str, Any]:
     rows, held_out = (
         Rows(np.column_stack([part.features[:, :2], np.ones(len(part.target))]), part.target) for part in (train, test)
     )
-    places = np.arange(CANCER_ROWS * CANCER_STEPS) % len(rows.labels)
-    batches = [rows.take([int(p) for p in some]) for some in np.split(places, CANCER_STEPS)]
+    indices = np.arange(CANCER_ROWS * CANCER_STEPS) % len(rows.labels)
+    batches = [rows.take([int(p) for p in some]) for some in np.split(indices, CANCER_STEPS)]
     sigmoid = sigmoids.named(CANCER_SIGMOID)
-    first, told = network.start(3, HIDDEN, seed), _told(follow, "3-4-1 network on breast cancer")
-    run = encrypted(owner, batches, first, Plan(sigmoid, CANCER_RATE), told)
+    first, progress = network.start(3, HIDDEN, seed), _progress_of(follow, "3-4-1 network on breast cancer")
+    run = encrypted(owner, batches, first, Plan(sigmoid, CANCER_RATE), progress)
 
     def right(weights: Weights) -> float:
         return float(np.mean((network.predict(held_out, weights, sigmoid) > 0.5) == (held_out.labels > 0.5)))
@@ -150,7 +150,7 @@ def tangent(owner: Owner, follow: Follow) -> dict[str, Any]:
     affine_model.check(owner.private.public.bits, affine_model.EVERY)
     hospital, count = owner.hospital(), affine_model.ITERATIONS
     started = time.perf_counter()
-    held = affine_model.train(owner.encrypt([0] * 4), hospital, count, _told(follow, "affine model on XOR"))
+    held = affine_model.train(owner.encrypt([0] * 4), hospital, count, _progress_of(follow, "affine model on XOR"))
     seconds = time.perf_counter() - started
     weights = np.array([value / 2**affine_model.FLOAT_BITS for value in owner.decrypt(held)])
     started = time.perf_counter()
@@ -256,7 +256,7 @@ def precisions(plan: Plan, iterations: int, seed: int, follow: Follow) -> list[d
     return out
 
 
-def _told(follow: Follow, what: str) -> Callable[[int, int], None]:
+def _progress_of(follow: Follow, what: str) -> Callable[[int, int], None]:
     return lambda done, total: follow(what, done, total)
 
 

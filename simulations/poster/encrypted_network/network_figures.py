@@ -37,10 +37,10 @@ def approximations(rows: list[dict[str, Any]]) -> Figure:
         names = [row["sigmoid"] for row in rows]
         for axes, title, kinds in ((left, "Series at 0", ("taylor",)), (right, "Fits", ("interpolated", "minimax"))):
             drawn = [name for name in names if name.startswith(kinds)]
-            for place, name in enumerate(drawn):
+            for index, name in enumerate(drawn):
                 off = np.abs(sigmoids.named(name)(x) - sigmoids.exact(x))
                 dash = "--" if name.startswith("minimax") else "-"
-                axes.plot(x, off, dash, color=colours[place % len(colours)], label=name)
+                axes.plot(x, off, dash, color=colours[index % len(colours)], label=name)
             axes.axhline(0.05, color=INK, lw=0.8, ls=":")
             axes.set(yscale="log", ylim=(1e-5, 1e3), xlabel="argument", title=title)
             axes.legend(frameon=False, fontsize=8, loc="upper left" if axes is left else "lower right")
@@ -55,9 +55,9 @@ def products(rows: list[dict[str, Any]]) -> Figure:
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(4.8, 3.5), layout="constrained")
         axes = figure.subplots()
-        for place, way in enumerate(sigmoids.WAYS):
+        for index, way in enumerate(sigmoids.WAYS):
             counts = [by_degree[degree][way] for degree in degrees]
-            axes.plot(degrees, counts, color=COOL[place][0], marker=TURN[place], label=way)
+            axes.plot(degrees, counts, color=COOL[index][0], marker=TURN[index], label=way)
             axes.annotate(str(counts[-1]), (degrees[-1], counts[-1]), xytext=(6, -3), textcoords="offset points")
         axes.set(xlabel="degree", ylabel="products of two secrets", title="One sigmoid", yticks=range(0, 21, 5))
         axes.set_xticks(degrees)
@@ -92,9 +92,9 @@ def outputs(facts: dict[str, Any]) -> Figure:
         figure = Figure(figsize=(5.2, 3.5), layout="constrained")
         axes = figure.subplots()
         here = [part for part in names if part in facts]
-        for place, part in enumerate(here):
-            at = np.arange(4) + (place - (len(here) - 1) / 2) * 0.3
-            axes.bar(at, facts[part]["outputs"], width=0.28, color=WARM[place][0], label=names[part])
+        for index, part in enumerate(here):
+            at = np.arange(4) + (index - (len(here) - 1) / 2) * 0.3
+            axes.bar(at, facts[part]["outputs"], width=0.28, color=WARM[index][0], label=names[part])
             axes.plot(at, facts[part]["twin"], "_", color=INK, ms=14, mew=1.5)
         axes.plot([], [], "_", color=INK, ms=14, mew=1.5, label="trained in the clear")
         axes.axhline(0.5, color=INK, lw=0.8, ls=":")

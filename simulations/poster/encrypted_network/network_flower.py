@@ -46,16 +46,16 @@ server = ServerApp()
 @client.train()
 def step(message: Message, context: Context) -> Message:
     """Answer one message: as the owner of the model, or as the hospital."""
-    asked = message.content.config_records["asked"]
-    kind, data = str(asked["kind"]), asked["data"]
+    request = message.content.config_records["request"]
+    kind, data = str(request["kind"]), request["data"]
     if not isinstance(data, bytes):
         raise BadMessage("a message without bytes")
     role = int(context.node_config["partition-id"])
     if kind == "role":
-        said = ("role", bytes([role]))
+        reply = ("role", bytes([role]))
     else:
-        said = (_as_owner if role == OWNER else _as_hospital)(kind, data, context)
-    return Message(RecordDict({"said": ConfigRecord({"kind": said[0], "data": said[1]})}), reply_to=message)
+        reply = (_as_owner if role == OWNER else _as_hospital)(kind, data, context)
+    return Message(RecordDict({"reply": ConfigRecord({"kind": reply[0], "data": reply[1]})}), reply_to=message)
 
 
 def _plan(context: Context) -> tuple[Plan, dict[str, Any]]:
@@ -188,13 +188,13 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def _ask(grid: Grid, node: int, kind: str, data: bytes) -> tuple[str, bytes]:
-    content = RecordDict({"asked": ConfigRecord({"kind": kind, "data": data})})
+    content = RecordDict({"request": ConfigRecord({"kind": kind, "data": data})})
     messages = [Message(content, dst_node_id=node, message_type="train")]
     replies = list(_answered(grid.send_and_receive(messages, timeout=PATIENCE)))
     if len(replies) != 1:
         raise RunFailed(f"node {node} did not answer {kind!r}")
-    said = replies[0].content.config_records["said"]
-    return str(said["kind"]), bytes(said["data"])  # type: ignore[arg-type]
+    reply = replies[0].content.config_records["reply"]
+    return str(reply["kind"]), bytes(reply["data"])  # type: ignore[arg-type]
 
 
 def _answered(messages: Any) -> Iterator[Message]:
@@ -217,8 +217,8 @@ def run(plan: Plan, iterations: int, seed: int, key_bits: int) -> dict[str, Any]
         "seed": seed,
         "key_bits": key_bits,
     }
-    with tempfile.TemporaryDirectory(prefix="fedsec-poster-") as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory(prefix="fedsec-poster-") as temporary:
+        folder = Path(temporary)
         values: dict[str, Value] = {
             "plan": json.dumps(config),
             "output": str(folder / "carried.json"),

@@ -45,7 +45,7 @@ def apart(plain: Sequence[int], width: int, count: int, held: int) -> list[int]:
     """The slots' numbers. Raises BadMessage where they are not as many, or one ran over."""
     if len(plain) != -(-count // held):
         raise BadMessage(f"{len(plain)} ciphertexts of {held} slots do not hold {count} numbers")
-    out = [(value >> (place * width)) & ((1 << width) - 1) for value in plain for place in range(held)]
+    out = [(value >> (index * width)) & ((1 << width) - 1) for value in plain for index in range(held)]
     if any(value >> (held * width) for value in plain) or any(out[count:]):
         raise BadMessage("a blinded number ran over its slot: it overflowed the fixed point")
     return out[:count]
@@ -59,8 +59,8 @@ def parsed(request: bytes) -> tuple[Any, Any]:
             whole = all(type(x) is int and 0 <= x < 1 << 16 for x in (width, shift, count))
             if not whole or not width or not count or type(body) is not bytes:
                 raise BadMessage("request: a group is not width, shift, count and ciphertexts")
-        if not all(type(place) is int for item in items for places in item for place in places):
-            raise BadMessage("request: an item is not a list of lists of places")
+        if not all(type(index) is int for item in items for indices in item for index in indices):
+            raise BadMessage("request: an item is not a list of lists of indices")
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise BadMessage(f"request: {type(error).__name__}: it is not groups and items") from error
     return groups, items

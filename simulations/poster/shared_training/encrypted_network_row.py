@@ -43,14 +43,14 @@ def encrypted(rows: twin_training.Rows, wanted: Network, steps: int, seed: int, 
     measured = min(MEASURED, steps)
     run = network_experiments.encrypted(owner, [mine] * measured, start, plan, lambda *_: None)
     twin = network.train_plain([mine] * steps, start, sigmoid, plan.step)
-    said = network.predict(held_out, twin.weights, sigmoid) > 0.5
+    predicted = network.predict(held_out, twin.weights, sigmoid) > 0.5
     each = run.facts["cpu_per_iteration"]
     up, down = (run.facts[name] / measured for name in ("bytes_to_key_holder", "bytes_back"))
     return {
         "name": "encrypted network *",
         "family": "he",
         "measured": measured,
-        "accuracy": float(np.mean(said == (held_out.labels > 0.5))),
+        "accuracy": float(np.mean(predicted == (held_out.labels > 0.5))),
         "cpu_seconds": keys + steps * each,
         "bytes": steps * (up + down),
         "rounds": steps * EXCHANGES,

@@ -29,10 +29,10 @@ def maclaurin(degree: int) -> Activation:
     """The sigmoid's series at 0 up to an odd degree: s' = s (1 - s), solved term by term in exact fractions."""
     _odd(degree)
     terms = [Fraction(1, 2)]
-    for place in range(degree):
-        square = sum((terms[j] * terms[place - j] for j in range(place + 1)), Fraction(0))
-        terms.append((terms[place] - square) / (place + 1))
-    return Activation(f"Maclaurin {degree}", tuple(float(terms[place]) for place in range(1, degree + 1, 2)))
+    for index in range(degree):
+        square = sum((terms[j] * terms[index - j] for j in range(index + 1)), Fraction(0))
+        terms.append((terms[index] - square) / (index + 1))
+    return Activation(f"Maclaurin {degree}", tuple(float(terms[index]) for index in range(1, degree + 1, 2)))
 
 
 @cache

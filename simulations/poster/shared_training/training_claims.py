@@ -6,9 +6,8 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-Facts = Mapping[str, Any]
-Verdict = tuple[str, str]
-HOLDS, PARTLY, FAILS, MISSING = "holds", "in part", "does not hold", "not measured"
+from fedsec.simulations.poster.verdicts import FAILS, HOLDS, MISSING, PARTLY, Facts, Verdict
+
 LONG = 15_000
 """Fewer iterations than these say nothing about a collapse near 10,000."""
 
@@ -23,12 +22,12 @@ def works(facts: Facts) -> Verdict:
     ours, plain = (one[name] for name in one if name in ("clipped-5", "exact"))
     off = one["difference"]
     shares = next((row["accuracy"] for row in facts["table"] if row["family"] == "shares"), None)
-    said = (
+    measured = (
         f"{one['layers']} layers, {one['splits']} splits: accuracy {ours[0]:.3f} ± {ours[1]:.3f}, plain "
         f"{plain[0]:.3f} ± {plain[1]:.3f}, by split {off[0]:+.3f} ± {off[1]:.3f}"
     )
-    said += f"; on shares themselves, one split: {shares:.3f}" if shares is not None else ""
-    return HOLDS if abs(off[0]) < 0.02 and ours[0] > 0.65 else FAILS, said
+    measured += f"; on shares themselves, one split: {shares:.3f}" if shares is not None else ""
+    return HOLDS if abs(off[0]) < 0.02 and ours[0] > 0.65 else FAILS, measured
 
 
 def explodes(facts: Facts) -> Verdict:
@@ -38,11 +37,11 @@ def explodes(facts: Facts) -> Verdict:
         return MISSING, f"this run trained for {facts['sizes']['iterations']:,} iterations only"
     if not at:
         return FAILS, f"three layers with Maclaurin 5: no collapse in {facts['sizes']['iterations']:,} iterations"
-    said = f"three layers with Maclaurin 5: {len(at)} of {count} collapse, at {min(at):,} to {max(at):,}"
+    measured = f"three layers with Maclaurin 5: {len(at)} of {count} collapse, at {min(at):,} to {max(at):,}"
     two = [one["iterations"] for one in facts["deeper"] if one["collapsed"]]
-    said += f"; two layers too, at {min(two):,} to {max(two):,}: not the layers alone do it" if two else ""
+    measured += f"; two layers too, at {min(two):,} to {max(two):,}: not the layers alone do it" if two else ""
     near = len(at) == count and 5_000 <= statistics.median(at) <= 20_000
-    return (PARTLY if two else HOLDS) if near else FAILS, said
+    return (PARTLY if two else HOLDS) if near else FAILS, measured
 
 
 def degree(facts: Facts) -> Verdict:
@@ -50,10 +49,10 @@ def degree(facts: Facts) -> Verdict:
     if facts["sizes"]["iterations"] < LONG:
         return MISSING, f"this run trained for {facts['sizes']['iterations']:,} iterations only"
     (five, _), (nine, count) = (_collapsed(facts, name) for name in ("maclaurin-5", "maclaurin-9"))
-    said = f"Maclaurin 9: {len(nine)} of {count} collapse"
+    measured = f"Maclaurin 9: {len(nine)} of {count} collapse"
     if nine and five:
-        said += f", at {min(nine):,} at the earliest (degree 5: {min(five):,})"
-    return HOLDS if len(nine) == count else FAILS, said
+        measured += f", at {min(nine):,} at the earliest (degree 5: {min(five):,})"
+    return HOLDS if len(nine) == count else FAILS, measured
 
 
 def interpolation(facts: Facts) -> Verdict:
@@ -63,12 +62,12 @@ def interpolation(facts: Facts) -> Verdict:
     fits = {name: _collapsed(facts, name) for name in ("fit-10", "fit-3")}
     worst = {one["name"]: one["worst_16"] for one in facts["polynomials"]}
     bounded = facts["bounded"]
-    said = ", ".join(f"{name}: {len(at)} of {count} collapse" for name, (at, count) in fits.items())
-    said += (
+    measured = ", ".join(f"{name}: {len(at)} of {count} collapse" for name, (at, count) in fits.items())
+    measured += (
         f"; on ±16 they err by {worst['fit-10']:,.0f} and {worst['fit-3']:,.0f}. Only a clip bounds it: "
         f"{'collapse' if bounded['collapsed'] else 'no collapse'} in {bounded['iterations']:,} iterations"
     )
-    return PARTLY if not any(at for at, _ in fits.values()) else FAILS, said
+    return PARTLY if not any(at for at, _ in fits.values()) else FAILS, measured
 
 
 def interacts(facts: Facts) -> Verdict:
@@ -78,12 +77,12 @@ def interacts(facts: Facts) -> Verdict:
     smpc = [row for row in rows.values() if row["family"] == "smpc"]
     if not he or not smpc:
         return MISSING, "the table has no rows of both"
-    told = [f"{row['name']}: {row['cpu_seconds']:.1f} s of CPU, {row['rounds']:,} rounds" for row in (*he, *smpc)]
+    ways = [f"{row['name']}: {row['cpu_seconds']:.1f} s of CPU, {row['rounds']:,} rounds" for row in (*he, *smpc)]
     heavier = min(row["cpu_seconds"] for row in he) > max(row["cpu_seconds"] for row in smpc)
     fewer = max(row["rounds"] for row in he) < min(row["rounds"] for row in smpc)
     shares = next((row for row in rows.values() if row["family"] == "shares"), None)
-    told += [f"training on shares: {shares['rounds']:,} rounds"] if shares else []
-    return HOLDS if heavier and fewer else PARTLY if heavier or fewer else FAILS, "; ".join(told)
+    ways += [f"training on shares: {shares['rounds']:,} rounds"] if shares else []
+    return HOLDS if heavier and fewer else PARTLY if heavier or fewer else FAILS, "; ".join(ways)
 
 
 def _collapsed(facts: Facts, activation: str) -> tuple[list[int], int]:

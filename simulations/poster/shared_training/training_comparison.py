@@ -79,7 +79,7 @@ def federated(name: str, key_bits: int | None = None) -> Way:
         parameters = {} if key_bits is None else {"key_bits": key_bits}
         spec = MeanSpec(clip=16.0, largest_weight=1000)
         parts, weights, cpu = rows.hospitals(HOSPITALS), twin_training.initial(network.shapes, seed), 0.0
-        first = {f"w{place}": matrix for place, matrix in enumerate(weights)}
+        first = {f"w{index}": matrix for index, matrix in enumerate(weights)}
         federation, compiling = (
             LocalFederation(catalog.strategy(name)(**parameters), HOSPITALS, spec) for _ in range(2)
         )
@@ -90,10 +90,10 @@ def federated(name: str, key_bits: int | None = None) -> Way:
                 part = Rows(features, target, rows.test_features, rows.test_target)
                 own, spent = plain_cpu(part, weights, HOSPITALS * network.step.value, LOCAL_STEPS)
                 cpu += spent
-                updates[number] = Update({f"w{place}": matrix for place, matrix in enumerate(own)}, {}, len(target))
-            reference = {f"w{place}": matrix for place, matrix in enumerate(weights)}
+                updates[number] = Update({f"w{index}": matrix for index, matrix in enumerate(own)}, {}, len(target))
+            reference = {f"w{index}": matrix for index, matrix in enumerate(weights)}
             mean = federation.mean(updates, reference)
-            weights = [np.asarray(mean.arrays[f"w{place}"], np.float64) for place in range(len(weights))]
+            weights = [np.asarray(mean.arrays[f"w{index}"], np.float64) for index in range(len(weights))]
         ledger = federation.ledger.rows
         hospital = [row for row in ledger if row.role == "hospital"]
         cpu += sum(row.cpu_seconds for row in ledger)
@@ -107,7 +107,7 @@ def federated(name: str, key_bits: int | None = None) -> Way:
             len(hospital),
             LEARNS[name],
         )
-        return made | {"networks": {place: line.seconds(ledger) for place, line in NETWORKS.items()}}
+        return made | {"networks": {index: line.seconds(ledger) for index, line in NETWORKS.items()}}
 
     return train
 
@@ -126,7 +126,7 @@ def on_shares(folder: Path | None, follow: Follow | None) -> Way:
         sent += looks * (2 * guard["online_bytes"] + guard["offline_bytes"])
         rounds = steps * cost["rounds"] + looks * guard["rounds"]
         made = _row("training on shares", "shares", found["accuracy"], cpu, sent, rounds, LEARNS["shares"])
-        seconds = {place: steps * each + looks * guard["networks"][place] for place, each in cost["networks"].items()}
+        seconds = {index: steps * each + looks * guard["networks"][index] for index, each in cost["networks"].items()}
         return made | {"networks": seconds}
 
     return train

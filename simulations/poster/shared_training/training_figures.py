@@ -86,11 +86,11 @@ def _looks() -> list[tuple[str, Any]]:
     return [(colour, dashes[number % 3]) for number, colour in enumerate(COLOURS)]
 
 
-def _trained(axes: Axes, curve: Curve, place: int, look: tuple[str, Any], top: float, name: str, last: float) -> None:
+def _trained(axes: Axes, curve: Curve, index: int, look: tuple[str, Any], top: float, name: str, last: float) -> None:
     """One training, as far as it stays below `top`; a cross where it ended before `last`, the others' end."""
-    inside = [(point[0], value) for point in curve if (value := point[place]) is not None and value <= top]
+    inside = [(point[0], value) for point in curve if (value := point[index]) is not None and value <= top]
     axes.plot(*zip(*inside, strict=True), color=look[0], ls=look[1], lw=1.3, label=name)
-    ended, value = curve[-1][0], curve[-1][place]
+    ended, value = curve[-1][0], curve[-1][index]
     if ended is not None and ended < last:
         height = top if value is None else min(value, top)
         axes.plot(ended, height, marker="x", color=look[0], ms=8, mew=2, clip_on=False, zorder=5)
@@ -113,11 +113,11 @@ def collapses(table: Sequence[Mapping[str, Any]]) -> Figure:
     with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(7.4, 0.42 * len(table) + 1.5), layout="constrained")
         axes = figure.subplots()
-        for place, row in enumerate(reversed(table)):
+        for index, row in enumerate(reversed(table)):
             for cell in row["cells"]:
                 colour = figures.WARM[0][0] if cell["collapsed"] else figures.COOL[0][0]
                 face = colour if cell["collapsed"] else "none"
-                axes.plot(cell["iterations"], place, "o", color=colour, mfc=face, ms=7, alpha=0.75, clip_on=False)
+                axes.plot(cell["iterations"], index, "o", color=colour, mfc=face, ms=7, alpha=0.75, clip_on=False)
         axes.set_yticks(range(len(table)), [row["name"] for row in reversed(table)])
         axes.set_ylim(-0.6, len(table) - 0.4)
         axes.set_xlim(0)
@@ -143,7 +143,7 @@ def one_table(rows: Sequence[Mapping[str, Any]]) -> Figure:
     }
     with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(11.5, 0.42 * len(rows) + 1.3), layout="constrained")
-        for place, (axes, (key, title, text)) in enumerate(
+        for index, (axes, (key, title, text)) in enumerate(
             zip(figure.subplots(1, 4, sharey=True), panels, strict=True)
         ):
             shown = [row[key] for row in rows][::-1]
@@ -160,9 +160,9 @@ def one_table(rows: Sequence[Mapping[str, Any]]) -> Figure:
                 axes.set_xlim(low, max(values) * 40)
             axes.xaxis.set_ticklabels([])
             for height, value in enumerate(shown):
-                said = "none" if not value else f"{value:.3f}" if key == "accuracy" else text(value)
+                label = "none" if not value else f"{value:.3f}" if key == "accuracy" else text(value)
                 at = max(values[height], axes.get_xlim()[0])
-                axes.annotate(said, (at, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5)
-            if place == 0:
+                axes.annotate(label, (at, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5)
+            if index == 0:
                 axes.set_yticks(range(len(rows)), [row["name"] for row in rows][::-1])
     return figure

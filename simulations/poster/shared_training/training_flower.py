@@ -142,15 +142,15 @@ def main(grid: Grid, context: Context) -> None:
 
 def prefix(iterations: int, layers: int = 2, activation: str = "clipped-3", timeout: float = 600.0) -> dict[str, Any]:
     """Train so many iterations under Flower on Ray; raises RunFailed with the cause where a node failed."""
-    with tempfile.TemporaryDirectory(prefix="fedsec-shared-") as place:
-        output = Path(place) / "found.json"
+    with tempfile.TemporaryDirectory(prefix="fedsec-shared-") as folder:
+        output = Path(folder) / "found.json"
         values: dict[str, Value] = {
             "iterations": iterations,
             "layers": layers,
             "activation": activation,
             "output": str(output),
         }
-        app = make_app(Path(place) / "app", *COMPONENTS, values)
+        app = make_app(Path(folder) / "app", *COMPONENTS, values)
         with flower_run(app, values, NODES, timeout=timeout) as live:
             live.wait()
         found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))

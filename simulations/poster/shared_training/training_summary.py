@@ -37,7 +37,7 @@ def approximations() -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "said": NAMES.get(name, line.name),
+            "label": NAMES.get(name, line.name),
             "degree": line.degree,
             "radius": sigmoid_approximations.radius(line),
             "worst_8": sigmoid_approximations.worst(line, 8.0),

@@ -134,9 +134,9 @@ def _plain(x: Floats, y: Floats, widths: Any, flat: Floats, rate: float, steps: 
                 for k in range(widths[layer]):
                     source, back = x[row, k] if layer == 0 else out[layer - 1, k], 0.0
                     for j in range(widths[layer + 1]):
-                        place = start + k * widths[layer + 1] + j
-                        gradient[place] += source * delta[layer, j]
-                        back += delta[layer, j] * flat[place]
+                        index = start + k * widths[layer + 1] + j
+                        gradient[index] += source * delta[layer, j]
+                        back += delta[layer, j] * flat[index]
                     if layer > 0:
                         delta[layer - 1, k] = back * source * (1.0 - source)
         flat -= rate * gradient

@@ -133,9 +133,9 @@ def task(hospitals: int, seed: int) -> Task:
     if not 1 <= hospitals <= len(rest):
         raise ConfigurationError(f"hospitals is {hospitals}; it must lie between 1 and {len(rest)}, the training rows")
     rows = len(rest) // hospitals
-    places = [rest[start * rows : (start + 1) * rows] for start in range(hospitals)]
+    indices = [rest[start * rows : (start + 1) * rows] for start in range(hospitals)]
     return Task(
-        tuple(Part(features[place], target[place]) for place in places), Part(features[chosen], target[chosen]), seed
+        tuple(Part(features[index], target[index]) for index in indices), Part(features[chosen], target[chosen]), seed
     )
 
 

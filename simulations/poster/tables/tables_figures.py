@@ -24,14 +24,14 @@ def beside(values: Sequence[Value]) -> Figure:
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
-        places = [place + place // 3 * 0.8 for place in range(len(known))]
-        axes.bar(places, [v.poster or 0 for v in known], width=0.8, color=GREY[1][0], alpha=0.55, label="the poster")
-        axes.plot(places, [v.ours for v in known], "o", color=COOL[0][0], ms=7, label="ours")
-        for place, value in zip(places, known, strict=True):
+        indices = [index + index // 3 * 0.8 for index in range(len(known))]
+        axes.bar(indices, [v.poster or 0 for v in known], width=0.8, color=GREY[1][0], alpha=0.55, label="the poster")
+        axes.plot(indices, [v.ours for v in known], "o", color=COOL[0][0], ms=7, label="ours")
+        for index, value in zip(indices, known, strict=True):
             below = value.ours < 0
             axes.annotate(
                 f"{value.ours:.2f}",
-                (place, value.ours),
+                (index, value.ours),
                 xytext=(0, -12 if below else 7),
                 textcoords="offset points",
                 ha="center",
@@ -40,7 +40,7 @@ def beside(values: Sequence[Value]) -> Figure:
             if value.note:
                 axes.annotate(
                     "misprinted",
-                    (place, min(value.ours, 0) + (0 if below else 20)),
+                    (index, min(value.ours, 0) + (0 if below else 20)),
                     xytext=(0, -17 if below else 0),
                     textcoords="offset points",
                     ha="center",
@@ -50,12 +50,12 @@ def beside(values: Sequence[Value]) -> Figure:
                     rotation=0 if below else 90,
                 )
         axes.axhline(0, color=INK, lw=0.8)
-        axes.set_xticks(places, [f"H{value.hospital}" for value in known])
+        axes.set_xticks(indices, [f"H{value.hospital}" for value in known])
         for start in range(0, len(known), 3):
             value = known[start]
             axes.annotate(
                 f"eta {value.eta:g}\n{value.iterations} iterations",
-                (places[start] + 1, 0),
+                (indices[start] + 1, 0),
                 xytext=(0, -34),
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",
@@ -112,11 +112,11 @@ def scattered(spreads: Sequence[Spread]) -> Figure:
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         for axes, definition in zip(figure.subplots(1, 2, sharey=True), (PUBLISHED, CORRECTED), strict=True):
             lines = [one for one in spreads if one.definition == definition]
-            for place, one in enumerate(lines):
+            for index, one in enumerate(lines):
                 low, middle, high = np.percentile(one.gains, (5, 50, 95), axis=(0, 2))
                 steps = [one.eta * count for count in one.budgets]
-                axes.fill_between(steps, low, high, color=COLOURS[place], alpha=0.13, lw=0)
-                axes.plot(steps, middle, color=COLOURS[place], marker=MARKERS[place], label=f"eta {one.eta:g}")
+                axes.fill_between(steps, low, high, color=COLOURS[index], alpha=0.13, lw=0)
+                axes.plot(steps, middle, color=COLOURS[index], marker=MARKERS[index], label=f"eta {one.eta:g}")
             axes.axhline(0, color=INK, lw=0.8)
             axes.set_title(f"{definition.name.capitalize()}: {definition.words.split(',')[0]}")
             axes.set_xlabel("eta × iterations")
@@ -128,9 +128,9 @@ def scattered(spreads: Sequence[Spread]) -> Figure:
     return figure
 
 
-def _log(axes: Axes, places: Sequence[float], label: str) -> None:
+def _log(axes: Axes, indices: Sequence[float], label: str) -> None:
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(list(places)))
+    axes.xaxis.set_major_locator(FixedLocator(list(indices)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel(label)

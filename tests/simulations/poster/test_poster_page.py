@@ -12,7 +12,7 @@ import pytest
 from fedsec.cli import poster_basics
 from fedsec.errors import ConfigurationError
 from fedsec.simulations.poster import basics, claims, poster_page
-from fedsec.simulations.poster.claims import FAILS, HOLDS, MISSING, PARTLY, REFUTED
+from fedsec.simulations.poster.verdicts import FAILS, HOLDS, MISSING, PARTLY, REFUTED
 
 FACTS: dict[str, Any] = {
     "basics": {
@@ -168,10 +168,10 @@ def test_basics_refuses_a_small_key(poster: Any) -> None:
 
 
 def test_basics_prints_its_verdicts(poster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poster_basics.measured, "measure", lambda *_: dict(FACTS["basics"]))
+    monkeypatch.setattr(poster_basics, "measure", lambda *_: dict(FACTS["basics"]))
     code, out, _ = poster("basics", "--output", str(tmp_path))
     assert code == 0 and out.count("holds") == 3 and (tmp_path / "basics.csv").exists()
     wrong = {"sums": {"values": 2, "hospitals": 5, "wrong": 1}}
-    monkeypatch.setattr(poster_basics.measured, "measure", lambda *_: dict(FACTS["basics"]) | wrong)
+    monkeypatch.setattr(poster_basics, "measure", lambda *_: dict(FACTS["basics"]) | wrong)
     code, _, err = poster("basics")
     assert code == 1 and "C1" in err

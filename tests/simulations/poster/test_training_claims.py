@@ -12,7 +12,7 @@ from fedsec.mpc.gradient_descent import Network
 from fedsec.simulations.poster import claims, poster_page
 from fedsec.simulations.poster.encrypted_network.model_owner import MINIMUM_KEY_BITS
 from fedsec.simulations.poster.shared_training import encrypted_network_row, sigmoid_approximations, twin_training
-from fedsec.simulations.poster.shared_training.training_claims import FAILS, HOLDS, MISSING, PARTLY
+from fedsec.simulations.poster.verdicts import FAILS, HOLDS, MISSING, PARTLY
 
 
 def cells(count: int, at: int | None) -> list[dict[str, Any]]:

@@ -1,0 +1,29 @@
+"""`fedsec poster page`: the page of all experiments of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fedsec.cli.options import Json, print_json
+from fedsec.simulations.poster import claims, poster_page
+
+
+def page(
+    folder: Annotated[Path, typer.Argument(help="The folder that the other commands wrote to, by --output.")],
+    as_json: Json = False,
+) -> None:
+    """Make one self-contained page, poster.html, of what the experiments left in a folder: claims, figures, tables.
+
+    Examples:
+
+    `fedsec poster page results/poster`
+    """
+    path = poster_page.write(folder)
+    if as_json:
+        print_json({"page": str(path), "claims": claims.rows(poster_page.load(folder))})
+    else:
+        Console().print(f"Page: {path}", highlight=False, soft_wrap=True)
