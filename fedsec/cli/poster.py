@@ -6,29 +6,26 @@ from fedsec.cli.lazy_group import LazyGroup, Listed, new_app
 
 EXPERIMENTS = {
     "tables": Listed(
-        "fedsec.cli.poster_tables:tables",
-        "Tables 1.0 and 2.0: the error of hospitals alone less their error together, gradients summed under "
-        "encryption.",
+        "fedsec.cli.poster_tables:tables", "Tables 1.0 and 2.0: how far training together lowers each hospital's error."
     ),
     "network": Listed(
         "fedsec.cli.poster_network:network",
-        "The encrypted network: weights under their owner's key, data in the clear at the hospital only.",
+        "Train a network whose weights are encrypted under their owner's key; only the hospital sees the rows.",
     ),
     "shared-training": Listed(
         "fedsec.cli.poster_shared_training:shared_training",
-        "Train networks on secret-shared diabetes data: what collapses and when, what does not, and what it costs.",
+        "Train networks on secret-shared diabetes data: which collapse and when, which do not, and what it costs.",
     ),
     "basics": Listed(
         "fedsec.cli.poster_basics:basics",
-        "What the poster says of its tools: exact sums under encryption, fresh ciphertexts, shares that tell nothing.",
+        "Check what the poster claims about its tools: exact sums, fresh ciphertexts, shares that reveal nothing.",
     ),
     "page": Listed(
         "fedsec.cli.poster_page_command:page",
-        "Make one self-contained page, poster.html, of what the experiments left in a folder: claims, figures, tables.",
+        "Write poster.html, one self-contained page of claims, figures and tables, from a folder of results.",
     ),
     "all": Listed(
-        "fedsec.cli.poster_all:every",
-        "Run every experiment of the poster, one after the other, and make the page of them: an hour.",
+        "fedsec.cli.poster_all:every", "Run all of the poster's experiments and write the page: about an hour."
     ),
 }
 
@@ -42,6 +39,6 @@ class Experiments(LazyGroup):
 app = new_app(
     name="poster",
     cls=Experiments,
-    help="The poster's experiments, each beside the number that the poster prints.",
+    help="Rerun the poster's experiments, and compare each result with what the poster prints.",
     no_args_is_help=True,
 )

@@ -30,16 +30,16 @@ def _short(folder: Path) -> set[str]:
 
 
 def every(
-    output: Annotated[Path, typer.Option(help="Folder for all of it.")] = Path("results/poster"),
+    output: Annotated[Path, typer.Option(help="Folder for all results and the page.")] = Path("results/poster"),
     quick: Annotated[
-        bool, typer.Option("--quick", help="Shorter: no sigmoids, trainings too short to collapse; some minutes.")
+        bool, typer.Option("--quick", help="A few minutes: no sigmoids, and trainings too short to collapse.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run every experiment of the poster, one after the other, and make the page of them: an hour.
+    """Run all of the poster's experiments and write the page: about an hour.
 
-    What is finished is kept, so that the same command goes on where it was interrupted; what --quick made is made again
-    without it.
+    Finished experiments are kept, so an interrupted command resumes when you repeat it. A full run replaces the results
+    of --quick.
 
     Examples:
 

@@ -19,11 +19,11 @@ TOOLS = ("C1", "C2", "C11")
 
 
 def basics(
-    key_bits: Annotated[int, Option(help="Paillier's key; less than 2048 is refused.")] = 3072,
+    key_bits: Annotated[int, Option(help="Bits of the Paillier key; at least 2048.")] = 3072,
     output: Annotated[Path | None, Option(help="Folder for basics.json and basics.csv.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What the poster says of its tools: exact sums under encryption, fresh ciphertexts, shares that tell nothing.
+    """Check what the poster claims about its tools: exact sums, fresh ciphertexts, shares that reveal nothing.
 
     Examples:
 
@@ -43,4 +43,4 @@ def basics(
         for one in judged:
             Console().print(f"{one['number']} {one['claim']}: {one['verdict']}. {one['measured']}.", highlight=False)
     if failed := [one["number"] for one in judged if one["verdict"] != HOLDS]:
-        raise RunFailed(f"{', '.join(failed)} does not hold")
+        raise RunFailed(f"claims that do not hold: {', '.join(failed)}")

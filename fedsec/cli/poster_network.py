@@ -27,21 +27,22 @@ SMALLER_KEY, PRODUCTS, PRODUCT_BITS = 1024, 112, 24
 
 
 def network(
-    parts: Annotated[str, Option(help=f"What to run, with commas: {', '.join(PARTS)}.")] = "all",
+    parts: Annotated[str, Option(help=f"Parts to run, separated by commas: {', '.join(PARTS)}.")] = "all",
     sigmoid: Annotated[
-        str, Option(help="taylor-7, interpolated-7:8 or minimax-7:8: degree and radius.")
+        str, Option(help="Polynomial for the sigmoid: taylor-7, interpolated-7:8 or minimax-7:8 (degree, radius).")
     ] = "interpolated-5:5",
-    eta: Annotated[float, Option(help="Rate of the 3-4-1 network on XOR.")] = 0.5,
-    iterations: Annotated[int, Option(help="Its iterations.")] = 170,
-    precision: Annotated[int, Option(help="Its bits after the point.")] = 40,
-    seed: Annotated[int, Option(help="Seed of its first weights.")] = 0,
-    key_bits: Annotated[int, Option(help="Key size; less than 2048 is refused.")] = MINIMUM_KEY_BITS,
+    eta: Annotated[float, Option(help="Learning rate of the 3-4-1 network on XOR.")] = 0.5,
+    iterations: Annotated[int, Option(help="Iterations of that network.")] = 170,
+    precision: Annotated[int, Option(help="Bits after the point of its numbers.")] = 40,
+    seed: Annotated[int, Option(help="Seed of its initial weights.")] = 0,
+    key_bits: Annotated[int, Option(help="Bits of the Paillier key; at least 2048.")] = MINIMUM_KEY_BITS,
     output: Annotated[Path | None, Option(help="Folder for network.json, network.csv and the figures.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The encrypted network: weights under their owner's key, data in the clear at the hospital only.
+    """Train a network whose weights are encrypted under their owner's key; only the hospital sees the rows.
 
-    What Paillier cannot multiply, the key holder does, blinded; exchanges, bytes and seconds are counted.
+    Paillier cannot multiply two ciphertexts, so the key holder multiplies blinded numbers. Exchanges, bytes and seconds
+    are counted.
 
     Examples:
 
@@ -119,7 +120,7 @@ def _rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _print_summary(console: Console, facts: dict[str, Any]) -> None:
     table = Table(title=f"Training under encryption, {facts['key_bits']} bits", box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for heading in ("model", "outputs", "off the twin by", "s/iteration", "slower by", "exchanges", "bytes"):
+    for heading in ("model", "outputs", "off plain by", "s/iteration", "slower by", "exchanges", "bytes"):
         table.add_column(heading, justify="left" if heading in ("model", "outputs") else "right", overflow="fold")
     names = {"affine": "affine, XOR", "xor": "3-4-1, XOR", "cancer": "3-4-1, breast cancer"}
     for part, name in names.items():
@@ -158,17 +159,18 @@ def _print_summary(console: Console, facts: dict[str, Any]) -> None:
     if "product" in facts:
         one = facts["product"]
         console.print(
-            f"A blinded product, of {one['batch']} at once: {1e3 * one['ours']:.2f} ms of CPU; by phe "
-            f"{1e3 * one['phe']:.1f} ms, {one['phe'] / one['ours']:.0f} times as much.",
+            f"A blinded product takes {1e3 * one['ours']:.2f} ms of CPU, {one['batch']} at once; python-paillier (phe) "
+            f"takes {1e3 * one['phe']:.1f} ms, {one['phe'] / one['ours']:.0f} times as long.",
             highlight=False,
         )
 
 
 def _print_flower(console: Console, one: dict[str, Any]) -> None:
-    moved, alike = one["bytes_to_key_holder"] + one["bytes_back"], "the same" if one["same_bytes"] else "other"
+    moved, alike = one["bytes_to_key_holder"] + one["bytes_back"], "as" if one["same_bytes"] else "not as"
     console.print(
-        f"Over Flower, owner and hospital as nodes, {one['iterations']} iterations: {one['exchanges']} exchanges, "
-        f"{moved:,} bytes, {alike} as in process; {one['largest_difference']:.0e} off the twin.",
+        f"Over Flower, with owner and hospital as nodes: {one['iterations']} iterations took {one['exchanges']} "
+        f"exchanges and {moved:,} bytes, {alike} in process; weights within {one['largest_difference']:.0e} of plain "
+        "training.",
         highlight=False,
     )
 
@@ -196,7 +198,7 @@ def _print_sigmoids(console: Console, rows: list[dict[str, Any]]) -> None:
 
 def _print_precision(console: Console, rows: list[dict[str, Any]]) -> None:
     table = Table(title="Precision: the same steps on integers, beside floating point", box=box.SIMPLE)
-    for heading in ("bits after the point", "off by", "XOR solved"):
+    for heading in ("bits after the point", "difference", "XOR solved"):
         table.add_column(heading, justify="right")
     for row in rows:
         off = "overflow" if row["difference"] is None else f"{row['difference']:.1e}"
@@ -208,9 +210,9 @@ def _judge(facts: dict[str, Any]) -> None:
     for part in ("affine", "xor", "cancer", "flower"):
         found = facts.get(part)
         if found and not found.get("same_bytes", True):
-            raise RunFailed("over Flower, other bytes were exchanged than in process")
+            raise RunFailed("over Flower, the exchanges or bytes differ from those in process")
         if found and found["largest_difference"] > network_experiments.AGREEMENT and found.get("precision", 40) >= 40:
             raise RunFailed(
                 f"{part}: encrypted weights differ from plain ones by {found['largest_difference']:.1e}; "
-                f"{network_experiments.AGREEMENT:.0e} is the tolerance"
+                f"the tolerance is {network_experiments.AGREEMENT:.0e}"
             )

@@ -13,10 +13,10 @@ from fedsec.simulations.poster import claims, poster_page
 
 
 def page(
-    folder: Annotated[Path, typer.Argument(help="The folder that the other commands wrote to, by --output.")],
+    folder: Annotated[Path, typer.Argument(help="Folder that the other commands wrote to with --output.")],
     as_json: Json = False,
 ) -> None:
-    """Make one self-contained page, poster.html, of what the experiments left in a folder: claims, figures, tables.
+    """Write poster.html, one self-contained page of claims, figures and tables, from a folder of results.
 
     Examples:
 

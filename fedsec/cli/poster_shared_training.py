@@ -86,22 +86,22 @@ QUICK = Sizes(
 
 
 def shared_training(
-    seeds: Annotated[int, typer.Option(help="Starts of each activation in the table of collapses.")] = 8,
+    seeds: Annotated[int, typer.Option(help="Random starts of each activation in the table of collapses.")] = 8,
     iterations: Annotated[int, typer.Option(help="Iterations of each training in that table.")] = 30_000,
-    bounded: Annotated[int, typer.Option(help="Iterations of the bounded design.")] = 60_000,
-    shares: Annotated[int, typer.Option(help="Iterations of it on shares: a prefix.")] = 10_000,
-    splits: Annotated[int, typer.Option(help="Splits to compare accuracy with plain training on.")] = 20,
-    flower: Annotated[int, typer.Option(help="Iterations under Flower on Ray: a shorter prefix; 0 for none.")] = 3,
-    quick: Annotated[bool, typer.Option("--quick", help="Every part, too short to collapse: two minutes.")] = False,
-    output: Annotated[Path, typer.Option(help="Folder for the results, and for what a later run goes on with.")] = Path(
+    bounded: Annotated[int, typer.Option(help="Iterations with the clipped activation.")] = 60_000,
+    shares: Annotated[int, typer.Option(help="Iterations with it on real shares.")] = 10_000,
+    splits: Annotated[int, typer.Option(help="Train and test splits, to compare accuracy with plain training.")] = 20,
+    flower: Annotated[int, typer.Option(help="Iterations under Flower on Ray; 0 for none.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="Two minutes: every part, too short to collapse.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder for the results; a later run resumes from it.")] = Path(
         "results/shared-training"
     ),
     as_json: Json = False,
 ) -> None:
-    """Train networks on secret-shared diabetes data: what collapses and when, what does not, and what it costs.
+    """Train networks on secret-shared diabetes data: which collapse and when, which do not, and what it costs.
 
-    Writes shared-training.json, four figures (SVG and PNG) and a file for each training. A run that was interrupted
-    goes on where it stopped: give the same command again.
+    Writes shared-training.json, four figures (SVG and PNG) and a file for each training. To resume an interrupted run,
+    repeat the command.
 
     Examples:
 

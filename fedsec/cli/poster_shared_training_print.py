@@ -31,7 +31,7 @@ def print_results(console: Console, found: Mapping[str, Any]) -> None:
     if shares:
         console.print(
             f"On shares: {shares['iterations']:,} iterations at {shares['iterations_per_second']:.1f}/s, accuracy "
-            f"{shares['accuracy']:.3f}; weights within {shares['off_twin']:.2g} of the twin.",
+            f"{shares['accuracy']:.3f}; weights within {shares['off_twin']:.2g} of the same training in the clear.",
             highlight=False,
         )
     if flower := found.get("flower"):
@@ -43,8 +43,9 @@ def print_results(console: Console, found: Mapping[str, Any]) -> None:
     for one in accuracy:
         ours, plain, off = (one[name] for name in (training_comparison.ACTIVATION, "exact", "difference"))
         console.print(
-            f"Accuracy over {one['splits']} splits, layers: {one['layers']}: {ours[0]:.3f} ± {ours[1]:.3f}; plain "
-            f"{plain[0]:.3f} ± {plain[1]:.3f}; difference {off[0]:+.3f} ± {off[1]:.3f}.",
+            f"Accuracy over {one['splits']} splits with {one['layers']} layers of weights: {ours[0]:.3f} ± "
+            f"{ours[1]:.3f}; "
+            f"plain {plain[0]:.3f} ± {plain[1]:.3f}; difference {off[0]:+.3f} ± {off[1]:.3f}.",
             highlight=False,
         )
     _print_costs(console, found["costs"])

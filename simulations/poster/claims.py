@@ -44,7 +44,8 @@ def _fresh(facts: Facts) -> Verdict:
     one = facts["ciphertexts"]
     every = one["different"] == one["right"] == one["encryptions"]
     measured = (
-        f"{one['different']:,} different ciphertexts of one message in {one['encryptions']:,}, {one['right']:,} right"
+        f"{one['encryptions']:,} encryptions of one message gave {one['different']:,} different ciphertexts; "
+        f"{one['right']:,} decrypt to it"
     )
     return HOLDS if every else FAILS, measured
 
@@ -58,7 +59,7 @@ def _table(wanted: Callable[[Facts], bool], misprints: bool = False) -> Callable
             return MISSING, "this run has none of the poster's settings"
         worst = max(abs(value["deviation"]) for value in cells)
         notes = "; ".join(value["note"] for value in cells if value["note"])
-        measured = f"{len(cells)} values within {worst:.2f}, as the poster defines them" + (
+        measured = f"{len(cells)} values agree within {worst:.2f}, by the poster's definition" + (
             f"; {notes}" if notes else ""
         )
         within = PARTLY if misprints and notes else HOLDS
@@ -81,10 +82,13 @@ def _grows(facts: Facts) -> Verdict:
     seen = [min(b - a for a, b in zip(x, y, strict=True)) > 0 for (_, x), (_, y) in _inside(gains, 50, 200)]
     turned = next((count for count, gain in gains if count >= 50 and min(gain) < 0), None)
     measured = (
-        f"true from 50 to 200 iterations: {'yes' if all(seen) else 'no'}; by {turned} iterations a hospital loses"
+        f"it {'grows' if all(seen) else 'does not always grow'} from 50 to 200 iterations; by {turned} it is negative "
+        "for a hospital"
     )
     if turned is None:
-        return (HOLDS if all(seen) else FAILS), "true as far as was looked at" if all(seen) else "false in its range"
+        if all(seen):
+            return HOLDS, "it grows as far as was measured"
+        return FAILS, "it does not always grow from 50 to 200 iterations"
     return PARTLY if all(seen) else FAILS, measured
 
 
@@ -95,8 +99,8 @@ def _falls(facts: Facts) -> Verdict:
     fell = all(b < a for a, b in zip(gains[0.001], gains[0.01], strict=True))
     rose = all(b > a for a, b in zip(gains[0.0005], gains[0.002], strict=True))
     measured = (
-        f"from 0.001 to 0.01 it falls: {'yes' if fell else 'no'}; from 0.0005 to 0.002 it rises: "
-        f"{'yes' if rose else 'no'}; both trends are one, over eta times iterations"
+        f"it {'falls' if fell else 'does not fall'} from 0.001 to 0.01 and {'rises' if rose else 'does not rise'} from "
+        "0.0005 to 0.002; this and the trend over iterations are one trend, over eta times iterations"
     )
     return (PARTLY if fell and rose else HOLDS if fell else FAILS), measured
 
@@ -109,8 +113,9 @@ def _inside(gains: Sequence[tuple[float, Any]], low: float, high: float) -> list
 def _accurate(facts: Facts) -> Verdict:
     one = facts["cancer"]
     measured = (
-        f"breast cancer, 3-4-1: accuracy {one['accuracy']:.3f}, in the clear {one['accuracy_plain']:.3f} (always the "
-        f"larger class: {one['accuracy_majority']:.3f}); weights differ by {one['largest_difference']:.0e}"
+        f"breast cancer, 3-4-1 network: accuracy {one['accuracy']:.3f} encrypted, {one['accuracy_plain']:.3f} in the "
+        f"clear (always the larger class: {one['accuracy_majority']:.3f}); weights within "
+        f"{one['largest_difference']:.0e}"
     )
     return HOLDS if one["accuracy"] == one["accuracy_plain"] else FAILS, measured
 
@@ -118,16 +123,15 @@ def _accurate(facts: Facts) -> Verdict:
 def _right(facts: Facts) -> Verdict:
     one = facts["xor"]
     measured = ", ".join(f"{x:.3f}" for x in one["outputs"])
-    return HOLDS if one[
-        "solved"
-    ] else FAILS, f"outputs {measured} for 0, 1, 1, 0; twin within {one['largest_difference']:.0e}"
+    return (
+        HOLDS if one["solved"] else FAILS,
+        f"outputs {measured} where 0, 1, 1, 0 is right; weights within {one['largest_difference']:.0e} of plain ones",
+    )
 
 
 def _slow(facts: Facts) -> Verdict:
     one = facts["xor"]
-    measured = (
-        f"{one['seconds_per_iteration']:.2f} s an iteration, {one['slower']:,.0f} times the same steps in the clear"
-    )
+    measured = f"{one['seconds_per_iteration']:.2f} s an iteration, {one['slower']:,.0f} times as long as in the clear"
     return HOLDS if one["slower"] > 10 else FAILS, measured
 
 
@@ -137,15 +141,15 @@ def _noise(facts: Facts) -> Verdict:
     least = min((row["precision"] for row in rows if row["precision"] > wrong), default=None)
     best = min(row["difference"] for row in rows if row["difference"] is not None)
     overflow = "; ".join(
-        f"{one['key_bits']} bits overflow in iteration {one['wrong_from_iteration']}"
+        f"a key of {one['key_bits']} bits overflows in iteration {one['wrong_from_iteration']}"
         for one in facts.get("overflow", [])
     )
     measured = (
-        f"Paillier decrypts exactly: there is no noise; XOR is solved with {least} bits after the point and more, and "
+        f"Paillier decrypts exactly, without noise; XOR is solved with {least} bits after the point or more, and "
         f"weights come within {best:.0e} of floating point"
     )
     return REFUTED if best < 1e-9 else FAILS, measured + (
-        f". Overflow is real: unrefreshed, {overflow}" if overflow else ""
+        f". Overflow is real: without a refresh, {overflow}" if overflow else ""
     )
 
 
@@ -153,8 +157,8 @@ def _shared(facts: Facts) -> Verdict:
     one = facts["shares"]
     measured = (
         f"{one['right']} of {one['groups']} groups of {one['known'] + 1} give the secret; {one['refused']} of "
-        f"{one['small_groups']} groups of {one['known']} are refused, and {one['tests']} tests of uniformity find "
-        f"nothing (least p, corrected: {one['least_p']:.2g})"
+        f"{one['small_groups']} groups of {one['known']} are refused, and the smallest p of {one['tests']} "
+        f"tests that their shares are uniform is {one['least_p']:.2g}, corrected"
     )
     whole = one["right"] == one["groups"] and one["refused"] == one["small_groups"]
     return HOLDS if whole and one["least_p"] > 1e-6 else FAILS, measured
@@ -167,7 +171,7 @@ def _horner(facts: Facts) -> Verdict:
         for degree in sorted(rows)
     )
     saves = all(min(one.values()) == one["Horner in x²"] for one in rows.values())
-    return HOLDS if saves else FAILS, f"products of two secrets at {measured}"
+    return HOLDS if saves else FAILS, f"products of two secrets: {measured}"
 
 
 def _helped(facts: Facts) -> Verdict:
@@ -175,11 +179,13 @@ def _helped(facts: Facts) -> Verdict:
     each = one["exchanges"] / one["iterations"]
     moved = (one["bytes_to_key_holder"] + one["bytes_back"]) / one["exchanges"]
     measured = (
-        f"{one['exchanges']:,} exchanges with the key holder for {one['iterations']} iterations, {each:.0f} in each, "
+        f"{one['iterations']} iterations need {one['exchanges']:,} exchanges with the key holder, {each:.0f} in each, "
         f"of {moved / 1000:.0f} kB"
     )
     wrong = [row["wrong_from_iteration"] for row in facts.get("overflow", [])]
-    measured += f"; without any, the affine model overflows in iteration {min(wrong)}" if wrong and all(wrong) else ""
+    measured += (
+        f"; without exchanges, the affine model overflows in iteration {min(wrong)}" if wrong and all(wrong) else ""
+    )
     return HOLDS if one["exchanges"] else FAILS, measured
 
 
@@ -189,7 +195,7 @@ def _both(value: Facts) -> bool:
 
 CLAIMS = (
     Claim("C1", "Multiplying ciphertexts adds the messages", "basics", "sums", _exact_sums),
-    Claim("C2", "One message has many ciphertexts, by a random r", "basics", "ciphertexts", _fresh),
+    Claim("C2", "One message has many ciphertexts, because of a random r", "basics", "ciphertexts", _fresh),
     Claim("C3", "Table 1.0: differences when changing eta", "tables", "values", _table(_both, True)),
     Claim(
         "C4",
@@ -204,7 +210,7 @@ CLAIMS = (
     Claim("C8", "The prediction of the encrypted XOR network was accurate", "network", "xor", _right),
     Claim("C9", "The training was so slow", "network", "xor", _slow),
     Claim("C10", "Noise in the decryption and low precision made tuning tricky", "network", "precision", _noise),
-    Claim("C11", "k + 1 shares reconstruct the secret; k tell nothing of it", "basics", "shares", _shared),
+    Claim("C11", "k + 1 shares reconstruct the secret; k reveal nothing about it", "basics", "shares", _shared),
     Claim(
         "C12",
         "A two-layer network trains on shared diabetes data",

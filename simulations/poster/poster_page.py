@@ -18,28 +18,28 @@ PAGE = "poster.html"
 EXPERIMENTS = ("basics", "tables", "network", "shared-training")
 """Each leaves a JSON file of its name. A new experiment adds its name, its claims, its figures and its texts."""
 TITLES = {
-    "tables": "Hospitals that train together: tables 1.0 and 2.0",
+    "tables": "Training together: tables 1.0 and 2.0",
     "network": "The encrypted network",
     "shared-training": "Training on shared data",
 }
 FIGURES: Mapping[str, Mapping[str, str]] = {
     "tables": {
-        "tables": "The poster's values as bars, ours as dots; two cells are misprinted.",
-        "tables-trends": "The published difference over iterations and over eta, beyond where the poster looked.",
-        "tables-spread": "Over eta times iterations, by the poster's definition and by a corrected one: the median "
-        "over all seeds and hospitals, and where 90% of them lie.",
+        "tables": "The poster's values as bars, ours as dots. Two of the poster's cells are misprinted.",
+        "tables-trends": "The published difference by iterations and by eta, also beyond the poster's range.",
+        "tables-spread": "The difference by eta times iterations, by the poster's definition and by a corrected one: "
+        "median and 90% range over all seeds and hospitals.",
     },
     "network": {
-        "network-outputs": "What the encrypted models say on the four rows of XOR, beside training in the clear.",
-        "network-sigmoids": "The error of each polynomial that stands for the sigmoid, over its argument.",
-        "network-products": "Products of two secrets in one evaluation, over the degree.",
-        "network-precision": "The largest difference of a weight from floating point, over bits after the point.",
+        "network-outputs": "Outputs of the encrypted models on the four rows of XOR, beside training in the clear.",
+        "network-sigmoids": "Error of each polynomial that replaces the sigmoid, by argument.",
+        "network-products": "Products of two secrets in one evaluation, by degree.",
+        "network-precision": "Largest difference of a weight from floating point, by bits after the point.",
     },
     "shared-training": {
-        "shared-training-approximation": "The sigmoid and what stands for it; below, loss and largest weight of three "
-        "layers trained with each, a cross where a training collapsed.",
+        "shared-training-approximation": "The sigmoid and its approximations; below, loss and largest weight of three "
+        "layers trained with each. A cross marks a collapse.",
         "shared-training-degrees": "Least-squares fits of degree 3 to 20 on [-10, 10]; below, loss and largest weight "
-        "of trainings with some of them.",
+        "under some of them.",
         "shared-training-collapses": "The iteration at which each start collapsed, by activation.",
         "shared-training-one-table": "The same network, rows, seed and steps, trained in every way: accuracy, CPU, "
         "bytes and rounds.",
@@ -47,18 +47,20 @@ FIGURES: Mapping[str, Mapping[str, str]] = {
 }
 TEXTS: Mapping[str, Sequence[str]] = {
     "tables": (
-        "A cell is the error of a hospital that trains alone less its error after training together, so more is "
-        "better. The poster's definition counts hospital 1 twice and starts from the local weights, so that part of "
-        "the difference is twice the steps; the corrected one counts each once, from zero, with as many steps.",
+        "Each cell is a hospital's error after training alone minus its error after training together: higher is "
+        "better. The poster's definition counts hospital 1 twice and starts from the local weights, so part of the "
+        "difference comes from twice as many steps. The corrected definition counts each hospital once, starts from "
+        "zero, and takes the same number of steps.",
     ),
     "network": (
-        "Weights are encrypted under their owner's key; the rows are in the clear at one hospital. What Paillier "
-        "cannot multiply, the key holder does, blinded: it sees numbers within 2^-40 of uniform and returns "
-        "ciphertexts. At the end the owner learns the trained weights, which is what remains of the data.",
+        "The weights are encrypted under their owner's key; the rows are in the clear at one hospital. Paillier cannot "
+        "multiply two ciphertexts, so the key holder multiplies blinded numbers: it sees numbers within 2^-40 of "
+        "uniform and returns ciphertexts. At the end the owner learns the trained weights, and no more of the data.",
     ),
     "shared-training": (
-        "Hospitals split their rows between two compute parties, which train on shares with a dealer's masks; no two "
-        "of the three may collude. Collapse is a weight above a million, or a number beyond the fixed point.",
+        "Hospitals share their rows between two compute parties, which train on the shares with masks from a dealer; "
+        "no two of these three may collude. A training has collapsed when a weight passes a million or a number "
+        "leaves the range of the fixed point.",
     ),
 }
 
@@ -75,7 +77,7 @@ def load(folder: Path) -> dict[str, Facts]:
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"{path} cannot be read: {error}") from error
         if not isinstance(facts, dict):
-            raise ConfigurationError(f"{path} is not what `fedsec poster {name} --output` writes")
+            raise ConfigurationError(f"{path} is not what `fedsec poster {name} --output` writes; run it again")
         found[name] = facts
     if not found:
         raise ConfigurationError(f"{folder} has no results; run `fedsec poster tables --output {folder}` first")
@@ -90,12 +92,12 @@ def render(folder: Path) -> str:
         parts = [_part(name, found[name], folder) for name in TITLES if name in found]
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"results in {folder} are of another form ({type(error).__name__}: {error}); run them again"
+            f"results in {folder} have another form ({type(error).__name__}: {error}); run them again"
         ) from error
     template = (Path(__file__).with_name("poster_page.html.j2")).read_text(encoding="utf-8")
     known = [one["verdict"] for one in judged if one["verdict"] != MISSING]
-    counts = ", ".join(f"{known.count(word)} {word}" for word in dict.fromkeys(known))
-    lead = f"Of {len(judged)} claims of the poster, {len(known)} were measured here: {counts}."
+    counts = ", ".join(f"{word}: {known.count(word)}" for word in dict.fromkeys(known))
+    lead = f"Of the poster's {len(judged)} claims, {len(known)} were measured here. {counts.capitalize()}."
     return (
         output.environment()
         .from_string(template)
@@ -154,10 +156,14 @@ def _tables(facts: Facts) -> list[dict[str, Any]]:
         for one in facts["ladder"]
     ]
     hospitals = [f"hospital {index + 1}" for index in range(facts["hospitals"])]
-    head = ("definition", "eta", "iterations", "hospital", "ours", "poster", "off by", "note")
+    head = ("definition", "eta", "iterations", "hospital", "ours", "poster", "difference", "note")
     return [
         {"title": f"Every value, sums by {facts['strategy']}", "head": head, "rows": cells},
-        {"title": "What the gain is made of", "head": ("compared", "eta", "iterations", *hospitals), "rows": ladder},
+        {
+            "title": "What makes up the difference",
+            "head": ("compared", "eta", "iterations", *hospitals),
+            "rows": ladder,
+        },
     ]
 
 
@@ -182,11 +188,11 @@ def _network(facts: Facts) -> list[dict[str, Any]]:
         "model",
         "iterations",
         "s an iteration",
-        "times plain",
+        "times as long as plain",
         "exchanges",
         "bytes to key holder",
         "bytes back",
-        "off the twin by",
+        "off plain by",
     )
     out.append({"title": f"Training under encryption, {facts['key_bits']} bits", "head": head, "rows": runs})
     if "sigmoids" in facts:
@@ -209,7 +215,7 @@ def _network(facts: Facts) -> list[dict[str, Any]]:
             "error to 8",
             f"solved of {facts['sigmoids'][0]['seeds']}",
             "exploded",
-            "from",
+            "from iteration",
             *facts["sigmoids"][0]["products"],
             "s an iteration",
         )
@@ -252,7 +258,7 @@ def _shared(facts: Facts) -> list[dict[str, Any]]:
         },
         {
             "title": f"The same network trained in every way, {facts['sizes']['steps']:,} steps",
-            "head": ("way", "accuracy", "CPU", "bytes", "rounds", "hospital's line", "who learns what"),
+            "head": ("way", "accuracy", "CPU", "bytes", "rounds", "time on a hospital's line", "who learns what"),
             "rows": ways,
         },
     ]

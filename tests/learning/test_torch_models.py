@@ -20,7 +20,7 @@ from fedsec.simulations.run.partitions import partition
 def test_without_torch_its_model_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     find: Any = importlib.util.find_spec
     monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
-    with pytest.raises(ConfigurationError, match=r"needs torch, which is not here: pip install 'fedsec\[torch\]'"):
+    with pytest.raises(ConfigurationError, match=r"needs torch, which is not installed: pip install 'fedsec\[torch\]'"):
         build("torch-mlp", "classification")
 
 

@@ -38,8 +38,7 @@ class Rows:
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or self.labels.ndim != 1 or len(self.features) != len(self.labels):
             raise ConfigurationError(
-                f"features have shape {self.features.shape} and labels {self.labels.shape}; as many rows of one are "
-                "needed as of the other"
+                f"features have shape {self.features.shape} and labels {self.labels.shape}; both need as many rows"
             )
         largest = float(np.abs(self.features).max(initial=0.0))
         if not largest < 2**LARGEST_FEATURE:
@@ -165,14 +164,14 @@ class Plan:
         if needed > plaintext_bits:
             raise ConfigurationError(
                 f"precision is {self.precision} bits: a sigmoid of degree {self.sigmoid.degree} then needs {needed} "
-                f"bits, which overflows the plaintext, of {plaintext_bits}; less precision, a lower degree or a larger "
-                "key is needed"
+                f"bits, which overflows the plaintext, of {plaintext_bits}; use less precision, a lower degree or a "
+                "larger key"
             )
         if not largest < 2**self.whole:
             raise ConfigurationError(
                 f"training passes {largest:.3g}, which overflows the fixed point: it holds values below "
-                f"{2**self.whole}; more bits before the point, a smaller eta, fewer iterations or another sigmoid is "
-                "needed"
+                f"{2**self.whole}; use more bits before the point, a smaller eta, fewer iterations or another "
+                "sigmoid"
             )
 
     def coefficients(self, slope: bool = False) -> list[int]:

@@ -78,7 +78,7 @@ def precision(rows: list[dict[str, Any]]) -> Figure:
         axes.plot([], [], "o", color=COOL[0][0], label="XOR solved")
         axes.plot([], [], "o", color=COOL[0][0], mfc="#fffffe", label="not solved")
         bits = np.array([row["precision"] for row in known])
-        axes.plot(bits, 2.0 ** -bits.astype(float), color=GREY[0][0], ls=":", label="the last bit")
+        axes.plot(bits, 2.0 ** -bits.astype(float), color=GREY[0][0], ls=":", label="one unit in the last bit")
         axes.set(yscale="log", xlabel="bits after the point", ylabel="largest difference of a weight")
         axes.set_title("Precision, no noise: fixed point against floating")
         axes.legend(frameon=False)

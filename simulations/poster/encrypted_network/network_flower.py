@@ -49,7 +49,7 @@ def step(message: Message, context: Context) -> Message:
     request = message.content.config_records["request"]
     kind, data = str(request["kind"]), request["data"]
     if not isinstance(data, bytes):
-        raise BadMessage("a message without bytes")
+        raise BadMessage("the message has no bytes under data")
     role = int(context.node_config["partition-id"])
     if kind == "role":
         reply = ("role", bytes([role]))

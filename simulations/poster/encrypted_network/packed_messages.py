@@ -22,8 +22,8 @@ def slots(public: PublicKey, width: int, count: int) -> int:
     """
     if not 0 < width <= public.plaintext_bits:
         raise ConfigurationError(
-            f"a blinded number of {width} bits overflows the plaintext, which has {public.plaintext_bits}: fewer bits "
-            "of precision, a lower degree, an earlier refresh or a larger key is needed"
+            f"a blinded number of {width} bits overflows the plaintext, which has {public.plaintext_bits}: use "
+            "less precision, a lower degree, an earlier refresh or a larger key"
         )
     return min(public.plaintext_bits // width, -(-count // ROWS))
 

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Add = Callable[[Floats], Floats]
 """float64[hospitals, values] -> float64[values], the sum over hospitals: in the clear or under a protocol."""
 Follow = Callable[[str, int, int], None]
-"""Told what is being done, and how far it is: done, total."""
+"""Called with what is being done, and how far it is: (text, done, total)."""
 
 TEST_ROWS = 50
 LARGEST_WEIGHT = 1e9
@@ -35,8 +35,8 @@ class Part:
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or self.target.ndim != 1 or len(self.features) != len(self.target):
             raise ConfigurationError(
-                f"a hospital's features have shape {self.features.shape} and its target {self.target.shape}; as many "
-                "rows of one are needed as of the other"
+                f"a hospital's features have shape {self.features.shape} and its target {self.target.shape}; both "
+                "need as many rows"
             )
 
     def gradient(self, weights: Floats) -> Floats:
@@ -62,8 +62,8 @@ class Task:
             raise ConfigurationError(f"hospitals have {sorted(counts)} rows; each must have as many as the others")
         if columns != {self.test.features.shape[1]}:
             raise ConfigurationError(
-                f"hospitals have rows of {sorted(columns)} columns, and test rows {self.test.features.shape[1]}; they "
-                "must be as many"
+                f"hospitals have rows of {sorted(columns)} columns, and test rows {self.test.features.shape[1]}; both "
+                "need as many columns"
             )
 
     @property
@@ -196,8 +196,8 @@ def _gradients(data: Task, lane: Lane, weights: Floats) -> Floats:
 def _check(weights: Floats, lane: Lane) -> None:
     if not np.all(np.abs(weights) < LARGEST_WEIGHT):
         raise ConfigurationError(
-            f"eta is {lane.eta:g}: training diverges (a weight passed {LARGEST_WEIGHT:g}); a smaller eta is needed, "
-            "below 2 over the largest eigenvalue of the summed rows' products"
+            f"eta is {lane.eta:g}: training diverges (a weight passed {LARGEST_WEIGHT:g}); use an eta below 2 "
+            "over the largest eigenvalue of the summed rows' products"
         )
 
 

@@ -28,7 +28,7 @@ def finest(strategy: str, parameters: Mapping[str, Any], hospitals: int) -> Secu
     Raises ConfigurationError, the strategy's own, where it runs with no number of bits.
     """
     kind, clients = catalog.strategy(strategy), range(1, hospitals + 1)
-    refused = ConfigurationError(f"strategy {strategy!r} sums no values of {hospitals} hospitals exactly")
+    refused = ConfigurationError(f"strategy {strategy!r} cannot sum values of {hospitals} hospitals exactly")
     chosen = parameters.get("value_bits")
     for bits in range(MOST_BITS, int(LARGEST_VALUE).bit_length(), -1) if chosen is None else [chosen]:
         try:
@@ -73,7 +73,7 @@ class Summation:
         if not np.all(np.abs(scaled) < offset):
             raise ConfigurationError(
                 f"a gradient of {np.max(np.abs(rows)):.3g} overflows the fixed point, which holds values below "
-                f"{LARGEST_VALUE:g}; a smaller eta is needed"
+                f"{LARGEST_VALUE:g}; use a smaller eta"
             )
         shifted = (scaled.astype(np.int64) + offset).astype(np.uint64)
         total = self.federation.sum(dict(enumerate(shifted, start=1)))

@@ -41,10 +41,10 @@ POSTER = {
     (0.001, 200): (392.35, 431.26, 379.24),
 }
 """What is printed for each hospital; at 0.001 and 100, as table 2.0 prints it."""
-LOST_SIGN = "the poster lost the sign: this hospital got worse"
+LOST_SIGN = "the poster omits the minus sign: this hospital got worse"
 MISPRINTS = {
     (0.01, 100, 3): LOST_SIGN,
-    (0.001, 100, 3): "table 1.0 prints 315.17 here, hospital 2's value again; table 2.0 prints 297.71",
+    (0.001, 100, 3): "table 1.0 repeats hospital 2's 315.17 here; table 2.0 prints 297.71",
 }
 BUDGETS = (10, 20, 50, 100, 200, 500, 1000, 2000)
 RATES = (0.0005, 0.001, 0.002, 0.005, 0.01)

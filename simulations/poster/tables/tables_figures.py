@@ -64,7 +64,7 @@ def beside(values: Sequence[Value]) -> Figure:
                 fontsize=8.5,
                 annotation_clip=False,
             )
-        axes.set(ylabel="error alone less error together", title="Tables 1.0 and 2.0")
+        axes.set(ylabel="error alone minus error together", title="Tables 1.0 and 2.0")
         axes.margins(y=0.14)
         axes.grid(False, axis="x")
         axes.legend(frameon=False, loc="upper left")
@@ -93,7 +93,7 @@ def trends(hospitals: int, seed: int) -> Figure:
             right.plot([0.001] * 3, POSTER[0.001, 100], "+", color=INK, ms=9, zorder=5, label="printed")
         _log(left, BUDGETS, "iterations, eta 0.001")
         _log(right, RATES, "eta, 100 iterations")
-        left.set_ylabel("error alone less error together")
+        left.set_ylabel("error alone minus error together")
         left.set_title("Does it grow with iterations?")
         right.set_title("Does it fall with eta?")
         for axes in (left, right):
