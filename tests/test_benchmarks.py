@@ -14,6 +14,8 @@ import pytest
 
 from fedsec import catalog
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RUN = [file for file in sorted(BENCHMARKS.glob("*.py")) if '"__main__"' in file.read_text(encoding="utf-8")]
 

@@ -13,18 +13,26 @@ from pathlib import Path
 
 import pytest
 
+FOLDERS = ("tests/simulations/costs/", "tests/simulations/poster/", "tests/cli/test_compare_command.py")
+"""Files whose tests measure, sweep or draw: all are slow."""
 PROGRAMS = {"browser"}
 """Fixtures that start a program."""
-UNLOADED = ("ray", "flwr.simulation", "flwr.server.superlink", "torch", "tensorboard", "websockets")
+UNLOADED = ("ray", "flwr.simulation", "torch", "tensorboard", "websockets")
 """What a session of fast tests never imports."""
 _NOT_FAST = re.compile(r"^pytestmark = pytest\.mark\.(slow|campaign)$", re.MULTILINE)
+
+
+def _slow(file: Path) -> bool:
+    """Whether no test of a file is fast."""
+    measuring = any(folder in file.as_posix() for folder in FOLDERS)
+    return measuring or bool(_NOT_FAST.search(file.read_text(encoding="utf-8")))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """A file without a fast test is not even imported, where fast tests are asked for."""
     if config.option.markexpr != "fast" or collection_path.suffix != ".py":
         return None
-    return True if _NOT_FAST.search(collection_path.read_text(encoding="utf-8")) else None
+    return _slow(collection_path) or None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -32,7 +40,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
         if not marks & {"slow", "campaign"}:
-            item.add_marker("slow" if PROGRAMS & set(getattr(item, "fixturenames", ())) else "fast")
+            starting = PROGRAMS & set(getattr(item, "fixturenames", ()))
+            item.add_marker("slow" if starting or any(folder in item.path.as_posix() for folder in FOLDERS) else "fast")
     if hasattr(config, "workerinput"):  # of several workers, none is to begin the longest test last
         items.sort(key=lambda item: item.get_closest_marker("fast") is not None)
 

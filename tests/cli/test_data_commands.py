@@ -16,6 +16,8 @@ from fedsec.data.schema import read
 from fedsec.local import LocalFederation
 from fedsec.simulations.run import hospitals
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("strategy", ["shamir", "secagg", "plain"])
 def test_statistics_come_out_of_the_secure_sum(strategy: str, fed: Any) -> None:

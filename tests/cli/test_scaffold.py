@@ -14,6 +14,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
+@pytest.mark.slow
 def test_a_new_strategy_passes_its_test_as_it_is(fed: Any, tmp_path: Path) -> None:
     code, out, _ = fed("new-strategy", "my_masks", "--output", "mine")
     assert code == 0 and "python -m pytest mine/test_my_masks.py" in out

@@ -11,8 +11,9 @@ import pytest
 from fedsec import cli
 from fedsec.simulations.run.launcher import flower_run
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_a_new_app_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["fedsec", "init", str(tmp_path / "my_study")])
     with pytest.raises(SystemExit, match="0"):

@@ -16,6 +16,8 @@ from fedsec.learning.models import build, local_rng
 from fedsec.simulations.run.baselines import fedavg, pooled
 from fedsec.simulations.run.partitions import partition
 
+pytestmark = pytest.mark.slow
+
 
 def test_without_torch_its_model_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     find: Any = importlib.util.find_spec

@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar
 
+import pytest
+
 from fedsec import catalog
 from fedsec.protocol import SecureSum
 from fedsec.testing import Conformance
@@ -20,6 +22,7 @@ OTHERS = {
 """What is not a default and changes which messages are sent, and by whom."""
 
 
+@pytest.mark.slow
 class Otherwise(Conformance):
     """With the parameters of OTHERS."""
 

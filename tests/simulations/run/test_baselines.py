@@ -16,6 +16,8 @@ from fedsec.learning.models import Parameters, build, local_rng, quality
 from fedsec.simulations.run.baselines import alone, fedavg, pooled
 from fedsec.simulations.run.partitions import PARTITIONINGS, Partitioning, Rows, partition
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["breast-cancer", "diabetes"])
 def parts_of(request: pytest.FixtureRequest) -> tuple[Dataset, Dataset]:

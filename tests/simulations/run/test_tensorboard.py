@@ -11,6 +11,8 @@ import pytest
 from fedsec.errors import ConfigurationError
 from fedsec.simulations.run import tensorboard as trackers
 
+pytestmark = pytest.mark.slow
+
 EVENTS: list[dict[str, Any]] = [
     {"event": "phase", "bytes_up": 100, "bytes_down": 20, "cpu_seconds_max": 0.5},
     {
