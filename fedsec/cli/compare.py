@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fedsec import catalog
+from fedsec import catalog, extras
 from fedsec.cli.options import Json, print_json
 from fedsec.cli.run import allow
 from fedsec.errors import ConfigurationError, RunFailed
@@ -85,6 +85,7 @@ def compare(
 
     `fedsec compare --engine flower --strategies plain,secagg --hospitals 5`
     """
+    extras.require("ray", "`fedsec compare`")
     names = catalog.names() if strategies == "all" else [allowed(name) for name in items("strategies", strategies)]
     if strategies == "all":
         tell_left_out(as_json)

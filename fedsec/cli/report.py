@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from fedsec import extras
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError
 from fedsec.report import page, run_page
@@ -35,6 +36,7 @@ def report(
 
 def make(folder: Path) -> list[Path]:
     """Write the page of whatever is in a folder, and return all paths, the page's last."""
+    extras.require("matplotlib", "`fedsec report`")
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder; that of a finished comparison or run was expected")
     if (folder / COMPARISON).is_file():

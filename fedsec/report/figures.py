@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
-
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from typing import TYPE_CHECKING, Any
 
 from fedsec.report import shapes, units
 from fedsec.report.document import Cell, Network
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WARM = (("#b9481b", "#f08a5d"), ("#a67c00", "#e3b93c"), ("#8f2d46", "#e0718d"))
 COOL = (
@@ -98,11 +97,19 @@ LONGEST_NAME = 26
 
 
 @contextmanager
+def styled(width: float, height: float, **options: Any) -> Iterator[Figure]:
+    """A figure of this size in inches, in our style. matplotlib is imported now: to import it takes a second."""
+    from matplotlib.figure import Figure
+
+    with _style():
+        yield Figure(figsize=(width, height), **options)
+
+
+@contextmanager
 def panel(title: str, names: Iterable[str] = (), right: float = 0.745) -> Iterator[tuple[Figure, Axes]]:
     """A figure in our style, with room for names on its right."""
     right -= 0.0146 * max(max((len(short(name)) for name in names), default=0) - 15, 0)
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=SIZE)
+    with styled(*SIZE) as figure:
         axes = figure.add_axes((0.165, 0.155, right - 0.165, 0.73))
         axes.set_title(title, pad=9)
         axes.tick_params(length=0)
@@ -138,6 +145,8 @@ def _power(value: float) -> str:
 
 def _log(axis: Any, values: Sequence[float], text: Callable[[float], str], exact: bool = False) -> None:
     """A log axis that holds all values; `exact` has its ticks at these."""
+    from matplotlib import ticker
+
     low, high = min(values), max(values)
     pad = max((high / low) ** 0.06, 1.15)
     axis._set_axes_scale("log")
@@ -147,9 +156,9 @@ def _log(axis: Any, values: Sequence[float], text: Callable[[float], str], exact
         places = places[:: math.ceil(len(places) / 6)]
     if len(places) < 2:  # no two round values lie within
         places = sorted({low, high})
-    axis.set_major_locator(FixedLocator(places))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: units.trim(text(value))))
+    axis.set_major_locator(ticker.FixedLocator(places))
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(lambda value, _: units.trim(text(value)))
 
 
 def _name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mapping[str, Style]) -> None:
@@ -265,6 +274,8 @@ def plane(
     won: shapes.Plane, looks: Mapping[str, Style], families: Mapping[str, str], networks: Mapping[str, Network]
 ) -> Figure:
     """The cheapest strategy over bandwidth and latency, the boundary between families, and the named networks."""
+    from matplotlib.ticker import FixedLocator
+
     with panel("Cheapest strategy by network", right=0.93) as (figure, axes):
         back = {"boxstyle": "round,pad=0.15", "fc": PAPER, "ec": "none", "alpha": 0.75}
         for name, parts in won.regions.items():
@@ -295,9 +306,9 @@ def plane(
         _log(axes.xaxis, shapes.BANDWIDTH, units.speed)
         _log(axes.yaxis, shapes.LATENCY, units.seconds)
         axes.xaxis.set_major_locator(FixedLocator([1e6 / 8 * 10**power for power in range(5)]))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{8 * x / 1e6:,.0f}" if x < 1e9 else "10,000"))
+        axes.xaxis.set_major_formatter(lambda x, _: f"{8 * x / 1e6:,.0f}" if x < 1e9 else "10,000")
         axes.yaxis.set_major_locator(FixedLocator([1e-4, 1e-3, 1e-2, 1e-1]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{1e3 * y:g}"))
+        axes.yaxis.set_major_formatter(lambda y, _: f"{1e3 * y:g}")
         axes.set(xlim=shapes.BANDWIDTH, ylim=shapes.LATENCY)
         axes.set_xlabel("bandwidth, Mbit/s")
         axes.set_ylabel("one-way latency, ms", labelpad=2)
@@ -399,6 +410,15 @@ def curves(
 
 
 @contextmanager
+def _style() -> Iterator[None]:
+    """Our style, for as long as a figure is drawn or written."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        yield
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
     """Without warnings of letters that the font lacks: a page has others, and a picture shows a box."""
     with warnings.catch_warnings():
@@ -414,7 +434,7 @@ def shortened(name: str, most: int = 24) -> str:
 def save(figure: Figure, kind: str) -> bytes:
     """A figure as the bytes of an `svg` or a `png` file, the same each time."""
     file = io.BytesIO()
-    with mpl.rc_context(STYLE), _quiet():  # type: ignore[arg-type]
+    with _style(), _quiet():
         figure.savefig(file, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else {"Software": None})
     data = file.getvalue()
     return data if kind == "png" else data.replace(INK.encode(), b"#000000").replace(PAPER.encode(), b"#ffffff")
@@ -423,7 +443,7 @@ def save(figure: Figure, kind: str) -> bytes:
 def inline(figure: Figure, name: str, label: str, looks: Mapping[str, Style]) -> str:
     """A figure as SVG within a page, in its width, font and theme; `label` is for those who cannot see it."""
     file = io.StringIO()
-    with mpl.rc_context(STYLE), _quiet():  # type: ignore[arg-type]
+    with _style(), _quiet():
         figure.savefig(file, format="svg", metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-
-import matplotlib as mpl
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from typing import TYPE_CHECKING
 
 from fedsec.report import units
-from fedsec.report.figures import INK, STYLE, Style, plain_text, shortened
+from fedsec.report.figures import INK, Style, plain_text, shortened, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Interval = tuple[float, float]
 PATTERNS = ("", "///", "...", "\\\\\\")
@@ -19,8 +19,7 @@ def forest(found: Sequence[tuple[str, Style, float | None, Interval | None]], ti
     """A measure of several models, each with its interval, from the top down."""
     known = [value for _, _, point, span in found for value in (point, *(span or ())) if value is not None]
     height = 1.0 + 0.235 * len(found)
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(6.2, height))
+    with styled(6.2, height) as figure:
         axes = figure.add_axes((0.27, 0.5 / height, 0.7, 1.0 - 0.95 / height))
         axes.set_title(title, pad=9)
         axes.tick_params(length=0)
@@ -42,8 +41,7 @@ def forest(found: Sequence[tuple[str, Style, float | None, Interval | None]], ti
 def phases(stages: Mapping[str, Mapping[str, float]], title: str, text: Callable[[float], str]) -> Figure:
     """What each phase costs: a bar for each stage, cut by phase, in the order of the protocol."""
     height = 1.15 + 0.62 * len(stages)
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(6.2, height))
+    with styled(6.2, height) as figure:
         axes = figure.add_axes((0.2, 0.45 / height, 0.77, 1.0 - 0.85 / height))
         axes.set_title(title, pad=9)
         axes.tick_params(length=0)
@@ -69,7 +67,7 @@ def phases(stages: Mapping[str, Mapping[str, float]], title: str, text: Callable
         axes.set_ylim(len(stages) - 0.5, -0.75)
         axes.set_yticks(range(len(stages)), list(stages))
         axes.set_xlim(0.0, 1.02 * widest)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.trim(text(value)) if value else "0"))
+        axes.xaxis.set_major_formatter(lambda value, _: units.trim(text(value)) if value else "0")
         axes.locator_params(axis="x", nbins=5)
         axes.grid(visible=False, axis="y")
     return figure

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from fedsec.data.bundled import Floats
-from fedsec.report.figures import INK, STYLE, plain_text, shortened
+from fedsec.report.figures import INK, plain_text, shortened, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DARK, LIGHT = "#2166ac", "#a8d8f5"
 MOST_FEATURES = 24
@@ -33,8 +35,7 @@ def picture(
     """
     chosen = np.sort(np.argsort(-np.abs(shift).max(axis=0), kind="stable")[:MOST_FEATURES])
     height = 1.7 + 0.27 * len(names) + 0.055 * max(len(shortened(features[place], 30)) for place in chosen)
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(11.0, height), layout="constrained")
+    with styled(11.0, height, layout="constrained") as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.7))
         _bars(left, names, rows, shares, texts, label)
         _map(figure, right, [shortened(features[place], 30) for place in chosen], shift[:, chosen], len(features))

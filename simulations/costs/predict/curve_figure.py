@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
+from typing import TYPE_CHECKING
 
 from fedsec.report import figures, units
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Points = Sequence[tuple[int, float, float, float]]
 """Hospitals, CPU seconds of a hospital and of the server, bytes up per hospital."""
@@ -25,8 +25,7 @@ def outlook(
     looks, most = figures.styles(families), max(measured.values())
     ends = {name: points[-1][0] for name, points in lines.items()}
     names = {name: name if end == max(ends.values()) else f"{name} (to {_count(end)})" for name, end in ends.items()}
-    with mpl.rc_context(figures.STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(11.5, 4.2), layout="constrained")
+    with figures.styled(11.5, 4.2, layout="constrained") as figure:
         panels = figure.subplots(1, 3)
         for place, (axes, title, text) in enumerate(
             zip(
@@ -69,14 +68,16 @@ def _line(axes: Axes, points: Sequence[tuple[int, float]], look: figures.Style, 
 
 
 def _dress(axes: Axes, title: str, text: Callable[[float], str], measured: int) -> None:
+    from matplotlib.ticker import FixedLocator
+
     axes.set_title(title)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("hospitals")
     axes.axvspan(measured, axes.get_xlim()[1], color="#000000", alpha=0.03, lw=0)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _count(value)))
+    axes.xaxis.set_major_formatter(lambda value, _: _count(value))
     axes.yaxis.set_major_locator(FixedLocator(figures.ticks(*axes.get_ylim(), text is units.seconds)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.trim(text(value))))
+    axes.yaxis.set_major_formatter(lambda value, _: units.trim(text(value)))
     axes.minorticks_off()
 
 
