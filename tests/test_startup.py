@@ -46,6 +46,7 @@ def test_help_imports_no_command_and_no_numpy(words: tuple[str, ...]) -> None:
     assert len(modules) > 12 and not found & modules
 
 
+@pytest.mark.slow  # some of them import Flower
 @pytest.mark.parametrize(("name", "one"), [*COMMANDS.items(), *EXPERIMENTS.items()])
 def test_help_shows_the_first_line_of_each_command(name: str, one: Listed) -> None:
     module, _, attribute = one.path.partition(":")

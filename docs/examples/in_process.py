@@ -1,8 +1,6 @@
 import numpy as np
 
-from fedsec.catalog import strategy
-from fedsec.encoding.mean import MeanSpec
-from fedsec.local import Fault, LocalFederation, Update
+from fedsec import Fault, LocalFederation, MeanSpec, Update, strategy
 
 dropout = Fault("drop", phase="ShareInput", party=4)
 federation = LocalFederation(strategy("shamir")(), hospitals=5, spec=MeanSpec(largest_weight=100), faults=[dropout])

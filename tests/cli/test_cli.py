@@ -158,6 +158,7 @@ def test_other_packages_add_commands(fed: Any, monkeypatch: pytest.MonkeyPatch) 
     assert code == 2 and "command 'gone' cannot be loaded: it is not here" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "module", "extra"),
     [

@@ -4,7 +4,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedsec.flower import secure_aggregation
+from fedsec import secure_aggregation
 
 app = ClientApp(mods=[secure_aggregation])
 

@@ -8,8 +8,7 @@ from flwr.app import Array, ArrayRecord, Context
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
-from fedsec.flower import SecureAggregation
-from fedsec.party.identity import read_identity, read_public_keys
+from fedsec import SecureAggregation, read_identity, read_public_keys
 
 app = ServerApp()
 
