@@ -12,9 +12,9 @@ app = ClientApp(mods=[secure_aggregation])
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """A few steps of gradient descent from the global model."""
-    place = int(context.node_config["partition-id"])
-    draw = np.random.default_rng(place)
-    features = draw.normal(size=(50 + 10 * place, 2))
+    hospital = int(context.node_config["partition-id"])
+    draw = np.random.default_rng(hospital)
+    features = draw.normal(size=(50 + 10 * hospital, 2))
     target = features @ np.array([1.0, -2.0]) + draw.normal(scale=0.1, size=len(features))
     weights = message.content["arrays"]["weights"].numpy()
     for _ in range(10):
