@@ -1,10 +1,10 @@
-"""Every hospital masks its input for a few aggregators among the hospitals, who hold seeds and return sums of masks.
+"""Hospitals mask their inputs; a few of them, the aggregators, hold the masks' seeds and return sums of masks.
 
 Reference: H. Corrigan-Gibbs, D. Boneh, Prio, NSDI 2017: sums of additive shares, all but one of them a seed.
 Server learns: the sum, and who took part.
-Trusts: that one of the s aggregators at least is honest; the server chooses them, by numbering the hospitals.
-Tolerates: dropouts down to the cohort floor, but of no aggregator.
-Costs: two phases; one vector and s sealed seeds up; each aggregator one vector more; s masks, and n at an aggregator.
+Trusts: at least one of the s aggregators does not help the server, which chooses them by numbering the hospitals.
+Tolerates: dropouts down to the cohort floor, except of aggregators.
+Costs: two phases; one vector and s sealed seeds up; an aggregator one vector more; s masks, an aggregator n more.
 """
 
 from __future__ import annotations

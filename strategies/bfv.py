@@ -2,8 +2,8 @@
 
 Reference: Z. Brakerski, Crypto 2012; J. Fan, F. Vercauteren, ePrint 2012/144; by Microsoft SEAL, through TenSEAL.
 Server learns: the sum, and who took part; the key holder learns the sum too.
-Trusts: the witness, who sees every ciphertext and has no key, to be semi-honest and to collude with nobody.
-Tolerates: dropouts down to the cohort floor when inputs are sent; none of the witness or the key holder.
+Trusts: the witness, which sees every ciphertext and has no key, is semi-honest and colludes with nobody.
+Tolerates: dropouts down to the cohort floor when inputs are sent; the witness and the key holder must answer.
 Costs: three phases; each hospital uploads 22 or 54 bytes a value; encryption is faster than Paillier's.
 
 Needs TenSEAL: pip install 'fedsec[bfv]'. Roles and opening rules are those of `paillier`. What the library does not

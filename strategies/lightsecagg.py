@@ -1,10 +1,10 @@
-"""Inputs under one-time masks, each mask shared in coded pieces, so that the masks' sum is opened in one piece.
+"""Inputs under one-time masks; hospitals hold coded pieces of every mask, and open the sum of the masks only.
 
 Reference: J. So et al., LightSecAgg: a lightweight and versatile design for secure aggregation, MLSys 2022.
 Server learns: the sum, and who took part.
-Trusts: that at most T hospitals collude with a semi-honest server; for a malicious one see `server`.
-Tolerates: n-U dropouts, and sums at least the cohort floor.
-Costs: two phases, or three; up one vector, n-U pieces of 1/(U-T) of it, U-1 seeds, and a piece; 4 bytes each, or 8.
+Trusts: the server is semi-honest and at most T hospitals collude; for a malicious server see `server`.
+Tolerates: n-U dropouts; no sum below the cohort floor.
+Costs: two phases, or three; up one vector, n-U pieces of 1/(U-T) of it, U-1 seeds, then a piece; 4 or 8 bytes a value.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Reference: M. Franklin, M. Yung, STOC 1992; sums of shares as in M. Ben-Or, S. Goldwasser, A. Wigderson, STOC 1988.
 Server learns: the sum, and who took part.
-Trusts: that at most k hospitals collude with a semi-honest server; for a malicious one see `server`.
-Tolerates: n-k-l dropouts, and sums at least the cohort floor.
-Costs: two phases, or three; up n-k sealed shares of 1/l of the values and k-1 seeds, then one; 4 bytes each, or 8.
+Trusts: the server is semi-honest and at most k hospitals collude; for a malicious server see `server`.
+Tolerates: n-k-l dropouts; no sum below the cohort floor.
+Costs: two phases, or three; up n-k sealed shares of 1/l of the values, k-1 seeds, then one share; 4 or 8 bytes a value.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Reference: P. Paillier, Eurocrypt 1999; noise by I. Damgård, M. Jurik, J. B. Nielsen, IJIS 9 (2010), section 4.2.
 Server learns: the sum, and who took part; the key holder learns the sum too.
-Trusts: the witness, who sees every ciphertext and has no key, to be semi-honest and to collude with nobody.
-Tolerates: dropouts down to the cohort floor when inputs are sent; none of the witness or the key holder.
-Costs: three phases; each hospital uploads about 7 bytes a value; the witness downloads all that and uploads one more.
+Trusts: the witness, which sees every ciphertext and has no key, is semi-honest and colludes with nobody.
+Tolerates: dropouts down to the cohort floor when inputs are sent; the witness and the key holder must answer.
+Costs: three phases; each hospital uploads about 7 bytes a value; the witness downloads all uploads and sends one more.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Paillier as phe's users use it, one value in a ciphertext: the baseline that faster strategies are measured by.
+"""Paillier as phe is usually used, one value in a ciphertext: the baseline that others are measured by.
 
 Reference: P. Paillier, Eurocrypt 1999, in the implementation of the library phe (python-paillier, GPLv3).
 Server learns: the sum, and who took part; the key holder learns the sum too.
-Trusts: the witness, who sees every ciphertext and has no key, to be semi-honest and to collude with nobody.
-Tolerates: dropouts down to the cohort floor when inputs are sent; none of the witness or the key holder.
-Costs: three phases; each hospital uploads 768 bytes a value and computes some 40 ms for it, at 3072 bits.
+Trusts: the witness, which sees every ciphertext and has no key, is semi-honest and colludes with nobody.
+Tolerates: dropouts down to the cohort floor when inputs are sent; the witness and the key holder must answer.
+Costs: three phases; each hospital uploads 768 bytes a value and computes about 40 ms for it, at 3072 bits.
 
 Keys, roles and the opening are those of `paillier`, so that a comparison shows the cryptosystem's use alone. phe is
 given its noise r: its own generator takes no other source of randomness.

@@ -1,9 +1,9 @@
-"""Inputs in clear: the oracle that every other strategy is compared with, and the cost baseline.
+"""Inputs in clear: the reference that every other strategy's sums are compared with, and the baseline of costs.
 
 Reference: none; this is federated averaging without protection.
 Server learns: every input of every hospital.
-Trusts: the server, entirely; hospitals refuse it outside simulation.
-Tolerates: any dropouts down to the cohort floor.
+Trusts: the server, with every input; hospitals refuse it outside of simulation.
+Tolerates: dropouts down to the cohort floor.
 Costs: one phase; 8 bytes a value.
 """
 

@@ -1,10 +1,10 @@
-"""Masks of pairs of hospitals cancel in the sum; shares of them undo what is left of a hospital that drops out.
+"""Pairwise masks cancel in the sum; shares of their secrets remove what a hospital that drops out leaves behind.
 
 Reference: K. Bonawitz et al., Practical secure aggregation for privacy-preserving machine learning, CCS 2017, figure 4.
 Server learns: the sum, and who took part.
-Trusts: that fewer than 2t-n hospitals collude with a malicious server; fewer than t with a semi-honest one.
-Tolerates: n-t dropouts in all; t exceeds 2n/3, or n/2 with a semi-honest server.
-Costs: five phases (four with a semi-honest server); one vector and n small shares up; n masks.
+Trusts: fewer than 2t-n hospitals collude with a malicious server, and fewer than t with a semi-honest one.
+Tolerates: n-t dropouts in all; t exceeds 2n/3, or n/2 with server=semi-honest.
+Costs: five phases, four with server=semi-honest; one vector and n small shares up; n masks.
 """
 
 from __future__ import annotations

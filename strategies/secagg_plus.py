@@ -1,9 +1,9 @@
-"""SecAgg on a random sparse graph: each hospital shares masks and secrets with some neighbours only.
+"""SecAgg on a sparse random graph: each hospital shares masks and secrets with its neighbours only.
 
 Reference: J. H. Bell et al., Secure single-server aggregation with (poly)logarithmic overhead, CCS 2020, algorithm 2.
 Server learns: the sum, and who took part.
-Trusts: a semi-honest server above 100 hospitals, and up to 100 as secagg; a stated fraction may collude.
-Tolerates: a stated fraction of dropouts; as secagg up to 100.
+Trusts: above 100 hospitals the server is semi-honest and at most a stated fraction colludes; up to 100 as secagg.
+Tolerates: dropouts of a stated fraction; up to 100 hospitals as secagg.
 Costs: four phases; one vector and k small shares up; k+1 masks; k grows with the logarithm of the cohort.
 """
 

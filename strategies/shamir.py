@@ -1,10 +1,10 @@
-"""Every hospital shares its input among all; they send back sums of shares, and any k+1 of those open the sum.
+"""Every hospital shares its input among all; they return sums of shares, and any k+1 of these open the sum.
 
 Reference: A. Shamir, CACM 22 (1979); sums of shares as in M. Ben-Or, S. Goldwasser, A. Wigderson, STOC 1988.
 Server learns: the sum, and who took part.
-Trusts: that at most k hospitals collude with a semi-honest server; for a malicious one see `server`.
-Tolerates: n-k-1 dropouts, and sums at least the cohort floor.
-Costs: two phases, or three; up n-k sealed shares and k-1 seeds, then a share of the sum; 4 bytes a value, or 8.
+Trusts: the server is semi-honest and at most k hospitals collude; for a malicious server see `server`.
+Tolerates: n-k-1 dropouts; no sum below the cohort floor.
+Costs: two phases, or three; up n-k sealed shares and k-1 seeds, then a share of the sum; 4 or 8 bytes a value.
 """
 
 from __future__ import annotations
