@@ -76,7 +76,7 @@ def _own(data: str, schema_file: str) -> Table:
         raise ConfigurationError(
             f"{DATA} is {data!r}, but {SCHEMA} is not set: name the schema that all hospitals agreed on"
         )
-    return files.load_own(Path(data).expanduser(), Path(schema_file).expanduser())
+    return files.load_hospital(Path(data).expanduser(), Path(schema_file).expanduser())
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""One's own rows, from CSV or parquet: one file with a column of sites, or a folder with a file for each hospital."""
+"""Rows from CSV or parquet: one file with a column of sites, or a folder with a file for each hospital."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def load(source: RowsSource) -> Table:
     return of_columns(path.stem, columns, schema, str(path), site, person)
 
 
-def load_own(path: Path, schema: Path) -> Table:
+def load_hospital(path: Path, schema: Path) -> Table:
     """One hospital's rows from a file of its own, by the schema that all hospitals agreed on.
 
     Raises ConfigurationError or DataError naming path, column, row and value.

@@ -1,7 +1,7 @@
 """The bounds' reading of a program: how large each value can be, so that parties know which weights are safe.
 
-Parties cannot see an overflow: what they open is uniform. They can compare weights with a public limit, which holds as
-long as no value of the iterations until the next comparison can leave the fixed point: interval arithmetic tells.
+Parties cannot see an overflow: what they open is uniform. They can compare weights with a public limit below which no
+value of the iterations until the next comparison can leave the fixed point; interval arithmetic finds that limit.
 """
 
 from __future__ import annotations

@@ -160,13 +160,13 @@ class SharedTraining:
     ) -> None:
         if not (unguarded or network.activation.bounded):
             raise ConfigurationError(
-                f"activation {network.activation.name} has no bound: parties could not tell that a value left the "
-                "fixed point; clip its argument, or say unguarded=True"
+                f"activation {network.activation.name} has no bound: parties could not detect that a value "
+                "left the fixed point; clip its argument, or pass unguarded=True"
             )
         self.network, self.iteration, self.counts = network, 0, Counts()
         self.roundings: list[Words] = []
         if not hospitals:
-            raise ConfigurationError("hospitals: none; at least one has to share rows")
+            raise ConfigurationError("hospitals is empty; at least one must share rows")
         for part in hospitals:
             check_rows(*part, network)
         if [matrix.shape for matrix in weights] != network.shapes:

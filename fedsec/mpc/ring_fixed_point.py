@@ -1,4 +1,4 @@
-"""Fixed point in Z_2^64: values, the range that holds, and what is said where a value leaves it."""
+"""Fixed point in Z_2^64: values, the range that holds, and the error where a value leaves it."""
 
 from __future__ import annotations
 

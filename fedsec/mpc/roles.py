@@ -108,7 +108,7 @@ class Role(ABC):
         """The sum of all elements, a signed number, in the clear to both parties and nobody else. One round."""
 
     def known(self, x: Share, largest: float) -> Share:
-        """x, of which the program's author knows that no element passes `largest`: said for `bounds`. No round."""
+        """x, of which the program's author knows that no element passes `largest`: `bounds` uses it. No round."""
         return x
 
     @abstractmethod

@@ -40,7 +40,7 @@ def test_an_activation_stays_below_what_it_is_said_to(seed: int, activation: Act
 
 def test_a_design_without_a_bound_is_asked_about() -> None:
     network, (features, target) = Network((5, 1), CUBIC), rows()
-    with pytest.raises(ConfigurationError, match=r"cubic has no bound: parties could not tell .* unguarded=True"):
+    with pytest.raises(ConfigurationError, match=r"cubic has no bound: parties could not detect .* unguarded=True"):
         SharedTraining(network, [(features, target)], weights(network))
 
 
@@ -162,5 +162,5 @@ def test_rows_and_weights_that_do_not_suit_the_network_are_refused() -> None:
             SharedTraining(network, [part], weights(network))
     with pytest.raises(ConfigurationError, match=r"weights have shapes \[\(5, 3\)\]; "):
         SharedTraining(network, [(features, target)], weights(network)[:1])
-    with pytest.raises(ConfigurationError, match="hospitals: none"):
+    with pytest.raises(ConfigurationError, match="hospitals is empty"):
         SharedTraining(network, [], weights(network))

@@ -45,7 +45,7 @@ def on_shares(
 
     The checkpoint holds the weights in the clear, as the hospitals get them. CPU is taken of every hundredth iteration.
     Raises FixedPointOverflow. Without a bound on the activation no party can see one: a twin with the
-    dealer's roundings, which has the same weights bit for bit, runs beside and tells.
+    dealer's roundings, which has the same weights bit for bit, runs beside it and raises the error.
     """
     rows, made = diabetes(split), network(layers, activation, rate, hidden=hidden)
     name = f"shares-{activation}-{layers}-layers-{hidden}-hidden-seed-{seed}" + (
