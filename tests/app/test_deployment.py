@@ -78,6 +78,7 @@ class Deployment:
             "identity": str(folder / "server.key"),
             "hospitals": str(folder / "hospitals.txt"),
             "output": str(folder / "out"),
+            "phase-timeout": 3600.0,
             "rounds": 2,
             "epochs": 2,
             **options,
