@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fedsec.cli.compare import items
+from fedsec.cli.arguments import items
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed, unknown
 from fedsec.simulations.poster import experiment_output

@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fedsec.cli.compare import allowed, numbers
+from fedsec.cli.arguments import allowed, numbers
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.simulations.poster import experiment_output

@@ -1,4 +1,4 @@
-"""The federation that runs whole rounds of real parties in one setting, in process."""
+"""The federation that runs rounds of real parties in one setting, in process."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from fedsec.simulations.costs.setting import KINDS, SPEC, Setting, contribution
 
 
 class Federation(LocalFederation):
-    """A federation whose hospitals contribute `parameters` values each; some may fall silent when they are asked to."""
+    """A federation whose hospitals contribute `parameters` values each; the setting's last ones drop out."""
 
     def __init__(self, setting: Setting, parameters: int | None = None) -> None:
         self.setting, self.parameters = setting, parameters or setting.parameters
         protocol = setting.protocol()
-        late = range(setting.hospitals - setting.silent + 1, setting.hospitals + 1)
+        late = range(setting.hospitals - setting.dropouts + 1, setting.hospitals + 1)
         faults = [Fault("drop", protocol.input_phase.__name__, party) for party in late]
         super().__init__(protocol, setting.hospitals, SPEC, faults)
 
     def inputs(self) -> dict[PartyId, Callable[[], tuple[Vector, bytes]]]:
-        """What each hospital gives when it is asked."""
+        """What each hospital contributes when it is asked."""
         bits = self.setting.bits
         return {
             party: functools.partial(contribution, self.parameters, bits, party % KINDS)
@@ -42,14 +42,14 @@ class Federation(LocalFederation):
         for kind in range(min(KINDS, self.setting.hospitals)):
             contribution(self.parameters, self.setting.bits, (kind + 1) % KINDS)
 
-    def once(self) -> Measured:
+    def run_round(self) -> MeasuredRound:
         """One round: its rows, seconds and sum."""
         first, began = len(self.ledger.rows), time.perf_counter()
         total = self.aggregate(self.inputs())
-        return Measured(self.ledger.rows[first:], time.perf_counter() - began, total.sum)
+        return MeasuredRound(self.ledger.rows[first:], time.perf_counter() - began, total.sum)
 
-    def alone(self) -> Measured:
-        """The phases of a round as far as the input, and that of the last hospital that answers alone: no sum."""
+    def run_one_input(self) -> MeasuredRound:
+        """The phases of a round up to the input, which only the last hospital that does not drop out sends: no sum."""
         first, began = len(self.ledger.rows), time.perf_counter()
         clients, self._inputs = list(self.setting.clients), self.inputs()
         self.round += 1
@@ -59,24 +59,27 @@ class Federation(LocalFederation):
             requests = next(flow)
             while not isinstance(next(iter(requests.values())), self.protocol.input_phase):
                 requests = flow.send(channel.deliver(requests))
-            one = self.setting.hospitals - self.setting.silent
-            channel.deliver({one: requests[one]})
+            last = self.setting.hospitals - self.setting.dropouts
+            channel.deliver({last: requests[last]})
             flow.close()
-        return Measured(self.ledger.rows[first:], time.perf_counter() - began, None)
+        return MeasuredRound(self.ledger.rows[first:], time.perf_counter() - began, None)
 
 
-class Measured(NamedTuple):
-    """One round, or one set-up; the machine's pace meanwhile, where it was noted."""
+class MeasuredRound(NamedTuple):
+    """One round, or one set-up: the rows of its ledger, wall seconds, and the sum.
+
+    reference_seconds: what a fixed piece of work took meanwhile (see `machine_speed`), where that was measured.
+    """
 
     rows: Sequence[Row]
     wall: float
     sum: Sum | None
-    pace: float | None = None
+    reference_seconds: float | None = None
 
 
-def found(setting: Setting, parameters: int | None = None) -> tuple[Federation, Measured]:
+def set_up(setting: Setting, parameters: int | None = None) -> tuple[Federation, MeasuredRound]:
     """A federation that is set up, and what that cost."""
     federation = Federation(setting, parameters)
     began = time.perf_counter()
     federation.enrol()
-    return federation, Measured(list(federation.ledger.rows), time.perf_counter() - began, None)
+    return federation, MeasuredRound(list(federation.ledger.rows), time.perf_counter() - began, None)

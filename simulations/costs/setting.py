@@ -1,8 +1,4 @@
-"""One cell of a comparison: one strategy in one setting, and the federation that runs whole rounds of real parties.
-
-What does not depend on time (exactness, memory) is in `examination`, and CPU in `clocks`, which wants the machine for
-itself.
-"""
+"""One setting of a comparison: a strategy, hospitals, parameters, bits, key size and dropouts."""
 
 from __future__ import annotations
 
@@ -26,14 +22,10 @@ from fedsec.wire import codec
 
 KINDS = 4
 """So many different updates are made; hospital i sends update i modulo this: a hundred hospitals fit in memory."""
-
-
 WEIGHT = 100
-
-
+"""The weight of each hospital: its number of rows."""
 NAME = "weights"
-
-
+"""The name of the one array of the model."""
 SPEC = mean.MeanSpec()
 
 
@@ -41,7 +33,7 @@ SPEC = mean.MeanSpec()
 class Setting:
     """What is measured: `strategy` is a StrategySpec's text; key_bits is None where it has no keys.
 
-    dropout is the part of the hospitals that fall silent when inputs are asked for.
+    dropout is the fraction of the hospitals that drop out when inputs are asked for.
     """
 
     strategy: str
@@ -53,13 +45,13 @@ class Setting:
 
     def __post_init__(self) -> None:
         if self.parameters < 1:
-            raise ConfigurationError(f"parameters is {self.parameters}; a model has 1 at least")
+            raise ConfigurationError(f"parameters is {self.parameters}; a model has at least 1")
         if not 0 <= self.dropout < 1:
             raise ConfigurationError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
 
     @property
-    def silent(self) -> int:
-        """How many hospitals fall silent."""
+    def dropouts(self) -> int:
+        """How many hospitals drop out."""
         return int(self.dropout * self.hospitals + 1e-9)
 
     @property
@@ -78,10 +70,10 @@ class Setting:
         prove_headroom(self.bits, self.hospitals, protocol.capacity(self.clients))
         FixedPoint(self.bits, SPEC.clip)
         tolerated = protocol.tolerance(self.clients)[protocol.input_phase]
-        if self.silent > tolerated:
+        if self.dropouts > tolerated:
             raise ConfigurationError(
-                f"{self.silent} of {self.hospitals} hospitals silent; {protocol.name} tolerates {tolerated} in phase "
-                f"{protocol.input_phase.__name__}"
+                f"dropout is {self.dropout:g}: {self.dropouts} of {self.hospitals} hospitals drop out; {protocol.name} "
+                f"tolerates {tolerated} in phase {protocol.input_phase.__name__}"
             )
 
     @property
@@ -103,7 +95,7 @@ def _protocol(strategy: str, bits: int, key_bits: int | None) -> SecureSum[Any, 
     keys = {} if key_bits is None else {"key_bits": key_bits}
     spec = StrategySpec.parse(strategy)
     if "value_bits" in spec.parameters:
-        raise ConfigurationError(f"{strategy}: value_bits is a dimension of its own, and no parameter here: give bits")
+        raise ConfigurationError(f"{strategy}: value_bits cannot be set as a parameter here; use bits")
     return catalog.configured(spec, value_bits=bits, **keys)
 
 
@@ -116,10 +108,10 @@ def label(text: str) -> str:
 
 @functools.lru_cache(maxsize=256)
 def takes_keys(text: str) -> bool:
-    """Whether a strategy has keys of a chosen length, and none is named."""
+    """Whether a strategy has keys whose length is left open."""
     spec = StrategySpec.parse(text)
     declared = parameters_of(catalog.strategy(spec.name))
-    return "key_bits" not in spec.parameters and any(one.name == "key_bits" for one in declared)
+    return "key_bits" not in spec.parameters and any(parameter.name == "key_bits" for parameter in declared)
 
 
 @functools.lru_cache(maxsize=256)
@@ -130,7 +122,7 @@ def modules(text: str) -> tuple[ModuleType, ...]:
 
 
 def family(text: str) -> Family:
-    """To which family a strategy belongs."""
+    """The family that a strategy belongs to."""
     kind = catalog.strategy(StrategySpec.parse(text).name)
     return "clear" if not kind.private else "he" if kind.homomorphic else "smpc"
 

@@ -10,27 +10,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fedsec import cli
-from fedsec.cli.compare import network_of, numbers, seconds
+from fedsec.cli.arguments import numbers, parse_network
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Network
 from fedsec.report import page, sections
 from fedsec.report.document import Comparison
-from fedsec.simulations.costs.measure import memory as examination
-from fedsec.simulations.costs.measure import probe, rounds
-from fedsec.simulations.costs.setting import Setting
-from fedsec.simulations.costs.sweep import ray_jobs
+from fedsec.report.quantities import seconds
 from fedsec.simulations.costs.sweep.comparison import compare
 from fedsec.simulations.costs.sweep.sweep import GIB, Sweep
 from fedsec.simulations.run.processes import Family, end
+from tests.simulations.costs.conftest import Jobs, run_jobs_here
 
 SMALL = ("--hospitals", "3", "--parameters", "100", "--repetitions", "1", "--no-task")
 WAITS = '''"""Plain, but for a hospital that waits as long as a file is there.
@@ -56,40 +53,34 @@ class Waits(_Plain):
 '''
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
-    """What was measured, kind and strategy, all of it in this process and foreseen from little."""
-    found: Counter[tuple[str, str]] = Counter()
-    real = rounds.clock
+KEYED = '''"""Plain, but with a key size that nothing depends on.
 
-    @contextmanager
-    def workers(needed: bool) -> Iterator[Any]:
-        def submit(jobs: Any) -> Iterator[tuple[str, Any, Any]]:
-            for kind, key, function, arguments in jobs:
-                found[kind, Path(key["strategy"]).stem] += 1
-                yield kind, key, json.loads(json.dumps(function(*arguments)))
+Reference: none.
+Server learns: everything.
+Trusts: the server.
+Tolerates: silence.
+Costs: one phase.
+"""
 
-        yield submit
+from dataclasses import dataclass
 
-    def clock(setting: Setting, *arguments: Any) -> Any:
-        found["clocked", Path(setting.strategy).stem] += 1
-        return real(setting, *arguments)
+from fedsec.strategies.plain import Plain as _Plain
 
-    monkeypatch.setattr(ray_jobs, "workers", workers)
-    monkeypatch.setattr(rounds, "clock", clock)
-    monkeypatch.setattr(probe, "LARGEST_PROBE", probe.PROBE)
-    for module in (rounds, examination):
-        monkeypatch.setattr(module, "gc", SimpleNamespace(collect=lambda: 0))
-    return found
+
+@dataclass(frozen=True)
+class Keyed(_Plain):
+    key_bits: int = 2048
+'''
 
 
 @pytest.fixture
-def fed(
-    counted: Counter[tuple[str, str]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Any:
+def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    """What was measured, all of it in this process."""
+    return run_jobs_here(monkeypatch)
+
+
+@pytest.fixture
+def fed(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
     """Runs `fedsec compare` in this process and an empty folder: exit status, stdout, stderr. Pages are drawn empty."""
 
     def write(found: Comparison, folder: Path) -> list[Path]:
@@ -125,9 +116,9 @@ def test_a_network_of_one_s_own_is_what_table_and_page_open_with(fed: Any, tmp_p
 def test_a_sweep_without_a_measured_cell_has_failed(fed: Any) -> None:
     words = ("--strategies", "shamir", "--hospitals", "5", "--parameters", "1e6", "--memory", "0.0001", "--no-task")
     code, out, err = fed(*words, "--output", "one")
-    assert code == 1 and "no cell was measured" in err and "strategy" not in out
+    assert code == 1 and "no setting was measured" in err and "strategy" not in out
     code, out, err = fed(*words, "--output", "two", "--json")
-    assert code == 1 and "no cell was measured" in err and json.loads(out)["cells"][0]["status"] == "refused"
+    assert code == 1 and "no setting was measured" in err and json.loads(out)["cells"][0]["status"] == "refused"
 
 
 def test_json_is_one_object_and_what_is_on_the_disk(fed: Any, tmp_path: Path) -> None:
@@ -153,25 +144,26 @@ def test_the_table_tells_the_figures_and_the_notes(fed: Any, tmp_path: Path) -> 
     assert code == 0 and "Traceback" not in err
     found = Comparison.model_validate_json((tmp_path / "out" / "comparison.json").read_bytes())
     text = " ".join(out.split())
-    for heading in ("3 hospitals, 100 parameters of 24 bits", "4 hospitals, 100 parameters of 24 bits, 1 silent"):
+    for heading in ("3 hospitals, 100 parameters of 24 bits", "4 hospitals, 100 parameters of 24 bits, 1 dropped out"):
         assert heading in text
     assert {cell.status for cell in found.cells if cell.note} == {"refused"}
     for cell in found.cells:
-        silent = f", {cell.silent} silent" if cell.silent else ""
-        note = f"- {cell.strategy}, {cell.hospitals} hospitals, 100 parameters of 24 bits{silent}: {cell.note}"
+        dropouts = f", {cell.silent} dropped out" if cell.silent else ""
+        note = f"- {cell.strategy}, {cell.hospitals} hospitals, 100 parameters of 24 bits{dropouts}: {cell.note}"
         assert (note in text) is bool(cell.note)
-    assert "threshold is 4 and the cohort has 3 clients" in text and "1 of 4 hospitals silent" in text
+    assert "threshold is 4 and the cohort has 3 clients" in text and "1 of 4 hospitals drop out" in text
     cell = found.cells[0]
     assert cell.round is not None and seconds(cell.seconds["hospital-wan"]) in text
     assert f"Report: {tmp_path / 'out' / 'report.html'}" in text
 
 
-def test_a_row_for_each_key_size_and_one_for_dropouts_that_silence_as_many(fed: Any) -> None:
-    words = ("--strategies", "plain,paillier", "--key-bits", "2048,3072", "--dropout", "0,0.25")
+def test_a_row_for_each_key_size_and_one_for_dropouts_that_drop_as_many(fed: Any, tmp_path: Path) -> None:
+    (tmp_path / "keyed.py").write_text(KEYED)
+    words = ("--strategies", "plain,./keyed.py", "--key-bits", "2048,3072", "--dropout", "0,0.25")
     code, out, _ = fed(*SMALL, *words, "--output", "out")
-    rows = [line.split()[:2] for line in out.splitlines() if line.split()[:1] in (["plain"], ["paillier"])]
+    rows = [line.split()[:2] for line in out.splitlines() if line.split()[:1] in (["plain"], ["keyed"])]
     assert code == 0 and len(rows) == 3
-    assert [second for first, second in rows if first == "paillier"] in (["2048", "3072"], ["3072", "2048"])
+    assert [second for first, second in rows if first == "keyed"] in (["2048", "3072"], ["3072", "2048"])
 
 
 def test_seconds_to_read() -> None:
@@ -199,13 +191,13 @@ def test_numbers_are_read_as_people_write_them() -> None:
 
 
 def test_networks_are_finite() -> None:
-    assert network_of("a = 0,1,1") == ("a", Network(0.0, 125_000.0, 125_000.0))
+    assert parse_network("a = 0,1,1") == ("a", Network(0.0, 125_000.0, 125_000.0))
     for text in ("a=inf,1,1", "a=1,inf,1", "a=nan,1,1", " =1,1,1", "a=1,2,3,4"):
         with pytest.raises(ConfigurationError, match="NAME=LATENCY,DOWN,UP was expected"):
-            network_of(text)
+            parse_network(text)
     for text in ("a=-1,1,1", "a=1,0,1"):
         with pytest.raises(ConfigurationError, match="bandwidths above 0"):
-            network_of(text)
+            parse_network(text)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +208,7 @@ def test_networks_are_finite() -> None:
         (("--strategies", ","), "strategies is ','; at least one value is needed"),
         (("--strategies", "shamir:treshold=3"), "did you mean 'threshold'?"),
         (("--strategies", "shamir:threshold=5"), "threshold is 5 and the cohort has 3 clients"),
-        (("--strategies", "shamir:value_bits=8"), "give bits"),
+        (("--strategies", "shamir:value_bits=8"), "use bits"),
         (("--hospitals", "2"), "below the floor of 3"),
         (("--hospitals", "0"), "hospitals is 0; it must be at least 1"),
         (("--hospitals", "3.5"), "'3.5' is not a whole number"),
@@ -226,14 +218,14 @@ def test_networks_are_finite() -> None:
         (("--bits", "60"), "use at most"),
         (("--bits", "55"), "bits is 55; it must lie between 2 and 50"),
         (("--dropout", "1"), "dropout is 1.0; it must be at least 0 and below 1"),
-        (("--dropout", "0.5"), "hospitals silent"),
+        (("--dropout", "0.5"), "hospitals drop out"),
         (("--strategies", "paillier", "--key-bits", "100"), "key_bits is 100; it must be a multiple of 2"),
         (("--network", "clinic=1"), "NAME=LATENCY,DOWN,UP was expected"),
         (("--engine", "spark"), "spark"),
-        (("--engine", "flower", "--dropout", "0.34"), "silent"),
+        (("--engine", "flower", "--dropout", "0.34"), "1 of 3 hospitals drop out"),
         (("--repetitions", "0"), "repetitions is 0"),
-        (("--memory", "0"), "memory and patience must be above 0"),
-        (("--patience", "nan"), "memory and patience must be above 0"),
+        (("--memory", "0"), "memory is 0 GiB; it must be above 0"),
+        (("--patience", "nan"), "patience is nan s; it must be above 0"),
         (("--output", "thesis"), "exists and holds no sweep; choose another folder"),
         (("--output", "thesis", "--force"), "exists and holds no sweep; choose another folder"),
         (("--output", "file"), "exists and holds no sweep"),
@@ -242,56 +234,55 @@ def test_networks_are_finite() -> None:
     ],
 )
 def test_what_cannot_work_ends_at_once_with_status_2(
-    fed: Any, counted: Counter[tuple[str, str]], tmp_path: Path, words: tuple[str, ...], expected: str
+    fed: Any, jobs: Jobs, tmp_path: Path, words: tuple[str, ...], expected: str
 ) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").write_text("mine")
     (tmp_path / "file").write_text("mine")
     code, out, err = fed(*SMALL, "--strategies", "shamir,secagg", *words)
     assert (code, out) == (2, "") and expected in " ".join(err.split()) and "Traceback" not in err
-    assert not counted and sorted(os.listdir(tmp_path)) == ["file", "thesis"]
+    assert not jobs and sorted(os.listdir(tmp_path)) == ["file", "thesis"]
     assert os.listdir(tmp_path / "thesis") == ["thesis.tex"]
 
 
 # Where it is kept
 
 
-def test_force_replaces_a_sweep_and_nothing_else_does(
-    fed: Any, counted: Counter[tuple[str, str]], tmp_path: Path
-) -> None:
+def test_force_replaces_a_sweep_and_nothing_else_does(fed: Any, jobs: Jobs, tmp_path: Path) -> None:
     words = (*SMALL, "--strategies", "plain", "--output", "out")
     assert fed(*words)[0] == 0
-    before = dict(counted)
+    before = Counter(jobs)
     code, _, err = fed(*words, "--repetitions", "2", "--patience", "5")
     assert code == 2 and "holds a sweep with another patience, repetitions; choose another folder" in err
-    assert "--force" in err and counted == before
+    assert "--force" in err and Counter(jobs) == before
     code, _, err = fed(*words, "--strategies", "shamir:threshold=9", "--force")
     assert code == 2 and "threshold is 9" in err and (tmp_path / "out" / "comparison.json").is_file()
-    assert fed(*words)[0] == 0 and counted == before
+    assert fed(*words)[0] == 0 and Counter(jobs) == before
     assert fed(*words, "--repetitions", "2", "--force")[0] == 0
-    assert counted == {key: 2 for key in before}
+    assert Counter(jobs) == {key: 2 for key in before}
     found = Comparison.model_validate_json((tmp_path / "out" / "comparison.json").read_bytes())
     assert found.cells[0].repetitions == 2
 
 
-@pytest.mark.parametrize("damaged", ["{", "[]", "\x00"])
-def test_a_damaged_sweep_is_said_and_a_new_one_goes_beside_it(fed: Any, tmp_path: Path, damaged: str) -> None:
-    words = (*SMALL, "--strategies", "plain")
-    (tmp_path / "results" / "compare").mkdir(parents=True)
-    (tmp_path / "results" / "compare" / "sweep.json").write_text(damaged)
+def test_a_damaged_sweep_is_said_and_a_new_one_goes_beside_it(fed: Any, tmp_path: Path) -> None:
+    words, sweep = (*SMALL, "--strategies", "plain"), tmp_path / "results" / "compare" / "sweep.json"
+    sweep.parent.mkdir(parents=True)
+    sweep.write_text("{")
     assert fed(*words)[0] == 0 and sorted(os.listdir(tmp_path / "results")) == ["compare", "compare-2"]
-    code, out, err = fed(*words, "--output", "results/compare")
-    assert (code, out) == (2, "") and "sweep.json is damaged; replace the sweep with --force" in err
+    for damaged in ("{", "[]", "\x00"):
+        sweep.write_text(damaged)
+        code, out, err = fed(*words, "--output", "results/compare")
+        assert (code, out) == (2, "") and "sweep.json is damaged; replace the sweep with --force" in err
     assert fed(*words, "--output", "results/compare", "--force")[0] == 0
 
 
 def test_where_nothing_could_be_measured_the_command_fails(fed: Any) -> None:
     code, _, err = fed("--strategies", "shamir", "--hospitals", "3", "--parameters", "1e13", "--no-task")
-    assert code == 1 and "no cell was measured; the first says why: one hospital's part alone would take" in err
+    assert code == 1 and "no setting was measured; the first reason: one hospital's part alone would take" in err
 
 
 def test_a_sweep_goes_on_in_its_folder_until_its_report_is_there(
-    fed: Any, counted: Counter[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fed: Any, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words, write = (*SMALL, "--strategies", "plain"), page.write
 
@@ -302,17 +293,17 @@ def test_a_sweep_goes_on_in_its_folder_until_its_report_is_there(
     code, _, err = fed(*words)
     assert code == 2 and "No space left on device" in err
     monkeypatch.setattr(page, "write", write)
-    before = dict(counted)
-    assert fed(*words)[0] == 0 and os.listdir(tmp_path / "results") == ["compare"] and counted == before
+    before = Counter(jobs)
+    assert fed(*words)[0] == 0 and os.listdir(tmp_path / "results") == ["compare"] and Counter(jobs) == before
     assert fed(*words)[0] == 0 and sorted(os.listdir(tmp_path / "results")) == ["compare", "compare-2"]
-    assert counted == {key: 2 for key in before}
+    assert Counter(jobs) == {key: 2 for key in before}
     (tmp_path / "results" / "compare-2" / page.PAGE).unlink()
     assert fed(*words, "--patience", "5")[0] == 0
     assert sorted(os.listdir(tmp_path / "results")) == ["compare", "compare-2", "compare-3"]
 
 
 def test_a_file_goes_by_its_path_from_anywhere(
-    fed: Any, counted: Counter[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fed: Any, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEDSEC_STRATEGY_FILES", "")
     (tmp_path / "waits.py").write_text(WAITS)
@@ -322,8 +313,10 @@ def test_a_file_goes_by_its_path_from_anywhere(
     assert [cell["strategy"] for cell in document["cells"]] == ["waits", "plain"]
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
-    before = dict(counted)
-    assert fed(*SMALL, "--strategies", "../waits.py", "--output", "../out", "--json")[0] == 0 and counted == before
+    before = Counter(jobs)
+    assert (
+        fed(*SMALL, "--strategies", "../waits.py", "--output", "../out", "--json")[0] == 0 and Counter(jobs) == before
+    )
 
 
 # Interruptions
@@ -348,23 +341,20 @@ def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
-            left = Family("FEDSEC_TEST", mark)
-            wait_for(lambda: not left.members())
-            end(left.members, 5.0)
+            end(Family("FEDSEC_TEST", mark).members, 60.0)
 
 
-def wait_for(there: Any, seconds: float = 120.0) -> bool:
-    until = time.monotonic() + seconds
-    while not there() and time.monotonic() < until:
+def wait_for(there: Callable[[], bool]) -> None:
+    """As long as it takes: on a busy machine the test is slow."""
+    while not there():
         time.sleep(0.05)
-    return bool(there())
 
 
 def kinds(folder: Path) -> Counter[str]:
     return Counter(path.name.partition("-")[0] for path in folder.glob("cells/*.json"))
 
 
-def test_signals_end_a_sweep_and_lose_nothing(counted: Counter[tuple[str, str]], tmp_path: Path) -> None:
+def test_signals_end_a_sweep_and_lose_nothing(jobs: Jobs, tmp_path: Path) -> None:
     (tmp_path / "waits.py").write_text(WAITS)
     hold, folder = tmp_path / "hold", tmp_path / "out"
     names = ("plain", "shamir", str(tmp_path / "waits.py"))
@@ -373,10 +363,10 @@ def test_signals_end_a_sweep_and_lose_nothing(counted: Counter[tuple[str, str]],
 
     hold.touch()
     with started(tmp_path, *words) as first:  # under Ray, a job of which does not end
-        assert wait_for(lambda: kinds(folder)["probe"] == 2 or first.poll() is not None), "nothing was finished"
+        wait_for(lambda: kinds(folder)["probe"] == 2 or first.poll() is not None)
         first.terminate()
-        assert first.wait(120) == 130 and first.communicate() == ("", "")
-        assert wait_for(lambda: not Family("FEDSEC_TEST", str(tmp_path)).members()), "something was left running"
+        assert first.wait() == 130 and first.communicate() == ("", "")
+        wait_for(lambda: not Family("FEDSEC_TEST", str(tmp_path)).members())  # nothing is left running
     assert kinds(folder) == {"probe": 2}
 
     def stop(what: str, done: float, total: float) -> None:
@@ -386,20 +376,20 @@ def test_signals_end_a_sweep_and_lose_nothing(counted: Counter[tuple[str, str]],
     hold.unlink()
     with pytest.raises(KeyboardInterrupt):
         compare(sweep, folder, stop)
-    assert counted == {("probe", "waits"): 1, **{("examined", Path(name).stem): 1 for name in names}}
+    assert Counter(jobs) == {("probe", "waits"): 1, **{("examined", Path(name).stem): 1 for name in names}}
 
     hold.touch()
     with started(tmp_path, *words) as second:
-        assert wait_for(lambda: kinds(folder)["clocked"] == 2 or second.poll() is not None), "nothing was finished"
+        wait_for(lambda: kinds(folder)["clocked"] == 2 or second.poll() is not None)
         second.send_signal(signal.SIGINT)
-        assert second.wait(120) == 130 and second.communicate() == ("", "")  # --json is quiet
+        assert second.wait() == 130 and second.communicate() == ("", "")  # --json is quiet
     assert kinds(folder) == {"probe": 3, "examined": 3, "clocked": 2}
     assert not [path for path in folder.rglob("*") if path.name[0] == "."]
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("cells/*")}
 
     hold.unlink()
     with started(tmp_path, *words) as third:
-        out, err = third.communicate(timeout=240)
+        out, err = third.communicate()
     assert (third.returncode, err, out.count("\n")) == (0, "", 1)
     document = json.loads(out)
     assert [(cell["strategy"], cell["status"]) for cell in document["cells"]] == [

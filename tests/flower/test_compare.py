@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 def test_both_engines_agree() -> None:
     """Paillier has a set-up as well as rounds. That CPU is counted alike is a figure of benchmarks/, not of a test."""
     setting = Setting("paillier", 3, 300, 24, 2048)
-    flower, local = flower_rounds.clock(setting, 2, timeout=3600.0), rounds.clock(setting, 2, 3600.0)
+    flower, local = flower_rounds.measure(setting, 2, timeout=3600.0), rounds.measure(setting, 2, 3600.0)
     figures = ("stage", "name", "asked", "replies", "messages", "up", "up_most", "down", "down_most")
     for one, other in zip(flower.phases, local.phases, strict=True):
         assert [getattr(one, name) for name in figures] == [getattr(other, name) for name in figures]

@@ -10,7 +10,7 @@ import phe
 import pytest
 
 from fedsec import catalog
-from fedsec.cli.compare import tell_left_out
+from fedsec.cli.arguments import print_left_out
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.strategies.paillier_textbook import HEADER, PaillierTextbook
 
@@ -141,7 +141,7 @@ def test_a_missing_package_is_named(monkeypatch: Any, capsys: Any) -> None:
         assert "bfv" not in catalog.names() and "paillier" in catalog.names()
         (said,) = catalog.left_out()
         assert said.startswith("strategy 'bfv' needs tenseal")
-        tell_left_out(quiet=False)
+        print_left_out(quiet=False)
         assert "Left out: strategy 'bfv' needs tenseal" in capsys.readouterr().err
     finally:
         catalog._fails.cache_clear()

@@ -1,4 +1,4 @@
-"""A cell of a comparison under Flower on Ray: the same updates, strategy and layout as in process.
+"""A setting measured under Flower on Ray: the same updates, strategy and layout as in process.
 
 A Flower app of its own: hospitals that change each parameter by a known amount, and a server that runs the set-up and
 the rounds, and writes the rows of its ledger.
@@ -24,10 +24,9 @@ from fedsec.app.cohort import wait_for_hospitals
 from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation, secure_aggregation
 from fedsec.metering import Row
-from fedsec.simulations.costs.federation import Measured
+from fedsec.simulations.costs.federation import MeasuredRound
 from fedsec.simulations.costs.measure import allocator
-from fedsec.simulations.costs.measure import rounds as clocks
-from fedsec.simulations.costs.measure.rounds import Clocked
+from fedsec.simulations.costs.measure.cost_summary import MeasuredCosts, summarize
 from fedsec.simulations.costs.setting import KINDS, NAME, SPEC, WEIGHT, Setting, update
 from fedsec.simulations.costs.sweep import ray_jobs
 from fedsec.simulations.run.flower_cli import Value
@@ -38,7 +37,7 @@ COMPONENTS = (
     "fedsec.simulations.costs.measure.flower_rounds:client",
 )
 
-WARM = 3
+WARM_UP_ROUNDS = 3
 """Rounds that do not count."""
 
 client = ClientApp(mods=[secure_aggregation])
@@ -48,7 +47,7 @@ server = ServerApp()
 @client.train()
 def train(message: Message, context: Context) -> Message:
     """Change each parameter as a hospital of this kind does."""
-    _settled()
+    _settle()
     kind = int(context.node_config["partition-id"]) % KINDS
     arrays = {
         name: Array(array.numpy() + update(array.numpy().size, kind))
@@ -60,8 +59,8 @@ def train(message: Message, context: Context) -> Message:
 
 @server.main()
 def main(grid: Grid, context: Context) -> None:
-    """The set-up and the rounds of one cell."""
-    _settled()
+    """The set-up and the rounds of one setting."""
+    _settle()
     config = context.run_config
     setting = Setting(**json.loads(str(config["setting"])))
     wait_for_hospitals(grid, setting.hospitals)
@@ -72,49 +71,49 @@ def main(grid: Grid, context: Context) -> None:
         setting.protocol(),
         clip=SPEC.clip,
         largest_weight=SPEC.largest_weight,
-        phase_timeout=float(config["patience"]),
+        phase_timeout=float(config["phase-timeout"]),
         on_round=lambda _: times.append(time.monotonic()),
     )
     start = ArrayRecord({NAME: Array(np.zeros(setting.parameters))})
     times.append(time.monotonic())
-    secure.start(grid, start, num_rounds=int(config["rounds"]), timeout=float(config["patience"]))
-    found = {"rows": [asdict(row) for row in secure.ledger.rows], "walls": np.diff(times).tolist()}
-    found["failures"] = [outcome.failure for outcome in secure.rounds if outcome.failure]
-    Path(str(config["output"])).write_text(json.dumps(found), encoding="utf-8")
+    secure.start(grid, start, num_rounds=int(config["rounds"]), timeout=float(config["phase-timeout"]))
+    measured = {"rows": [asdict(row) for row in secure.ledger.rows], "walls": np.diff(times).tolist()}
+    measured["failures"] = [outcome.failure for outcome in secure.rounds if outcome.failure]
+    Path(str(config["output"])).write_text(json.dumps(measured), encoding="utf-8")
 
 
 @functools.lru_cache
-def _settled() -> None:
+def _settle() -> None:
     """Measured steps find memory and collector in this process as they do where rounds are run in process."""
     allocator.keep_freed()
     ray_jobs.settle()
 
 
-def clock(setting: Setting, repetitions: int, timeout: float = 3600.0) -> Clocked:
-    """Run the cell under Flower on Ray; the first rounds, which fill caches in every process, do not count.
+def measure(setting: Setting, repetitions: int, timeout: float = 3600.0) -> MeasuredCosts:
+    """Run the setting under Flower on Ray; the first rounds, which fill caches in every process, do not count.
 
     Raises RunFailed where a round failed, with its reason.
     """
-    with tempfile.TemporaryDirectory(prefix="fedsec-compare-") as place:
-        output = Path(place) / "found.json"
+    with tempfile.TemporaryDirectory(prefix="fedsec-compare-") as folder:
+        output = Path(folder) / "measured.json"
         values: dict[str, Value] = {
             "setting": json.dumps(asdict(setting)),
-            "rounds": repetitions + WARM,
-            "patience": timeout,
+            "rounds": repetitions + WARM_UP_ROUNDS,
+            "phase-timeout": timeout,
             "output": str(output),
         }
-        app = make_app(Path(place) / "app", *COMPONENTS, values)
+        app = make_app(Path(folder) / "app", *COMPONENTS, values)
         with flower_run(app, values, setting.hospitals, timeout=timeout) as live:
             live.wait()
-        found = json.loads(output.read_text(encoding="utf-8"))
-    if found["failures"]:
-        raise RunFailed(f"{setting.strategy} with {setting.hospitals} hospitals: {found['failures'][0]}")
-    rows = [Row(**row) for row in found["rows"]]
-    setup = Measured([row for row in rows if row.stage == "setup"], 0.0, None)
-    counted = range(WARM + 1, WARM + repetitions + 1)
-    rounds = [Measured(_of_round(rows, number), found["walls"][number - 1], None) for number in counted]
+        measured = json.loads(output.read_text(encoding="utf-8"))
+    if measured["failures"]:
+        raise RunFailed(f"{setting.strategy} with {setting.hospitals} hospitals: {measured['failures'][0]}")
+    rows = [Row(**row) for row in measured["rows"]]
+    setup = MeasuredRound([row for row in rows if row.stage == "setup"], 0.0, None)
+    counted = range(WARM_UP_ROUNDS + 1, WARM_UP_ROUNDS + repetitions + 1)
+    rounds = [MeasuredRound(_of_round(rows, number), measured["walls"][number - 1], None) for number in counted]
     setup = setup._replace(wall=sum(row.wall_seconds for row in setup.rows if row.role == "hospital"))
-    return clocks.summed(setting, setup, rounds)
+    return summarize(setting, setup, rounds)
 
 
 def _of_round(rows: Sequence[Row], number: int) -> list[Row]:

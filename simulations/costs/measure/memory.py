@@ -1,4 +1,4 @@
-"""What of a cell does not depend on time: exactness, and memory."""
+"""The memory that a round takes, and whether its sum is exact: what does not depend on time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import numpy as np
 
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.protocol import PartyId, Sum
-from fedsec.simulations.costs.federation import Federation, Measured
+from fedsec.simulations.costs.federation import Federation, MeasuredRound
 from fedsec.simulations.costs.setting import KINDS, SPEC, WEIGHT, Setting, contribution, update
 from fedsec.wire.exchange import Phase as Exchanged
 from fedsec.wire.exchange import Refusal
 
 
-class Examined(NamedTuple):
-    """Exactness and memory."""
+class MemoryAndAccuracy(NamedTuple):
+    """Bytes that one step of a hospital, and the server, allocated at most; and how exact the sum is.
+
+    Without a sum, where one hospital alone sent its input, the latter is None.
+    """
 
     exact: bool | None
     error: float | None
@@ -27,44 +30,44 @@ class Examined(NamedTuple):
     memory_server: int
 
 
-class Watched(Federation):
-    """Counts what is allocated: by one hospital's step, and by the server beside the hospitals' own state."""
+class TracedFederation(Federation):
+    """Counts the bytes that are allocated: by one hospital's step, and by the server beside the hospitals' state."""
 
     def __init__(self, setting: Setting, parameters: int | None = None) -> None:
         super().__init__(setting, parameters)
         self.hospital = self.server = self.before = 0
-        self.watching = False
+        self.tracing = False
 
-    def watch(self, step: Callable[[], Measured]) -> Measured:
+    def trace(self, step: Callable[[], MeasuredRound]) -> MeasuredRound:
         """One round with all allocations traced but those of the inputs."""
         self.prepare()
         gc.collect()
         self.hospital = self.server = 0
         tracemalloc.start(1)
-        self.watching, self.before = True, tracemalloc.get_traced_memory()[0] - self._kept()
+        self.tracing, self.before = True, tracemalloc.get_traced_memory()[0] - self._state_bytes()
         try:
             measured = step()
             self._note_server()
         finally:
-            self.watching = False
+            self.tracing = False
             tracemalloc.stop()
         return measured
 
     def footprint(self) -> tuple[int, int]:
         """The most bytes that a round takes in this process, with all hospitals and with one."""
-        self.watch(self.once)
+        self.trace(self.run_round)
         inputs = 2 * KINDS * 8 * self.parameters  # integers, and the numbers that they are made of
-        return self.server + self._kept() + self.hospital + inputs, self.hospital + inputs
+        return self.server + self._state_bytes() + self.hospital + inputs, self.hospital + inputs
 
-    def _kept(self) -> int:
+    def _state_bytes(self) -> int:
         return sum(len(state) for state in self.states.values())
 
     def _note_server(self) -> None:
-        self.server = max(self.server, tracemalloc.get_traced_memory()[1] - self._kept() - self.before)
+        self.server = max(self.server, tracemalloc.get_traced_memory()[1] - self._state_bytes() - self.before)
 
     def ask(self, party: PartyId, request: bytes) -> bytes | Refusal:
         """One request, with what the step allocates noted; the state that it keeps is part of it."""
-        if not self.watching:
+        if not self.tracing:
             return super().ask(party, request)
         tracemalloc.reset_peak()
         held = tracemalloc.get_traced_memory()[0]
@@ -74,23 +77,23 @@ class Watched(Federation):
 
     def exchange(self, phase: Exchanged, requests: Mapping[PartyId, bytes]) -> Any:
         """The exchange; before and after it the server computes."""
-        if self.watching:
+        if self.tracing:
             self._note_server()
         answers = super().exchange(phase, requests)
-        if self.watching:
+        if self.tracing:
             tracemalloc.reset_peak()
         return answers
 
 
-def examine(setting: Setting, parameters: int | None = None, whole: bool = True) -> Examined:
-    """Run one round with `parameters` values and look at everything but time; one hospital's part where not `whole`."""
-    federation = Watched(setting, parameters)
+def measure_memory(setting: Setting, parameters: int | None = None, all_hospitals: bool = True) -> MemoryAndAccuracy:
+    """Run one round with so many parameters, or one hospital's part where not `all_hospitals`."""
+    federation = TracedFederation(setting, parameters)
     federation.enrol()
-    measured = federation.watch(federation.once if whole else federation.alone)
+    measured = federation.trace(federation.run_round if all_hospitals else federation.run_one_input)
     exact, error, bound = None, None, None
     if measured.sum is not None:
         exact, error, bound = accuracy(setting, federation.parameters, measured.sum)
-    return Examined(exact, error, bound, federation.hospital, federation.server)
+    return MemoryAndAccuracy(exact, error, bound, federation.hospital, federation.server)
 
 
 def accuracy(setting: Setting, parameters: int, total: Sum) -> tuple[bool, float, float]:

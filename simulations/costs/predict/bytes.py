@@ -7,7 +7,7 @@ put together again for any number of parameters, with the lengths that msgpack g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from fedsec.wire.exchange import Phase as Exchanged
 from fedsec.wire.exchange import Refusal
 
 
-class Traffic(NamedTuple):
+class PhaseTraffic(NamedTuple):
     """Bytes of one phase: of all hospitals, and of the one with the most."""
 
     phase: str
@@ -33,72 +33,77 @@ class Traffic(NamedTuple):
     up_most: int
 
 
-class Foretold(NamedTuple):
+class PredictedTraffic(NamedTuple):
     """All phases of a round, and what one hospital sends and receives: the mean, and the most."""
 
-    phases: tuple[Traffic, ...]
+    phases: tuple[PhaseTraffic, ...]
     up: float
     up_most: int
     down: float
     down_most: int
 
 
-class _Raw:
+class _ByteString:
     """A byte string of some length, of which nothing else matters."""
 
     def __init__(self, length: int) -> None:
         self.length = length
 
 
-_Messages = list[tuple[str, dict[PartyId, tuple[Any, Any]], dict[PartyId, tuple[Any, Any]]]]
+_Message = tuple[Any, Any]
+"""Head and body, taken apart."""
+_Messages = list[tuple[str, dict[PartyId, _Message], dict[PartyId, _Message]]]
+"""Of each phase its name, the requests and the answers, by party."""
+_Size = tuple[Fraction, Fraction, Fraction]
+"""1, values and columns: what lengths are made of."""
 
 
-def foretell(setting: Setting) -> Foretold:
+def predict_bytes(setting: Setting) -> PredictedTraffic:
     """The bytes of a round in this setting, every phase; raises FedsecError where its rounds fail.
 
     Rounds of a few parameters are run with all its hospitals, so their number decides how long this takes.
     """
     protocol = setting.protocol()
-
     scalars = int(contribution(1, setting.bits, 0)[0].size) - 1
 
-    def size(parameters: int) -> tuple[int, int]:
+    def size(parameters: int) -> _Size:
         values = parameters + scalars
-        return values, protocol.columns(setting.clients, values)
+        return Fraction(1), Fraction(values), Fraction(protocol.columns(setting.clients, values))
 
-    probes = _probes(lambda parameters: size(parameters)[1])
-    if setting.parameters <= probes[-1]:
-        probes = [setting.parameters]
-    federation = _Tapped(setting)
+    small = _small_models(lambda parameters: protocol.columns(setting.clients, parameters + scalars))
+    if setting.parameters <= small[-1]:
+        small = [setting.parameters]
+    federation = _RecordingFederation(setting)
     federation.enrol()
-    seen = []
-    for parameters in probes:
+    rounds = []
+    for parameters in small:
         federation.resize(parameters)
-        seen.append(federation.listen())
-    at = [(Fraction(1), *map(Fraction, size(parameters))) for parameters in probes]
-    values, columns = size(setting.parameters)
-    weights = _weights(at, (Fraction(1), Fraction(values), Fraction(columns)))
+        rounds.append(federation.record())
+    weights = _weights([size(parameters) for parameters in small], size(setting.parameters))
     phases = []
-    for turn in zip(*seen, strict=True):
-        name = turn[0][0]
-        sent, came = (
-            {party: _length([one[place][party] for one in turn], weights) for party in turn[0][place]}
-            for place in (1, 2)
-        )
-        up, down = list(came.values()), list(sent.values())
-        phases.append(Traffic(name, len(sent), len(came), sum(down), max(down), sum(up), max(up)))
-    n = setting.hospitals
-    return Foretold(
+    for name, requests, answers in _by_phase(rounds):
+        down = [_length(messages, weights) for messages in requests]
+        up = [_length(messages, weights) for messages in answers]
+        phases.append(PhaseTraffic(name, len(down), len(up), sum(down), max(down), sum(up), max(up)))
+    return PredictedTraffic(
         tuple(phases),
-        sum(one.up for one in phases) / n,
-        sum(one.up_most for one in phases),
-        sum(one.down for one in phases) / n,
-        sum(one.down_most for one in phases),
+        sum(phase.up for phase in phases) / setting.hospitals,
+        sum(phase.up_most for phase in phases),
+        sum(phase.down for phase in phases) / setting.hospitals,
+        sum(phase.down_most for phase in phases),
     )
 
 
-def _probes(columns: Any) -> list[int]:
-    """Three sizes of which two have equal columns; two sizes where columns are values."""
+def _by_phase(rounds: Sequence[_Messages]) -> Iterator[tuple[str, list[list[_Message]], list[list[_Message]]]]:
+    """Of each phase its name, and for each party the requests, and the answers, of all rounds."""
+    for turn in zip(*rounds, strict=True):
+        name, first_requests, first_answers = turn[0]
+        requests = [[sent[party] for _, sent, _ in turn] for party in first_requests]
+        yield name, requests, [[received[party] for _, _, received in turn] for party in first_answers]
+
+
+def _small_models(columns: Callable[[int], int]) -> list[int]:
+    """Three numbers of parameters of which two have equal columns; two where columns are values."""
     first = columns(1)
     if columns(2) > first and columns(3) > columns(2):
         return [1, 2]
@@ -112,7 +117,7 @@ def _probes(columns: Any) -> list[int]:
     return [1, low, high] if low > 1 else [1, *_next_step(columns, high)]
 
 
-def _next_step(columns: Any, start: int) -> list[int]:
+def _next_step(columns: Callable[[int], int], start: int) -> list[int]:
     """The first of a step, its last, where the step of the smallest sizes is one parameter wide."""
     last = start
     while columns(last + 1) == columns(start):
@@ -120,22 +125,23 @@ def _next_step(columns: Any, start: int) -> list[int]:
     return [start, last] if last > start else [start, last + 1]
 
 
-def _weights(at: Sequence[tuple[Fraction, ...]], target: tuple[Fraction, ...]) -> list[Fraction]:
-    """How much of each probe makes the target, where lengths are constant + rate * values + rate * columns."""
-    if len(at) == 1:
+def _weights(sizes: Sequence[_Size], target: _Size) -> list[Fraction]:
+    """How much of each size makes the target, where lengths are constant + rate * values + rate * columns."""
+    if len(sizes) == 1:
         return [Fraction(1)]
-    if len(at) == 2:
-        share = (target[1] - at[0][1]) / (at[1][1] - at[0][1])
+    if len(sizes) == 2:
+        share = (target[1] - sizes[0][1]) / (sizes[1][1] - sizes[0][1])
         return [1 - share, share]
-    rows = [[probe[place] for probe in at] for place in range(3)]
-    whole = _determinant(rows)
-    found = []
-    for column in range(3):
-        replaced = [
-            [target[place] if other == column else rows[place][other] for other in range(3)] for place in range(3)
+    rows = list(zip(*sizes, strict=True))
+    divisor = _determinant(rows)
+
+    def replaced(column: int) -> list[list[Fraction]]:
+        """Cramer's rule: the target in place of a column."""
+        return [
+            [value if at == column else row[at] for at in range(3)] for row, value in zip(rows, target, strict=True)
         ]
-        found.append(_determinant(replaced) / whole)
-    return found
+
+    return [_determinant(replaced(column)) / divisor for column in range(3)]
 
 
 def _determinant(rows: Sequence[Sequence[Fraction]]) -> Fraction:
@@ -143,31 +149,31 @@ def _determinant(rows: Sequence[Sequence[Fraction]]) -> Fraction:
     return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
-class _Tapped(Federation):
+class _RecordingFederation(Federation):
     """Keeps every message of a round, as head and body."""
 
-    def listen(self) -> _Messages:
+    def record(self) -> _Messages:
         """One round's messages by phase: requests and answers by party."""
-        self.heard: _Messages = []
-        self.once()
-        heard, self.heard = self.heard, []
-        return heard
+        self.recorded: _Messages = []
+        self.run_round()
+        recorded, self.recorded = self.recorded, []
+        return recorded
 
     def exchange(self, phase: Exchanged, requests: Mapping[PartyId, bytes]) -> Any:
         """The exchange, with what travels kept."""
         answers = list(super().exchange(phase, requests))
         if phase.stage != envelope.SETUP:
             replies = {party: answer for party, answer in answers if not isinstance(answer, Refusal)}
-            self.heard.append((phase.name, _read(requests), _read(replies)))
+            self.recorded.append((phase.name, _read(requests), _read(replies)))
         return answers
 
 
-def _read(messages: Mapping[PartyId, bytes]) -> dict[PartyId, tuple[Any, Any]]:
-    found = {}
+def _read(messages: Mapping[PartyId, bytes]) -> dict[PartyId, _Message]:
+    parsed = {}
     for party, data in messages.items():
         received = envelope.read(data)
-        found[party] = (_parse(bytes(received.head)), _parse(bytes(received.body)))
-    return found
+        parsed[party] = (_parse(bytes(received.head)), _parse(bytes(received.body)))
+    return parsed
 
 
 def _parse(data: bytes) -> Any:
@@ -177,7 +183,7 @@ def _parse(data: bytes) -> Any:
 def _tree(value: Any) -> Any:
     """The structure of what msgpack read; byte strings by their length, and those that hold a record as a structure."""
     if isinstance(value, bytes):
-        return _Record(_parse(value)) if _is_record(value) else _Raw(len(value))
+        return _Record(_parse(value)) if _is_record(value) else _ByteString(len(value))
     if isinstance(value, list):
         return [_tree(item) for item in value]
     if isinstance(value, dict):
@@ -200,29 +206,29 @@ def _is_record(data: bytes) -> bool:
     return version == codec.VERSION and isinstance(tag, str)
 
 
-def _length(messages: Sequence[tuple[Any, Any]], weights: Sequence[Fraction]) -> int:
+def _length(messages: Sequence[_Message], weights: Sequence[Fraction]) -> int:
     """The bytes of one message, from those of the rounds that were run: of a header, only the layout grows."""
-    head = _packed([one[0] for one in messages], weights, grows=False)
-    body = _packed([one[1] for one in messages], weights)
+    head = _packed([head for head, _ in messages], weights, grows=False)
+    body = _packed([body for _, body in messages], weights)
     return envelope.OVERHEAD + head + body
 
 
 def _packed(trees: Sequence[Any], weights: Sequence[Fraction], grows: bool = True) -> int:
     """How many bytes msgpack makes of what lies on the line through these."""
-    one = trees[0]
-    if isinstance(one, _Record):
+    first = trees[0]
+    if isinstance(first, _Record):
         return _framed(_packed([tree.inside for tree in trees], weights))
-    if isinstance(one, _Raw):
+    if isinstance(first, _ByteString):
         return _framed(_line([tree.length for tree in trees], weights))
-    if isinstance(one, list):
+    if isinstance(first, list):
         items = zip(*trees, strict=True)
-        return _header(len(one), 15) + sum(_packed(list(item), weights, grows) for item in items)
-    if isinstance(one, dict):
-        inside = (len(msgpack.packb(key)) + _packed([tree[key] for tree in trees], weights, grows) for key in one)
-        return _header(len(one), 15) + sum(inside)
-    if grows and isinstance(one, int) and not isinstance(one, bool):
+        return _header(len(first), 15) + sum(_packed(list(item), weights, grows) for item in items)
+    if isinstance(first, dict):
+        inside = (len(msgpack.packb(key)) + _packed([tree[key] for tree in trees], weights, grows) for key in first)
+        return _header(len(first), 15) + sum(inside)
+    if grows and isinstance(first, int) and not isinstance(first, bool):
         return len(msgpack.packb(_line(trees, weights)))
-    return len(msgpack.packb(one))
+    return len(msgpack.packb(first))
 
 
 def _line(lengths: Sequence[int], weights: Sequence[Fraction]) -> int:

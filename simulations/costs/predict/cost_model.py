@@ -1,10 +1,11 @@
-"""What a round costs on this machine, from the cells that were measured: a model for each phase of each strategy.
+"""What a round costs on this machine, from settings that were measured: a model for each phase of each strategy.
 
 A model is linear in what the protocols' steps are made of: the contributors n, those m that each has to do with, the
 values v and the columns c that they are packed into, and products of these. Its coefficients are not negative, and
-relative errors are minimised: phase by phase, so that what is small in the cells that were measured, and grows faster
-than the rest, is not lost in it. Errors count by their squares as far as TAME, and beyond by their size (P. J. Huber,
-Robust estimation of a location parameter, 1964): a cell that something else disturbed does not bend the others.
+relative errors are minimised: phase by phase, so that what is small in the settings that were measured, and grows
+faster than the rest, is not lost in it. Errors count by their squares as far as TAME, and beyond by their size (P. J.
+Huber, Robust estimation of a location parameter, 1964): a setting that something else disturbed does not bend the
+others.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from scipy.optimize import least_squares, nnls  # type: ignore[import-untyped]
 
 from fedsec import atomic
 from fedsec.errors import ConfigurationError
+from fedsec.simulations.costs.machine import describe_machine
 from fedsec.simulations.costs.setting import Setting, contribution
-from fedsec.simulations.costs.sweep.sweep import machine
 from fedsec.simulations.run import results
 
 FORMAT = 4
 MORE_OFF, NO_MORE_OFF = 1.05, 0.005
 """A term of the model is left out if its error is then at most so many times what it was, or by so much more."""
 TAME = 0.1
-"""Relative error from which on a cell counts by its size, and no longer by its square."""
+"""Relative error from which on a setting counts by its size, and no longer by its square."""
 INSIDE = 1e-12
 """How far inside its bounds a search starts."""
 LEAST = 1e-6
-"""CPU seconds below which a phase's are not told apart."""
+"""CPU seconds below which phases are not distinguished."""
 BUSY = 0.3
 """Part of the processors above which other programs' load makes a calibration doubtful."""
 
@@ -56,7 +57,7 @@ class Step(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One measured cell."""
+    """One measured setting."""
 
     hospitals: int
     parameters: int
@@ -74,7 +75,7 @@ class Sample(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """One strategy's coefficients by phase, its samples, and the cells that were not fitted."""
+    """One strategy's coefficients by phase, its samples, and the settings that were not fitted."""
 
     hospital: Mapping[str, tuple[float, ...]]
     server: Mapping[str, tuple[float, ...]]
@@ -86,12 +87,12 @@ class Fit(NamedTuple):
 class Model:
     """Fits by `key`: strategy, bits and key size.
 
-    pace: the machine's, at which these seconds are (see `pace`).
+    reference_seconds: the speed of the machine at which these seconds are (see `machine_speed`).
     others: how many processors other programs kept busy while it was measured.
     """
 
     fits: Mapping[str, Fit]
-    pace: float
+    reference_seconds: float
     others: float = 0.0
 
     @property
@@ -108,17 +109,17 @@ class Model:
         )
 
     def reach(self, setting: Setting) -> tuple[int, int]:
-        """The most hospitals, and the most parameters, of a strategy's cells: its CPU beyond is extrapolated."""
+        """The most hospitals, and the most parameters, that a strategy was measured with."""
         samples = self.fits[key(setting)].samples
-        return max(one.hospitals for one in samples), max(one.parameters for one in samples)
+        return max(sample.hospitals for sample in samples), max(sample.parameters for sample in samples)
 
     def write(self, path: Path) -> None:
         """Keep the model, whole or not at all."""
         document = {
             "format": FORMAT,
-            "machine": machine(),
+            "machine": describe_machine(),
             "versions": results.versions(),
-            "pace": self.pace,
+            "pace": self.reference_seconds,
             "others": self.others,
             "fits": {name: fit._asdict() for name, fit in self.fits.items()},
         }
@@ -135,7 +136,7 @@ def read(path: Path) -> Model | None:
         document = json.loads(path.read_text(encoding="utf-8"))
         if (document["format"], document["machine"], document["versions"]) != (
             FORMAT,
-            json.loads(json.dumps(machine())),
+            json.loads(json.dumps(describe_machine())),
             results.versions(),
         ):
             return None
@@ -146,10 +147,12 @@ def read(path: Path) -> Model | None:
 
 
 def _fit_of(fit: Mapping[str, Any]) -> Fit:
-    hospital, server = ({name: tuple(one) for name, one in fit[who].items()} for who in ("hospital", "server"))
+    hospital, server = (
+        {name: tuple(coefficients) for name, coefficients in fit[who].items()} for who in ("hospital", "server")
+    )
     samples, checks = (
         tuple(
-            Sample(hospitals, parameters, tuple(Step(*one) for one in steps)) for hospitals, parameters, steps in kind
+            Sample(hospitals, parameters, tuple(Step(*step) for step in steps)) for hospitals, parameters, steps in kind
         )
         for kind in (fit["samples"], fit["checks"])
     )
@@ -200,7 +203,7 @@ def solve(
     """Coefficients of least relative error, as Huber measures it, none below 0.
 
     Of the terms that are dispensable each is left out, in turn, unless the others are further off without it: one that
-    explains noise and nothing else is what would be most wrong beyond the cells that were measured.
+    explains noise and nothing else is what would be most wrong beyond what was measured.
     """
     matrix = np.array(rows, dtype=float)
     scale = matrix.max(axis=0)
@@ -211,7 +214,7 @@ def solve(
         """The coefficients, and how far off they are, as a part of what was measured."""
         some = weighted[:, terms]
         start, _ = nnls(some, np.ones(len(measured)))
-        found = least_squares(
+        best = least_squares(
             lambda coefficients: some @ coefficients - 1,
             np.maximum(start, INSIDE),
             jac=lambda _: some,
@@ -220,29 +223,29 @@ def solve(
             f_scale=TAME,
             x_scale="jac",
         )
-        return found.x, math.sqrt(2 * found.cost / len(measured))
+        return best.x, math.sqrt(2 * best.cost / len(measured))
 
     kept = list(range(matrix.shape[1]))
-    found, off = solved(kept)
+    coefficients, off = solved(kept)
     for term in dispensable:
-        fewer = [one for one in kept if one != term]
+        fewer = [other for other in kept if other != term]
         without, then = solved(fewer)
         if then <= max(off * MORE_OFF, off + NO_MORE_OFF):
-            kept, found, off = fewer, without, min(off, then)
+            kept, coefficients, off = fewer, without, min(off, then)
     out = np.zeros(matrix.shape[1])
-    out[kept] = found
+    out[kept] = coefficients
     return tuple(float(value) for value in out / scale)
 
 
 def fit(samples: Sequence[Sample], checks: Sequence[Sample], setting: Setting) -> Fit:
     """The model of a strategy: `setting` says with what bits and keys it was measured."""
     hospital, server = {}, {}
-    for phase in dict.fromkeys(step.phase for one in samples for step in one.steps):
-        steps, at = [], []
-        for one in samples:
-            here = [step for step in one.steps if step.phase == phase]
-            steps += here
-            at += [replace(setting, hospitals=one.hospitals, parameters=one.parameters)] * len(here)
-        hospital[phase] = solve([_of_hospital(one) for one in at], [one.hospital for one in steps], HOSPITAL_SPARES)
-        server[phase] = solve([_of_server(one) for one in at], [one.server for one in steps], SERVER_SPARES)
+    for phase in dict.fromkeys(step.phase for sample in samples for step in sample.steps):
+        steps, settings = [], []
+        for sample in samples:
+            of_phase = [step for step in sample.steps if step.phase == phase]
+            steps += of_phase
+            settings += [replace(setting, hospitals=sample.hospitals, parameters=sample.parameters)] * len(of_phase)
+        hospital[phase] = solve(list(map(_of_hospital, settings)), [step.hospital for step in steps], HOSPITAL_SPARES)
+        server[phase] = solve(list(map(_of_server, settings)), [step.server for step in steps], SERVER_SPARES)
     return Fit(hospital, server, tuple(samples), tuple(checks))

@@ -1,4 +1,4 @@
-"""The curve of `fedsec plan`: what a round costs as hospitals become more; dashed where nothing was measured."""
+"""The curve of `fedsec plan`: what a round costs as hospitals are added; dashed where nothing was measured."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Points = Sequence[tuple[int, float, float, float]]
 """Hospitals, CPU seconds of a hospital and of the server, bytes up per hospital."""
 
 
-def outlook(
+def curve(
     lines: Mapping[str, Points], families: Mapping[str, str], parameters: int, measured: Mapping[str, int]
 ) -> Figure:
-    """Three panels over the number of hospitals; `measured`: with how many each model was fitted, at most.
+    """Three panels over the number of hospitals; `measured`: the most hospitals that each model was fitted with.
 
-    Of a line that ends before others the legend says where: with more hospitals the strategy refuses.
+    Where a line ends before others the legend says so: with more hospitals the strategy refuses.
     """
     looks, most = figures.styles(families), max(measured.values())
     ends = {name: points[-1][0] for name, points in lines.items()}
     names = {name: name if end == max(ends.values()) else f"{name} (to {_count(end)})" for name, end in ends.items()}
     with figures.styled(11.5, 4.2, layout="constrained") as figure:
         panels = figure.subplots(1, 3)
-        for place, (axes, title, text) in enumerate(
+        for index, (axes, title, text) in enumerate(
             zip(
                 panels,
                 ("CPU of a hospital", "CPU of the server", "Bytes up, per hospital"),
@@ -37,12 +37,12 @@ def outlook(
             start=1,
         ):
             for name, points in lines.items():
-                _line(axes, [(point[0], point[place]) for point in points], looks[name], names[name], measured[name])
+                _line(axes, [(point[0], point[index]) for point in points], looks[name], names[name], measured[name])
             _dress(axes, title, text, most)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
         figure.suptitle(
-            f"A round of {parameters:,} parameters, foreseen; dashed: extrapolated, beyond {most} hospitals at most",
+            f"Predicted cost of a round of {parameters:,} parameters; dashed: extrapolated beyond what was measured",
             fontsize=11,
             x=0.01,
             ha="left",

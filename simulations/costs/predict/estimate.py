@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,9 +15,8 @@ from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.errors import FedsecError
 from fedsec.metering import Network
 from fedsec.protocol import ServerModel, parameters_of
-from fedsec.report.document import Comparison
-from fedsec.simulations.costs.predict.bytes import Foretold, foretell
-from fedsec.simulations.costs.predict.cost_model import Model, Sample, Step, shape, solve
+from fedsec.simulations.costs.predict.bytes import PredictedTraffic, predict_bytes
+from fedsec.simulations.costs.predict.cost_model import Model, shape, solve
 from fedsec.simulations.costs.setting import Setting, label
 from fedsec.strategy_spec import StrategySpec
 
@@ -26,34 +24,39 @@ EXACT_UP_TO, CURVE_EXACT = 64, 0
 """Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they follow
 from those of a few numbers of hospitals."""
 CURVE = (3, 10, 30, 100, 300, 1_000, 10_000, 100_000, 1_000_000)
+EXTRAPOLATED_FROM = (3, 8, 16, 24)
+"""Numbers of hospitals whose bytes those of more are extrapolated from."""
 
 
 def variants() -> list[str]:
-    """Every strategy of the catalogue, and each of its variants against a server that breaks the protocol."""
-    found = []
+    """Every strategy of the catalogue, and each of its variants against a malicious server."""
+    names = []
     for name in catalog.names():
-        found.append(name)
-        server = {one.name: one.default for one in parameters_of(catalog.strategy(name))}.get("server")
-        if server == ServerModel.SEMI_HONEST:
-            found.append(str(StrategySpec(name, {"server": ServerModel.MALICIOUS.value})))
-    return found
+        names.append(name)
+        declared = {parameter.name: parameter.default for parameter in parameters_of(catalog.strategy(name))}
+        if declared.get("server") == ServerModel.SEMI_HONEST:
+            names.append(str(StrategySpec(name, {"server": ServerModel.MALICIOUS.value})))
+    return names
 
 
-class Wanted(NamedTuple):
-    """What is asked for: how many colluding hospitals must be withstood, with a server that follows or breaks."""
+class Requirement(NamedTuple):
+    """How many colluding hospitals must be withstood, and whether with a malicious server."""
 
     colluding: int
-    server_breaks: bool
-    dropout: float
+    malicious_server: bool
 
 
-class Prospect(NamedTuple):
-    """What one strategy would cost, or why it cannot serve."""
+class Estimate(NamedTuple):
+    """What one strategy would cost, or why it cannot serve.
+
+    headroom: bits by which the sum could grow before it were no longer exact.
+    hospital, server: CPU seconds. up, down: bytes per hospital. seconds: of a round from end to end.
+    withstands, dropouts: the hospitals that may collude, and that may drop out.
+    """
 
     strategy: str
     why_not: str
     headroom: float = 0.0
-    """Bits by which the sum could grow before it were no longer exact."""
     hospital: float = 0.0
     server: float = 0.0
     up: float = 0.0
@@ -62,30 +65,30 @@ class Prospect(NamedTuple):
     phases: int = 0
     seconds: float = 0.0
     withstands: int = -1
-    silent: int = 0
+    dropouts: int = 0
 
 
-def prospects(
-    strategies: Sequence[str], setting: Setting, wanted: Wanted, network: Network, model: Model, key_bits: int
-) -> list[Prospect]:
+def estimates(
+    strategies: Sequence[str], setting: Setting, required: Requirement, network: Network, model: Model, key_bits: int
+) -> list[Estimate]:
     """Every strategy in this setting: those that can serve first, by seconds from end to end."""
-    found = [_prospect(setting.under(name, key_bits), wanted, network, model) for name in strategies]
-    return sorted(found, key=lambda one: (bool(one.why_not), one.seconds, one.strategy))
+    unsorted = [_estimate(setting.under(name, key_bits), required, network, model) for name in strategies]
+    return sorted(unsorted, key=lambda estimate: (bool(estimate.why_not), estimate.seconds, estimate.strategy))
 
 
-def _prospect(setting: Setting, wanted: Wanted, network: Network, model: Model) -> Prospect:
+def _estimate(setting: Setting, required: Requirement, network: Network, model: Model) -> Estimate:
     name = label(setting.strategy)
     try:
-        why = _unfit(setting, wanted)
+        why_not = _unfit(setting, required)
     except FedsecError as error:
-        why = str(error)
-    if why:
-        return Prospect(name, why)
+        why_not = str(error)
+    if why_not:
+        return Estimate(name, why_not)
     protocol = setting.protocol()
-    traffic = bytes_of(setting)
+    traffic = traffic_of(setting)
     hospital, server = model.cpu(setting)
     wire = len(traffic.phases) * 2 * network.latency + traffic.down_most / network.down + traffic.up_most / network.up
-    return Prospect(
+    return Estimate(
         name,
         "",
         headroom(setting),
@@ -96,7 +99,7 @@ def _prospect(setting: Setting, wanted: Wanted, network: Network, model: Model) 
         setting.hospitals <= EXACT_UP_TO,
         len(traffic.phases),
         wire + hospital + server,
-        protocol.withstands(setting.clients, wanted.server_breaks),
+        protocol.withstands(setting.clients, required.malicious_server),
         protocol.tolerance(setting.clients)[protocol.input_phase],
     )
 
@@ -107,47 +110,54 @@ def headroom(setting: Setting) -> float:
     return math.log2(setting.protocol().capacity(setting.clients)) - math.log2(largest)
 
 
-def _unfit(setting: Setting, wanted: Wanted) -> str:
-    """Why a strategy does not give what is asked for; raises FedsecError where it cannot be run at all."""
+def _unfit(setting: Setting, required: Requirement) -> str:
+    """Why a strategy does not give what is required; raises FedsecError where it cannot be run at all."""
     setting.check()
     protocol = setting.protocol()
     if not protocol.private:
-        return "it shows the server every input"
-    promised = protocol.withstands(setting.clients, wanted.server_breaks)
-    if promised < wanted.colluding:
-        how = "breaks" if wanted.server_breaks else "follows"
-        told = f"{promised} colluding hospitals" if promised >= 0 else "nothing"
-        return f"with a server that {how} the protocol it withstands {told}"
-    return ""
+        return "the server sees every hospital's update"
+    withstands = protocol.withstands(setting.clients, required.malicious_server)
+    if withstands >= required.colluding:
+        return ""
+    server = "malicious" if required.malicious_server else "semi-honest"
+    if withstands < 0:
+        return f"does not protect against a {server} server"
+    return f"withstands {withstands} colluding hospitals with a {server} server; {required.colluding} are required"
 
 
-def bytes_of(setting: Setting, exact_up_to: int = EXACT_UP_TO) -> Foretold:
+def traffic_of(setting: Setting, exact_up_to: int = EXACT_UP_TO) -> PredictedTraffic:
     """The bytes of a round: exact up to so many hospitals, extrapolated in n, v, c and m * c beyond."""
     if setting.hospitals <= exact_up_to:
-        return _foretold(setting)
-    sizes = (3, 8, 16, 24)
-    known = [_foretold(replace(setting, hospitals=n)) for n in sizes]
-
-    def line(figure: Callable[[Foretold], float]) -> float:
-        rows = [_grows(replace(setting, hospitals=n)) for n in sizes]
-        values = [figure(one) for one in known]
-        return float(np.dot(solve(rows, values), _grows(setting)))
-
-    return Foretold(
-        known[-1].phases,
-        line(lambda one: one.up),
-        round(line(lambda one: one.up_most)),
-        line(lambda one: one.down),
-        round(line(lambda one: one.down_most)),
-    )
+        return _exact_traffic(setting)
+    last = _exact_traffic(replace(setting, hospitals=EXTRAPOLATED_FROM[-1]))
+    rates, terms = _growth(replace(setting, hospitals=EXTRAPOLATED_FROM[0])), _terms(setting)
+    up, up_most, down, down_most = (float(np.dot(rate, terms)) for rate in rates)
+    return PredictedTraffic(last.phases, up, round(up_most), down, round(down_most))
 
 
 @functools.lru_cache(maxsize=256)
-def _foretold(setting: Setting) -> Foretold:
-    return foretell(setting)
+def _exact_traffic(setting: Setting) -> PredictedTraffic:
+    return predict_bytes(setting)
 
 
-def _grows(setting: Setting) -> list[float]:
+@functools.lru_cache(maxsize=256)
+def _growth(setting: Setting) -> tuple[tuple[float, ...], ...]:
+    """By how much a hospital's bytes grow with each of the terms: up, the most up, down and the most down."""
+    settings = [replace(setting, hospitals=hospitals) for hospitals in EXTRAPOLATED_FROM]
+    known, rows = [_exact_traffic(smaller) for smaller in settings], [_terms(smaller) for smaller in settings]
+
+    def rate(figure: Callable[[PredictedTraffic], float]) -> tuple[float, ...]:
+        return solve(rows, [figure(traffic) for traffic in known])
+
+    return (
+        rate(lambda traffic: traffic.up),
+        rate(lambda traffic: traffic.up_most),
+        rate(lambda traffic: traffic.down),
+        rate(lambda traffic: traffic.down_most),
+    )
+
+
+def _terms(setting: Setting) -> list[float]:
     n, m, v, c = shape(setting)
     return [1.0, n, v, c, m * c]
 
@@ -155,45 +165,3 @@ def _grows(setting: Setting) -> list[float]:
 def error_bound(setting: Setting, clip: float) -> float:
     """The largest error of a coordinate of the mean, where all weights are equal."""
     return FixedPoint(setting.bits, clip).error_bound(setting.hospitals, 1.0, setting.hospitals)
-
-
-class Check(NamedTuple):
-    """A measured cell, and what the model says of it: CPU seconds of the hospitals and of the server."""
-
-    strategy: str
-    cell: Sample
-    hospital: float
-    server: float
-
-
-def validation(model: Model) -> list[Check]:
-    """Each cell of the calibration that was measured and not fitted, beside what the model says of it."""
-    found = []
-    for name, one in model.fits.items():
-        strategy, bits, key_bits = json.loads(name)
-        for check in one.checks:
-            setting = Setting(strategy, check.hospitals, check.parameters, bits, key_bits)
-            found.append(Check(label(strategy), check, *model.cpu(setting)))
-    return found
-
-
-def against(model: Model, compared: Comparison) -> list[Check]:
-    """Each cell that a comparison measured whole, beside what the model says of it at the pace of that moment.
-
-    Without cells whose strategy, bits or keys were not calibrated, with silent hospitals, or of a release that did not
-    note the pace.
-    """
-    names = {}
-    for name in model.fits:
-        strategy, bits, key_bits = json.loads(name)
-        names[label(strategy), bits, key_bits] = strategy
-    found = []
-    for cell in compared.cells:
-        strategy = names.get((cell.strategy, cell.bits, cell.key_bits))
-        if strategy is None or cell.status != "measured" or cell.round is None or cell.silent or cell.pace is None:
-            continue
-        whole = Step("", cell.round.hospital_cpu_most.median, cell.round.server_cpu.median)
-        one = Sample(cell.hospitals, cell.parameters, (whole,))
-        told = model.cpu(Setting(strategy, cell.hospitals, cell.parameters, cell.bits, cell.key_bits))
-        found.append(Check(cell.strategy, one, *(seconds * cell.pace / model.pace for seconds in told)))
-    return found

@@ -1,4 +1,4 @@
-"""Jobs as Ray tasks, side by side on this machine: what `fedsec compare` finds before it times anything."""
+"""Jobs as Ray tasks, side by side on this machine: what `fedsec compare` does before it times anything."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def settle() -> None:
 
 
 def reason(error: Exception) -> str:
-    """What a table says of it."""
+    """What a table shows of it."""
     return str(error) if isinstance(error, FedsecError) else f"{type(error).__name__}: {error}"
 
 
@@ -58,7 +58,7 @@ def workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Iter
 
     for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}.items():
         os.environ.setdefault(name, value)
-    with _folder() as place, processes.held() as signals:
+    with _folder() as folder, processes.held() as signals:
         try:
             ray.init(
                 "local",
@@ -67,12 +67,14 @@ def workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Iter
                 log_to_driver=False,
                 configure_logging=False,
                 namespace="fedsec",
-                _temp_dir=place,
+                _temp_dir=folder,
             )
         except SystemExit:  # Ray's own handler of SIGTERM
             signals.note(signal.SIGTERM, None)
         signals.take_back()
-        remote = functools.cache(ray.remote)  # what is another to Ray waits for a worker of its own
+        remote = functools.cache(
+            ray.remote
+        )  # a second remote function of the same code would wait for a worker of its own
 
         def submit(jobs: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, Any, Any]]:
             pending: dict[Any, tuple[str, Any]] = {

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,22 @@ from fedsec.errors import ConfigurationError
 SWEEP, CELLS = "sweep.json", "cells"
 
 
+class Part(StrEnum):
+    """The parts of a sweep that are kept, by the names of their files."""
+
+    PROBE = "probe"
+    QUALITY = "quality"
+    MEMORY = "examined"
+    ROUNDS = "clocked"
+
+
 def kept_sweep(path: Path) -> dict[str, Any] | None:
     """How a kept sweep was measured; None where the file is damaged or is not there."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return kept if isinstance(kept, dict) else None
 
 
 class Store:
@@ -48,18 +58,18 @@ class Store:
             else:
                 atomic.write(kept, json.dumps(how, indent=1).encode() + b"\n")
 
-    def _path(self, kind: str, key: Any) -> Path:
+    def _path(self, kind: Part, key: Any) -> Path:
         digest = hashlib.sha256(json.dumps([kind, key], sort_keys=True).encode()).hexdigest()[:24]
         return self.folder / CELLS / f"{kind}-{digest}.json"
 
-    def get(self, kind: str, key: Any) -> Any:
-        """What was kept; None where it is missing or damaged, so that it is found again."""
+    def get(self, kind: Part, key: Any) -> Any:
+        """What was kept; None where it is missing or damaged, so that it is measured again."""
         try:
             return json.loads(self._path(kind, key).read_text(encoding="utf-8"))["value"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def put(self, kind: str, key: Any, value: Any) -> None:
+    def put(self, kind: Part, key: Any, value: Any) -> None:
         """Keep a part."""
         with writing(self.folder):
             atomic.write(self._path(kind, key), json.dumps({"key": key, "value": value}).encode() + b"\n")
@@ -67,11 +77,11 @@ class Store:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """A disk that is full or may not be written to is said in words."""
+    """A disk that is full or may not be written to raises ConfigurationError."""
     try:
         yield
     except OSError as error:
         raise ConfigurationError(
-            f"output {folder} cannot be written: {error.strerror}; what is finished is kept, and the same command goes "
-            "on from there"
+            f"output {folder} cannot be written: {error.strerror}; what is finished is kept, and the same command "
+            "continues from there"
         ) from error

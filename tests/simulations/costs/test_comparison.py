@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,13 +18,13 @@ from fedsec.data import bundled
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import Network
 from fedsec.report.document import Cell, Comparison
-from fedsec.simulations.costs.measure import flower_rounds, probe, rounds
-from fedsec.simulations.costs.measure import memory as examination
-from fedsec.simulations.costs.measure.rounds import Clocked
+from fedsec.simulations.costs.measure import flower_rounds, rounds
+from fedsec.simulations.costs.measure.cost_summary import MeasuredCosts
 from fedsec.simulations.costs.setting import Setting
-from fedsec.simulations.costs.sweep import parallel_jobs, ray_jobs
+from fedsec.simulations.costs.sweep import ray_jobs, training_task
 from fedsec.simulations.costs.sweep.comparison import COMPARISON, compare
 from fedsec.simulations.costs.sweep.sweep import Sweep
+from tests.simulations.costs.conftest import Jobs
 
 HEAD = '''"""Plain, but for what a test adds.
 
@@ -56,47 +53,6 @@ THERE = "Path(__file__).with_name('fails').exists()"
 SMALL: dict[str, Any] = {"hospitals": (3,), "parameters": (100,), "repetitions": 1, "task": False}
 
 
-class Jobs(list[tuple[str, ...]]):
-    """What was run, in order: kind and strategy of a job, or of a cell that is timed; batches of jobs by size."""
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-        self.open = False
-
-    def counted(self) -> Counter[str]:
-        return Counter(kind for kind, *_ in self)
-
-
-@pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    """Untimed jobs run in this process; they and timed cells are noted. What is foreseen is foreseen from little."""
-    noted, real = Jobs(), rounds.clock
-
-    @contextmanager
-    def workers(needed: bool) -> Iterator[Any]:
-        def submit(work: Any) -> Iterator[tuple[str, Any, Any]]:
-            noted.batches += [len(work)] * bool(work)
-            for kind, key, function, arguments in work:
-                noted.append((kind, Path(key["strategy"]).stem))
-                yield kind, key, json.loads(json.dumps(function(*arguments)))
-
-        noted.open = True
-        yield submit
-        noted.open = False
-
-    def clock(setting: Setting, *arguments: Any) -> Clocked:
-        assert not noted.open, "workers are at work beside what is timed"
-        noted.append(("clocked", Path(setting.strategy).stem))
-        return real(setting, *arguments)
-
-    monkeypatch.setattr(ray_jobs, "workers", workers)
-    monkeypatch.setattr(rounds, "clock", clock)
-    monkeypatch.setattr(probe, "LARGEST_PROBE", probe.PROBE)
-    for module in (rounds, examination):  # slow where other tests left much behind
-        monkeypatch.setattr(module, "gc", SimpleNamespace(collect=lambda: 0))
-    return noted
-
-
 @pytest.fixture
 def mine(tmp_path: Path) -> Callable[..., str]:
     """The path of a strategy file with this body."""
@@ -119,8 +75,7 @@ def by_name(found: Comparison) -> dict[str, Cell]:
 
 def test_what_is_timed_runs_after_all_that_is_not(jobs: Jobs, tmp_path: Path) -> None:
     compare(Sweep(("plain", "shamir"), **{**SMALL, "hospitals": (3, 4)}), tmp_path / "out")
-    kinds = [kind for kind, _ in jobs]
-    assert kinds == ["probe"] * 4 + ["examined"] * 4 + ["clocked"] * 4
+    assert jobs.kinds() == ["probe"] * 4 + ["examined"] * 4 + ["clocked"] * 4
     assert jobs.batches == [4, 4]
 
 
@@ -177,31 +132,31 @@ def test_what_was_refused_is_not_told_to_be_in_the_clear(jobs: Jobs, tmp_path: P
 
 def test_a_model_so_large_is_refused_with_the_number(jobs: Jobs, tmp_path: Path) -> None:
     (cell,) = compare(Sweep(("plain",), **{**SMALL, "parameters": (10**24,)}), tmp_path / "out").cells
-    assert cell.status == "refused" and "GB, over the budget of 4.3 GB; more may be allowed with --memory" in cell.note
+    assert cell.status == "refused" and "GB, over the budget of 4.3 GB; raise --memory" in cell.note
 
 
 def test_more_hospitals_than_the_task_has_rows_for_train_no_model(jobs: Jobs, tmp_path: Path) -> None:
     key = {"strategy": "plain", "hospitals": 1000, "bits": 24, "key_bits": None}
-    assert "use at most 56 hospitals" in parallel_jobs.train(key)[parallel_jobs.UNTRAINED]
+    assert "use at most 56 hospitals" in training_task.train(key)[training_task.UNTRAINED]
     sweep = Sweep(("plain",), **{**SMALL, "hospitals": (3, 57), "task": True})
     one = compare(sweep, tmp_path / "out")
-    assert [quality.hospitals for quality in one.quality] == [3] and jobs.counted()["quality"] == 2
+    assert [quality.hospitals for quality in one.quality] == [3] and Counter(jobs.kinds())["quality"] == 2
     (why,) = one.untrained
     assert why.startswith("plain with 57 hospitals: breast-cancer has 455 training rows")
-    assert compare(sweep, tmp_path / "out").quality == one.quality and jobs.counted()["quality"] == 2
+    assert compare(sweep, tmp_path / "out").quality == one.quality and Counter(jobs.kinds())["quality"] == 2
 
 
 def test_a_slow_strategy_trains_with_the_fewest_hospitals_only(
     jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel_jobs, "LONG_TRAINING", 0.0)
+    monkeypatch.setattr(training_task, "LONG_TRAINING", 0.0)
     sweep = Sweep(("plain", "shamir"), **{**SMALL, "hospitals": (5, 3, 4), "task": True})
     one = compare(sweep, tmp_path / "out")
     assert [(quality.strategy, quality.hospitals) for quality in one.quality] == [("plain", 3), ("shamir", 3)]
     assert [why.partition(":")[0] for why in one.untrained] == [
         f"{name} with {hospitals} hospitals" for hospitals in (5, 4) for name in ("plain", "shamir")
     ]
-    assert "a round of the task would take some 0 s" in one.untrained[0]
+    assert "a round of training would take about 0 s" in one.untrained[0]
     asked: list[bool] = []
     real = ray_jobs.workers
     monkeypatch.setattr(ray_jobs, "workers", lambda needed: asked.append(needed) or real(needed))
@@ -211,10 +166,10 @@ def test_a_slow_strategy_trains_with_the_fewest_hospitals_only(
 
 
 def test_the_task_has_as_many_parameters_as_its_time_is_foreseen_for() -> None:
-    config = RunConfig.read({"dataset": parallel_jobs.TASK})
-    rows, _ = bundled.split(bundled.load(parallel_jobs.TASK), config.seed)
+    config = RunConfig.read({"dataset": training_task.TASK})
+    rows, _ = bundled.split(bundled.load(training_task.TASK), config.seed)
     initial = config.training(rows.task).model.initial(rows.features.shape[1], config.seed)
-    assert sum(array.size for array in initial.values()) == parallel_jobs.TASK_PARAMETERS
+    assert sum(array.size for array in initial.values()) == training_task.TASK_PARAMETERS
 
 
 # Failures
@@ -235,12 +190,12 @@ def test_a_strategy_that_fails_is_refused_alone(
     found = compare(Sweep((mine(FAILS.format(when, error)), "plain"), **SMALL), tmp_path / "out")
     cell = by_name(found)["mine"]
     assert cell.status == "refused" and said in cell.note and cell.round is None
-    assert by_name(found)["plain"].status == "measured" and jobs.counted()["clocked"] == 1
+    assert by_name(found)["plain"].status == "measured" and Counter(jobs.kinds())["clocked"] == 1
 
 
 def test_a_sweep_in_which_everything_fails_fails(jobs: Jobs, mine: Callable[..., str], tmp_path: Path) -> None:
     sweep = Sweep((mine(FAILS.format("True", "BadMessage('never')")), "shamir:threshold=9"), **SMALL)
-    with pytest.raises(RunFailed, match=r"no cell could be measured: .*BadMessage: never.*threshold is 9"):
+    with pytest.raises(RunFailed, match=r"no setting could be measured: .*BadMessage: never.*threshold is 9"):
         compare(sweep, tmp_path / "out")
     assert not (tmp_path / "out" / COMPARISON).exists()
 
@@ -265,20 +220,20 @@ def test_what_failed_is_tried_again(jobs: Jobs, mine: Callable[..., str], tmp_pa
 def test_what_fails_when_it_is_timed_is_tried_again(
     jobs: Jobs, mine: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep, real = Sweep(("plain", "shamir"), **SMALL), rounds.clock
+    sweep, real = Sweep(("plain", "shamir"), **SMALL), rounds.measure
 
-    def lost(setting: Setting, *arguments: Any) -> Clocked:
+    def lost(setting: Setting, *arguments: Any) -> MeasuredCosts:
         if setting.strategy == "plain":
             raise RunFailed("the machine was busy")
         return real(setting, *arguments)
 
-    monkeypatch.setattr(rounds, "clock", lost)
+    monkeypatch.setattr(rounds, "measure", lost)
     first = by_name(compare(sweep, tmp_path / "out"))
     assert (first["plain"].status, first["plain"].note) == ("refused", "the machine was busy")
     assert first["shamir"].status == "measured"
-    monkeypatch.setattr(rounds, "clock", real)
+    monkeypatch.setattr(rounds, "measure", real)
     assert by_name(compare(sweep, tmp_path / "out"))["plain"].status == "measured"
-    assert jobs.counted() == {"probe": 2, "examined": 2, "clocked": 2}
+    assert Counter(jobs.kinds()) == {"probe": 2, "examined": 2, "clocked": 2}
 
 
 def test_a_full_disk_is_said_and_nothing_that_is_finished_is_lost(
@@ -315,7 +270,7 @@ def test_a_folder_that_cannot_be_is_said(jobs: Jobs, tmp_path: Path) -> None:
 def test_a_file_that_changed_is_measured_again(jobs: Jobs, mine: Callable[..., str], tmp_path: Path) -> None:
     sweep = Sweep((mine(WELL), "plain"), **{**SMALL, "task": True})
     compare(sweep, tmp_path / "out")
-    assert jobs.counted() == {"probe": 2, "quality": 2, "examined": 2, "clocked": 2}
+    assert Counter(jobs.kinds()) == {"probe": 2, "quality": 2, "examined": 2, "clocked": 2}
     compare(sweep, tmp_path / "out")
     assert len(jobs) == 8
     mine(WELL + "    # and more\n")
@@ -337,11 +292,11 @@ def flower(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Flower's part, in process; returns the sizes that it was asked to measure."""
     asked: list[int] = []
 
-    def clock(setting: Setting, repetitions: int) -> Clocked:
+    def clock(setting: Setting, repetitions: int) -> MeasuredCosts:
         asked.append(setting.parameters)
-        return rounds.clock(setting, repetitions, 60.0)
+        return rounds.measure(setting, repetitions, 60.0)
 
-    monkeypatch.setattr(flower_rounds, "clock", clock)
+    monkeypatch.setattr(flower_rounds, "measure", clock)
     return asked
 
 
@@ -358,7 +313,7 @@ def test_under_flower_a_slow_cell_is_measured_on_the_smaller_model_that_it_says(
     sweep = Sweep(("shamir",), **{**SMALL, "parameters": (3_000,)}, engine="flower", patience=1e-6)
     (cell,) = compare(sweep, tmp_path / "out").cells
     assert (cell.status, cell.measured_parameters, flower) == ("extrapolated", 200, [200, 1]) and cell.round is not None
-    assert cell.round.up == pytest.approx(rounds.clock(Setting("shamir", 3, 3_000), 1, 9.0).round.up, rel=0.01)
+    assert cell.round.up == pytest.approx(rounds.measure(Setting("shamir", 3, 3_000), 1, 9.0).round.up, rel=0.01)
 
 
 def test_under_flower_a_cell_over_the_memory_budget_is_refused(flower: list[int], tmp_path: Path) -> None:

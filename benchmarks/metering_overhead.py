@@ -1,6 +1,6 @@
-"""What measuring adds to what is measured: a metered round beside the same round without a meter.
+"""What metering adds to a round: a metered round beside the same round without a meter.
 
-python benchmarks/compare.py [--quick] [--json] [--output DIR]
+python benchmarks/metering_overhead.py [--quick] [--json] [--output DIR]
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ def metered(setting: Setting) -> Federation:
 
 
 def pairs(one: Callable[[], object], other: Callable[[], object], seconds: float) -> list[tuple[float, float]]:
-    """Seconds of both, one right after the other, each first in turn: what the machine does meets them alike."""
-    found, ends = list[tuple[float, float]](), time.perf_counter() + seconds
+    """Seconds of both, one right after the other, each first in turn: what disturbs the machine affects both alike."""
+    pairs, ends = list[tuple[float, float]](), time.perf_counter() + seconds
     while time.perf_counter() < ends:
-        steps = (one, other) if len(found) % 2 else (other, one)
+        steps = (one, other) if len(pairs) % 2 else (other, one)
         took = {step: best(step, 0.0, least=1) for step in steps}
-        found.append((took[one], took[other]))
-    return found
+        pairs.append((took[one], took[other]))
+    return pairs
 
 
 def main() -> None:
     """Rounds of each kind in turns."""
     options = arguments(__doc__ or "")
-    report = Report("What measuring adds to a round")
+    report = Report("What metering adds to a round")
     for setting in SETTINGS:
-        steps = (metered(setting).once, bare(setting).once)
+        steps = (metered(setting).run_round, bare(setting).run_round)
         for step in steps:
             step()
-        found = pairs(*steps, 3.0 if options.quick else 20.0)
-        taken = median(one for one, _ in found)
-        ratio = median(other / one for one, other in found)
+        timed = pairs(*steps, 3.0 if options.quick else 20.0)
+        seconds = median(metered for metered, _ in timed)
+        ratio = median(bare / metered for metered, bare in timed)
         where = {"hospitals": setting.hospitals, "parameters": setting.parameters}
-        note = f"{taken * 1e3:.2f} ms, {1 / ratio - 1:+.2%}; median of {len(found)} pairs"
-        report.add(Row(setting.strategy, "metered round", where, 1 / taken, "bare round", ratio, note))
-    publish(report, "compare", options)
+        note = f"{seconds * 1e3:.2f} ms, {1 / ratio - 1:+.2%}; median of {len(timed)} pairs"
+        report.add(Row(setting.strategy, "metered round", where, 1 / seconds, "bare round", ratio, note))
+    publish(report, "metering-overhead", options)
 
 
 if __name__ == "__main__":
