@@ -35,12 +35,11 @@ COMMANDS = {
     ),
     "compare": Listed(
         "fedsec.cli.compare:compare",
-        "Measure what each strategy costs: CPU, bytes, memory, exactness, and seconds on a network.",
+        "Measure what each strategy costs: CPU, bytes, memory, exactness, and round time on a network.",
     ),
     "plan": Listed(
         "fedsec.cli.plan:plan",
-        "Tell, before any run, whether a setting fits, which strategies give the trust wanted, and what they would "
-        "cost.",
+        "Estimate what each strategy would cost in a setting, and whether it fits and protects as required.",
     ),
     "report": Listed(
         "fedsec.cli.report:report",

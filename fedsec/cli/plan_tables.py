@@ -44,7 +44,7 @@ def print_estimates(
 def _table(required: Requirement, network: str, estimates: Sequence[Estimate]) -> Table:
     server = "malicious" if required.malicious_server else "semi-honest"
     table = Table(
-        title=f"Predicted cost of a round ({server} server, {required.colluding} colluding hospitals)",
+        title=f"Predicted cost of a round ({server} server, colluding hospitals: {required.colluding})",
         caption="collude: colluding hospitals withstood. dropouts: hospitals that may drop out. spare: bits left "
         "before the sum overflows. up: mean bytes per hospital. hospital: CPU of the slowest one in each phase",
         box=box.SIMPLE,
@@ -110,7 +110,7 @@ def print_checks(console: Console, what: str, checks: Sequence[Check]) -> None:
         pad_edge=False,
     )
     table.add_column("strategy", overflow="fold", min_width=11)
-    for heading in ("n", "values", "hospital", "predicted", "server", "predicted", "off by"):
+    for heading in ("n", "parameters", "hospital", "predicted", "server", "predicted", "off by"):
         table.add_column(heading, justify="right", no_wrap=True)
     deviations = [check.deviation() for check in checks]
     for check, (both, *_) in zip(checks, deviations, strict=True):
