@@ -28,16 +28,18 @@ def install(session: nox.Session, *packages: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, likely mistakes and insecure calls."""
-    install(session, "ruff>=0.9")
+    """Style, likely mistakes and insecure calls; which package may import which."""
+    install(session, "ruff>=0.9", "import-linter>=2.3")
     session.run("python", "-m", "ruff", "check", ".")
     session.run("python", "-m", "ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
 
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy --strict on what a user installs: the built wheel, unpacked apart from the checkout."""
+    """mypy --strict on the checkout, and on what a user installs: the built wheel, unpacked apart from it."""
     install(session, ".[dev]")
+    session.run("python", "-m", "mypy", "-p", "fedsec")
     wheel = Path(session.create_tmp()).resolve() / "installed"
     session.run("python", "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", str(wheel), ".")
     with session.chdir(wheel):
