@@ -153,7 +153,7 @@ def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Pat
     clone = tmp_path / "clone"
     clone.mkdir()
     for name in ("fedsec", "strategies", "simulations"):
-        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, clone / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", clone)
     output = tmp_path / "output"
     output.mkdir()
