@@ -71,7 +71,7 @@ def test_shares_are_the_twin(activation: Activation, layers: int) -> None:
     assert all(np.array_equal(one, other) for one, other in zip(shared, twin, strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_shares_stay_the_twin_over_a_thousand_iterations() -> None:
     """Bit for bit with the dealer's roundings; and near the twin that rounds to nearest.
 
