@@ -1,13 +1,16 @@
-"""What a simulation run is made of: one description for the command line, the run configuration and result.json."""
+"""What a run is made of: one description for the command line, `pyproject.toml`, result.json and its page.
+
+Each option's default, help, limits and choices stand here and nowhere else: `fedsec run` takes its options from these
+fields, and so do `fedsec stats` and `fedsec partition` (fedsec/cli/run_options.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedsec import catalog
@@ -20,18 +23,51 @@ from fedsec.learning.local_training import Training
 from fedsec.protocol import SecureSum
 from fedsec.strategy_spec import StrategySpec
 
-AGGREGATORS: Mapping[str, type[FedAvg]] = {
-    "fedavg": FedAvg,
-    "fedavgm": FedAvgM,
-    "fedadam": FedAdam,
-    "fedyogi": FedYogi,
-    "fedadagrad": FedAdagrad,
-    "fedprox": FedProx,
+if TYPE_CHECKING:
+    from flwr.serverapp.strategy import FedAvg
+
+AGGREGATORS: Mapping[str, str] = {
+    "fedavg": "FedAvg",
+    "fedavgm": "FedAvgM",
+    "fedadam": "FedAdam",
+    "fedyogi": "FedYogi",
+    "fedadagrad": "FedAdagrad",
+    "fedprox": "FedProx",
 }
+"""By name, the class in `flwr.serverapp.strategy`."""
 FEWEST = 3
 LEAST_WEIGHT = 1000
 OWN_ROWS = "own"
 """The dataset of a deployment: each hospital has its own rows, and the server has their schema alone."""
+YOUR_ROWS, HOSPITALS, TRAINING = "Your own rows", "Hospitals", "Training"
+"""Panels of `--help`."""
+
+
+def option(
+    default: Any,
+    label: str,
+    help: str,
+    *,
+    panel: str = "",
+    metavar: str = "",
+    flag: str = "",
+    path: bool = False,
+    choices: Iterable[str] = (),
+    **limits: Any,
+) -> Any:
+    """A field of RunConfig.
+
+    label    what the page of a run calls it
+    help     what `--help` says of it; limits, choices and default are added there
+    panel    the group that it stands in, in `--help`
+    metavar  what stands for its value in `--help`
+    flag     the command line's name for it, where that is another
+    path     whether it is the path of a file, which the command line makes absolute
+    choices  the values that it takes, where its type does not say so
+    limits   as of pydantic's Field: ge, gt, le, lt
+    """
+    extra: dict[str, Any] = {"panel": panel, "metavar": metavar, "flag": flag, "path": path, "choices": list(choices)}
+    return Field(default, title=label, description=help, json_schema_extra=extra, **limits)
 
 
 class RunConfig(BaseModel):
@@ -41,37 +77,122 @@ class RunConfig(BaseModel):
         extra="forbid", frozen=True, alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True
     )
 
-    strategy: str = "shamir"
-    parameters: str = Field("{}", description="parameters of the strategy, as JSON")
-    dataset: str = "breast-cancer"
-    model: str = "auto"
-    data: str = Field("", description="one's own rows, in place of a dataset: a file, or a folder of files")
-    site: str = ""
-    label: str = ""
-    positive: str = ""
-    person: str = ""
-    drop: str = Field("", description="columns that are no features, with commas between")
-    schema_file: str = ""
-    minimum_rows: int = Field(0, ge=0, description="sites with fewer rows are joined to one")
-    one_class: bool = Field(False, description="whether a hospital may hold a single class")
-    clients: int = Field(0, ge=0, description="hospitals to wait for; 0 means all that connect")
-    partition: Literal["auto", "natural", "even", "label-skew"] = "auto"
-    fraction: float = Field(1.0, gt=0.0, le=1.0, description="share of the hospitals that a round of training samples")
-    cohort: Literal["sampled", "fixed"] = "sampled"
-    equal_weights: bool = False
-    rounds: int = Field(5, ge=1)
-    seed: int = Field(1, ge=0, lt=2**32)
-    aggregator: str = "fedavg"
-    epochs: int = Field(5, ge=1)
-    batch_size: int = Field(16, ge=1)
-    learning_rate: float = Field(0.0, ge=0.0, description="0 means the task's default")
-    proximal: float = Field(0.0, ge=0.0)
-    clip: float = Field(4.0, gt=0.0)
-    largest_weight: int = Field(0, ge=0, description="0 means the power of ten that holds each hospital's rows")
-    phase_timeout: float = Field(120.0, gt=0.0)
-    identity: str = Field("", description="in a deployment, the server's key file")
-    hospitals: str = Field("", description="in a deployment, the file of the hospitals' public keys, one a line")
-    output: str = ""
+    strategy: str = option(
+        "shamir",
+        "strategy",
+        "A strategy's name (see `fedsec strategies`) or a file; NAME:PARAMETER=VALUE sets parameters too.",
+    )
+    parameters: str = option(
+        "{}",
+        "strategy's parameters",
+        "A parameter of the strategy; may be repeated.",
+        metavar="NAME=VALUE",
+        flag="--parameter",
+    )
+    dataset: str = option("breast-cancer", "data set", "A bundled data set.", choices=registry.LOADERS)
+    model: str = option(
+        "auto", "model", "The model to train.", panel=TRAINING, choices=["auto", *models.MODELS, *models.EXTRAS]
+    )
+    data: str = option(
+        "",
+        "data",
+        "A CSV or parquet file, or a folder with one file per hospital.",
+        panel=YOUR_ROWS,
+        metavar="PATH",
+        path=True,
+    )
+    site: str = option("", "column of hospitals", "The column of hospitals.", panel=YOUR_ROWS, metavar="COLUMN")
+    label: str = option("", "label", "The column to predict.", panel=YOUR_ROWS, metavar="COLUMN")
+    positive: str = option(
+        "", "positive class", "The class of the label that counts as 1.", panel=YOUR_ROWS, metavar="CLASS"
+    )
+    person: str = option(
+        "",
+        "column of persons",
+        "Rows with the same value here are never split between training and test.",
+        panel=YOUR_ROWS,
+        metavar="COLUMN",
+    )
+    drop: str = option("", "columns left out", "Columns that are not features.", panel=YOUR_ROWS, metavar="COLUMN,...")
+    schema_file: str = option(
+        "",
+        "schema",
+        "The agreed columns, as `fedsec stats --write-schema` drafts them.",
+        panel=YOUR_ROWS,
+        metavar="FILE",
+        flag="--schema",
+        path=True,
+    )
+    minimum_rows: int = option(
+        0, "fewest rows of a site", "Join sites with fewer rows into one hospital.", panel=HOSPITALS, ge=0
+    )
+    one_class: bool = option(
+        False, "single class allowed", "Allow a hospital whose rows all have one class.", panel=HOSPITALS
+    )
+    clients: int = option(
+        0,
+        "hospitals",
+        "Number of hospitals, at least 3. By default one for each site, or 5 where the data have no sites; in a "
+        "deployment, all that connect.",
+        panel=HOSPITALS,
+        ge=0,
+    )
+    partition: Literal["auto", "natural", "even", "label-skew"] = option(
+        "auto",
+        "partition",
+        "How rows are divided among hospitals; auto is natural where the data have sites, and even elsewhere.",
+        panel=HOSPITALS,
+    )
+    fraction: float = option(
+        1.0,
+        "share of hospitals sampled",
+        "Share of the hospitals that a round of training samples.",
+        panel=HOSPITALS,
+        gt=0.0,
+        le=1.0,
+    )
+    cohort: Literal["sampled", "fixed"] = option(
+        "sampled",
+        "cohort",
+        "sampled draws the hospitals anew in each round; fixed keeps them, and a round without one of them is void.",
+        panel=HOSPITALS,
+    )
+    equal_weights: bool = option(
+        False, "equal weights", "Weight all hospitals alike, so that no row count enters a sum.", panel=HOSPITALS
+    )
+    rounds: int = option(5, "rounds", "Rounds of training.", panel=TRAINING, ge=1)
+    seed: int = option(
+        1,
+        "seed",
+        "Seeds the test rows, the partition, the initial weights and local training; never keys.",
+        ge=0,
+        lt=2**32,
+    )
+    aggregator: str = option(
+        "fedavg", "aggregator", "Flower's strategy, run over secure sums.", panel=TRAINING, choices=AGGREGATORS
+    )
+    epochs: int = option(5, "local epochs", "Passes over a hospital's rows in a round.", panel=TRAINING, ge=1)
+    batch_size: int = option(16, "batch size", "Rows of a mini-batch.", panel=TRAINING, ge=1)
+    learning_rate: float = option(
+        0.0, "learning rate", "Local step size; 0 takes the task's default.", panel=TRAINING, ge=0.0
+    )
+    proximal: float = option(0.0, "FedProx mu", "FedProx's mu.", panel=TRAINING, ge=0.0)
+    clip: float = option(
+        4.0, "clip", "Largest change of a coordinate in a round; beyond it, it is clipped.", panel=TRAINING, gt=0.0
+    )
+    largest_weight: int = option(
+        0,
+        "largest weight",
+        "Upper bound of a hospital's rows; 0 takes the power of ten above the largest hospital, at least 1000.",
+        panel=TRAINING,
+        ge=0,
+    )
+    phase_timeout: float = option(120.0, "phase timeout, s", "Seconds that a phase may take.", gt=0.0)
+    identity: str = option("", "server's key file", "In a deployment, the server's key file.", path=True)
+    hospitals: str = option(
+        "", "hospitals' public keys", "In a deployment, the file of the hospitals' public keys, one a line.", path=True
+    )
+    output: str = option("", "output folder", "Folder for the results.", path=True)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -93,10 +214,10 @@ class RunConfig(BaseModel):
         """A checked configuration; raises ConfigurationError naming field, value and limit."""
         config = cls.parse(values)
         config.protocol()
-        if config.aggregator not in AGGREGATORS:
-            raise unknown("aggregator", config.aggregator, AGGREGATORS)
-        if not config.data and config.dataset not in (*registry.LOADERS, OWN_ROWS):
-            raise unknown("dataset", config.dataset, registry.LOADERS)
+        for field in ("aggregator", "dataset"):
+            known, value = choices(field), getattr(config, field)
+            if value not in known and not (field == "dataset" and (config.data or value == OWN_ROWS)):
+                raise unknown(field, value, known)
         config._check_rows()
         return config
 
@@ -128,8 +249,13 @@ class RunConfig(BaseModel):
                     f"{field} empty"
                 )
 
+    @classmethod
+    def labels(cls) -> dict[str, str]:
+        """What the page of a run calls each option, by its name on the command line."""
+        return {field.alias or name: field.title or name for name, field in cls.model_fields.items()}
+
     @property
-    def named(self) -> str:
+    def data_name(self) -> str:
         """What the data are called."""
         return Path(self.data).stem if self.data else self.dataset
 
@@ -173,29 +299,42 @@ class RunConfig(BaseModel):
         """How many hospitals a round of training samples."""
         return max(FEWEST, int(hospitals * self.fraction))
 
-    def asked(self, hospitals: int) -> int:
-        """How many of these hospitals a run has to do with: a fixed cohort, or all."""
+    def participants(self, hospitals: int) -> int:
+        """How many of these hospitals take part in a run at all: a fixed cohort, or all."""
         return self.sampled(hospitals) if self.cohort == "fixed" else hospitals
 
     def prove(self, hospitals: int) -> None:
         """Raise ConfigurationError or HeadroomError where these hospitals cannot run the strategy."""
         if hospitals < FEWEST:
             raise ConfigurationError(f"clients is {hospitals}; secure aggregation needs at least {FEWEST} hospitals")
-        asked = self.asked(hospitals)
-        protocol, clients = self.protocol(), range(1, asked + 1)
+        participants = self.participants(hospitals)
+        protocol, clients = self.protocol(), range(1, participants + 1)
         protocol.check(clients)
         protocol.check(range(1, self.sampled(hospitals) + 1))
-        prove_headroom(protocol.value_bits, asked, protocol.capacity(clients))
+        prove_headroom(protocol.value_bits, participants, protocol.capacity(clients))
         FixedPoint(protocol.value_bits, self.spec().clip)
         with closing(protocol.setup(clients)) as flow:
-            next(flow, None)  # up to its first request a set-up only checks who is there
+            next(flow, None)  # until its first request a set-up only checks the cohort
 
     def inner(self, hospitals: int) -> FedAvg:
-        """The Flower strategy that runs over secure sums; every hospital that is asked evaluates in every round."""
-        asked = self.asked(hospitals)
-        everyone: dict[str, Any] = dict.fromkeys(("min_evaluate_nodes", "min_available_nodes"), asked)
-        fraction = 1.0 if self.cohort == "fixed" else self.fraction
-        everyone |= {"fraction_train": fraction, "min_train_nodes": self.sampled(hospitals)}
+        """The Flower strategy that runs over secure sums; every participant evaluates in every round."""
+        from flwr.serverapp import strategy
+
+        participants = self.participants(hospitals)
+        settings: dict[str, Any] = {
+            "min_evaluate_nodes": participants,
+            "min_available_nodes": participants,
+            "min_train_nodes": self.sampled(hospitals),
+            "fraction_train": 1.0 if self.cohort == "fixed" else self.fraction,
+        }
         if self.aggregator == "fedprox":
-            everyone["proximal_mu"] = self.proximal
-        return AGGREGATORS[self.aggregator](**everyone)
+            settings["proximal_mu"] = self.proximal
+        made: FedAvg = getattr(strategy, AGGREGATORS[self.aggregator])(**settings)
+        return made
+
+
+def choices(field: str) -> list[str]:
+    """The values that an option takes, by its field's name; empty where they are not a list."""
+    found = RunConfig.model_fields[field]
+    extra: Any = found.json_schema_extra
+    return list(get_args(found.annotation)) or list(extra["choices"])

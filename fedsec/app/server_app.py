@@ -52,7 +52,7 @@ def main(grid: Grid, context: Context) -> None:
         hospitals = config.clients
     config.prove(hospitals)
     if config.cohort == "fixed":
-        chosen = random.Random(config.seed).sample(sorted(grid.get_node_ids()), config.asked(hospitals))  # noqa: S311
+        chosen = random.Random(config.seed).sample(sorted(grid.get_node_ids()), config.participants(hospitals))  # noqa: S311
         grid = Cohort(grid, chosen)
     run(grid, config, hospitals, simulation)
 

@@ -14,23 +14,10 @@ from rich.markup import escape
 from rich.table import Table as Printed
 
 from fedsec.app.config import RunConfig
-from fedsec.cli.options import (
-    Clients,
-    Data,
-    Drop,
-    Json,
-    Label,
-    MinimumRows,
-    Partition,
-    Person,
-    Positive,
-    SchemaFile,
-    Site,
-    print_json,
-)
-from fedsec.cli.run import DEFAULTS, rows_of
+from fedsec.cli.options import Json, print_json
+from fedsec.cli.run_options import ROWS, with_config
 from fedsec.cli.stats import of_command
-from fedsec.data import preparation, registry
+from fedsec.data import preparation
 from fedsec.data.bundled import Floats
 from fedsec.errors import ConfigurationError
 from fedsec.report import figures
@@ -41,19 +28,10 @@ from fedsec.simulations.run.partition_figure import picture
 PICTURE = "partition.png"
 
 
+@with_config(*ROWS, flags={"partition": "--how"}, one_class=True)
 def partition(
-    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(registry.LOADERS)}.")] = DEFAULTS.dataset,
-    data: Data = "",
-    site: Site = "",
-    label: Label = "",
-    positive: Positive = "",
-    person: Person = "",
-    drop: Drop = "",
-    schema: SchemaFile = "",
-    minimum_rows: MinimumRows = 0,
-    how: Partition = DEFAULTS.partition,
-    clients: Clients = 0,
-    seed: Annotated[int, typer.Option(help="Which rows are held out, and the partition.")] = DEFAULTS.seed,
+    config: RunConfig,
+    *,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the picture [default: results/partition-DATA].")
     ] = None,
@@ -73,21 +51,13 @@ def partition(
 
     `fedsec partition --data rows.csv --site hospital --label died --output results/lie`
     """
-    config = RunConfig.read(
-        {
-            **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class=True),
-            "partition": how,
-            "clients": clients,
-            "seed": seed,
-        }
-    )
     here = of_command(config)
     found = preparation.pooled(here.train)
     prepared = found.apply(here.train)
     shift = shifts(here, prepared.features)
     described = describe(here, prepared.feature_names, shift)
-    folder = _folder(output, config.named, force)
-    title = f"{config.named}: {len(prepared.target):,} training rows at {len(here.parts)} hospitals"
+    folder = _folder(output, config.data_name, force)
+    title = f"{config.data_name}: {len(prepared.target):,} training rows at {len(here.parts)} hospitals"
     classes = here.train.task == "classification"
     shares = [one["label"] for one in described] if classes else []
     texts = [f"{one['label']:.0%}" if classes else f"mean {one['label']:.3g}" for one in described]
@@ -103,7 +73,9 @@ def partition(
     )
     written = files.write(folder, {f"partition.{kind}": figures.save(drawn, kind) for kind in ("svg", "png")})
     if as_json:
-        return print_json({"data": config.named, "hospitals": described, "written": [str(path) for path in written]})
+        return print_json(
+            {"data": config.data_name, "hospitals": described, "written": [str(path) for path in written]}
+        )
     tell(Console(), title, here, described)
     Console().print(f"Picture: {written[-1]}", highlight=False, markup=False, soft_wrap=True)
 

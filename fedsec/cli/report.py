@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from fedsec import extras
+from fedsec.app.config import RunConfig
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError
 from fedsec.report import page, run_page
@@ -42,7 +43,7 @@ def make(folder: Path) -> list[Path]:
     if (folder / COMPARISON).is_file():
         return page.write(load(folder / COMPARISON), folder)
     if (folder / run_page.RESULT).is_file():
-        return run_page.write(folder)
+        return run_page.write(folder, RunConfig.labels())
     raise ConfigurationError(
         f"{folder} has neither {COMPARISON} nor {run_page.RESULT}; the folder of a finished comparison or run was "
         "expected"

@@ -15,22 +15,9 @@ from rich.table import Table as Printed
 from fedsec import atomic
 from fedsec.app.config import FEWEST, RunConfig
 from fedsec.app.progress import tidy
-from fedsec.cli.options import (
-    Clients,
-    Data,
-    Drop,
-    Json,
-    Label,
-    MinimumRows,
-    Partition,
-    Person,
-    Positive,
-    SchemaFile,
-    Site,
-    print_json,
-)
-from fedsec.cli.run import DEFAULTS, allow, rows_of
-from fedsec.data import preparation, registry
+from fedsec.cli.options import Json, print_json
+from fedsec.cli.run_options import ROWS, with_config
+from fedsec.data import preparation
 from fedsec.data.preparation import Preparation, statistics
 from fedsec.data.schema import Schema
 from fedsec.encoding.mean import MeanSpec
@@ -40,28 +27,12 @@ from fedsec.metering import Ledger
 from fedsec.report.quantities import size
 from fedsec.simulations.run import hospitals
 from fedsec.simulations.run.hospitals import Hospitals
-from fedsec.strategy_spec import StrategySpec
 
 
+@with_config("strategy", "parameters", *ROWS, one_class=True)
 def stats(
-    strategy: Annotated[
-        str, typer.Option(help="A strategy's name (see `fedsec strategies`) or a file, as NAME:PARAMETER=VALUE too.")
-    ] = DEFAULTS.strategy,
-    dataset: Annotated[str, typer.Option(help=f"One of {', '.join(registry.LOADERS)}.")] = DEFAULTS.dataset,
-    data: Data = "",
-    site: Site = "",
-    label: Label = "",
-    positive: Positive = "",
-    person: Person = "",
-    drop: Drop = "",
-    schema: SchemaFile = "",
-    minimum_rows: MinimumRows = 0,
-    partition: Partition = DEFAULTS.partition,
-    clients: Clients = 0,
-    seed: Annotated[int, typer.Option(help="Which rows are held out, and the partition.")] = DEFAULTS.seed,
-    parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of the strategy.")
-    ] = None,
+    config: RunConfig,
+    *,
     write_schema: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the schema, a draft to agree on where none was given.")
     ] = None,
@@ -81,19 +52,8 @@ def stats(
 
     `fedsec stats --dataset randhie --strategy secagg --json`
     """
-    spec = StrategySpec.parse(strategy).with_options(parameter or [])
-    config = RunConfig.read(
-        {
-            **rows_of(dataset, data, site, label, positive, person, drop, schema, minimum_rows, one_class=True),
-            "strategy": allow(spec.name),
-            "parameters": spec.json,
-            "partition": partition,
-            "clients": clients,
-            "seed": seed,
-        }
-    )
-    if 0 < clients < FEWEST:
-        config.prove(clients)
+    if 0 < config.clients < FEWEST:
+        config.prove(config.clients)
     here = of_command(config)
     config = config.resolved([len(part) for part in here.parts])
     config.prove(config.clients)
@@ -104,7 +64,7 @@ def stats(
     if as_json:
         return print_json(
             {
-                "data": config.named,
+                "data": config.data_name,
                 "strategy": config.strategy,
                 "hospitals": len(here.parts),
                 "statistics": tidy(asdict(found)),
@@ -165,7 +125,7 @@ def tell(console: Console, config: RunConfig, here: Hospitals, found: Preparatio
     """The tables."""
     label = here.train.schema.label
     console.print(
-        f"[bold]{escape(config.named)}[/bold]: {found.rows:,} training rows at {len(here.parts)} hospitals",
+        f"[bold]{escape(config.data_name)}[/bold]: {found.rows:,} training rows at {len(here.parts)} hospitals",
         highlight=False,
     )
     if label.task == "classification":

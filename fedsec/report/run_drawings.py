@@ -62,6 +62,8 @@ def value_text(value: Any) -> str:
     """A value to read."""
     if value is None:
         return units.NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={part}" for key, part in value.items()) or units.NONE
     if isinstance(value, float):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +14,26 @@ from fedsec.report import drawings, figures, output, sections, units
 from fedsec.report.run_document import RESULT, Disclosed, RunDocument, final_table, load
 from fedsec.report.run_drawings import STAGES, costs_of, draw, looks_of, span_text, stages_of, value_text
 
-__all__ = ["RESULT", "load", "render", "write"]
+__all__ = ["RESULT", "load", "write"]
 PAGE, FIGURES = "report.html", "figures"
 
 
-def render(document: RunDocument, rows: Sequence[Row]) -> str:
-    """The page, as HTML."""
-    return _render(document, rows, draw(document, rows))
+def write(folder: Path, labels: Mapping[str, str] | None = None) -> list[Path]:
+    """Write report.html and the figures into a run's folder; raises ConfigurationError where that fails.
 
-
-def write(folder: Path) -> list[Path]:
-    """Write report.html and the figures into a run's folder; raises ConfigurationError where that fails."""
+    labels: what the page calls each option of the configuration; an option without one goes by its name.
+    """
     document, rows = load(folder)
     drawn = draw(document, rows)
     contents = {
         f"{FIGURES}/{one.name}.{kind}": figures.save(one.figure, kind) for one in drawn for kind in ("svg", "png")
     }
-    return output.write(folder, contents | {PAGE: _render(document, rows, drawn).encode()})
+    return output.write(folder, contents | {PAGE: _render(document, rows, drawn, labels or {}).encode()})
 
 
-def _render(document: RunDocument, rows: Sequence[Row], drawn: Sequence[drawings.Drawn]) -> str:
+def _render(
+    document: RunDocument, rows: Sequence[Row], drawn: Sequence[drawings.Drawn], labels: Mapping[str, str]
+) -> str:
     setting, looks = document.configuration, looks_of()
     own = bool(setting.get("data"))
     return (
@@ -52,7 +52,11 @@ def _render(document: RunDocument, rows: Sequence[Row], drawn: Sequence[drawings
             stages=[_stage(rows, stage) for stage in stages_of(rows)],
             failures=[one for one in document.rounds if one.failure],
             disclosed=[disclosure(one) for one in document.disclosed],
-            configuration=[(key, value_text(value)) for key, value in setting.items() if key != "dataset" or not own],
+            configuration=[
+                (labels.get(key, key), value_text(value))
+                for key, value in setting.items()
+                if value != "" and not (key == "dataset" and own)
+            ],
         )
     )
 

@@ -40,7 +40,7 @@ def live(path: Path, config: RunConfig, quiet: bool, listen: Listen = lambda eve
         TimeElapsedColumn(),
     )
     console.print(
-        f"{config.clients} hospitals, {escape(config.named)}, {config.rounds} rounds, secure aggregation by "
+        f"{config.clients} hospitals, {escape(config.data_name)}, {config.rounds} rounds, secure aggregation by "
         f"[bold]{config.protocol().name}[/bold]",
         highlight=False,
     )

@@ -79,7 +79,7 @@ def finish(
     comparable = config.aggregator == "fedavg" and cohort == len(parts)
     document = RunDocument(
         configuration={
-            **config.model_dump(by_alias=True, exclude={"output", "clients"}),
+            **config.model_dump(by_alias=True, exclude={"output", "clients", "identity", "hospitals"}),
             "clients": len(parts),
             "parameters": protocol.parameters(),
             "model": training.model.name,

@@ -12,11 +12,11 @@ from fedsec.errors import ConfigurationError
 from fedsec.learning.auc import POSITIVE, auc_of_histogram
 
 Listen = Callable[[Mapping[str, Any]], None]
-"""Is told each event of a run, as `results.Progress` writes them."""
+"""Called with each event of a run, as fedsec/app/progress.py writes them."""
 
 
 @contextmanager
-def tensorboard(folder: Path | None) -> Iterator[Listen]:
+def tensorboard_writer(folder: Path | None) -> Iterator[Listen]:
     """Yields what writes events into `folder`, and ignores them where that is None.
 
     Scalars, by round: `test/...` on the common test rows, `hospitals/...` from the secure sums, `round/hospitals` and
@@ -26,7 +26,7 @@ def tensorboard(folder: Path | None) -> Iterator[Listen]:
         yield lambda event: None
         return
     if importlib.util.find_spec("tensorboard") is None:
-        raise ConfigurationError("tensorboard is not here: pip install 'fedsec[tensorboard]'")
+        raise ConfigurationError("tensorboard is not installed; run: pip install 'fedsec[tensorboard]'")
     from tensorboard.summary import Writer
 
     try:

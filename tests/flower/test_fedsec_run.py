@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,11 +167,6 @@ def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Pat
     assert paillier["model_hash"] == plain["model_hash"]
     assert paillier["quality"]["federated"].keys() == {"rmse", "r2"}
     assert paillier["configuration"]["parameters"]["key_bits"] == 3072
-
-
-def test_the_declared_configuration_is_that_of_the_command() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
-    assert declared == RunConfig.model_validate({}).model_dump(by_alias=True)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.run import tensorboard as trackers
+from fedsec.simulations.run.tensorboard import tensorboard_writer
 
 pytestmark = pytest.mark.slow
 
@@ -48,20 +48,20 @@ EVENTS: list[dict[str, Any]] = [
 
 
 def test_no_folder_no_files(tmp_path: Path) -> None:
-    with trackers.tensorboard(None) as listen:
+    with tensorboard_writer(None) as listen:
         listen(EVENTS[0])
     assert not list(tmp_path.iterdir())
 
 
 def test_without_tensorboard_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigurationError, match=r"fedsec\[tensorboard\]"), trackers.tensorboard(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"fedsec\[tensorboard\]"), tensorboard_writer(tmp_path):
         pass
 
 
 def test_a_run_is_written_and_read_back(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    with trackers.tensorboard(tmp_path / "runs" / "one") as listen:
+    with tensorboard_writer(tmp_path / "runs" / "one") as listen:
         for event in EVENTS:
             listen(event)
     found = accumulator.EventAccumulator(str(tmp_path / "runs" / "one"))

@@ -1,0 +1,133 @@
+"""The options of `fedsec run`, `stats` and `partition`, made from the fields of RunConfig."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import annotated_types
+import typer
+from pydantic.fields import FieldInfo
+
+from fedsec import catalog
+from fedsec.app.config import OWN_ROWS, RunConfig, choices
+from fedsec.errors import ConfigurationError
+from fedsec.strategy_spec import StrategySpec
+
+ROWS = (
+    "dataset",
+    "data",
+    "site",
+    "label",
+    "positive",
+    "person",
+    "drop",
+    "schema_file",
+    "minimum_rows",
+    "partition",
+    "clients",
+    "seed",
+)
+"""The fields that say which rows the hospitals hold."""
+RUN = tuple(name for name in RunConfig.model_fields if name not in ("identity", "hospitals", "output"))
+"""The fields of a simulated run: those of a deployment and the folder are not among its options."""
+LIMITS = {
+    annotated_types.Ge: ("ge", "at least"),
+    annotated_types.Gt: ("gt", "above"),
+    annotated_types.Le: ("le", "at most"),
+    annotated_types.Lt: ("lt", "below"),
+}
+
+
+def with_config(
+    *names: str, flags: Mapping[str, str] | None = None, **fixed: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of these fields of RunConfig.
+
+    The command's first parameter is the checked configuration; its others are options of its own.
+
+    names: of fields; their options come in the order of RunConfig. flags: of options that this command names otherwise,
+    by field. fixed: fields that this command sets itself.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        fields = {name: field for name, field in RunConfig.model_fields.items() if name in names}
+        made = [_parameter(name, field, (flags or {}).get(name, "")) for name, field in fields.items()]
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            given = {name: _value(fields[name], values.pop(name)) for name in fields}
+            if given.get("dataset") == OWN_ROWS:
+                raise ConfigurationError(
+                    f"dataset is {OWN_ROWS}, which is for a deployment, where each hospital's node names its own file: "
+                    "to simulate hospitals on your own rows, use --data PATH in place of --dataset"
+                )
+            if "strategy" in given:
+                spec = StrategySpec.parse(given["strategy"]).with_options(given["parameters"] or [])
+                given |= {"strategy": allow(spec.name), "parameters": spec.json}
+            config = RunConfig.read({name.replace("_", "-"): value for name, value in (given | fixed).items()})
+            command(config, **values)
+
+        parameters = [*made, *own]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _parameter(name: str, field: FieldInfo, flag: str) -> inspect.Parameter:
+    extra: Any = field.json_schema_extra
+    repeated = name == "parameters"
+    kind: Any = list[str] | None if repeated else bool if field.annotation is bool else field.annotation
+    option = typer.Option(
+        flag or extra["flag"] or f"--{field.alias}",
+        *(["-p"] if repeated else []),
+        help=help_of(name),
+        metavar=extra["metavar"] or None,
+        rich_help_panel=extra["panel"] or None,
+        show_default=bool(field.default) and not repeated,
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if repeated else field.default,
+        annotation=Annotated[str if choices(name) else kind, option],
+    )
+
+
+def help_of(name: str) -> str:
+    """What `--help` says of an option: its description, its choices and its limits."""
+    field = RunConfig.model_fields[name]
+    limits = [
+        f"{words} {getattr(limit, key):,}".removesuffix(".0")
+        for limit in field.metadata
+        for kind, (key, words) in LIMITS.items()
+        if isinstance(limit, kind) and not (key == "ge" and getattr(limit, key) == 0)
+    ]
+    parts = [field.description or ""]
+    parts += [f"One of {', '.join(choices(name))}."] if choices(name) else []
+    parts += [f"{' and '.join(limits).capitalize()}."] if limits else []
+    return " ".join(parts)
+
+
+def _value(field: FieldInfo, value: Any) -> Any:
+    """An option's value; a path is made absolute, for the processes of a run work in a folder of their own."""
+    extra: Any = field.json_schema_extra
+    return str(Path(value).expanduser().absolute()) if extra["path"] and value else value
+
+
+def allow(strategy: str) -> str:
+    """The name of a strategy; a file is allowed on this machine, here and in the processes that we start."""
+    catalog.strategy(strategy)
+    if not strategy.endswith(".py"):
+        return strategy
+    path = Path(strategy).expanduser().resolve()
+    allowed = [str(path), os.environ.get(catalog.FILES_VARIABLE, "")]
+    os.environ[catalog.FILES_VARIABLE] = os.pathsep.join(filter(None, allowed))
+    return path.stem

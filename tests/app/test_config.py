@@ -1,0 +1,87 @@
+"""RunConfig is the one place of a run's options: the command line and `pyproject.toml` say what it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.main import get_command
+
+from fedsec.app.config import RunConfig
+from fedsec.cli.partition import partition
+from fedsec.cli.run import run
+from fedsec.cli.run_options import ROWS, RUN, help_of, with_config
+from fedsec.cli.stats import stats
+from fedsec.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = set(RUN)
+
+
+def test_the_declared_configuration_is_that_of_the_command() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
+    assert declared == RunConfig.model_validate({}).model_dump(by_alias=True)
+
+
+def test_every_option_has_a_label_and_a_help_of_its_own() -> None:
+    fields = RunConfig.model_fields.values()
+    assert all(field.title and (field.description or "").endswith(".") for field in fields)
+    assert len({field.title for field in fields}) == len({field.description for field in fields}) == len(fields)
+    assert len(RunConfig.labels()) == len(fields) and RunConfig.labels()["batch-size"] == "batch size"
+
+
+@pytest.mark.parametrize(
+    ("command", "names"), [(run, OPTIONS), (stats, {*ROWS, "strategy", "parameters"}), (partition, set(ROWS))]
+)
+def test_a_command_has_the_options_of_the_fields(command: Any, names: set[str]) -> None:
+    app = typer.Typer()
+    app.command()(command)
+    shown = {parameter.name: parameter for parameter in get_command(app).params}
+    assert names <= set(shown) and not (set(RunConfig.model_fields) - names - {"output"}) & set(shown)
+    for name in names:
+        field, parameter = RunConfig.model_fields[name], shown[name]
+        assert getattr(parameter, "help", None) == help_of(name)
+        assert name == "parameters" or parameter.default == field.default
+        assert name == "partition" or f"--{field.alias}".startswith(parameter.opts[0])
+
+
+def test_help_adds_choices_and_limits() -> None:
+    assert help_of("fraction").endswith("Above 0 and at most 1.") and help_of("rounds").endswith("At least 1.")
+    assert help_of("cohort").endswith("One of sampled, fixed.") and "fedyogi" in help_of("aggregator")
+
+
+def test_a_command_gets_the_checked_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    got: list[RunConfig] = []
+
+    @with_config(*OPTIONS, one_class=True)
+    def command(config: RunConfig, *, extra: int = 1) -> None:
+        got.append(config)
+
+    app = typer.Typer()
+    app.command()(command)
+    words = ["-p", "threshold=4", "--data", "rows.csv", "--site", "ward", "--schema", "agreed.toml", "--rounds", "2"]
+    get_command(app).main([*words, "--equal-weights"], standalone_mode=False)
+    [config] = got
+    assert json.loads(config.parameters) == {"threshold": 4} and config.rounds == 2 and config.equal_weights
+    assert (config.data, config.schema_file) == (str(tmp_path / "rows.csv"), str(tmp_path / "agreed.toml"))
+    assert config.one_class and config.model_dump(exclude=set(RunConfig.model_fields) - {"clip", "epochs"}) == {
+        "clip": 4.0,
+        "epochs": 5,
+    }
+    with pytest.raises(ConfigurationError, match="rounds is 0"):
+        get_command(app).main(["--rounds", "0"], standalone_mode=False)
+
+
+def test_the_configuration_is_light() -> None:
+    """A hospital's node reads it: neither Ray nor Flower nor a drawing library comes with it."""
+    heavy = ("ray", "flwr", "matplotlib", "sklearn", "pandas", "torch")
+    script = f"import sys, fedsec.app.config; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
