@@ -10,7 +10,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from fedsec import catalog
-from fedsec.cli.run import allow
+from fedsec.cli.run_options import allow
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Network
 from fedsec.strategy_spec import StrategySpec
