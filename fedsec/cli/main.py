@@ -56,7 +56,7 @@ COMMANDS = {
     ),
     "init": Listed("fedsec.cli.init:init", "Write a Flower app to start from, whose server sees sums only."),
     "poster": Listed(
-        "fedsec.cli.poster:app", "The poster's experiments, each beside the number that the poster prints."
+        "fedsec.cli.poster:app", "Rerun the poster's experiments, and compare each result with what the poster prints."
     ),
 }
 
