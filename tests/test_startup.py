@@ -6,15 +6,12 @@ import importlib
 import json
 import subprocess
 import sys
-from typing import get_args
 
 import pytest
 
 from fedsec.cli.lazy_group import Listed, as_command
 from fedsec.cli.main import COMMANDS
-from fedsec.cli.options import Partition
 from fedsec.cli.poster import EXPERIMENTS
-from fedsec.simulations.run.partitions import PARTITIONINGS
 
 HEAVY = {"flwr", "lifelines", "llvmlite", "matplotlib", "numba", "ray", "scipy", "sklearn", "statsmodels"}
 
@@ -65,8 +62,3 @@ def test_a_hospital_s_app_imports_nothing_of_a_simulation() -> None:
     assert "flwr" in found
     assert not found & (HEAVY - {"flwr"})
     assert not [name for name in found if name.startswith("fedsec.simulations")]
-
-
-def test_the_help_of_options_names_every_partitioning() -> None:
-    (option,) = get_args(Partition)[1:]
-    assert all(name in option.help for name in PARTITIONINGS)

@@ -61,7 +61,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]
     TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # Flower's runtime sets them once
 
     def run(output: Path, **settings: Any) -> dict[str, Any]:
-        glue._SESSIONS.clear()
+        monkeypatch.setattr(glue.PROCESS_SESSIONS, "_by_run", {})
         output.mkdir()
         settings = RunConfig(**settings, output=str(output)).model_dump(by_alias=True)
         grid = ProcessGrid(lambda *_: pytest.fail("the app is the study's"), settings["clients"])
