@@ -14,6 +14,7 @@ from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.simulations.costs.federation import Federation
 from fedsec.simulations.costs.predict.bytes import PhaseTraffic, _line, _small_models, _weights, predict_bytes
 from fedsec.simulations.costs.setting import Setting, takes_keys
+from fedsec.strategy_spec import StrategySpec
 from tests.conftest import TEXTBOOK, keys_of
 
 VARIANTS = [
@@ -38,7 +39,7 @@ def measured(setting: Setting) -> list[PhaseTraffic]:
 
 
 def of(strategy: str, hospitals: int, parameters: int, bits: int = 24, dropout: float = 0.0) -> Setting:
-    return Setting(strategy, hospitals, parameters, bits, keys_of(strategy), dropout)
+    return Setting(strategy, hospitals, parameters, bits, keys_of(StrategySpec.parse(strategy).name), dropout)
 
 
 @pytest.mark.parametrize("strategy", VARIANTS)
