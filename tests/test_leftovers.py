@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.leftovers import VARIABLE, Leftovers
+
+pytestmark = pytest.mark.slow
 
 SLEEPING = [sys.executable, "-c", "import time; time.sleep(100_000)"]
 

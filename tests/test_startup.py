@@ -13,6 +13,8 @@ from fedsec.cli.lazy_group import Listed, as_command
 from fedsec.cli.main import COMMANDS
 from fedsec.cli.poster import EXPERIMENTS
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"flwr", "lifelines", "llvmlite", "matplotlib", "numba", "ray", "scipy", "sklearn", "statsmodels"}
 
 

@@ -159,6 +159,7 @@ def test_other_packages_add_commands(fed: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "module", "extra"),
     [
@@ -198,6 +199,7 @@ def test_a_package_that_no_extra_has_is_python_s_to_report(fed: Any, monkeypatch
         fed("odd")
 
 
+@pytest.mark.slow
 def test_as_a_process() -> None:
     """The whole way: a real process, its status, and its two streams apart."""
     command = [sys.executable, "-c", "from fedsec.cli import main; main()", "strategies"]

@@ -143,6 +143,7 @@ def race(path: Path, ready: Any, results: Any) -> None:
         results.put(type(error).__name__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [True, False])
 def test_of_processes_that_claim_at_once_one_wins(tmp_path: Path, made: bool) -> None:
     path = tmp_path / "journal"
@@ -173,6 +174,7 @@ def dies(path: Path, committed: bool, told: Any) -> None:
     time.sleep(100_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("committed", [True, False])
 def test_a_killed_process_leaves_a_claim_or_none(journal: Journal, committed: bool) -> None:
     """What was claimed is burnt, for its answer may have been sent; what was not leaves no lock behind."""

@@ -197,6 +197,7 @@ def test_an_engine_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
         modexp._engine.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(vector.binding.get_process_triple().split("-")[0] != "x86_64", reason="x86-64 only")
 def test_ifma_compiles_to_its_instructions_even_where_they_cannot_run(tmp_path: Path) -> None:
     code = """

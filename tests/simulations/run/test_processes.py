@@ -8,7 +8,11 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from fedsec.simulations.run.processes import Family, end
+
+pytestmark = pytest.mark.slow
 
 WAITS = "import sys; print('up', flush=True); sys.stdin.read()"
 STARTS_ANOTHER = f"""
