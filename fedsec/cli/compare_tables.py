@@ -10,7 +10,8 @@ from rich.table import Table
 
 from fedsec.report import page, sections
 from fedsec.report.document import Cell, Comparison
-from fedsec.report.quantities import seconds, size
+from fedsec.report.units import plain_seconds as seconds
+from fedsec.report.units import plain_size as size
 from fedsec.strategy_spec import StrategySpec
 
 TABLES, MARKS = 6, {"extrapolated": "*", "one-client": "†"}

@@ -9,7 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fedsec.report.quantities import seconds, size
+from fedsec.report.units import plain_seconds as seconds
+from fedsec.report.units import plain_size as size
 from fedsec.simulations.costs.predict import estimate
 from fedsec.simulations.costs.predict.cost_model import Model
 from fedsec.simulations.costs.predict.estimate import EXACT_UP_TO, Estimate, Requirement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,18 +10,23 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from fedsec import extras
+from fedsec import extras, metering
 from fedsec.app.config import RunConfig
+from fedsec.cli.arguments import parse_network
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError
 from fedsec.report import page, run_page
-from fedsec.report.document import FORMAT, Comparison
+from fedsec.report.document import FORMAT, Comparison, Network, with_networks
 
 COMPARISON = "comparison.json"
 
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a finished comparison or run.")],
+    network: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=MS,DOWN,UP", help="Add a network to a comparison: one-way latency in ms, Mbit/s."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make the page of a finished comparison or run again: report.html, and its figures as SVG and PNG.
@@ -28,20 +34,28 @@ def report(
     Examples:
 
     `fedsec report results/comparison` · `fedsec report results/shamir-breast-cancer --json`
+
+    `fedsec report results/comparison --network clinic=30,50,10`
     """
-    written = make(folder.expanduser())
+    written = make(folder.expanduser(), dict(map(parse_network, network or [])))
     if as_json:
         return print_json({"written": [str(path) for path in written]})
     Console().print(str(written[-1]), highlight=False, markup=False, soft_wrap=True)
 
 
-def make(folder: Path) -> list[Path]:
-    """Write the page of whatever is in a folder, and return all paths, the page's last."""
+def make(folder: Path, networks: Mapping[str, metering.Network] | None = None) -> list[Path]:
+    """Write the page of whatever is in a folder, and return all paths, the page's last.
+
+    networks: added to a comparison's own, by name.
+    """
     extras.require("matplotlib", "`fedsec report`")
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder; that of a finished comparison or run was expected")
     if (folder / COMPARISON).is_file():
-        return page.write(load(folder / COMPARISON), folder)
+        added = {name: Network(latency=one.latency, down=one.down, up=one.up) for name, one in (networks or {}).items()}
+        return page.write(with_networks(load(folder / COMPARISON), added), folder)
+    if networks:
+        raise ConfigurationError(f"network is set, but {folder} has no {COMPARISON}; leave --network out")
     if (folder / run_page.RESULT).is_file():
         return run_page.write(folder, RunConfig.labels())
     raise ConfigurationError(

@@ -24,7 +24,7 @@ from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.local import LocalFederation, Update
 from fedsec.metering import Ledger
-from fedsec.report.quantities import size
+from fedsec.report.units import plain_size as size
 from fedsec.simulations.run import hospitals
 from fedsec.simulations.run.hospitals import Hospitals
 

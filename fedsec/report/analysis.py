@@ -1,17 +1,14 @@
-"""What a comparison answers: pure functions from its cells to settings, rankings and sentences."""
+"""The settings of a comparison: which there are, which cells each has, and how it is put in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from fedsec.report import units
-from fedsec.report.document import Cell, Comparison, Network, seconds
+from fedsec.report.document import Cell, Comparison
 
 WHOLE = ("measured", "extrapolated")
-TRUSTS = {"any": "any strategy", "follows": "server follows the protocol", "breaks": "server may break the protocol"}
-"""What is asked of a strategy, as on the page."""
 FAMILIES = {"he": "HE", "smpc": "SMPC", "clear": "no protection"}
 
 
@@ -31,13 +28,18 @@ class Setting(NamedTuple):
         )
 
     def words(self) -> str:
-        """As it is said in a sentence."""
-        keys = f", keys of {self.key_bits:,} bits" if self.key_bits else ""
-        silent = f", {units.percent(self.dropout)} of the hospitals silent" if self.dropout else ""
-        return (
-            f"{units.plural(self.hospitals, 'hospital')}, {units.plural(self.parameters, 'parameter')} of {self.bits} "
-            f"bits{keys}{silent}"
-        )
+        """As it stands in a sentence: `10 hospitals, 1,000 parameters of 24 bits`."""
+        return "".join(PHRASES[part](value) for part, value in self._asdict().items())
+
+
+PHRASES: Mapping[str, Callable[[Any], str]] = {
+    "hospitals": lambda value: units.plural(value, "hospital"),
+    "parameters": lambda value: f", {units.plural(value, 'parameter')}",
+    "bits": lambda value: f" of {value} bits",
+    "key_bits": lambda value: f", keys of {value:,} bits" if value else "",
+    "dropout": lambda value: f", {units.percent(value)} of the hospitals silent" if value else "",
+}
+"""What each part of a setting adds to its words."""
 
 
 def choices(comparison: Comparison) -> dict[str, list[float]]:
@@ -84,83 +86,3 @@ def cells_of(comparison: Comparison, setting: Setting | None) -> list[Cell]:
 def family(comparison: Comparison, name: str) -> str:
     """he, smpc or clear; smpc where the document does not describe the strategy."""
     return comparison.strategies[name].family if name in comparison.strategies else "smpc"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A strategy in the ranking; `rank` is 0 for a baseline or where what is wanted is not promised."""
-
-    rank: int
-    cell: Cell
-    family: str
-    seconds: float
-    low: float
-    high: float
-    wire: float
-
-
-def promises(cell: Cell, trust: str) -> bool:
-    """Whether a strategy withstands what is asked: `any`, `follows` or `breaks`."""
-    if trust == "any":
-        return True
-    if cell.withstands is None:
-        return False
-    return (cell.withstands.server_follows if trust == "follows" else cell.withstands.server_breaks) >= 0
-
-
-def ranking(comparison: Comparison, cells: Iterable[Cell], network: Network, trust: str = "any") -> list[Place]:
-    """All whole cells by end-to-end seconds; ranks are given to those that protect and promise what is asked."""
-    places = []
-    for cell in cells:
-        if cell.status not in WHOLE or cell.round is None:
-            continue
-        total, hospital, server = seconds(cell, network), cell.round.hospital_cpu_most, cell.round.server_cpu
-        wire = total - hospital.median - server.median
-        low, high = wire + hospital.low + server.low, wire + hospital.high + server.high
-        places.append(Place(0, cell, family(comparison, cell.strategy), total, low, high, wire))
-    places.sort(key=lambda place: place.seconds)
-    able = [place for place in places if place.family != "clear" and promises(place.cell, trust)]
-    return [replace(place, rank=able.index(place) + 1 if place in able else 0) for place in places]
-
-
-def answer(places: Sequence[Place]) -> tuple[str, str]:
-    """The cheapest strategy's name, or nothing, and how it compares with the next and with the baseline."""
-    ranked = [place for place in places if place.rank]
-    if not ranked:
-        return "", "No strategy with a whole round in this setting promises this."
-    best, parts = ranked[0], [f"A round takes {units.seconds(ranked[0].seconds)} from end to end."]
-    if len(ranked) == 1:
-        parts.append("It is the only one that qualifies.")
-    else:
-        second = ranked[1]
-        times = f", {units.times(second.seconds / best.seconds)} as long."
-        close = ": no clear difference, as measurements spread wider than that."
-        parts.append(
-            f"The next, {second.cell.strategy}, takes {units.seconds(second.seconds)}"
-            f"{close if second.low <= best.high else times}"
-        )
-    clear = next((place for place in places if place.family == "clear"), None)
-    if clear is not None:
-        parts.append(
-            f"Without protection, {clear.cell.strategy} takes {units.seconds(clear.seconds)}; "
-            f"{best.cell.strategy} takes {units.times(best.seconds / clear.seconds)} as long."
-        )
-    return best.cell.strategy, " ".join(parts)
-
-
-def promise(cell: Cell) -> str:
-    """Whom a strategy withstands here, and whose silence."""
-    parts = []
-    if cell.withstands is not None:
-        follows, breaks = cell.withstands.server_follows, cell.withstands.server_breaks
-        one = (
-            f"withstands {units.plural(follows, 'colluding hospital')} while the server follows the protocol"
-            if follows >= 0
-            else "promises nothing about colluding hospitals while the server follows the protocol"
-        )
-        other = f"{breaks:,} if it breaks it" if breaks >= 0 else "promises nothing if the server breaks it"
-        parts.append(f"It {one}, and {other}.")
-    if cell.tolerance:
-        silent = [f"{count:,} in {phase}" for phase, count in cell.tolerance.items()]
-        parts.append(f"Hospitals that may fall silent: {units.words(silent)}.")
-    return " ".join(parts)

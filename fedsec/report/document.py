@@ -168,6 +168,19 @@ class Comparison(Record):
     untrained: tuple[str, ...] = ()
 
 
+def with_networks(comparison: Comparison, networks: Mapping[str, Network]) -> Comparison:
+    """The comparison with more networks, and each cell's seconds on them."""
+    cells = tuple(
+        cell
+        if cell.round is None or cell.status in ("one-client", "refused")
+        else cell.model_copy(
+            update={"seconds": {**cell.seconds, **{name: seconds(cell, one) for name, one in networks.items()}}}
+        )
+        for cell in comparison.cells
+    )
+    return comparison.model_copy(update={"networks": {**comparison.networks, **networks}, "cells": cells})
+
+
 def seconds(cell: Cell, network: Network) -> float:
     """End to end: each phase waits for its largest messages and its slowest hospital; then the server computes.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from fedsec.report import analysis, figures, shapes, units
+from fedsec.report import analysis, figures, ranking, shapes, units
 from fedsec.report.analysis import Setting
 from fedsec.report.document import Cell, Comparison, Total
 from fedsec.report.sections import families, looks
@@ -144,7 +144,7 @@ def plane(comparison: Comparison, cells: Sequence[Cell], figure: Any) -> dict[st
         return None
     setting, rows = analysis.opening(comparison), []
     for name, one in comparison.networks.items():
-        first = next(place for place in analysis.ranking(comparison, cells, one) if place.rank)
+        first = next(place for place in ranking.ranking(comparison, cells, one) if place.rank)
         rows.append(
             {
                 "name": name,

@@ -2,108 +2,8 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const html = document.documentElement;
-  const SPACE = "\u00a0", NONE = "\u2013";
 
-  // Numbers, as in units.py
-
-  const SECONDS = [["h", 3600], ["min", 60], ["s", 1], ["ms", 1e-3], ["µs", 1e-6]];
-  const BYTES = [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3], ["B", 1]];
-  const BITS = [["Gbit/s", 1e9], ["Mbit/s", 1e6], ["kbit/s", 1e3], ["bit/s", 1]];
-  const digits = (value) => (value ? Number(value).toPrecision(3) : "0");
-  const count = (value) => (value === null || value === undefined ? NONE : value.toLocaleString("en-US", { maximumFractionDigits: 20 }));
-  const large = (value) => Number(value.toPrecision(3)).toLocaleString("en-US");
-  const short = (number) => (number.includes(".") ? number.replace(/0+$/, "").replace(/\.$/, "") : number);
-
-  function unit(value, units) {
-    if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
-    const [smallest, least] = units[units.length - 1];
-    if (value < least * 1e-3) return value === 0 ? "0" : `<${SPACE}0.001${SPACE}${smallest}`;
-    const [name, size] = units.find(([, size]) => value / size >= 0.9995) || units[units.length - 1];
-    const scaled = value / size;
-    if (scaled >= 999.5) return `${large(scaled)}${SPACE}${name}`;
-    const whole = name === "B" && scaled >= 1 && Number.isInteger(scaled);
-    return `${whole ? scaled : digits(scaled)}${SPACE}${name}`;
-  }
-  const time = (value) => unit(value, SECONDS);
-  const size = (value) => unit(value, BYTES);
-  const trimmed = (text) => text.replace(/^[^\u00a0]*/, short);
-  const speed = (value) => trimmed(unit(8 * value, BITS));
-  const times = (value) => (Number.isFinite(value) ? `${value < 999.5 ? digits(value) : large(value)}${SPACE}×` : NONE);
-  const plural = (number, one) => `${count(number)} ${one}${number === 1 ? "" : "s"}`;
-  const words = (items) => (items.length > 1 ? `${items.slice(0, -1).join(", ")} and ${items[items.length - 1]}` : items.join(""));
-
-  // The model, as in analysis.py
-
-  const whole = (cell) => cell.phases !== undefined;
-
-  function wire(cell, network) {
-    let total = 0;
-    for (const [, , down, up] of cell.phases) total += 2 * network.latency + down / network.down + up / network.up;
-    return total;
-  }
-  const seconds = (cell, network) => wire(cell, network) + cell.hospital[0] + cell.server[0];
-
-  function promises(cell, trust) {
-    if (trust === "any") return true;
-    return !!cell.withstands && cell.withstands[trust === "follows" ? 0 : 1] >= 0;
-  }
-
-  function ranking(cells, network, trust, families) {
-    const places = cells.filter(whole).map((cell) => {
-      const path = wire(cell, network);
-      return {
-        cell, family: families[cell.name], wire: path, seconds: path + cell.hospital[0] + cell.server[0],
-        low: path + cell.hospital[1] + cell.server[1], high: path + cell.hospital[2] + cell.server[2], rank: 0,
-      };
-    }).sort((one, other) => one.seconds - other.seconds);
-    let rank = 0;
-    for (const place of places) if (place.family !== "clear" && promises(place.cell, trust)) place.rank = ++rank;
-    return places;
-  }
-
-  function answer(places) {
-    const [best, second] = places.filter((place) => place.rank);
-    if (!best) return ["", "No strategy with a whole round in this setting promises this."];
-    const parts = [`A round takes ${time(best.seconds)} from end to end.`];
-    if (!second) parts.push("It is the only one that qualifies.");
-    else {
-      const close = ": no clear difference, as measurements spread wider than that.";
-      const ratio = `, ${times(second.seconds / best.seconds)} as long.`;
-      parts.push(`The next, ${second.cell.name}, takes ${time(second.seconds)}${second.low <= best.high ? close : ratio}`);
-    }
-    const clear = places.find((place) => place.family === "clear");
-    if (clear) parts.push(`Without protection, ${clear.cell.name} takes ${time(clear.seconds)}; ${best.cell.name} takes ${times(best.seconds / clear.seconds)} as long.`);
-    return [best.cell.name, parts.join(" ")];
-  }
-
-  function promise(cell) {
-    const parts = [];
-    if (cell.withstands) {
-      const [follows, breaks] = cell.withstands;
-      const one = follows >= 0
-        ? `withstands ${plural(follows, "colluding hospital")} while the server follows the protocol`
-        : "promises nothing about colluding hospitals while the server follows the protocol";
-      const other = breaks >= 0 ? `${count(breaks)} if it breaks it` : "promises nothing if the server breaks it";
-      parts.push(`It ${one}, and ${other}.`);
-    }
-    const silent = Object.entries(cell.tolerance).map(([phase, number]) => `${count(number)} in ${phase}`);
-    if (silent.length) parts.push(`Hospitals that may fall silent: ${words(silent)}.`);
-    return parts.join(" ");
-  }
-
-  function said(setting) {
-    const keys = setting.key_bits ? `, keys of ${count(setting.key_bits)} bits` : "";
-    const silent = setting.dropout ? `, ${(100 * setting.dropout).toFixed(0)}${SPACE}% of the hospitals silent` : "";
-    return `${plural(setting.hospitals, "hospital")}, ${plural(setting.parameters, "parameter")} of ${setting.bits} bits${keys}${silent}`;
-  }
-
-  function networkSaid(name, network) {
-    const [down, up] = [speed(network.down), speed(network.up)];
-    const text = `${down === up ? down : `${down} down, ${up} up`}, ${trimmed(time(network.latency))}`;
-    return name ? `${name} (${text})` : text;
-  }
-
-  // The document
+  // Python wrote every figure, rank and sentence (selection.py): here they are looked up, sorted and filtered.
 
   function el(tag, attributes, ...children) {
     const node = document.createElement(tag);
@@ -112,115 +12,78 @@
     return node;
   }
 
-  function comparison(document_) {
-    const { cells, strategies } = document_;
-    const order = Object.keys(strategies), controls = $("controls");
+  function comparison(selection) {
+    const { cells, strategies, parts, phrases, networks, settings } = selection;
+    const order = Object.keys(strategies), controls = $("controls"), table = $("ranking"), body = table.tBodies[0];
     const name = (one) => [el("span", { class: `mark ${strategies[one]}`, style: `--c:var(--s${order.indexOf(one)})`, "aria-hidden": "true" }), ...one.split(":").flatMap((part, at) => at ? [":", el("wbr", {}), part] : [part])];
-    const table = $("ranking"), body = table.tBodies[0];
+    const chosen = (key) => (controls.elements[key] ? controls.elements[key].value : "");
 
-    function chosen() {
-      const setting = { ...document_.opening };
-      for (const key of Object.keys(setting)) if (controls.elements[key]) setting[key] = Number(controls.elements[key].value);
-      return setting;
-    }
-
-    function network() {
-      const named = controls.elements.network.value;
-      $("own").hidden = named !== "";
-      for (const input of $("own").querySelectorAll("input")) input.disabled = named !== "";
-      if (named) return [named, document_.networks[named]];
-      const value = (key) => controls.elements[key].valueAsNumber;
-      return ["", { down: value("down") * 1e6 / 8, up: value("up") * 1e6 / 8, latency: value("latency") / 1e3 }];
-    }
-
-    const withstood = (cell, which) => (cell && cell.withstands && cell.withstands[which] >= 0 ? count(cell.withstands[which]) : NONE);
-
-    function row(place, first) {
-      const { cell } = place;
-      const tags = [];
-      if (place.family === "clear") tags.push("baseline");
-      else if (!place.rank) tags.push("does not promise this");
-      if (cell.status === "extrapolated") tags.push("extrapolated");
+    function row(view, answer, at) {
+      const cell = cells[view.order[at]], rank = answer.ranks[at];
       const head = el("th", { scope: "row" }, ...name(cell.name));
-      if (tags.length) head.append(" ", el("span", { class: "tag" }, tags.join(", ")));
-      const figures = [
-        time(place.seconds), first ? times(place.seconds / first.seconds) : NONE, time(place.wire), time(cell.hospital[0]),
-        time(cell.server[0]), size(cell.up_most), String(cell.phases.length), withstood(cell, 0), withstood(cell, 1),
-      ].map((text) => el("td", { class: "n" }, text));
-      const kind = place.rank === 1 ? "first" : place.rank ? "" : "aside";
-      return el("tr", { class: kind }, el("td", { class: "n" }, String(place.rank || NONE)), head, ...figures);
+      if (answer.tags[at]) head.append(" ", el("span", { class: "tag" }, answer.tags[at]));
+      const figures = [view.seconds[at], answer.times[at], view.wire[at], ...cell.figures, cell.follows, cell.breaks];
+      const kind = rank === 1 ? "first" : rank ? "" : "aside";
+      return el("tr", { class: kind }, el("td", { class: "n" }, String(rank || "\u2013")), head, ...figures.map((text) => el("td", { class: "n" }, text)));
     }
 
-    function bar(parts) {
-      const total = parts.reduce((sum, part) => sum + part.value, 0);
-      const fill = el("div", { class: "fill" }, ...parts.map((part, place) =>
-        el("span", { class: `p${place % 4}${part.server ? " server" : ""}`, style: `flex-grow:${(total ? part.value / total : 0).toFixed(4)}` })));
-      const texts = parts.map((part) => el("span", {}, `${part.label} `, el("b", {}, part.text)));
-      return [total, el("div", { class: "bar", "data-total": total }, fill), el("p", { class: "parts" }, ...texts)];
+    function bar(place, [total, value, segments]) {
+      place.querySelector(".total b").textContent = total;
+      place.querySelector(".bar").dataset.total = value;
+      place.querySelector(".fill").replaceChildren(...segments.map(([label, , grow], at) =>
+        el("span", { class: `p${at % 4}${label === "server" ? " server" : ""}`, style: `flex-grow:${grow}` })));
+      place.querySelector(".parts").replaceChildren(...segments.map(([label, text]) => el("span", {}, `${label} `, el("b", {}, text))));
     }
 
-    function bars(places) {
-      const rows = places.map(({ cell }) => {
-        const cpu = cell.phases.map(([label, value]) => ({ label, value, text: time(value) }));
-        cpu.push({ label: "server", value: cell.server[0], text: time(cell.server[0]), server: true });
-        const bytes = cell.phases.map(([label, , down, up]) => ({ label, value: down + up, text: `${size(down)} down, ${size(up)} up` }));
-        const [seconds, ...first] = bar(cpu), [sizes, ...second] = bar(bytes);
-        const row = el("div", { class: "bars-row" }, el("h3", {}, ...name(cell.name)),
-          el("div", {}, el("p", { class: "total" }, "CPU, one after another ", el("b", {}, time(seconds))), ...first),
-          el("div", {}, el("p", { class: "total" }, "Bytes at the busiest hospital ", el("b", {}, size(sizes))), ...second));
+    function bars(ranked) {
+      const rows = ranked.map((cell) => {
+        const row = $("bars-row").content.firstElementChild.cloneNode(true), [head, cpu, bytes] = row.children;
         row.style.setProperty("--c", `var(--s${order.indexOf(cell.name)})`);
+        head.replaceChildren(...name(cell.name));
+        bar(cpu, cell.bars[0]);
+        bar(bytes, cell.bars[1]);
         return row;
       });
-      $("bars").replaceChildren(...(rows.length ? rows : [el("p", {}, "No strategy has a whole round in this setting.")]));
+      $("bars").replaceChildren(...(rows.length ? rows : [el("p", {}, table.dataset.none)]));
       scale();
     }
 
     function scale() {
-      const same = $("same-scale").checked;
+      const same = $("same-scale").checked, note = $("scale-note");
       for (const column of [2, 3]) {
         const all = [...document.querySelectorAll(`.bars-row > :nth-child(${column}) .bar`)];
         const most = Math.max(...all.map((one) => Number(one.dataset.total)));
         for (const one of all) one.firstElementChild.style.width = same && most ? `${100 * one.dataset.total / most}%` : "";
       }
-      $("scale-note").textContent = same ? "All bars have one scale: lengths compare strategies." : "Each bar is one strategy's own total: lengths compare its phases with each other.";
+      note.textContent = same ? note.dataset.same : note.dataset.own;
     }
 
     function trust(here) {
       for (const card of document.querySelectorAll("#trust-table tr[data-strategy]")) {
         const cell = here.find((one) => one.name === card.dataset.strategy);
-        card.querySelector(".follows").textContent = withstood(cell, 0);
-        card.querySelector(".breaks").textContent = withstood(cell, 1);
-        const silent = cell ? Object.entries(cell.tolerance).map(([phase, number]) => `${phase}${SPACE}${count(number)}`) : [];
-        card.querySelector(".silent").textContent = silent.join(", ") || NONE;
+        for (const key of ["follows", "breaks", "dropouts"]) card.querySelector(`.${key}`).textContent = cell ? cell[key] : "\u2013";
       }
     }
 
     function update() {
-      if (!document_.opening) return;
-      const [named, where] = network();
-      if (!controls.checkValidity()) {
-        $("why").textContent = "The network's figures must be numbers above 0; the latency may be 0.";
-        return;
-      }
-      const setting = chosen();
-      const here = cells.filter((cell) => ["hospitals", "parameters", "bits", "dropout"].every((key) => cell[key] === setting[key])
-        && (cell.key_bits === null || cell.key_bits === setting.key_bits));
-      const places = ranking(here, where, controls.elements.trust.value, strategies);
-      const first = places.find((place) => place.rank);
-      const [best, why] = answer(places);
-      $("for").textContent = $("phases-for").textContent = `${said(setting)}, over ${networkSaid(named, where)}`;
-      $("best").replaceChildren(...(best ? name(best) : ["No answer"]));
-      $("why").textContent = why;
-      $("promise").textContent = first ? promise(first.cell) : "";
-      const none = el("tr", {}, el("td", { colspan: "11" }, "No strategy has a whole round in this setting."));
-      body.replaceChildren(...(places.length ? places.map((place) => row(place, first)) : [none]));
-      $("unranked").replaceChildren(...here.filter((cell) => !whole(cell)).map((cell) =>
-        el("li", {}, el("b", {}, cell.name), `: ${cell.status}${cell.note ? `: ${cell.note}` : ""}`)));
-      $("trust-for").textContent = `Numbers are for ${said(setting)}.`;
-      bars(places);
+      const named = chosen("network"), setting = settings[parts.map(chosen).join("|")];
+      const here = setting ? setting.cells.map((at) => cells[at]) : [];
+      const view = setting ? setting.networks[named] : { order: [] };
+      const answer = setting ? view.answers[view.trust[chosen("trust")]] : { first: -1, best: "", why: table.dataset.none };
+      const said = parts.map((part) => (phrases[part][chosen(part)] || "")).join("");
+      $("for").textContent = $("phases-for").textContent = `${said}, over ${networks[named]}`;
+      $("trust-for").textContent = said;
+      $("best").replaceChildren(...(answer.best ? name(answer.best) : [table.dataset.noAnswer]));
+      $("why").textContent = answer.why;
+      $("promise").textContent = answer.first < 0 ? "" : cells[view.order[answer.first]].promise;
+      const none = el("tr", {}, el("td", { colspan: "11" }, table.dataset.none));
+      body.replaceChildren(...(view.order.length ? view.order.map((_, at) => row(view, answer, at)) : [none]));
+      $("unranked").replaceChildren(...here.filter((cell) => cell.unranked).map((cell) => el("li", {}, el("b", {}, cell.name), `: ${cell.unranked}`)));
+      bars(view.order.map((at) => cells[at]));
       trust(here);
     }
 
+    if (!cells.length) return;
     controls.hidden = false;
     for (const node of document.querySelectorAll(".js")) node.hidden = false;
     controls.addEventListener("input", update);
@@ -284,9 +147,10 @@
     made.innerHTML = source.textContent; // the page's own markup, which browsers without JavaScript show as it is
     const table = made.content.querySelector("table"), filters = $("filters");
     table.addEventListener("shown", ({ detail }) => {
-      const some = detail.kept ? `${count(detail.from + 1)}${NONE}${count(detail.until)}` : "0";
-      const filtered = detail.kept < detail.all ? ` that match, of ${count(detail.all)}` : "";
-      $("shown").textContent = `${some} of ${count(detail.kept)} cells${filtered}`;
+      const shown = $("shown"), { all, matching, none } = shown.dataset;
+      const text = !detail.kept ? none : detail.kept < detail.all ? matching : all;
+      const numbers = { from: detail.from + 1, until: detail.until, kept: detail.kept, all: detail.all };
+      shown.textContent = text.replace(/{(\w+)}/g, (_, key) => numbers[key].toLocaleString("en-US"));
       $("earlier").disabled = detail.from === 0;
       $("later").disabled = detail.until >= detail.kept;
     });
@@ -309,7 +173,7 @@
   function theme() {
     const button = $("theme"), system = matchMedia("(prefers-color-scheme: dark)");
     const dark = () => (html.dataset.theme ? html.dataset.theme === "dark" : system.matches);
-    const label = () => { button.textContent = dark() ? "Light page" : "Dark page"; };
+    const label = () => { button.textContent = dark() ? button.dataset.light : button.dataset.dark; };
     try { html.dataset.theme = localStorage.getItem("fedsec-theme") || ""; } catch { /* a page from a file may have no storage */ }
     button.addEventListener("click", () => {
       html.dataset.theme = dark() ? "light" : "dark";
@@ -328,5 +192,4 @@
     comparison(JSON.parse(data.textContent));
     measurements();
   }
-  window.fedsec = { seconds, ranking, answer, promise, time, size, speed, times, count };
 })();

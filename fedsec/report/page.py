@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from fedsec import __version__
-from fedsec.report import analysis, drawings, figures, output, sections, shapes, tables
-from fedsec.report.analysis import Setting
+from fedsec.report import analysis, drawings, figures, output, ranking, sections, shapes, tables
 from fedsec.report.document import Cell, Comparison
+from fedsec.report.selection import networks, selection
 
 PAGE, CELLS, FIGURES = "report.html", "cells.csv", "figures"
 LABELS = {
@@ -47,7 +43,7 @@ def _render(comparison: Comparison, drawn: Sequence[drawings.Drawn]) -> str:
     name, network = sections.network(comparison)
     cells = analysis.cells_of(comparison, setting)
     shown = {one.name: one.shown(sections.looks(comparison)) for one in drawn}
-    places = analysis.ranking(comparison, cells, network)
+    places = ranking.ranking(comparison, cells, network)
     return (
         output.environment()
         .get_template("page.html.j2")
@@ -63,14 +59,17 @@ def _render(comparison: Comparison, drawn: Sequence[drawings.Drawn]) -> str:
             labels=LABELS,
             choices=analysis.choices(comparison),
             opening=setting and setting._asdict(),
-            networks=comparison.networks,
+            networks=networks(comparison),
             network_name=name,
-            trusts=analysis.TRUSTS,
-            network_words={key: sections.network_words(one) for key, one in comparison.networks.items()},
+            trusts=ranking.TRUSTS,
+            network_words={key: sections.network_words(one) for key, one in networks(comparison).items()},
             setting_words=setting.words() if setting else "",
             family_names=analysis.FAMILIES,
-            answer=sections.answer(places, cells, setting, sections.network_said(comparison)),
+            answer=sections.answer(places, cells, setting, sections.network_in_words(name, network)),
             bars=[sections.bars(place.cell) for place in places],
+            empty_bars=sections.NO_BARS,
+            scales=sections.SCALES,
+            nothing=sections.NOTHING,
             growth={
                 "figures": [one for key, one in shown.items() if key.startswith("cost-")],
                 "missing": drawings.missing(comparison),
@@ -88,58 +87,9 @@ def _render(comparison: Comparison, drawn: Sequence[drawings.Drawn]) -> str:
             columns=tables.COLUMNS,
             rows=[tables.row(cell, network) for cell in comparison.cells],
             method=tables.method(comparison, cells),
-            data=data(comparison, setting, name),
+            data=selection(comparison),
         )
     )
-
-
-def data(comparison: Comparison, setting: Setting | None, network: str) -> Markup:
-    """What page.js computes with, as JSON that cannot end its element."""
-    document = {
-        "opening": setting and setting._asdict(),
-        "network": network,
-        "networks": {name: one.model_dump() for name, one in comparison.networks.items()},
-        "strategies": sections.families(comparison),
-        "cells": [_short(cell) for cell in comparison.cells],
-    }
-    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - nothing in it is markup any more
-
-
-def _short(cell: Cell) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "name": cell.strategy,
-        "hospitals": cell.hospitals,
-        "parameters": cell.parameters,
-        "bits": cell.bits,
-        "key_bits": cell.key_bits,
-        "dropout": cell.dropout,
-        "status": cell.status,
-        "note": cell.note,
-    }
-    if cell.withstands is not None:
-        found["withstands"] = [cell.withstands.server_follows, cell.withstands.server_breaks]
-    found["tolerance"] = dict(cell.tolerance)
-    if cell.status in analysis.WHOLE and cell.round is not None:
-        hospital, server = cell.round.hospital_cpu_most, cell.round.server_cpu
-        found["hospital"] = [_float(value) for value in (hospital.median, hospital.low, hospital.high)]
-        found["server"] = [_float(value) for value in (server.median, server.low, server.high)]
-        found["up_most"] = _float(cell.round.up_most)
-        found["phases"] = [
-            [phase.name, *map(_float, (phase.hospital_cpu_most, phase.down_most, phase.up_most))]
-            for phase in cell.phases
-            if phase.stage == "train"
-        ]
-    return found
-
-
-def _float(value: float) -> float:
-    """Nine digits are more than was measured; whole numbers are shorter without a point."""
-    if not math.isfinite(value):
-        return 0
-    return int(value) if value == int(value) else float(f"{value:.9g}")
 
 
 def table(comparison: Comparison) -> bytes:

@@ -150,8 +150,8 @@ def final_table(document: RunDocument) -> list[Trained]:
     ]
     if alone:
         rows.append(Trained("each alone, mean", {name: mean_of(alone, name) for name in quality.federated}, None))
-    for name, reached, span in zip(document.hospital_names, alone, own, strict=True):
-        rows.append(Trained(f"{name} alone", reached, span))
+        names = (f"{name} alone" for name in document.hospital_names)
+        rows += map(Trained, names, alone, own)
     return rows
 
 

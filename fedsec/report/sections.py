@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fedsec.metering import NETWORKS
-from fedsec.report import analysis, figures, units
-from fedsec.report.analysis import Place, Setting
+from fedsec.report import analysis, figures, ranking, units
+from fedsec.report.analysis import Setting
 from fedsec.report.document import Cell, Comparison, Network
+from fedsec.report.ranking import Place
 
 OWN = Network(latency=0.02, down=12.5e6, up=12.5e6)
 """Where the document names no network: 100 Mbit/s and 20 ms."""
@@ -41,9 +42,8 @@ def network_words(one: Network) -> str:
     return f"{down if down == up else f'{down} down, {up} up'}, {units.trim(units.seconds(one.latency))}"
 
 
-def network_said(comparison: Comparison) -> str:
-    """As in a sentence."""
-    name, one = network(comparison)
+def network_in_words(name: str, one: Network) -> str:
+    """As it stands in a sentence: `lan (1 Gbit/s, 0.5 ms)`."""
     return f"{name} ({network_words(one)})" if name else network_words(one)
 
 
@@ -63,52 +63,77 @@ def lead(comparison: Comparison) -> str:
 
 
 def answer(places: Sequence[Place], cells: Sequence[Cell], setting: Setting | None, network: str) -> dict[str, Any]:
-    """The verdict, the ranked rows, and who is not in them."""
-    best, why = analysis.answer(places)
+    """The verdict, the ranked rows, and who is not in them; network: in words."""
+    best, why = ranking.answer(places)
     first = next((place for place in places if place.rank), None)
     return {
         "for_": f"{setting.words()}, over {network}" if setting else "Nothing was measured.",
         "best": best,
         "why": why,
-        "promise": analysis.promise(first.cell) if first else "",
-        "rows": [_ranked(place, first) for place in places],
+        "promise": ranking.promise(first.cell) if first else "",
+        "rows": [
+            {
+                "rank": place.rank or units.NONE,
+                "name": place.cell.strategy,
+                "tag": tag(place),
+                "kind": "first" if place.rank == 1 else "" if place.rank else "aside",
+                "figures": [
+                    units.seconds(place.seconds),
+                    ratio(place, first),
+                    units.seconds(place.wire),
+                    *cell_figures(place.cell),
+                    *withstood(place.cell),
+                ],
+            }
+            for place in places
+        ],
         "unranked": [
-            {"name": cell.strategy, "text": f"{cell.status}: {cell.note}" if cell.note else cell.status}
-            for cell in cells
-            if cell.status not in analysis.WHOLE
+            {"name": cell.strategy, "text": unranked(cell)} for cell in cells if cell.status not in analysis.WHOLE
         ],
     }
 
 
-def _ranked(place: Place, first: Place | None) -> dict[str, Any]:
-    cell, total = place.cell, place.cell.round
-    assert total is not None  # noqa: S101 - only whole rounds are ranked
+def ratio(place: Place, first: Place | None) -> str:
+    """How long a strategy takes, in parts of the cheapest's time."""
+    return units.times(place.seconds / first.seconds) if first else units.NONE
+
+
+def tag(place: Place) -> str:
+    """What a row of the ranking is marked with."""
     tags = ["baseline"] if place.family == "clear" else [] if place.rank else ["does not promise this"]
-    tags += ["extrapolated"] if cell.status == "extrapolated" else []
-    return {
-        "rank": place.rank or units.NONE,
-        "name": cell.strategy,
-        "tag": ", ".join(tags),
-        "kind": "first" if place.rank == 1 else "" if place.rank else "aside",
-        "figures": [
-            units.seconds(place.seconds),
-            units.times(place.seconds / first.seconds) if first else units.NONE,
-            units.seconds(place.wire),
-            units.seconds(total.hospital_cpu_most.median),
-            units.seconds(total.server_cpu.median),
-            units.size(total.up_most),
-            str(sum(phase.stage == "train" for phase in cell.phases)),
-            *_withstood(cell),
-        ],
-    }
+    return ", ".join([*tags, *(["extrapolated"] if place.cell.status == "extrapolated" else [])])
 
 
-def _withstood(cell: Cell | None) -> tuple[str, str]:
+def cell_figures(cell: Cell) -> list[str]:
+    """The figures of a ranked row that hold on every network."""
+    total = cell.round
+    assert total is not None  # noqa: S101 - only whole rounds are ranked
+    return [
+        units.seconds(total.hospital_cpu_most.median),
+        units.seconds(total.server_cpu.median),
+        units.size(total.up_most),
+        str(sum(phase.stage == "train" for phase in cell.phases)),
+    ]
+
+
+def unranked(cell: Cell) -> str:
+    """Why a cell is not in the ranking."""
+    return f"{cell.status}: {cell.note}" if cell.note else cell.status
+
+
+def withstood(cell: Cell | None) -> tuple[str, str]:
+    """How many colluding hospitals it withstands, with a server that follows the protocol and one that does not."""
     if cell is None or cell.withstands is None:
         return units.NONE, units.NONE
     both = (cell.withstands.server_follows, cell.withstands.server_breaks)
     one, other = (f"{count:,}" if count >= 0 else units.NONE for count in both)
     return one, other
+
+
+def dropouts(cell: Cell | None) -> str:
+    """How many hospitals may drop out, by phase."""
+    tolerance = cell.tolerance if cell else {}
+    return ", ".join(f"{phase}{units.SPACE}{count:,}" for phase, count in tolerance.items()) or units.NONE
 
 
 # Cost by phase
@@ -137,20 +162,32 @@ def part(label: str, value: float, text: str, server: bool = False) -> dict[str,
 
 
 def stacked(cpu: Sequence[dict[str, Any]], sizes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Two bars: each segment's part of the whole, and the totals."""
-    totals = sum(one["value"] for one in cpu), sum(one["value"] for one in sizes)
-    first, second = (
-        [{**one, "grow": f"{one['value'] / total if total else 0:.4f}"} for one in parts]
-        for parts, total in ((cpu, totals[0]), (sizes, totals[1]))
-    )
-    return {
-        "cpu": first,
-        "bytes": second,
-        "cpu_value": totals[0],
-        "bytes_value": totals[1],
-        "cpu_total": units.seconds(totals[0]),
-        "bytes_total": units.size(totals[1]),
-    }
+    """Two bars, of CPU and of bytes."""
+    return {"cpu": _bar(cpu, units.seconds), "bytes": _bar(sizes, units.size)}
+
+
+def _bar(parts: Sequence[dict[str, Any]], text: Callable[[float], str]) -> dict[str, Any]:
+    """One bar: its total, and each segment's part of it."""
+    total = sum(one["value"] for one in parts)
+    grown = [
+        {
+            "label": one["label"],
+            "text": one["text"],
+            "server": one["server"],
+            "grow": f"{one['value'] / total if total else 0:.4f}",
+        }
+        for one in parts
+    ]
+    return {"parts": grown, "value": float(f"{total:.9g}"), "total": text(total)}
+
+
+NO_BARS = {"name": "", **stacked([], [])}
+"""What a bar of no strategy holds: page.js fills a copy of it."""
+SCALES = {
+    "own": "Each bar is one strategy's own total: lengths compare its phases with each other.",
+    "same": "All bars have one scale: lengths compare strategies.",
+}
+NOTHING = "No strategy has a whole round in this setting."
 
 
 # Trust
@@ -161,8 +198,7 @@ def trust(comparison: Comparison, cells: Sequence[Cell]) -> list[dict[str, str]]
     here = {cell.strategy: cell for cell in cells}
     out = []
     for name, one in comparison.strategies.items():
-        follows, breaks = _withstood(here.get(name))
-        tolerance = here[name].tolerance if name in here else {}
+        follows, breaks = withstood(here.get(name))
         out.append(
             {
                 "name": name,
@@ -172,8 +208,7 @@ def trust(comparison: Comparison, cells: Sequence[Cell]) -> list[dict[str, str]]
                 "reference": _plain(one.reference),
                 "follows": follows,
                 "breaks": breaks,
-                "silent": ", ".join(f"{phase}{units.SPACE}{count:,}" for phase, count in tolerance.items())
-                or units.NONE,
+                "dropouts": dropouts(here.get(name)),
             }
         )
     return out

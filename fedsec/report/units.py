@@ -1,4 +1,4 @@
-"""Numbers for people: three significant digits at most, and a unit that fits. page.js says the same in the browser."""
+"""Numbers for people, on pages and in the terminal: three significant digits at most, and a unit that fits."""
 
 from __future__ import annotations
 
@@ -56,6 +56,21 @@ def trim(text: str) -> str:
     """The same quantity without zeros that say nothing: `10 ms`, not `10.0 ms`."""
     number, space, unit = text.partition(SPACE)
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number}{space}{unit}"
+
+
+def plain(text: str) -> str:
+    """The same quantity for a terminal: trimmed, with an ordinary space."""
+    return trim(text).replace(SPACE, " ")
+
+
+def plain_seconds(value: float | None) -> str:
+    """Seconds in a terminal: `12.3 ms`, `2.5 ms`."""
+    return plain(seconds(value))
+
+
+def plain_size(value: float | None) -> str:
+    """Bytes in a terminal: `1.23 MB`."""
+    return plain(size(value))
 
 
 def times(value: float | None) -> str:

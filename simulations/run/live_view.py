@@ -16,9 +16,9 @@ from rich.table import Table
 
 from fedsec.app.config import RunConfig
 from fedsec.learning.auc import POSITIVE, auc_of_histogram
-from fedsec.report.quantities import size
 from fedsec.report.run_document import RunDocument, final_table
 from fedsec.report.run_page import disclosure
+from fedsec.report.units import plain_size as size
 from fedsec.simulations.run.tensorboard import Listen
 
 Follow = Callable[[str], None]

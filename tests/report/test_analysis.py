@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fedsec.report import analysis, figures, shapes
+from fedsec.report import analysis, figures, ranking, shapes
 from fedsec.report.document import Network, seconds
 
 SLOW = Network(latency=1.0, down=1e9, up=1e9)
@@ -17,7 +17,7 @@ SLOW = Network(latency=1.0, down=1e9, up=1e9)
 def test_ranking_by_seconds_with_baselines_and_promises_unranked(made: Any) -> None:
     cells = [made.cell(name, 10, 10_000) for name in ("paillier", "plain", "secagg", "shamir")]
     found = made.comparison(cells)
-    places = analysis.ranking(found, cells, made.networks["hospital-wan"])
+    places = ranking.ranking(found, cells, made.networks["hospital-wan"])
     assert [place.seconds for place in places] == sorted(seconds(cell, made.networks["hospital-wan"]) for cell in cells)
     assert [(place.cell.strategy, place.rank) for place in places] == [
         ("plain", 0),
@@ -26,9 +26,9 @@ def test_ranking_by_seconds_with_baselines_and_promises_unranked(made: Any) -> N
         ("paillier", 3),
     ]
     assert all(place.low < place.seconds < place.high for place in places)
-    places = analysis.ranking(found, cells, made.networks["hospital-wan"], "breaks")
+    places = ranking.ranking(found, cells, made.networks["hospital-wan"], "breaks")
     assert [place.cell.strategy for place in places if place.rank] == ["secagg"]
-    name, why = analysis.answer(places)
+    name, why = ranking.answer(places)
     assert name == "secagg" and "only one that qualifies" in why and "Without protection, plain" in why
 
 
@@ -36,9 +36,9 @@ def test_the_answer_says_where_measurements_do_not_tell_two_apart(made: Any) -> 
     one, other = made.cell("shamir", 10, 10_000), made.cell("additive", 10, 10_000)
     same = other.model_copy(update={"phases": one.phases, "round": one.round})
     found = made.comparison([one, same])
-    _, why = analysis.answer(analysis.ranking(found, [one, same], made.networks["lan"]))
+    _, why = ranking.answer(ranking.ranking(found, [one, same], made.networks["lan"]))
     assert "no clear difference" in why
-    _, why = analysis.answer(analysis.ranking(found, [one, made.cell("secagg", 10, 10_000)], SLOW))
+    _, why = ranking.answer(ranking.ranking(found, [one, made.cell("secagg", 10, 10_000)], SLOW))
     assert "× as long" in why and "no clear difference" not in why
 
 
@@ -48,8 +48,8 @@ def test_no_answer_without_whole_rounds(made: Any) -> None:
         made.cell("secagg", 10, 100, status="one-client"),
     ]
     found = made.comparison(cells)
-    places = analysis.ranking(found, cells, SLOW)
-    assert places == [] and analysis.answer(places)[0] == ""
+    places = ranking.ranking(found, cells, SLOW)
+    assert places == [] and ranking.answer(places)[0] == ""
     assert analysis.opening(found) is not None and shapes.families(found) is None
     assert "neither bear this out nor refute it" in shapes.verdict(found)
 

@@ -178,6 +178,24 @@ def test_the_command_says_what_it_wrote(folder: Path, made: Any, tmp_path: Path,
     assert all(Path(path).is_file() for path in written)
 
 
+def test_a_network_of_one_s_own_is_added(folder: Path, made: Any, tmp_path: Path, fed: Any) -> None:
+    other = tmp_path / "comparison"
+    other.mkdir()
+    found = made.comparison([made.cell("shamir", 10, 10), made.cell("shamir", 3, 10, status="refused")])
+    (other / "comparison.json").write_text(found.model_dump_json(), encoding="utf-8")
+    code, out, err = fed("report", str(other), "--network", "clinic=30,50,5")
+    assert (code, err) == (0, "") and out.strip() == str(other / "report.html")
+    text = (other / "report.html").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    assert "clinic (50 Mbit/s down, 5 Mbit/s up, 30 ms)" in text
+    assert "seconds_clinic" in (other / "cells.csv").read_text(encoding="utf-8")
+    for path, network, said in (
+        (other, "clinic=30,50", "NAME=LATENCY,DOWN,UP was"),
+        (folder, "a=1,2,3", "has no comp"),
+    ):
+        code, _, err = fed("report", str(path), "--network", network)
+        assert code == 2 and said in err
+
+
 def test_help_has_an_example(fed: Any) -> None:
     code, out, _ = fed("report", "--help")
     assert code == 0 and "fedsec report results/" in out and "--json" in out

@@ -63,6 +63,12 @@ def test_other_words() -> None:
     assert units.count(1_000_000) == "1,000,000" and units.percent(0.2) == f"20{NB}%"
 
 
+def test_in_a_terminal_spaces_are_plain_and_zeros_say_something() -> None:
+    assert units.plain_seconds(2.5e-3) == "2.5 ms" and units.plain_seconds(1230) == "20.5 min"
+    assert units.plain_size(6_000_000) == "6 MB" and units.plain_size(136_900) == "137 kB"
+    assert units.plain_size(312) == "312 B" and units.plain_seconds(None) == "–"
+
+
 def test_never_more_than_three_digits() -> None:
     for power in range(-7, 6):
         for step in range(1, 100):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from fedsec.report import document
-from fedsec.report.quantities import size
+from fedsec.report.units import plain_size as size
 from fedsec.simulations.costs.measure import rounds
 from fedsec.simulations.costs.measure.cost_summary import MeasuredCosts, extrapolate, load_costs
 from fedsec.simulations.costs.measure.memory import MemoryAndAccuracy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedsec.report.quantities import size
+from fedsec.report.units import plain_size as size
 from fedsec.simulations.costs.measure.probe import PROBE, Need, fewest_parameters, fill_columns
 from fedsec.simulations.costs.setting import Setting
 from fedsec.simulations.costs.sweep.sweep import Sweep

@@ -195,7 +195,7 @@ def test_over_the_memory_budget_one_hospital_is_measured(jobs: Jobs, tmp_path: P
     sweep = Sweep(("shamir", "plain"), **{**SMALL, "hospitals": (8,), "parameters": (20_000,), "memory": 6e6})
     by_name = {cell.strategy: cell for cell in compare(sweep, tmp_path / "out").cells}
     cell = by_name["shamir"]
-    assert cell.status == "one-client" and "MB, over the budget of 6.0 MB" in cell.note
+    assert cell.status == "one-client" and "MB, over the budget of 6 MB" in cell.note
     assert cell.exact is None and not cell.seconds and cell.memory_server is None and cell.memory_hospital > 80_000
     atomic = rounds.measure(Setting("shamir", 8, 20_000), 1, 5.0).phases
     assert cell.round.up == pytest.approx(next(phase.up for phase in atomic if phase.name == "ShareInput"), rel=1e-3)
@@ -205,7 +205,7 @@ def test_where_not_even_one_hospital_fits_the_cell_is_refused_with_the_number(jo
     sweep = Sweep(("shamir",), **{**SMALL, "parameters": (20_000,), "memory": 1e6})
     (cell,) = compare(sweep, tmp_path / "out").cells
     assert cell.status == "refused" and Counter(jobs.kinds())["clocked"] == Counter(jobs.kinds())["examined"] == 0
-    assert "one hospital's part alone would take" in cell.note and "over the budget of 1.0 MB" in cell.note
+    assert "one hospital's part alone would take" in cell.note and "over the budget of 1 MB" in cell.note
 
 
 def test_seconds_are_those_of_all_runs_of_a_sweep(jobs: Jobs, tmp_path: Path) -> None:
