@@ -40,8 +40,8 @@ def partition(
 ) -> None:
     """Show how the training rows lie across hospitals: sizes, label shares, gaps and feature shift.
 
-    A table, and a picture as SVG and PNG. It looks at every hospital's rows, as no real federation can: `fedsec stats`
-    shows what a real one learns.
+    Prints a table and writes a picture as SVG and PNG. It reads every hospital's rows, which no real federation can:
+    `fedsec stats` shows what a real one learns.
 
     Examples:
 
@@ -49,21 +49,20 @@ def partition(
 
     `fedsec partition --dataset breast-cancer --how label-skew --clients 10`
 
-    `fedsec partition --data rows.csv --site hospital --label died --output results/lie`
+    `fedsec partition --data rows.csv --site hospital --label died --output results/wards`
     """
     here = of_command(config)
-    found = preparation.pooled(here.train)
-    prepared = found.apply(here.train)
+    prepared = preparation.pooled(here.train).apply(here.train)
     shift = shifts(here, prepared.features)
     described = describe(here, prepared.feature_names, shift)
     folder = _folder(output, config.data_name, force)
     title = f"{config.data_name}: {len(prepared.target):,} training rows at {len(here.parts)} hospitals"
     classes = here.train.task == "classification"
-    shares = [one["label"] for one in described] if classes else []
-    texts = [f"{one['label']:.0%}" if classes else f"mean {one['label']:.3g}" for one in described]
+    shares = [hospital["label"] for hospital in described] if classes else []
+    texts = [f"{hospital['label']:.0%}" if classes else f"mean {hospital['label']:.3g}" for hospital in described]
     drawn = picture(
         here.names,
-        [one["rows"] for one in described],
+        [hospital["rows"] for hospital in described],
         shares,
         texts,
         here.train.schema.label.name,
@@ -76,7 +75,7 @@ def partition(
         return print_json(
             {"data": config.data_name, "hospitals": described, "written": [str(path) for path in written]}
         )
-    tell(Console(), title, here, described)
+    print_table(Console(), title, here, described)
     Console().print(f"Picture: {written[-1]}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -123,7 +122,7 @@ def describe(here: Hospitals, features: tuple[str, ...], shift: Floats) -> list[
     return out
 
 
-def tell(console: Console, title: str, here: Hospitals, described: list[dict[str, Any]]) -> None:
+def print_table(console: Console, title: str, here: Hospitals, described: list[dict[str, Any]]) -> None:
     """The table."""
     label, classes = here.train.schema.label, here.train.task == "classification"
     persons = described[0]["persons"] is not None
@@ -143,14 +142,14 @@ def tell(console: Console, title: str, here: Hospitals, described: list[dict[str
     ]
     for heading in (*headings, "missing", "mean shift", "shifted most"):
         table.add_column(heading, justify="right" if "most" not in heading else "left")
-    for one in described:
+    for hospital in described:
         table.add_row(
-            escape(one["hospital"]),
-            f"{one['rows']:,}",
-            *([f"{one['persons']:,}"] if persons else []),
-            f"{one['label']:.1%}" if classes else f"{one['label']:.4g}",
-            f"{one['missing']:.1%}",
-            f"{one['mean_shift']:.2f}",
-            escape(f"{one['most_shifted']} {one['shift']:+.2f}"),
+            escape(hospital["hospital"]),
+            f"{hospital['rows']:,}",
+            *([f"{hospital['persons']:,}"] if persons else []),
+            f"{hospital['label']:.1%}" if classes else f"{hospital['label']:.4g}",
+            f"{hospital['missing']:.1%}",
+            f"{hospital['mean_shift']:.2f}",
+            escape(f"{hospital['most_shifted']} {hospital['shift']:+.2f}"),
         )
     console.print(table)

@@ -67,13 +67,13 @@ def make(folder: Path, networks: Mapping[str, metering.Network] | None = None) -
 def load(path: Path) -> Comparison:
     """A comparison that was written before; raises ConfigurationError where the file is not one."""
     try:
-        found = Comparison.model_validate_json(path.read_bytes())
+        comparison = Comparison.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ConfigurationError(f"{path} is not a comparison of this release: {where}: {first['msg']}") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    if found.format != FORMAT:
-        raise ConfigurationError(f"{path} has format {found.format}; this release reads format {FORMAT}")
-    return found
+    if comparison.format != FORMAT:
+        raise ConfigurationError(f"{path} has format {comparison.format}; this release reads format {FORMAT}")
+    return comparison

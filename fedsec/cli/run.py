@@ -142,4 +142,4 @@ def _drive(config: RunConfig, folder: Path, timeout: float, follow: live_view.Fo
                 follow(status)
             follow("finished")
     if not (folder / run_document.RESULT).is_file():
-        raise RunFailed("Flower reports success, and the run left no result")
+        raise RunFailed("Flower reports success, but the run left no result")

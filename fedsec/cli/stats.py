@@ -34,15 +34,18 @@ def stats(
     config: RunConfig,
     *,
     write_schema: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the schema, a draft to agree on where none was given.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the schema; where none was given, a draft for the hospitals to agree on."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the schema file if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
     """Counts, gaps, means, spreads and class balance of all hospitals' training rows, by one secure aggregation.
 
-    The server learns these figures of all hospitals together, and no hospital's own. `fedsec run` prepares its rows by
-    the same figures. In process, without Flower.
+    The server learns these figures of all hospitals together, and none of a single hospital. `fedsec run` prepares its
+    rows with the same figures. Runs in one process, without Flower.
 
     Examples:
 
@@ -59,26 +62,26 @@ def stats(
     config.prove(config.clients)
     if write_schema is not None:
         _write(write_schema.expanduser(), here.train.schema, force)
-    found, ledger = collect(config, here)
-    off = deviation(found, preparation.pooled(here.train), here.train.schema)
+    totals, ledger = collect(config, here)
+    off = deviation(totals, preparation.pooled(here.train), here.train.schema)
     if as_json:
         return print_json(
             {
                 "data": config.data_name,
                 "strategy": config.strategy,
                 "hospitals": len(here.parts),
-                "statistics": tidy(asdict(found)),
+                "statistics": tidy(asdict(totals)),
                 "largest_deviation_from_pooled": off,
                 "bytes_up": sum(row.bytes_up for row in ledger.rows),
                 "bytes_down": sum(row.bytes_down for row in ledger.rows),
             }
         )
-    tell(Console(), config, here, found)
+    print_tables(Console(), config, here, totals)
     moved = sum(row.bytes_up + row.bytes_down for row in ledger.rows if row.role == "hospital")
     seen = "these sums only" if config.protocol().private else "each hospital's own figures"
     Console().print(
-        f"By {config.strategy}: the server saw {seen}; {size(moved)} were moved. The largest deviation from the pooled "
-        f"rows is {off:.1e} of a column's range.",
+        f"Strategy {config.strategy}: the server saw {seen}; {size(moved)} were sent. Largest deviation from the "
+        f"pooled rows: {off:.1e} of a column's range.",
         highlight=False,
         markup=False,
     )
@@ -87,7 +90,7 @@ def stats(
 
 
 def of_command(config: RunConfig) -> Hospitals:
-    """The hospitals, odd ones too; what the user's data lack is a usage that cannot work."""
+    """The hospitals, unusual ones included; raises ConfigurationError where the user's data cannot work."""
     try:
         return hospitals.of_config(config, config.clients, strict=False)
     except DataError as error:
@@ -101,46 +104,46 @@ def collect(config: RunConfig, here: Hospitals) -> tuple[Preparation, Ledger]:
     federation = LocalFederation(config.protocol(), len(here.parts), spec, ledger=ledger)
     updates = {place + 1: Update({}, statistics(here.rows(place)), len(here.parts[place])) for place in places}
     mean = federation.mean(updates, {}, "query.statistics")
-    if silent := [here.names[party - 1] for party in updates if party not in mean.included]:
-        raise RunFailed(f"the statistics of {len(silent)} hospitals are refused: {', '.join(silent)}")
+    if refused := [here.names[party - 1] for party in updates if party not in mean.included]:
+        raise RunFailed(f"the statistics of {len(refused)} hospitals were refused: {', '.join(refused)}")
     return Preparation.of(here.train.schema, mean.metrics, mean.weight), ledger
 
 
-def deviation(found: Preparation, expected: Preparation, schema: Schema) -> float:
+def deviation(totals: Preparation, expected: Preparation, schema: Schema) -> float:
     """The largest difference of a share or a mean to another's, in parts of the column's range."""
-    off = [abs(found.target_mean - expected.target_mean) / (schema.label.high - schema.label.low)]
-    for column, one, other in zip(schema.numbers, found.numbers, expected.numbers, strict=True):
+    off = [abs(totals.target_mean - expected.target_mean) / (schema.label.high - schema.label.low)]
+    for column, one, other in zip(schema.numbers, totals.numbers, expected.numbers, strict=True):
         off.append(abs(one.present - other.present))
         if one.present and other.present:
             off.append(abs(one.mean - other.mean) / (column.high - column.low))
     off += [
         abs(share - expected.levels[name][level])
-        for name, levels in found.levels.items()
+        for name, levels in totals.levels.items()
         for level, share in levels.items()
     ]
     return max(off)
 
 
-def tell(console: Console, config: RunConfig, here: Hospitals, found: Preparation) -> None:
+def print_tables(console: Console, config: RunConfig, here: Hospitals, totals: Preparation) -> None:
     """The tables."""
     label = here.train.schema.label
     console.print(
-        f"[bold]{escape(config.data_name)}[/bold]: {found.rows:,} training rows at {len(here.parts)} hospitals",
+        f"[bold]{escape(config.data_name)}[/bold]: {totals.rows:,} training rows at {len(here.parts)} hospitals",
         highlight=False,
     )
     if label.task == "classification":
-        positive = round(found.rows * found.target_mean)
+        positive = round(totals.rows * totals.target_mean)
         console.print(
-            f"label {label.name}: {positive:,} of class {label.positive} ({found.target_mean:.1%}), "
-            f"{found.rows - positive:,} of the other",
+            f"label {label.name}: {positive:,} of class {label.positive} ({totals.target_mean:.1%}), "
+            f"{totals.rows - positive:,} of the other",
             highlight=False,
             markup=False,
         )
     else:
-        text = f"label {label.name}: mean {found.target_mean:.4g}, deviation {found.target_deviation:.4g}"
+        text = f"label {label.name}: mean {totals.target_mean:.4g}, standard deviation {totals.target_deviation:.4g}"
         console.print(text, highlight=False, markup=False)
-    table = _table("column", "missing", "mean", "deviation", "allowed")
-    for column, one in zip(here.train.schema.numbers, found.numbers, strict=True):
+    table = _table("column", "missing", "mean", "std. dev.", "allowed")
+    for column, one in zip(here.train.schema.numbers, totals.numbers, strict=True):
         known = bool(one.present)
         table.add_row(
             escape(one.name),
@@ -149,13 +152,13 @@ def tell(console: Console, config: RunConfig, here: Hospitals, found: Preparatio
             f"{one.deviation:.4g}" if known else "-",
             f"{column.low:g} to {column.high:g}",
         )
-    if found.numbers:
+    if totals.numbers:
         console.print(table)
     table = _table("category", "missing", "share of each level")
-    for name, levels in found.levels.items():
-        told = ", ".join(f"{level} {share:.1%}" for level, share in levels.items())
-        table.add_row(escape(name), _share(max(1.0 - sum(levels.values()), 0.0)), escape(told))
-    if found.levels:
+    for name, levels in totals.levels.items():
+        shares = ", ".join(f"{level} {share:.1%}" for level, share in levels.items())
+        table.add_row(escape(name), _share(max(1.0 - sum(levels.values()), 0.0)), escape(shares))
+    if totals.levels:
         console.print(table)
 
 

@@ -37,7 +37,7 @@ PHRASES: Mapping[str, Callable[[Any], str]] = {
     "parameters": lambda value: f", {units.plural(value, 'parameter')}",
     "bits": lambda value: f" of {value} bits",
     "key_bits": lambda value: f", keys of {value:,} bits" if value else "",
-    "dropout": lambda value: f", {units.percent(value)} of the hospitals silent" if value else "",
+    "dropout": lambda value: f", {units.percent(value)} of the hospitals dropped out" if value else "",
 }
 """What each part of a setting adds to its words."""
 
@@ -65,7 +65,7 @@ def settings(comparison: Comparison) -> list[Setting]:
 
 
 def opening(comparison: Comparison) -> Setting | None:
-    """The setting that the page opens with: the most strategies compared, nobody silent, then the largest measured."""
+    """The setting that the page opens with: the most strategies compared, no dropouts, then the largest measured."""
     families = {name: strategy.family for name, strategy in comparison.strategies.items()}
 
     def merit(setting: Setting) -> tuple[float, ...]:

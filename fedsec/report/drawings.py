@@ -79,8 +79,8 @@ def _costs(comparison: Comparison, setting: Setting) -> Iterator[Drawn]:
             in_full = {
                 name: [(x, y) for x, y, cell in points[name] if cell.status == "measured"] for name in protected
             }  # what is scaled carries the noise of a small model
-            told = [shapes.lowest(protected, axis), shapes.growth(in_full, axis)]
-            caption = ". ".join(part for part in told if part) + "."
+            sentences = [shapes.lowest(protected, axis), shapes.growth(in_full, axis)]
+            caption = ". ".join(part for part in sentences if part) + "."
             drawn = figures.cost(points, looks(comparison), what, axis, text)
             yield Drawn(f"cost-{axis}-{key}", drawn, f"{what} over {axis}", f"{what}: {caption}")
 
@@ -124,14 +124,14 @@ def plane_caption(won: shapes.Plane, kinds: Mapping[str, str]) -> str:
     names = list(won.share)
     if len(names) == 1:
         return f"{names[0]} is cheapest on every network from 1 Mbit/s to 10 Gbit/s and from 0.1 ms to 500 ms."
-    told = units.words([f"{name} on {_share(won.share[name])}" for name in names])
+    shares = units.words([f"{name} on {_share(won.share[name])}" for name in names])
     met = {kinds[name] for name in names}
     line = (
         "The heavy line is where HE and SMPC cost the same"
         if met == {"he", "smpc"}
         else f"All of these are {analysis.FAMILIES[met.pop()]}: there is no boundary between HE and SMPC"
     )
-    return f"Cheapest, of the plane's area: {told}. {line}."
+    return f"Cheapest, of the plane's area: {shares}. {line}."
 
 
 def _share(part: float) -> str:
@@ -182,14 +182,14 @@ def _errors(comparison: Comparison, setting: Setting) -> Iterator[Drawn]:
             for _, _, cell in line
             if cell.error is not None and cell.error_bound is not None
         ]
-        told = "All strategies give the same error. " if same and len(lines) > 1 else ""
-        told += (
+        caption = "All strategies give the same error. " if same and len(lines) > 1 else ""
+        caption += (
             "Every error is within its bound."
             if all(within)
             else f"{units.plural(within.count(False), 'error')} above the bound."
         )
         drawn = figures.accuracy(points, looks(comparison))
-        yield Drawn("accuracy", drawn, "Largest error of a coordinate of the mean", told)
+        yield Drawn("accuracy", drawn, "Largest error of a coordinate of the mean", caption)
 
 
 def exactness(comparison: Comparison) -> dict[str, str]:

@@ -17,9 +17,9 @@ PAGE, CELLS, FIGURES = "report.html", "cells.csv", "figures"
 LABELS = {
     "hospitals": "Hospitals",
     "parameters": "Parameters",
-    "bits": "Bits of a value",
-    "key_bits": "Bits of a key",
-    "dropout": "Hospitals silent",
+    "bits": "Bits per value",
+    "key_bits": "Bits per key",
+    "dropout": "Hospitals dropped out",
 }
 
 

@@ -9,13 +9,13 @@ from fedsec.report import units
 from fedsec.report.analysis import WHOLE, family
 from fedsec.report.document import Cell, Comparison, Network, seconds
 
-TRUSTS = {"any": "any strategy", "follows": "server follows the protocol", "breaks": "server may break the protocol"}
+TRUSTS = {"any": "any strategy", "follows": "semi-honest server", "breaks": "malicious server"}
 """What is asked of a strategy, as on the page."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A strategy in the ranking; `rank` is 0 for a baseline or where what is wanted is not promised."""
+    """A strategy in the ranking; `rank` is 0 for a baseline or where the trust required is not promised."""
 
     rank: int
     cell: Cell
@@ -76,7 +76,7 @@ def answer(places: Sequence[Place]) -> tuple[str, str]:
 
 
 def promise(cell: Cell) -> str:
-    """Whom a strategy withstands here, and whose silence."""
+    """How many colluding hospitals a strategy withstands here, and how many dropouts."""
     parts = []
     if cell.withstands is not None:
         follows, breaks = cell.withstands.server_follows, cell.withstands.server_breaks
@@ -85,9 +85,11 @@ def promise(cell: Cell) -> str:
             if follows >= 0
             else "promises nothing about colluding hospitals while the server follows the protocol"
         )
-        other = f"{breaks:,} if it breaks it" if breaks >= 0 else "promises nothing if the server breaks it"
+        other = (
+            f"{breaks:,} if the server is malicious" if breaks >= 0 else "promises nothing if the server is malicious"
+        )
         parts.append(f"It {one}, and {other}.")
     if cell.tolerance:
-        silent = [f"{count:,} in {phase}" for phase, count in cell.tolerance.items()]
-        parts.append(f"Hospitals that may fall silent: {units.words(silent)}.")
+        dropouts = [f"{count:,} in {phase}" for phase, count in cell.tolerance.items()]
+        parts.append(f"Hospitals that may drop out: {units.words(dropouts)}.")
     return " ".join(parts)

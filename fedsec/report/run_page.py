@@ -74,7 +74,7 @@ def _lead(document: RunDocument) -> str:
         text += f" No weight differs from plain FedAvg's by more than {units.small(difference)}."
     clipped = sum(one.clipped for one in document.rounds)
     if clipped:
-        text += f" {units.plural(clipped, 'coordinate')} were clipped."
+        text += f" {units.plural(clipped, 'coordinate')} {'was' if clipped == 1 else 'were'} clipped."
     return text
 
 
@@ -98,13 +98,13 @@ def _quality(document: RunDocument) -> dict[str, Any]:
 def disclosure(one: Disclosed) -> str:
     """What is disclosed of one hospital."""
     who = f"party {one.party}" + (f" ({one.hospital})" if one.hospital else "")
-    parts = [] if one.rows is None else [f"has {units.plural(one.rows, 'row')}"]
+    parts = [] if one.rows is None else [units.plural(one.rows, "row")]
     parts += [
-        f"has about {value_text(value)} of loss {when}"
+        f"loss about {value_text(value)} {when}"
         for value, when in ((one.train_loss, "after training"), (one.loss, "at evaluation"))
         if value is not None
     ]
-    return f"{who} {', '.join(parts)}"
+    return f"{who}: {', '.join(parts)}"
 
 
 def _headings(strategy: str) -> list[tuple[str, str]]:

@@ -54,7 +54,7 @@ def lead(comparison: Comparison) -> str:
     }
     whole = counts["measured"] + counts["extrapolated"]
     return (
-        f"It rests on {units.plural(len(comparison.cells), 'cell')}, each one strategy in one setting; "
+        f"It is based on {units.plural(len(comparison.cells), 'cell')}, each one strategy in one setting; "
         f"{whole:,} of them {'has' if whole == 1 else 'have'} a whole round."
     )
 
@@ -100,7 +100,7 @@ def ratio(place: Place, first: Place | None) -> str:
 
 def tag(place: Place) -> str:
     """What a row of the ranking is marked with."""
-    tags = ["baseline"] if place.family == "clear" else [] if place.rank else ["does not promise this"]
+    tags = ["baseline"] if place.family == "clear" else [] if place.rank else ["not promised"]
     return ", ".join([*tags, *(["extrapolated"] if place.cell.status == "extrapolated" else [])])
 
 

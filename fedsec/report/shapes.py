@@ -118,16 +118,16 @@ def lowest(points: Points, what: str) -> str:
             runs[-1] = (name, runs[-1][1], x)
         else:
             runs.append((name, x, x))
-    told = []
+    phrases = []
     for place, (name, first, last) in enumerate(runs):
         if place == 0:
             until = f"up to {last:,.0f}" if last > first else f"at {last:,.0f}"
-            told.append(f"{name} is lowest {until} {what}")
+            phrases.append(f"{name} is lowest {until} {what}")
         elif place == len(runs) - 1:
-            told.append(f"{name} from {first:,.0f} on")
+            phrases.append(f"{name} from {first:,.0f} on")
         else:
-            told.append(f"{name} from {first:,.0f} to {last:,.0f}" if last > first else f"{name} at {first:,.0f}")
-    return units.words(told)
+            phrases.append(f"{name} from {first:,.0f} to {last:,.0f}" if last > first else f"{name} at {first:,.0f}")
+    return units.words(phrases)
 
 
 def growth(points: Points, what: str) -> str:

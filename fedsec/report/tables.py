@@ -19,8 +19,8 @@ STATUSES = {
 def statuses(comparison: Comparison) -> str:
     """How many cells there are of each status."""
     counts = {status: sum(cell.status == status for cell in comparison.cells) for status in STATUSES}
-    told = [f"{count:,} {status} ({STATUSES[status]})" for status, count in counts.items() if count]
-    return f"{units.plural(len(comparison.cells), 'cell')}: {'; '.join(told)}." if told else "No cell was measured."
+    parts = [f"{count:,} {status} ({STATUSES[status]})" for status, count in counts.items() if count]
+    return f"{units.plural(len(comparison.cells), 'cell')}: {'; '.join(parts)}." if parts else "No cell was measured."
 
 
 COLUMNS = (
@@ -30,7 +30,7 @@ COLUMNS = (
     ("Parameters", 1),
     ("Bits", 1),
     ("Key bits", 1),
-    ("Silent", 1),
+    ("Dropped out", 1),
     ("End to end", 1),
     ("CPU, hospital", 1),
     ("CPU, busiest", 1),
@@ -83,7 +83,7 @@ TERMS = (
     ("Set-up", "What is done once before the first round: enrolment and, for some strategies, keys."),
     ("Memory", "The most that one step allocated, with what is kept from earlier ones."),
     ("Error", "The largest deviation of a coordinate of the mean from plain arithmetic."),
-    ("Silent", "Hospitals that were made to stop answering when inputs were asked for."),
+    ("Dropped out", "Hospitals that were made to stop answering when inputs were requested."),
 )
 METHOD_COLUMNS = (
     ("Strategy", 0),

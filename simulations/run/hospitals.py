@@ -77,10 +77,10 @@ def _of(
         parts = partition(train, count, "even" if how == "auto" else how, seed)  # type: ignore[arg-type]
         return Hospitals(train, test, tuple(parts), tuple(f"hospital {place}" for place in range(1, count + 1)))
     if train.site is None:
-        raise ConfigurationError(f"partition is natural, and {table.name} has no sites; use even or label-skew")
+        raise ConfigurationError(f"partition is 'natural', but {table.name} has no sites; use even or label-skew")
     if hospitals not in (0, len(table.sites)):
         raise ConfigurationError(
-            f"clients is {hospitals}, and {table.name} has {len(table.sites)} sites: {_list(table.sites)}; leave "
+            f"clients is {hospitals}, but {table.name} has {len(table.sites)} sites: {_list(table.sites)}; leave "
             "clients out, or use partition even or label-skew"
         )
     found = tuple(np.flatnonzero(train.site == place) for place in range(len(table.sites)))
@@ -96,8 +96,8 @@ def check(train: Table, parts: tuple[NDArray[np.int64], ...], names: tuple[str, 
     for name, rows in zip(names, parts, strict=True):
         if len(rows) < MINIMUM_ROWS:
             raise DataError(
-                f"hospital {name!r} has {len(rows)} training rows, and {MINIMUM_ROWS} is the least; sites with few "
-                "rows can be joined: set minimum-rows"
+                f"hospital {name!r} has {len(rows)} training rows; each needs at least {MINIMUM_ROWS}. Join small "
+                "sites with minimum-rows"
             )
         target = train.target[rows]
         if train.task == "classification" and not one_class and target.min() == target.max():

@@ -78,7 +78,9 @@ class FlowerRun:
             if self._link is None or self._link.poll() is not None:
                 raise RunFailed(f"Flower's SuperLink stopped in the middle of the run: {self._link_words()}")
             if time.monotonic() > self._deadline:
-                raise RunFailed(f"the run did not finish within {self.timeout:g} s; its last words: {self.log_tail(3)}")
+                raise RunFailed(
+                    f"the run did not finish within {self.timeout:g} s; the end of its log: {self.log_tail(3)}"
+                )
             if self._stream is None or self._stream.poll() is not None:  # the log ends with the run
                 self._ask_status()
                 self._follow()
@@ -88,7 +90,9 @@ class FlowerRun:
                 if absences > _ABSENCES:  # Flower itself would notice after some 90 s without a heartbeat
                     self._ask_status()
                     if not self.status.startswith("finished"):
-                        raise RunFailed("Flower's simulation process died without a word (out of memory?)")
+                        raise RunFailed(
+                            "Flower's simulation process ended without an error message; perhaps it ran out of memory"
+                        )
             yield self.status
             time.sleep(0.0 if self.status.startswith("finished") else every)
         if self.status != COMPLETED:
@@ -150,8 +154,8 @@ class FlowerRun:
             self._stream = self._spawn(["flwr", "log", self.run_id, "--stream"], self.log)
 
     def _ask_status(self) -> None:
-        told = self._flwr("list", "--run-id", self.run_id)["runs"][0]
-        self._details, status = str(told["status-details"]), str(told["status"])
+        run = self._flwr("list", "--run-id", self.run_id)["runs"][0]
+        self._details, status = str(run["status-details"]), str(run["status"])
         self.status = "starting" if status == "pending" else status
 
     def _simulating(self) -> bool:

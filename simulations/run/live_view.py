@@ -19,6 +19,7 @@ from fedsec.learning.auc import POSITIVE, auc_of_histogram
 from fedsec.report.run_document import RunDocument, final_table
 from fedsec.report.run_page import disclosure
 from fedsec.report.units import plain_size as size
+from fedsec.report.units import plural
 from fedsec.simulations.run.tensorboard import Listen
 
 Follow = Callable[[str], None]
@@ -29,7 +30,7 @@ WHERE = {"setup": "set-up", "query.statistics": "statistics"}
 def live(path: Path, config: RunConfig, quiet: bool, listen: Listen = lambda event: None) -> Iterator[Follow]:
     """Yields a function that reads new events from `path` and shows them; on stderr, so that stdout stays clean.
 
-    `listen` is told each of them too.
+    `listen` is called with each of them too.
     """
     console = Console(stderr=True, quiet=quiet)
     columns = (
@@ -56,7 +57,7 @@ class _Watcher:
         self._path, self._bar, self._console, self._listen = path, bar, console, listen
         self._rounds, self._equal = config.rounds, config.equal_weights
         self._task = bar.add_task("starting Flower and Ray", total=config.rounds, state="")
-        self._position, self._bytes, self._told = 0, 0, 0
+        self._position, self._bytes, self._reported = 0, 0, 0
         self._line: dict[str, Any] = {}
 
     def __call__(self, status: str) -> None:
@@ -99,7 +100,7 @@ class _Watcher:
             text = f"  round {event['round']} {event['stage']} is void: {event['failure']}"
             self._console.print(text, style="red", highlight=False, markup=False)
             return
-        self._told, metrics = self._bytes, event["metrics"] or {}
+        self._reported, metrics = self._bytes, event["metrics"] or {}
         if event["stage"] not in ("train", "evaluate"):
             return
         self._line |= {"hospitals": event["included"]}
@@ -114,12 +115,12 @@ class _Watcher:
     def _flush(self) -> None:
         """Print the round that is complete."""
         if len(self._line) > 1:
-            told = ", ".join(
+            figures = ", ".join(
                 f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}"
                 for key, value in self._line.items()
                 if key != "round"
             )
-            text = f"  round {self._line['round']}/{self._rounds}: {told}, {size(self._told)}"
+            text = f"  round {self._line['round']}/{self._rounds}: {figures}, {size(self._reported)} so far"
             self._console.print(text, highlight=False, markup=False)
         self._line = {}
 
@@ -143,28 +144,29 @@ def summary(console: Console, document: RunDocument, target: Path) -> None:
         )
     console.print(table)
     tolerance = ", ".join(f"{count} in {phase}" for phase, count in document.tolerance.items())
-    text = f"Silent hospitals tolerated, of {document.cohort}, where none was silent in an earlier phase: {tolerance}."
+    text = f"Dropouts tolerated, of {document.cohort} hospitals: {tolerance}, if none dropped out in an earlier phase."
     console.print(text, highlight=False)
     void = sum(bool(outcome.failure) for outcome in document.rounds)
     if void:
-        console.print(f"{void} aggregations failed; their causes are in result.json.", style="yellow")
+        console.print(f"{plural(void, 'aggregation')} failed; result.json says why.", style="yellow")
     difference = document.largest_difference_to_fedavg
     if difference is not None:
-        console.print(f"Largest difference of a weight to plain FedAvg: {difference:.1e}.", highlight=False)
+        console.print(f"Largest difference of a weight from plain FedAvg: {difference:.1e}.", highlight=False)
     warn(console, document)
     text = f"Results: {target}\nPage: {target / 'report.html'}"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def warn(console: Console, document: RunDocument) -> None:
-    """What the released sums disclose together, and what they could."""
+    """What the released totals disclose together, and what they could."""
     for one in document.disclosed:
-        text = f"Told by the released totals together: {disclosure(one)}."
+        text = f"Disclosed by the released totals together: {disclosure(one)}."
         console.print(text, style="red", highlight=False, markup=False)
     for text in document.warnings:
-        console.print(f"Mind: {text}.", style="yellow", highlight=False)
+        console.print(f"Warning: {text}.", style="yellow", highlight=False, soft_wrap=True)
     if document.disclosed or document.warnings:
-        text = (
-            "--cohort fixed makes a round without one of them void; --equal-weights keeps row counts out of the sums."
-        )
-        console.print(text, style="dim", highlight=False)
+        text = "Use --cohort fixed (a round without one of its hospitals is void)"
+        if not document.configuration.get("equal-weights"):
+            text += " or --equal-weights (no row counts in the sums)"
+        text += "."
+        console.print(text, style="dim", highlight=False, soft_wrap=True)

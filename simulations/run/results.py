@@ -120,7 +120,7 @@ def finish(
 
 
 def tolerance(protocol: SecureSum[Any, Any], cohort: int) -> dict[str, int]:
-    """By phase, how many of a cohort may be silent, with enough left to release a sum."""
+    """By phase, how many of a cohort may drop out, with enough left to release a sum."""
     counts = protocol.tolerance(range(1, cohort + 1))
     return {phase.__name__: max(min(count, cohort - protocol.floor), 0) for phase, count in counts.items()}
 
@@ -175,26 +175,26 @@ def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) 
 
 
 def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str]:
-    """What the sums of several rounds would tell together, in words, with the numbers of these hospitals.
+    """What the server could learn from the totals of several rounds, with the numbers of these hospitals.
 
-    tolerated: hospitals that may fall silent in a round.
+    tolerated: hospitals that may drop out of a round.
     """
     if config.cohort == "fixed":
         return []
-    of = f"between {min(rows):,} and {max(rows):,}" if min(rows) < max(rows) else f"{max(rows):,}"
-    what = "" if config.equal_weights else f"its number of rows, here {of}, and, "
-    told, sampled = [], config.sampled(len(rows))
+    count = f"between {min(rows):,} and {max(rows):,}" if min(rows) < max(rows) else f"{max(rows):,}"
+    rows_too = "" if config.equal_weights else f" its row count ({count}) and"
+    learns = f"learn{rows_too}, once the model settles, nearly its metrics"
+    sampled, texts = config.sampled(len(rows)), []
     if sampled < len(rows):
-        told.append(
-            f"a round samples {sampled} of {len(rows)} hospitals: totals over cohorts that differ by one hospital tell "
-            f"{what}once the model settles, nearly its metrics"
+        texts.append(
+            f"each round samples {sampled} of {len(rows)} hospitals; where the cohorts of two rounds differ by one "
+            f"hospital, the server can subtract the two totals and {learns}"
         )
     if tolerated:
-        told.append(
-            f"where a hospital is silent in one round and not in another, the difference of two totals is {what}once "
-            "the model settles, nearly its metrics"
+        texts.append(
+            f"if a hospital drops out of one round but not another, the server can subtract the two totals and {learns}"
         )
-    return told
+    return texts
 
 
 def _difference(one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]) -> float:

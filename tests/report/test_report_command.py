@@ -148,7 +148,7 @@ def test_a_run_shows_intervals_and_what_its_totals_tell(folder: Path) -> None:
         "&lt;b&gt;south&lt;/b&gt; alone",
         "95% of accuracy",
         "0.930 to 0.990",
-        "party 2 (north) has 1,234 rows, has about 0.300 of loss at evaluation",
+        "party 2 (north): 1,234 rows, loss about 0.300 at evaluation",
         "a round samples 2 of 3",
     ):
         assert said in text, said
