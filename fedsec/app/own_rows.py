@@ -35,8 +35,8 @@ def rows(config: RunConfig, context: Context) -> Table:
     if node.get(DATA):
         if config.dataset != OWN_ROWS:
             raise ConfigurationError(
-                f"the run's dataset is {config.data_name!r}, but this hospital's node offers its own rows ({DATA}): start "
-                f"the run with dataset={OWN_ROWS}"
+                f"the run's dataset is {config.data_name!r}, but this hospital's node offers its own rows ({DATA}): "
+                f"start the run with dataset={OWN_ROWS}"
             )
         return _own(str(node[DATA]), str(node.get(SCHEMA, "")))
     if config.dataset == OWN_ROWS or not in_simulation():
