@@ -1,7 +1,7 @@
 """One party: identity, state, session, and what it refuses to answer.
 
-Everything that decides whether a party answers is in this file, but for the order of sessions and phases, which is in
-journal.py. It has no transport: bytes in, bytes out.
+What a party refuses is decided here, by its policy (policy.py), by the order of sessions and phases (journal.py), and
+by the strategy's own step. It has no transport: bytes in, bytes out.
 """
 
 from __future__ import annotations
