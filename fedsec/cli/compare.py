@@ -53,7 +53,7 @@ def compare(
     ] = None,
     engine: Annotated[Engine, typer.Option(help="local: in process. flower: Flower on Ray.")] = Engine.LOCAL,
     repetitions: Annotated[
-        int, typer.Option(help="Rounds to measure in each setting, at least; from 3 on, more of short ones.")
+        int, typer.Option(help="Rounds to measure in each setting; from 3 on, short rounds are repeated more often.")
     ] = 5,
     memory: Annotated[float, typer.Option(help="Memory that a round may take, in GiB.")] = 4.0,
     patience: Annotated[float, typer.Option(help="Approximate seconds to spend on each setting.")] = 10.0,

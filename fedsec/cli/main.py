@@ -27,11 +27,11 @@ COMMANDS = {
     ),
     "stats": Listed(
         "fedsec.cli.stats:stats",
-        "Counts, gaps, means, spreads and class balance of all hospitals' training rows, by one secure aggregation.",
+        "Show counts, gaps, means, spreads and class balance of all hospitals' training rows, by one secure aggregation.",
     ),
     "partition": Listed(
         "fedsec.cli.partition:partition",
-        "Show how the training rows lie across hospitals: sizes, label shares, gaps and feature shift.",
+        "Show how the training rows are spread across hospitals: sizes, label shares, gaps and feature shift.",
     ),
     "compare": Listed(
         "fedsec.cli.compare:compare",
@@ -43,7 +43,7 @@ COMMANDS = {
     ),
     "report": Listed(
         "fedsec.cli.report:report",
-        "Make the page of a finished comparison or run again: report.html, and its figures as SVG and PNG.",
+        "Rebuild the page of a finished comparison or run: report.html, and its figures as SVG and PNG.",
         extra="report",
     ),
     "strategies": Listed(
@@ -52,7 +52,7 @@ COMMANDS = {
     ),
     "new-strategy": Listed(
         "fedsec.cli.new_strategy:new_strategy",
-        "Write a strategy to start from, NAME.py, and its test: a one-phase pairwise mask that passes the whole suite.",
+        "Create a starter strategy, NAME.py, and its test: one-phase pairwise masks that pass the conformance suite.",
     ),
     "init": Listed("fedsec.cli.init:init", "Write a Flower app to start from, whose server sees sums only."),
     "poster": Listed(

@@ -23,7 +23,7 @@ def new_strategy(
     force: Annotated[bool, typer.Option("--force", help="Replace the files if they exist.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a strategy to start from, NAME.py, and its test: a one-phase pairwise mask that passes the whole suite.
+    """Create a starter strategy, NAME.py, and its test: one-phase pairwise masks that pass the conformance suite.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`fedsec partition`: how the rows lie across hospitals, which only a simulation can see."""
+"""`fedsec partition`: how the rows are spread across hospitals, which only a simulation can see."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def partition(
     force: Annotated[bool, typer.Option("--force", help="Replace the picture if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show how the training rows lie across hospitals: sizes, label shares, gaps and feature shift.
+    """Show how the training rows are spread across hospitals: sizes, label shares, gaps and feature shift.
 
     Prints a table and writes a picture as SVG and PNG. It reads every hospital's rows, which no real federation can:
     `fedsec stats` shows what a real one learns.

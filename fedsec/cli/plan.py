@@ -42,7 +42,8 @@ def plan(
     ] = "hospital-wan",
     colluding: Annotated[int, typer.Option(help="Hospitals that may collude with the server.")] = 0,
     server_breaks: Annotated[
-        bool, typer.Option("--server-breaks", help="Require protection against a malicious server.")
+        bool,
+        typer.Option("--malicious-server", "--server-breaks", help="Require protection against a malicious server."),
     ] = False,
     dropout: Annotated[float, typer.Option(help="Fraction of the hospitals that may drop out in a round.")] = 0.0,
     strategies: Annotated[
@@ -64,8 +65,8 @@ def plan(
 ) -> None:
     """Estimate what each strategy would cost in a setting, and whether it fits and protects as required.
 
-    Nothing is trained. Bytes are exact; CPU comes from a cost model of this machine, which is measured once. On a
-    shared processor, whose speed changes, CPU is given at the median speed during that measurement.
+    Nothing is trained. Bytes are exact up to 64 hospitals. CPU comes from a cost model of this machine, which is
+    measured once; where the processor's speed varies, it is that of the median speed during that measurement.
 
     Examples:
 
@@ -73,7 +74,7 @@ def plan(
 
     `fedsec plan --hospitals 20 --parameters 1000000 --network mobile`
 
-    `fedsec plan --hospitals 10 --server-breaks --colluding 2 --dropout 0.2 --json`
+    `fedsec plan --hospitals 10 --malicious-server --colluding 2 --dropout 0.2 --json`
 
     `fedsec plan --hospitals 30 --output results/plan`
 

@@ -32,9 +32,9 @@ def network(
         str, Option(help="Polynomial for the sigmoid: taylor-7, interpolated-7:8 or minimax-7:8 (degree, radius).")
     ] = "interpolated-5:5",
     eta: Annotated[float, Option(help="Learning rate of the 3-4-1 network on XOR.")] = 0.5,
-    iterations: Annotated[int, Option(help="Iterations of that network.")] = 170,
-    precision: Annotated[int, Option(help="Bits after the point of its numbers.")] = 40,
-    seed: Annotated[int, Option(help="Seed of its initial weights.")] = 0,
+    iterations: Annotated[int, Option(help="Training iterations of the XOR network.")] = 170,
+    precision: Annotated[int, Option(help="Fractional bits of the XOR network's numbers.")] = 40,
+    seed: Annotated[int, Option(help="Seed of the XOR network's initial weights.")] = 0,
     key_bits: Annotated[int, Option(help="Bits of the Paillier key; at least 2048.")] = MINIMUM_KEY_BITS,
     output: Annotated[Path | None, Option(help="Folder for network.json, network.csv and the figures.")] = None,
     as_json: Json = False,

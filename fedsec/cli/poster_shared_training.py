@@ -87,9 +87,9 @@ QUICK = Sizes(
 
 def shared_training(
     seeds: Annotated[int, typer.Option(help="Random starts of each activation in the table of collapses.")] = 8,
-    iterations: Annotated[int, typer.Option(help="Iterations of each training in that table.")] = 30_000,
+    iterations: Annotated[int, typer.Option(help="Iterations of each training in the table of collapses.")] = 30_000,
     bounded: Annotated[int, typer.Option(help="Iterations with the clipped activation.")] = 60_000,
-    shares: Annotated[int, typer.Option(help="Iterations with it on real shares.")] = 10_000,
+    shares: Annotated[int, typer.Option(help="Iterations with the clipped activation on real secret shares.")] = 10_000,
     splits: Annotated[int, typer.Option(help="Train and test splits, to compare accuracy with plain training.")] = 20,
     flower: Annotated[int, typer.Option(help="Iterations under Flower on Ray; 0 for none.")] = 3,
     quick: Annotated[bool, typer.Option("--quick", help="Two minutes: every part, too short to collapse.")] = False,

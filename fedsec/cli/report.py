@@ -29,13 +29,13 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the page of a finished comparison or run again: report.html, and its figures as SVG and PNG.
+    """Rebuild the page of a finished comparison or run: report.html, and its figures as SVG and PNG.
 
     Examples:
 
-    `fedsec report results/comparison` · `fedsec report results/shamir-breast-cancer --json`
+    `fedsec report results/compare` · `fedsec report results/shamir-breast-cancer --json`
 
-    `fedsec report results/comparison --network clinic=30,50,10`
+    `fedsec report results/compare --network clinic=30,50,10`
     """
     written = make(folder.expanduser(), dict(map(parse_network, network or [])))
     if as_json:

@@ -151,7 +151,7 @@ def summary(console: Console, document: RunDocument, target: Path) -> None:
         console.print(f"{plural(void, 'aggregation')} failed; result.json says why.", style="yellow")
     difference = document.largest_difference_to_fedavg
     if difference is not None:
-        console.print(f"Largest difference of a weight from plain FedAvg: {difference:.1e}.", highlight=False)
+        console.print(f"Every weight is within {difference:.1e} of plain FedAvg's.", highlight=False)
     warn(console, document)
     text = f"Results: {target}\nPage: {target / 'report.html'}"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
