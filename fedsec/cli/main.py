@@ -27,7 +27,7 @@ COMMANDS = {
     ),
     "stats": Listed(
         "fedsec.cli.stats:stats",
-        "Show counts, gaps, means, spreads and class balance of all hospitals' training rows, by one secure aggregation.",
+        "Show counts, gaps, means, spreads and class balance of all training rows, by one secure aggregation.",
     ),
     "partition": Listed(
         "fedsec.cli.partition:partition",

@@ -42,7 +42,7 @@ def stats(
     force: Annotated[bool, typer.Option("--force", help="Replace the schema file if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show counts, gaps, means, spreads and class balance of all hospitals' training rows, by one secure aggregation.
+    """Show counts, gaps, means, spreads and class balance of all training rows, by one secure aggregation.
 
     The server learns these figures of all hospitals together, and none of a single hospital. `fedsec run` prepares its
     rows with the same figures. Runs in one process, without Flower.
