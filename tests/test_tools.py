@@ -88,6 +88,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_wheel_has_each_file_once(wheel: Path) -> None:
+    data = {
+        f"{name}/{file.relative_to(ROOT / folder)}"
+        for name, folder in {"fedsec": "fedsec", **WITHIN}.items()
+        for file in (ROOT / folder).rglob("*.*")
+        if file.suffix != ".py" and file.parent.name != "__pycache__" and file.is_file()
+    }
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         held = {name for name in names if ".dist-info/" not in name}
@@ -95,8 +101,8 @@ def test_the_wheel_has_each_file_once(wheel: Path) -> None:
         assert len(names) == len(set(names)) and {name.split("/")[0] for name in held} == {"fedsec"}
         assert python == set(sources())
         assert all(archive.read(name) == file.read_bytes() for name, file in sources().items())
-        assert {"fedsec/py.typed", "fedsec/report/page.js", "fedsec/simulations/poster/page.html.j2"} <= held
-        assert {"fedsec/cli/templates/strategy.py.txt", "fedsec/cli/templates/app/pyproject.toml.txt"} <= held
+        assert {"fedsec/py.typed", "fedsec/report/page.js", "fedsec/cli/templates/strategy.py.txt"} <= held
+        assert held - python == data
         assert not [name for name in held if "__pycache__" in name]
 
 

@@ -165,7 +165,7 @@ def test_other_packages_add_commands(fed: Any, monkeypatch: pytest.MonkeyPatch) 
     [
         (("run", "--clients", "4"), "ray", "simulation"),
         (("report", "."), "matplotlib", "report"),
-        (("poster", "page", "."), "matplotlib", "simulation"),
+        (("plan",), "scipy", "simulation"),
         (("stats", "--data", "a.parquet", "--site", "a", "--label", "b"), "pyarrow", "parquet"),
         (("run", "--strategy", "paillier_textbook"), "phe", "paillier-textbook"),
     ],
