@@ -15,6 +15,8 @@ from fedsec.cli.poster import EXPERIMENTS
 
 pytestmark = pytest.mark.slow
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"flwr", "lifelines", "llvmlite", "matplotlib", "numba", "ray", "scipy", "sklearn", "statsmodels"}
 
 
