@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-FOLDERS = ("tests/simulations/costs/", "tests/simulations/poster/", "tests/cli/test_compare_command.py")
+FOLDERS = (
+    "tests/simulations/costs/",
+    "tests/simulations/poster/",
+    "tests/cli/test_compare_command.py",
+    "tests/report/test_page.py",
+    "tests/report/test_report_command.py",
+)
 """Files whose tests measure, sweep or draw: all are slow."""
 PROGRAMS = {"browser"}
 """Fixtures that start a program."""

@@ -22,6 +22,7 @@ WIDE = Activation("wide", (0.12, -1.6e-4, 9.6e-8, -1.9e-11, 1e-15), bound=32.0)
 """Beyond ±8, powers of z / 8 enlarge what each truncation errs by."""
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1 << 32), st.sampled_from([*[one for one in DESIGNS if one.bounded], WIDE]), st.integers(12, 18))
 def test_an_activation_stays_below_what_it_is_said_to(seed: int, activation: Activation, bits: int) -> None:
@@ -56,6 +57,7 @@ def trains(network: Network, features: Any, target: Any, start: list[Any], itera
         now = finish(iterate(Twin(bits=fixed.bits), network, *inputs, now))
 
 
+@pytest.mark.slow
 @BOUNDED
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1 << 32), st.integers(1, 3), st.integers(12, 18), st.sampled_from([2.0**-10, 2.0**-5, 1.0]))
@@ -101,6 +103,7 @@ def test_parties_tell_weights_beyond_what_is_safe(activation: Any) -> None:
             assert training.guarded
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_stopped_before_it_overflows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rate so high that weights grow: the guard of a later iteration speaks."""
     monkeypatch.setattr("fedsec.mpc.in_process.GUARDED", 2)
@@ -113,6 +116,7 @@ def test_a_training_that_diverges_is_stopped_before_it_overflows(monkeypatch: py
     assert training.iteration % 2 == 0
 
 
+@pytest.mark.slow
 def test_the_guard_shows_parties_nothing_but_a_count() -> None:
     """What they receive in it is uniform, whatever the weights; the last word apart, which is the count's share."""
     seen: dict[str, list[int]] = {"small": [], "large": []}
