@@ -13,12 +13,13 @@ import pytest
 import typer
 from typer.main import get_command
 
-from fedsec.app.config import RunConfig
+from fedsec.app.config import RunConfig, choices
 from fedsec.cli.partition import partition
 from fedsec.cli.run import run
 from fedsec.cli.run_options import ROWS, RUN, help_of, with_config
 from fedsec.cli.stats import stats
 from fedsec.errors import ConfigurationError
+from fedsec.simulations.run.partitions import PARTITIONINGS
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = set(RUN)
@@ -52,6 +53,7 @@ def test_a_command_has_the_options_of_the_fields(command: Any, names: set[str]) 
 
 
 def test_help_adds_choices_and_limits() -> None:
+    assert choices("partition") == ["auto", "natural", *PARTITIONINGS]
     assert help_of("fraction").endswith("Above 0 and at most 1.") and help_of("rounds").endswith("At least 1.")
     assert help_of("cohort").endswith("One of sampled, fixed.") and "fedyogi" in help_of("aggregator")
 

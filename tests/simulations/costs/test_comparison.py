@@ -132,7 +132,7 @@ def test_what_was_refused_is_not_told_to_be_in_the_clear(jobs: Jobs, tmp_path: P
 
 def test_a_model_so_large_is_refused_with_the_number(jobs: Jobs, tmp_path: Path) -> None:
     (cell,) = compare(Sweep(("plain",), **{**SMALL, "parameters": (10**24,)}), tmp_path / "out").cells
-    assert cell.status == "refused" and "GB, over the budget of 4.29 GB; raise --memory" in cell.note
+    assert cell.status == "refused" and "TB, over the budget of 4.29 GB; raise --memory" in cell.note
 
 
 def test_more_hospitals_than_the_task_has_rows_for_train_no_model(jobs: Jobs, tmp_path: Path) -> None:
