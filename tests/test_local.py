@@ -107,6 +107,7 @@ def subsets(parties: Any) -> list[tuple[int, ...]]:
     return list(chain.from_iterable(combinations(everyone, size) for size in range(len(everyone) + 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hospitals", [3, 4, 5])
 @pytest.mark.parametrize("kind", ["drop", "lose"])
 def test_every_subset_may_drop_out_in_either_phase(hospitals: int, kind: Kind) -> None:
@@ -130,6 +131,7 @@ def test_every_subset_may_drop_out_in_either_phase(hospitals: int, kind: Kind) -
             assert [(name, party) for name, party, _ in total.incidents] == [(phase, party) for party in silent]
 
 
+@pytest.mark.slow
 def test_every_pair_of_subsets_may_drop_out_phase_after_phase() -> None:
     federation = ready(Shamir(), 4)
     data = drawn(federation.states, seed=4)
@@ -232,6 +234,7 @@ def campaign(federation: LocalFederation, data: st.DataObject) -> None:
 ANY_SCHEDULE = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [Plain, Shamir])
 def test_schedules_of_faults(strategy: Any) -> None:
     federation = ready(strategy(), 6)

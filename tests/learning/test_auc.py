@@ -20,6 +20,7 @@ from fedsec.simulations.run.results import disclosed, warnings
 SEEDS = st.integers(0, 2**32 - 1)
 
 
+@pytest.mark.slow
 @given(SEEDS, st.integers(2, 200), st.booleans())
 def test_the_exact_auc_is_scikit_learn_s(seed: int, rows: int, ties: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -33,6 +34,7 @@ def test_the_exact_auc_is_scikit_learn_s(seed: int, rows: int, ties: bool) -> No
     assert r_squared(score, target, counts) == pytest.approx(r2_score(target, score, sample_weight=counts), abs=1e-9)
 
 
+@pytest.mark.slow
 @given(SEEDS, st.integers(1, 5))
 def test_the_auc_of_summed_histograms_is_within_its_bound(seed: int, hospitals: int) -> None:
     rng = np.random.default_rng(seed)

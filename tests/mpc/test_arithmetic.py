@@ -45,6 +45,7 @@ def test_matrix_products_are_numpys(data: st.DataObject, n: int, k: int, m: int)
     assert found.counts.rounds == 2
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(matrices((7,)), drawn.arrays(np.int64, (7,), elements=st.integers(-EDGE, EDGE)), st.integers(1, 62))
 def test_wires_multiply_whatever_they_were_opened_from(x: Integers, y: Integers, shift: int) -> None:
@@ -110,6 +111,7 @@ def test_a_truncation_beyond_the_range_does_wrap() -> None:
         finish(program(Twin(), [values]))
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(-(1 << 61), 1 << 61), min_size=1, max_size=3), st.integers(1, 150), st.integers(0, 1 << 32))
 def test_comparison_is_exact_at_the_edges(thresholds: list[int], size: int, seed: int) -> None:

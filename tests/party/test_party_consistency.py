@@ -44,6 +44,7 @@ def start(dishonest: Any) -> Any:
     return lambda protocol, hospitals=HOSPITALS: Round(dishonest(protocol, hospitals).found())
 
 
+@pytest.mark.slow
 @EACH
 def test_whoever_is_told_two_lists_opens_one_at_most(start: Any, protocol: Any) -> None:
     """All ways to tell the six hospitals one of two lists: a list is opened only if five of them signed it."""

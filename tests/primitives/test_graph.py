@@ -58,6 +58,7 @@ def test_tails_equal_exact_fractions(population: int, data: st.DataObject) -> No
         assert tail == pytest.approx(logarithm, rel=1e-9, abs=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nodes", [101, 150, 300, 1000])
 @pytest.mark.parametrize("corruption", [0.05, 0.1, 0.2, 1 / 3])
 def test_the_neighbours_found_are_good_and_the_fewest(nodes: int, corruption: float) -> None:

@@ -117,6 +117,7 @@ def test_products_of_powers_are_pow(engine: Engine, data: st.DataObject, degree:
     assert engine.shifted(bases, shift, n, degree) == by_pow(bases, exponents, modulus)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [4096, 6144, 9216])
 @pytest.mark.parametrize("engine", HERE, ids=lambda engine: engine.name)
 def test_moduli_of_every_size(engine: Engine, bits: int) -> None:
@@ -252,6 +253,7 @@ def test_fewer_cores_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         assert parallel.cores() >= 1
 
 
+@pytest.mark.slow
 def test_a_wider_table_gives_the_same_powers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gmp, "WIDE_AFTER", 5)
     for bits, degree, exponent_bits in itertools.product((64, 2300, 3300, 3400), (1, 2, 3), (0, 1, 9, 10, 37)):

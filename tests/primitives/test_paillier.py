@@ -422,6 +422,7 @@ def test_randbelow_and_randbits():
         randbelow(0, os.urandom)
 
 
+@pytest.mark.slow
 def test_ten_thousand_vectors_sum_exactly_at_the_edges_of_the_packing():
     """Vectors of values at, or one below, the bound of every slot width; one above the bound is refused."""
     small = generate(256, os.urandom)

@@ -38,9 +38,14 @@ class SmallKeys(Conformance):
     parameters: ClassVar[dict[str, Any]] = {"key_bits": 256}
 
 
+CIPHERTEXTS = ("bfv", "paillier", TEXTBOOK)
+"""Their keys and ciphertexts take most of the suite's time."""
+
 for _name in catalog.names():
     _class = f"Test{_name.title().replace('_', '')}"
     globals()[_class] = type(_class, (SmallKeys if _name == TEXTBOOK else Conformance,), {"strategy": _name})
+    if _name in CIPHERTEXTS:
+        globals()[_class] = pytest.mark.slow(globals()[_class])
     if _name in OTHERS:
         _members = {"strategy": _name, "parameters": OTHERS[_name]}
         globals()[f"{_class}Otherwise"] = type(f"{_class}Otherwise", (Otherwise,), _members)

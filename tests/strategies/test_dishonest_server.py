@@ -77,6 +77,7 @@ def test_a_session_of_the_victim_s_own_gives_nothing(dishonest: Any, protocol: A
     assert result.vector.tolist() == sum(server.inputs[party] for party in sorted(result.included)).tolist()
 
 
+@pytest.mark.slow
 @EACH
 def test_flipped_bits_in_any_message_give_no_wrong_sum(protocol: Any) -> None:
     federation = LocalFederation(protocol, 6)
@@ -197,6 +198,7 @@ def masked_inputs(federation: LocalFederation, values: int) -> dict[int, Any]:
     return sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", MASKING, ids=label)
 def test_masks_of_rounds_tensors_and_hospitals_are_independent(protocol: Any) -> None:
     """Inputs are zero, so what is sent is the mask: each is uniform, and so is the difference of any two of them."""

@@ -38,6 +38,7 @@ def test_the_graph_is_sparse(federation: LocalFederation) -> None:
     assert protocol.withstands(everyone) == 5 and set(protocol.tolerance(everyone).values()) == {22}
 
 
+@pytest.mark.slow
 def test_exact_with_dropouts_in_every_phase(federation: LocalFederation) -> None:
     check(federation, {})
     mixed = {
