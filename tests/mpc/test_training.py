@@ -91,6 +91,7 @@ def test_shares_stay_the_twin_over_a_thousand_iterations() -> None:
     assert moved > 0.5  # the control: it did train
 
 
+@pytest.mark.slow
 @NAMED
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_the_compiled_twin_is_the_twin(activation: Activation, layers: int) -> None:

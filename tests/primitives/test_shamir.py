@@ -99,6 +99,7 @@ def test_masks_are_opened_by_any_threshold_pieces_and_twins_agree(field, data):
         assert combine_plain(some, threshold, field, count, pack) == plain_value
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("count", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 5])
 @pytest.mark.parametrize("pack", [1, 2])
