@@ -6,6 +6,7 @@ Which package may import which stands in pyproject.toml, and import-linter holds
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ LIBRARIES = {TEXTBOOK: {"phe"}, "bfv.py": {"tenseal", "gmpy2"}}
 """The strategies that are built on another's library, as they say, and what of it they may import."""
 
 
+@functools.cache
 def tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"), str(file))
 

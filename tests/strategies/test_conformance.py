@@ -38,13 +38,13 @@ class SmallKeys(Conformance):
     parameters: ClassVar[dict[str, Any]] = {"key_bits": 256}
 
 
-CIPHERTEXTS = ("bfv", "paillier", TEXTBOOK)
-"""Their keys and ciphertexts take most of the suite's time."""
+SLOW = ("bfv", "paillier", TEXTBOOK, "secagg_plus")
+"""Those of ciphertexts take most of the suite's time; up to a hundred hospitals, SecAgg+ is SecAgg."""
 
 for _name in catalog.names():
     _class = f"Test{_name.title().replace('_', '')}"
     globals()[_class] = type(_class, (SmallKeys if _name == TEXTBOOK else Conformance,), {"strategy": _name})
-    if _name in CIPHERTEXTS:
+    if _name in SLOW:
         globals()[_class] = pytest.mark.slow(globals()[_class])
     if _name in OTHERS:
         _members = {"strategy": _name, "parameters": OTHERS[_name]}

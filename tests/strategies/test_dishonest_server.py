@@ -97,6 +97,7 @@ def test_flipped_bits_in_any_message_give_no_wrong_sum(protocol: Any) -> None:
         assert total.sum.vector.tolist() == expected, federation.faults
 
 
+@pytest.mark.slow
 @EACH
 def test_replies_that_come_late_are_never_merged(protocol: Any) -> None:
     federation = LocalFederation(protocol, 6)

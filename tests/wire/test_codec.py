@@ -111,7 +111,7 @@ def reversed_maps(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.tag)
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_every_record_survives_its_bytes(kind: type[Record], data: st.DataObject) -> None:
     record = data.draw(records(kind))
