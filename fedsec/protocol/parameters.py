@@ -2,11 +2,12 @@
 
     threshold: int = parameter(0, "Shares that open the sum; 0: the least that is safe", low=0, unit="hospitals")
 
-A field without a declaration is checked by the type of its default alone.
+A field without a declaration is checked by that of the class it stands on, or by the type of its default alone.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import Field, dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, TypeVar
@@ -47,13 +48,15 @@ class Parameter:
     def checked(self, value: Any) -> Any:
         """`value` as the strategy keeps it; raises ConfigurationError unless it is one that this parameter takes."""
         if self.choices:
-            if value not in self.choices:
+            if not any(type(plain(value)) is type(plain(one)) and value == one for one in self.choices):
                 raise self._refused(value, f"choose from {', '.join(map(str, self.choices))}")
             return type(self.default)(value) if isinstance(self.default, Enum) else value
         kind = type(self.default)
         if kind is float:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise self._refused(value, "a number was expected")
+            if not -sys.float_info.max <= value <= sys.float_info.max:
+                raise self._refused(value, "a finite number was expected")
         elif kind in _TYPES and type(value) is not kind:  # not isinstance: True is no number here
             raise self._refused(value, f"{kind.__name__} was expected")
         if kind in (int, float) and not self._within(value):
@@ -125,16 +128,20 @@ _DECLARED: dict[type[Any], tuple[Parameter, ...]] = {}
 def parameters_of(strategy: type[Any]) -> tuple[Parameter, ...]:
     """The parameters of a strategy's class, in order."""
     if strategy not in _DECLARED:
-        _DECLARED[strategy] = tuple(_parameter(item) for item in fields(strategy))
+        _DECLARED[strategy] = tuple(_parameter(strategy, item) for item in fields(strategy))
     return tuple(
         replace(declared, low=getattr(strategy, declared.low)) if isinstance(declared.low, str) else declared
         for declared in _DECLARED[strategy]
     )
 
 
-def _parameter(item: Field[Any]) -> Parameter:
-    declared: Parameter | None = item.metadata.get(_KEY)
-    return Parameter(item.name, item.default) if declared is None else replace(declared, name=item.name)
+def _parameter(strategy: type[Any], item: Field[Any]) -> Parameter:
+    """What a field declares, or what the class that it stands on did: a new default keeps the old limits."""
+    inherited = (getattr(kind, "__dataclass_fields__", {}).get(item.name) for kind in strategy.__mro__)
+    declared: list[Parameter] = [one.metadata[_KEY] for one in inherited if one is not None and _KEY in one.metadata]
+    if not declared:
+        return Parameter(item.name, item.default)
+    return replace(declared[0], name=item.name, default=item.default)
 
 
 def plain(value: Any) -> Any:

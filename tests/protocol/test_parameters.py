@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fedsec import catalog
 from fedsec.errors import ConfigurationError
 from fedsec.protocol import Message, ServerModel, parameter, parameters_of
+from fedsec.protocol.parameters import Parameter
 from fedsec.strategies.lightsecagg import LightSecAgg
 from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.plain import Plain
@@ -121,3 +122,36 @@ def test_a_dropout_is_tolerated_or_not_in_each_round_and_in_no_other(kind: Any) 
     for parameters in variants:
         protocol = kind(**parameters)
         assert tuple(protocol.tolerance(range(1, 11))) == protocol.rounds()
+
+
+def test_a_subclass_keeps_the_limits_of_a_parameter_whose_default_it_changes() -> None:
+    @dataclass(frozen=True)
+    class Low(Plain):
+        floor: int = 1
+
+    @dataclass(frozen=True)
+    class Narrow(Plain):
+        value_bits: int = 20
+
+    with pytest.raises(ConfigurationError, match="floor is 1; it must be at least 3"):
+        Low()
+    assert Narrow().value_bits == 20
+    for bits in (0, -3, 61, 200):
+        with pytest.raises(ConfigurationError, match=f"value_bits is {bits}; it must lie between 1 and 60"):
+            Narrow(value_bits=bits)
+    assert next(one for one in parameters_of(Narrow) if one.name == "value_bits").values == "1 to 60 bits"
+
+
+@pytest.mark.parametrize("value", [True, 1.0, "1", None, [1]])
+def test_a_choice_has_the_type_of_its_choices(value: Any) -> None:
+    """True and 1.0 equal 1 in Python, and are other values on the wire."""
+    choice = Parameter("k", 2, choices=(1, 2, 4))
+    with pytest.raises(ConfigurationError, match=r"choose from 1, 2, 4"):
+        choice.checked(value)
+    assert choice.checked(1) == 1
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**400])
+def test_a_number_is_finite(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a finite number was expected"):
+        Parameter("s", 0.5, low=0).checked(value)
