@@ -63,7 +63,7 @@ class Record:
             tag = f"{file}.{tag.rpartition('.')[2]}"
         cls.tag = tag or f"{file}.{cls.__qualname__}/1"
         known = RECORDS.get(cls.tag)
-        if known is not None and known.__module__ != cls.__module__:
+        if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise TypeError(f"two messages are called {cls.tag}: in {known.__module__} and in {cls.__module__}")
         RECORDS[cls.tag] = cls
 

@@ -226,3 +226,13 @@ def test_equal_vectors_of_other_memory_layouts_have_equal_bytes() -> None:
     whole = np.arange(24, dtype=np.uint64).reshape(4, 6)
     parts = [whole[::2, ::3], whole[::2, ::3].copy(), np.asfortranarray(whole[::2, ::3])]
     assert all(a == b for a, b in pairwise(map(codec.value_bytes, parts)))
+
+
+def test_two_records_of_one_file_cannot_share_a_tag() -> None:
+    class First(State, tag="tests.twice/1"):
+        pass
+
+    with pytest.raises(TypeError, match=r"two messages are called tests\.twice/1"):
+
+        class Second(State, tag="tests.twice/1"):
+            pass
