@@ -18,13 +18,14 @@ from fedsec.errors import ConfigurationError
 
 Value = int | float | str | bool | None
 
+_LONGEST_INTEGER, _LONGEST_SHOWN = 256, 200
 _BARE = re.compile(r"(?!(?:true|false|null)$)[A-Za-z_][\w.+/-]*", re.ASCII)
 """Texts that are written without quotes: what follows cannot be read as JSON."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StrategySpec:
-    """A strategy by its name, or by the path of its file, and those of its parameters that are not the defaults.
+    """A strategy by its name, or by the path of its file, and the parameters that are set for it.
 
     >>> spec = StrategySpec.parse("shamir:server=malicious:threshold=4")
     >>> spec.name, dict(spec.parameters)
@@ -32,25 +33,29 @@ class StrategySpec:
     >>> str(spec)
     'shamir:server=malicious:threshold=4'
 
-    Raises ConfigurationError on a name with a colon, and on a parameter that is no plain value.
+    Two are equal if they are written the same; parameters are kept in the order of their names. Raises
+    ConfigurationError on a name with a colon, and on a parameter that is no plain value.
     """
 
     name: str
     parameters: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if ":" in self.name:
+        if not (isinstance(self.name, str) and ":" not in self.name):
             raise ConfigurationError(f"strategy {self.name!r}: a name or path without a colon was expected")
         for name, value in self.parameters.items():
-            if not name.isidentifier():
+            if not (isinstance(name, str) and name.isidentifier()):
                 raise ConfigurationError(f"parameter {name!r}: a name of letters, digits and _ was expected")
             if not (
-                value is None or isinstance(value, int | str) or (isinstance(value, float) and math.isfinite(value))
+                value is None
+                or isinstance(value, str)
+                or (isinstance(value, int) and value.bit_length() <= _LONGEST_INTEGER)
+                or (isinstance(value, float) and math.isfinite(value))
             ):
                 raise ConfigurationError(
-                    f"parameter {name} is {value!r}; a finite number, a text, true, false or null was expected"
+                    f"parameter {name} is {_shown(value)}; a finite number, a text, true, false or null was expected"
                 )
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        object.__setattr__(self, "parameters", MappingProxyType(dict(sorted(self.parameters.items()))))
 
     @classmethod
     def parse(cls, text: str) -> StrategySpec:
@@ -63,10 +68,10 @@ class StrategySpec:
         """From a name and a JSON object of parameters, as a run's configuration holds them."""
         try:
             values = json.loads(parameters)
-        except ValueError:
+        except (ValueError, TypeError, RecursionError):
             values = None
         if not isinstance(values, dict):
-            raise ConfigurationError(f"parameters is {parameters!r}: a JSON object was expected")
+            raise ConfigurationError(f"parameters is {_shown(parameters)}: a JSON object was expected")
         return cls(name, values)
 
     def with_options(self, options: Iterable[str]) -> StrategySpec:
@@ -87,11 +92,20 @@ class StrategySpec:
         """For tables: `shamir server=malicious`."""
         return " ".join((self.name, *(f"{name}={_written(value)}" for name, value in self.parameters.items())))
 
+    @property
+    def short(self) -> str:
+        """For figures: `shamir malicious`, `shamir threshold=4`: a word says by itself which parameter it is of."""
+        written = {name: _written(value) for name, value in self.parameters.items()}
+        return " ".join((self.name, *(text if text.isalpha() else f"{name}={text}" for name, text in written.items())))
+
     def __str__(self) -> str:
         return ":".join((self.name, *(f"{name}={_written(value)}" for name, value in self.parameters.items())))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StrategySpec) and str(self) == str(other)
+
     def __hash__(self) -> int:
-        return hash((self.name, frozenset(self.parameters.items())))
+        return hash(str(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StrategySpec, (self.name, dict(self.parameters))  # a mapping proxy cannot be pickled
@@ -103,9 +117,17 @@ def _option(text: str) -> tuple[str, Value]:
         raise ConfigurationError(f"parameter {text!r}: NAME=VALUE was expected")
     try:
         read: Value = json.loads(value, parse_constant=_refuse)
-    except ValueError:
+    except (ValueError, RecursionError):
         read = value
     return name.replace("-", "_"), read
+
+
+def _shown(value: Any) -> str:
+    """A value in an error: its beginning, where it is long or cannot be written."""
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def _refuse(constant: str) -> Any:

@@ -82,3 +82,28 @@ def test_no_text_changes_a_specification() -> None:
     spec = StrategySpec.parse("shamir:threshold=4")
     with pytest.raises(TypeError):
         spec.parameters["threshold"] = 1  # type: ignore[index]
+
+
+def test_equal_is_what_is_written_alike() -> None:
+    """In whichever order, and 1 is not True: a sweep tells settings apart by their texts."""
+    assert StrategySpec.parse("a:x=1:y=2") == StrategySpec.parse("a:y=2:x=1")
+    assert str(StrategySpec.parse("a:y=2:x=1")) == "a:x=1:y=2"
+    assert len({StrategySpec("a", {"x": 1}), StrategySpec("a", {"x": True}), StrategySpec("a", {"x": 1.0})}) == 3
+
+
+@pytest.mark.parametrize(("name", "parameters"), [(None, {}), ("a", {1: 2}), ("a", {"x": 10**5000}), ("a", {"x": [1]})])
+def test_what_is_no_strategy_or_parameter_is_refused_in_words(name: Any, parameters: Any) -> None:
+    with pytest.raises(ConfigurationError, match="was expected"):
+        StrategySpec(name, parameters)
+
+
+def test_deep_json_is_text_or_refused() -> None:
+    deep = "[" * 20_000
+    assert StrategySpec("a").with_options([f"x={deep}"]).parameters["x"] == deep
+    for text in (deep, None, "[1]"):
+        with pytest.raises(ConfigurationError, match="a JSON object was expected"):
+            StrategySpec.from_json("a", text)  # type: ignore[arg-type]
+
+
+def test_in_figures_a_word_says_which_parameter_it_is_of() -> None:
+    assert StrategySpec.parse("shamir:server=malicious:threshold=4").short == "shamir malicious threshold=4"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedsec.report import shapes, units
 from fedsec.report.document import Cell, Network
+from fedsec.strategy_spec import StrategySpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -189,10 +190,7 @@ def _name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mapp
 
 def short(name: str) -> str:
     """A strategy's name with the parameters that tell it from others: `shamir malicious`, `shamir threshold=4`."""
-    base, *parameters = name.split(":")
-    values = [text.partition("=")[2] for text in parameters]
-    said = [value if value.isalpha() else text for value, text in zip(values, parameters, strict=True)]
-    shown = " ".join((base, *said))
+    shown = StrategySpec.parse(name).short
     return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
 
 
