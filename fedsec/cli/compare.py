@@ -79,7 +79,8 @@ def compare(
 
     `fedsec compare --engine flower --strategies plain,secagg --hospitals 5`
     """
-    extras.require("ray", "`fedsec compare`")
+    for module in ("ray", "jinja2", "matplotlib"):  # the last two draw the report, once all is measured
+        extras.require(module, "`fedsec compare`")
     names = catalog.names() if strategies == "all" else [allowed(name) for name in items("strategies", strategies)]
     if strategies == "all":
         print_left_out(as_json)

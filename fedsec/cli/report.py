@@ -48,7 +48,8 @@ def make(folder: Path, networks: Mapping[str, metering.Network] | None = None) -
 
     networks: added to a comparison's own, by name.
     """
-    extras.require("matplotlib", "`fedsec report`")
+    for module in ("jinja2", "matplotlib"):
+        extras.require(module, "`fedsec report`")
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder; that of a finished comparison or run was expected")
     if (folder / COMPARISON).is_file():

@@ -63,7 +63,8 @@ def run(
 
     `fedsec run --strategy ./my_strategy.py --output results/mine --json`
     """
-    extras.require("ray", "`fedsec run`")
+    for module in ("ray", "jinja2", "matplotlib"):  # the last two draw the page, once all is done
+        extras.require(module, "`fedsec run`")
     if not timeout > 0:
         raise ConfigurationError(f"timeout is {timeout}; it must be above 0 seconds")
     config = check(config)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
-
 from fedsec.report import analysis, figures, ranking, shapes, units
 from fedsec.report.analysis import Setting
 from fedsec.report.document import Cell, Comparison, Total
@@ -29,6 +27,8 @@ class Drawn:
     def shown(self, looks: Mapping[str, figures.Style]) -> dict[str, Any]:
         """As the template has it."""
         svg = figures.inline(self.figure, self.name, f"{self.title}. {self.caption}", looks)
+        from markupsafe import Markup  # only where a page is written: help must not need it
+
         return {"name": self.name, "svg": Markup(svg), "caption": self.caption}  # noqa: S704 - matplotlib escapes text
 
 

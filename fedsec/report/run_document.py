@@ -187,7 +187,7 @@ def _ledger(path: Path) -> list[Row]:
         return []
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:  # a line that was cut has no text in its last fields
         raise ConfigurationError(f"{path} is not a ledger of this release: {error}") from error
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
-
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from fedsec.report import analysis, ranking, sections, units
 from fedsec.report.analysis import Setting
 from fedsec.report.document import Cell, Comparison, Network
 from fedsec.report.ranking import Place
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 def selection(comparison: Comparison) -> Markup:
@@ -24,6 +25,8 @@ def selection(comparison: Comparison) -> Markup:
     how each is called in a sentence. settings: by the values of the controls, the cells that were measured there, and
     for each network and trust their ranking and the answer.
     """
+    from markupsafe import Markup  # only where a page is written: help must not need it
+
     text = json.dumps(
         {
             "strategies": sections.families(comparison),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fedsec.errors import ConfigurationError
 from fedsec.metering import Ledger
 from fedsec.report import run_page
 from fedsec.report.run_document import Aggregation, Intervals, Quality, RunDocument, final_table, load
@@ -72,3 +73,11 @@ def test_the_final_table_is_that_of_the_terminal_and_the_page(folder: Path) -> N
     losses = [model.quality["loss"] or 0.0 for model in table[4:]]
     assert table[3].quality["loss"] == pytest.approx(sum(losses) / 5) and table[3].interval is None
     assert table[0].interval == (document.intervals.federated if document.intervals else None)
+
+
+def test_a_ledger_that_was_cut_is_refused_in_words(tmp_path: Path) -> None:
+    shutil.copyfile(GOLDEN / "result-1.json", tmp_path / "result.json")
+    whole = (GOLDEN / "ledger-1.csv").read_bytes()
+    (tmp_path / "ledger.csv").write_bytes(whole[:900])
+    with pytest.raises(ConfigurationError, match=r"ledger\.csv is not a ledger"):
+        load(tmp_path)
