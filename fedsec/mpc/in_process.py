@@ -27,7 +27,7 @@ from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random, randbytes
 
 
-def untimed() -> float:
+def no_clock() -> float:
     """No clock: reading a thread's CPU time costs up to half a millisecond, more than a round itself."""
     return 0.0
 
@@ -64,7 +64,7 @@ class Exchange:
         tap: Callable[[int, bytes], None] | None = None,
         ledger: Ledger | None = None,
     ) -> None:
-        self.counts, self.ledger, self.clock = counts, ledger, untimed
+        self.counts, self.ledger, self.clock = counts, ledger, no_clock
         self._sealer = None if key is None else sealing.Sealer(key)
         self._rng, self._tap = rng, tap
 
@@ -187,7 +187,7 @@ class SharedTraining:
         self._dealer = TapedDealer(written, masks, network.shapes, draws)
         self._parties = [TapedParty(p, written, wires[p], [pair[p] for pair in shares]) for p in (0, 1)]
         self._ahead = ThreadPoolExecutor(1, "dealer")
-        self._dealt = self._ahead.submit(self._deal, 1, untimed)
+        self._dealt = self._ahead.submit(self._deal, 1, no_clock)
         if self.guarded:
             self.guard()
 
@@ -218,7 +218,7 @@ class SharedTraining:
         """One iteration; `timed` adds its CPU to the counts. The dealer is an iteration ahead, in its own thread."""
         self.iteration += 1
         self.counts.timed += timed
-        self.exchange.clock = time.thread_time if timed else untimed
+        self.exchange.clock = time.thread_time if timed else no_clock
         data, self.roundings, _ = self._dealt.result()
         self._dealt = self._ahead.submit(self._deal, self.iteration + 1, self.exchange.clock)
         if timed:  # of the same size, whichever iteration it is for

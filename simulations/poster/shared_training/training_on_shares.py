@@ -109,7 +109,7 @@ def _checkpoint(folder: Path | None, name: str) -> dict[str, Any] | None:
 
 
 def costs(layers: int, activation: str, hidden: int = HIDDEN, iterations: int = 20) -> dict[str, Any]:
-    """One iteration on shares: rounds and bytes as counted, CPU measured, seconds on each network foreseen."""
+    """One iteration on shares: rounds and bytes as counted, CPU measured, seconds on each network predicted."""
     rows, made = diabetes(), network(layers, activation, hidden=hidden)
     training = SharedTraining(made, rows.hospitals(3), initial(made.shapes, 0), unguarded=True)
     given = training.counts.input_bytes
