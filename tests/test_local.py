@@ -87,6 +87,7 @@ def strike(federation: LocalFederation, kind: Kind, phase: str, party: int, aske
     assert all(kind == "delay" and who == party for _, who, _ in total.incidents)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("strategy", "phase"),

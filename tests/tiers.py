@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 FOLDERS = (
     "tests/simulations/costs/",
@@ -26,6 +27,12 @@ PROGRAMS = {"browser"}
 UNLOADED = ("ray", "flwr.simulation", "torch", "tensorboard", "websockets")
 """What a session of fast tests never imports."""
 _NOT_FAST = re.compile(r"^pytestmark = pytest\.mark\.(slow|campaign)$", re.MULTILINE)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == "fast":
+        settings.register_profile("fast", settings.default, max_examples=25)
+        settings.load_profile("fast")
 
 
 def _slow(file: Path) -> bool:
