@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields, replace
@@ -33,6 +34,15 @@ settings.load_profile("fedsec")
 
 TEXTBOOK = "paillier_textbook"
 """The strategy that takes tens of milliseconds for each value: tests give it keys that protect nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _no_strategy_file_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is given a file allows it in this process, and so in every test that follows."""
+    before = os.environ.get(catalog.FILES_VARIABLE)
+    monkeypatch.setenv(catalog.FILES_VARIABLE, before or "")
+    if before is None:
+        monkeypatch.delenv(catalog.FILES_VARIABLE)
 
 
 @pytest.fixture(scope="session", autouse=True)

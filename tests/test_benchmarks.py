@@ -68,7 +68,7 @@ def test_a_round_over_the_budget_is_measured_for_one_client(sharing: Any, name: 
     assert whole.server > 0 and not whole.note and whole.phases == len(protocol.tolerance(range(1, 5)))
     assert alone.server is None and "one client" in alone.note and "budget" in alone.note
     assert 400 < alone.up <= whole.up  # later phases send more, never less
-    assert alone.cpu > 0 and alone.phases == protocol.phases.index(protocol.input_phase) + 1
+    assert alone.cpu > 0 and alone.phases == protocol.rounds().index(protocol.input_phase) + 1
 
 
 def test_the_figure_is_written(sharing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
