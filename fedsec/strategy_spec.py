@@ -33,7 +33,7 @@ class StrategySpec:
     >>> str(spec)
     'shamir:server=malicious:threshold=4'
 
-    Two are equal if they are written the same; parameters are kept in the order of their names. Raises
+    Two are equal if they are written the same, which is in the order of the parameters' names. Raises
     ConfigurationError on a name with a colon, and on a parameter that is no plain value.
     """
 
@@ -55,7 +55,7 @@ class StrategySpec:
                 raise ConfigurationError(
                     f"parameter {name} is {_shown(value)}; a finite number, a text, true, false or null was expected"
                 )
-        object.__setattr__(self, "parameters", MappingProxyType(dict(sorted(self.parameters.items()))))
+        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
 
     @classmethod
     def parse(cls, text: str) -> StrategySpec:
@@ -99,7 +99,7 @@ class StrategySpec:
         return " ".join((self.name, *(text if text.isalpha() else f"{name}={text}" for name, text in written.items())))
 
     def __str__(self) -> str:
-        return ":".join((self.name, *(f"{name}={_written(value)}" for name, value in self.parameters.items())))
+        return ":".join((self.name, *(f"{name}={_written(value)}" for name, value in sorted(self.parameters.items()))))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StrategySpec) and str(self) == str(other)
