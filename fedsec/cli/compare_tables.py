@@ -52,7 +52,7 @@ def _table(setting: str, measured: list[Cell], network: str, comparison: Compari
 
 
 def _setting(cell: Cell) -> str:
-    dropouts = f", {cell.silent} dropped out" if cell.silent else ""
+    dropouts = f", {cell.dropouts} dropped out" if cell.dropouts else ""
     return f"{cell.hospitals} hospitals, {cell.parameters:,} parameters of {cell.bits} bits{dropouts}"
 
 

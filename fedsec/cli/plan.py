@@ -41,7 +41,7 @@ def plan(
         str, typer.Option("--network", metavar="NAME", help=f"{', '.join(NETWORKS)}, or NAME=MS,DOWN,UP (Mbit/s).")
     ] = "hospital-wan",
     colluding: Annotated[int, typer.Option(help="Hospitals that may collude with the server.")] = 0,
-    server_breaks: Annotated[
+    malicious_server: Annotated[
         bool,
         typer.Option("--malicious-server", "--server-breaks", help="Require protection against a malicious server."),
     ] = False,
@@ -90,7 +90,7 @@ def plan(
         raise ConfigurationError(f"colluding is {colluding}; it must lie between 0 and {hospitals - 1}")
     setting = Setting(names[0], hospitals, parameters, bits, None, dropout)
     profile, link = parse_network(net) if "=" in net else (net, network(net))
-    required = Requirement(colluding, server_breaks)
+    required = Requirement(colluding, malicious_server)
     compared = report.load(against.expanduser() / COMPARISON) if against is not None else None
     able = names if calibrate else [name for name in names if setting.under(name, key_bits).possible]
     model = _model(able, bits, key_bits, calibrate, as_json, hospitals)
@@ -159,7 +159,7 @@ def _document(
             "clip": clip,
             "dropout": setting.dropout,
         },
-        "wanted": {"colluding": required.colluding, "server_breaks": required.malicious_server},
+        "wanted": {"colluding": required.colluding, "malicious_server": required.malicious_server},
         "network": {"name": profile, "latency": link.latency, "down": link.down, "up": link.up},
         "error_bound": estimate.error_bound(setting, clip),
         "processors_busy_with_others": model.others,

@@ -1,11 +1,14 @@
-"""comparison.json: what a sweep measured. Written by `fedsec compare`, read by the page; unknown fields are refused."""
+"""comparison.json: what a sweep measured. Written by `fedsec compare`, read by the page; unknown fields are refused.
+
+A field with two names was written under the second until version 0.1; both are read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 FORMAT = 1
 
@@ -72,8 +75,8 @@ class Total(Record):
 class Withstands(Record):
     """How many colluding hospitals a strategy promises to withstand; -1 where it promises nothing."""
 
-    server_follows: int
-    server_breaks: int
+    semi_honest_server: int = Field(validation_alias=AliasChoices("semi_honest_server", "server_follows"))
+    malicious_server: int = Field(validation_alias=AliasChoices("malicious_server", "server_breaks"))
 
 
 class Cell(Record):
@@ -85,7 +88,7 @@ class Cell(Record):
     memory: the most that one step allocated at a hospital, and at the server, in bytes.
     error, error_bound: the largest deviation of a coordinate of the mean from plain arithmetic, and what is promised.
     exact: whether the integer sum was the plain sum.
-    pace: CPU seconds of a fixed piece of work, taken beside the rounds: how fast the machine was at that moment.
+    reference_seconds: CPU seconds of a fixed piece of work, taken beside the rounds: how fast the machine was at that moment.
     """
 
     strategy: str
@@ -94,12 +97,14 @@ class Cell(Record):
     bits: int
     key_bits: int | None
     dropout: float
-    silent: int
+    dropouts: int = Field(validation_alias=AliasChoices("dropouts", "silent"))
     status: Literal["measured", "extrapolated", "one-client", "refused"]
     note: str = ""
     measured_parameters: int = 0
     repetitions: int = 0
-    pace: float | None = None
+    reference_seconds: float | None = Field(
+        None, validation_alias=AliasChoices("reference_seconds", "pace")
+    )
     phases: tuple[Phase, ...] = ()
     setup: Total | None = None
     round: Total | None = None

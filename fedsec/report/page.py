@@ -111,12 +111,12 @@ def _line(comparison: Comparison, cell: Cell, networks: Sequence[str]) -> Mappin
         "bits",
         "key_bits",
         "dropout",
-        "silent",
+        "dropouts",
         "status",
         "note",
         "measured_parameters",
         "repetitions",
-        "pace",
+        "reference_seconds",
         "memory_hospital",
         "memory_server",
         "exact",
@@ -125,7 +125,7 @@ def _line(comparison: Comparison, cell: Cell, networks: Sequence[str]) -> Mappin
     )
     line: dict[str, Any] = {name: getattr(cell, name) for name in plain}
     line["family"] = analysis.family(comparison, cell.strategy)
-    for promise in ("server_follows", "server_breaks"):
+    for promise in ("semi_honest_server", "malicious_server"):
         line[f"withstands_{promise}"] = getattr(cell.withstands, promise, None)
     line["tolerance"] = " ".join(f"{phase}:{count}" for phase, count in cell.tolerance.items())
     for part, total in (("setup", cell.setup), ("round", cell.round)):

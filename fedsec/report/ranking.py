@@ -32,7 +32,7 @@ def promises(cell: Cell, trust: str) -> bool:
         return True
     if cell.withstands is None:
         return False
-    return (cell.withstands.server_follows if trust == "follows" else cell.withstands.server_breaks) >= 0
+    return (cell.withstands.semi_honest_server if trust == "follows" else cell.withstands.malicious_server) >= 0
 
 
 def ranking(comparison: Comparison, cells: Iterable[Cell], network: Network, trust: str = "any") -> list[Place]:
@@ -79,7 +79,7 @@ def promise(cell: Cell) -> str:
     """How many colluding hospitals a strategy withstands here, and how many dropouts."""
     parts = []
     if cell.withstands is not None:
-        follows, breaks = cell.withstands.server_follows, cell.withstands.server_breaks
+        follows, breaks = cell.withstands.semi_honest_server, cell.withstands.malicious_server
         one = (
             f"withstands {units.plural(follows, 'colluding hospital')} while the server follows the protocol"
             if follows >= 0

@@ -125,7 +125,7 @@ def withstood(cell: Cell | None) -> tuple[str, str]:
     """How many colluding hospitals it withstands, with a server that follows the protocol and one that does not."""
     if cell is None or cell.withstands is None:
         return units.NONE, units.NONE
-    both = (cell.withstands.server_follows, cell.withstands.server_breaks)
+    both = (cell.withstands.semi_honest_server, cell.withstands.malicious_server)
     one, other = (f"{count:,}" if count >= 0 else units.NONE for count in both)
     return one, other
 

@@ -49,7 +49,7 @@ def row(cell: Cell, one: Network) -> dict[str, Any]:
     whole, total = cell.status in analysis.WHOLE and cell.round is not None, cell.round
     found: list[tuple[float | None, str]] = [
         (value, units.count(value))
-        for value in (cell.hospitals, cell.parameters, cell.bits, cell.key_bits, cell.silent)
+        for value in (cell.hospitals, cell.parameters, cell.bits, cell.key_bits, cell.dropouts)
     ]
     times = [
         seconds(cell, one) if whole else None,

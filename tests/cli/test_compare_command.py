@@ -148,7 +148,7 @@ def test_the_table_tells_the_figures_and_the_notes(fed: Any, tmp_path: Path) -> 
         assert heading in text
     assert {cell.status for cell in found.cells if cell.note} == {"refused"}
     for cell in found.cells:
-        dropouts = f", {cell.silent} dropped out" if cell.silent else ""
+        dropouts = f", {cell.dropouts} dropped out" if cell.dropouts else ""
         note = f"- {cell.strategy}, {cell.hospitals} hospitals, 100 parameters of 24 bits{dropouts}: {cell.note}"
         assert (note in text) is bool(cell.note)
     assert "threshold is 4 and the cohort has 3 clients" in text and "1 of 4 hospitals drop out" in text

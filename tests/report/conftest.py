@@ -83,7 +83,7 @@ def cell(
         "bits": bits,
         "key_bits": key,
         "dropout": dropout,
-        "silent": int(dropout * hospitals),
+        "dropouts": int(dropout * hospitals),
         "status": status,
         "note": note,
     }
@@ -139,8 +139,8 @@ def cell(
         error=4.0 * 10 / 2**bits * 0.7 if whole else None,
         error_bound=4.0 * 10 / 2**bits if whole else None,
         withstands=Withstands(
-            server_follows=-1 if family == "clear" else (hospitals - 1) // 2,
-            server_breaks=(hospitals - 1) // 3 if name == "secagg" else -1,
+            semi_honest_server=-1 if family == "clear" else (hospitals - 1) // 2,
+            malicious_server=(hospitals - 1) // 3 if name == "secagg" else -1,
         ),
         tolerance={phase: 0 if name == "paillier" and phase != "Encrypt" else (hospitals - 1) // 2 for phase in phases},
     )

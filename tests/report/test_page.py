@@ -164,6 +164,16 @@ def test_files_are_written_and_the_same_each_time(made: Any, tmp_path: Path) -> 
     assert page.render(reread) == page.render(found)
 
 
+def test_a_comparison_with_older_names_of_fields_is_read(made: Any) -> None:
+    written = json.loads(made.realistic().model_dump_json())
+    for cell in written["cells"]:
+        cell["silent"], cell["pace"] = cell.pop("dropouts"), cell.pop("reference_seconds")
+        if promised := cell["withstands"]:
+            promised["server_follows"] = promised.pop("semi_honest_server")
+            promised["server_breaks"] = promised.pop("malicious_server")
+    assert Comparison.model_validate(written) == made.realistic()
+
+
 def test_a_disk_that_is_full_is_said(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = made.comparison([made.cell("shamir", 10, 100)])
     page.write(found, tmp_path)

@@ -36,7 +36,7 @@ class MeasuredCosts(NamedTuple):
             "round": self.round.model_dump(),
             "phases": [phase.model_dump() for phase in self.phases],
             "repetitions": self.repetitions,
-            "pace": self.reference_seconds,
+            "reference_seconds": self.reference_seconds,
         }
 
 
@@ -47,7 +47,7 @@ def load_costs(kept: Mapping[str, Any]) -> MeasuredCosts:
         Total.model_validate(kept["round"]),
         tuple(Phase.model_validate(phase) for phase in kept["phases"]),
         kept["repetitions"],
-        kept["pace"],
+        kept.get("reference_seconds", kept.get("pace")),
     )
 
 

@@ -29,7 +29,7 @@ from fedsec.simulations.costs.machine import describe_machine
 from fedsec.simulations.costs.setting import Setting, contribution
 from fedsec.simulations.run import results
 
-FORMAT = 4
+FORMAT = 5
 MORE_OFF, NO_MORE_OFF = 1.05, 0.005
 """A term of the model is left out if its error is then at most so many times what it was, or by so much more."""
 TAME = 0.1
@@ -119,7 +119,7 @@ class Model:
             "format": FORMAT,
             "machine": describe_machine(),
             "versions": results.versions(),
-            "pace": self.reference_seconds,
+            "reference_seconds": self.reference_seconds,
             "others": self.others,
             "fits": {name: fit._asdict() for name, fit in self.fits.items()},
         }
@@ -141,7 +141,7 @@ def read(path: Path) -> Model | None:
         ):
             return None
         fits = {name: _fit_of(fit) for name, fit in document["fits"].items()}
-        return Model(fits, float(document["pace"]), float(document["others"]))
+        return Model(fits, float(document["reference_seconds"]), float(document["others"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -58,10 +58,10 @@ def validate_against(model: Model, comparison: Comparison) -> list[Check]:
 
 
 def _check(model: Model, cell: Cell, strategy: str) -> Check | None:
-    if cell.status != "measured" or cell.round is None or cell.silent or cell.pace is None:
+    if cell.status != "measured" or cell.round is None or cell.dropouts or cell.reference_seconds is None:
         return None
     round_cpu = Step("", cell.round.hospital_cpu_most.median, cell.round.server_cpu.median)
     measured = Sample(cell.hospitals, cell.parameters, (round_cpu,))
     predicted = model.cpu(Setting(strategy, cell.hospitals, cell.parameters, cell.bits, cell.key_bits))
-    scale = cell.pace / model.reference_seconds
+    scale = cell.reference_seconds / model.reference_seconds
     return Check(cell.strategy, measured, *(seconds * scale for seconds in predicted))

@@ -30,7 +30,7 @@ def measure_cell(store: Store, sweep: Sweep, setting: Setting, need: Need | None
         bits=setting.bits,
         key_bits=setting.key_bits,
         dropout=setting.dropout,
-        silent=setting.dropouts,
+        dropouts=setting.dropouts,
         status="refused",
         note=refusal,
     )
@@ -56,8 +56,8 @@ def _promises(setting: Setting) -> dict[str, Any]:
     protocol = setting.protocol()
     return {
         "withstands": document.Withstands(
-            server_follows=protocol.withstands(setting.clients),
-            server_breaks=protocol.withstands(setting.clients, malicious=True),
+            semi_honest_server=protocol.withstands(setting.clients),
+            malicious_server=protocol.withstands(setting.clients, malicious=True),
         ),
         "tolerance": {phase.__name__: count for phase, count in protocol.tolerance(setting.clients).items()},
     }
@@ -91,7 +91,7 @@ def _filled(
             "note": note,
             "measured_parameters": parameters,
             "repetitions": costs.repetitions,
-            "pace": costs.reference_seconds,
+            "reference_seconds": costs.reference_seconds,
             "phases": costs.phases,
             "setup": costs.setup,
             "round": costs.round,

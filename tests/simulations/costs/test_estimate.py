@@ -149,9 +149,9 @@ def test_a_comparison_is_predicted_at_the_speed_of_its_moments(model: Model) -> 
                 "bits": 24,
                 "key_bits": None,
                 "dropout": 0.0,
-                "silent": 0,
+                "dropouts": 0,
                 "status": "measured",
-                "pace": speed,
+                "reference_seconds": speed,
                 **changes,
                 "round": document.Total(
                     hospital_cpu=spread,
@@ -172,7 +172,7 @@ def test_a_comparison_is_predicted_at_the_speed_of_its_moments(model: Model) -> 
         cell(0.001),
         cell(0.0017),
         cell(None),
-        cell(0.001, silent=1),
+        cell(0.001, dropouts=1),
         cell(0.001, bits=20),
         cell(0.001, status="extrapolated"),
     ]
@@ -346,7 +346,7 @@ def test_the_command_answers_from_the_kept_model(home: Path, monkeypatch: Any, c
     by_name = {one["strategy"]: one for one in document["strategies"]}
     assert by_name["plain"]["why_not"] and by_name["shamir"]["exact"] and by_name["shamir"]["phases"] == 2
     assert len(document["validation"]) == 2 * len(NAMES) and document["error_bound"] > 0
-    plan(hospitals=6, parameters=2_000, strategies=",".join(NAMES), server_breaks=True)
+    plan(hospitals=6, parameters=2_000, strategies=",".join(NAMES), malicious_server=True)
     out = capsys.readouterr().out
     assert "server=malicious" in out and "shamir: does not protect against a malicious server" in out
 

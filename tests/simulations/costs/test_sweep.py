@@ -97,7 +97,7 @@ def test_a_sweep_is_every_combination_once(jobs: Jobs, tmp_path: Path) -> None:
     assert {cell.key_bits for cell in found.cells} == {None, 2048}
     refused = [cell for cell in found.cells if cell.status == "refused"]
     assert not refused
-    assert {cell.silent for cell in found.cells} == {0, 1}
+    assert {cell.dropouts for cell in found.cells} == {0, 1}
     for cell in found.cells:
         assert cell.exact and cell.error is not None and cell.error <= cell.error_bound
         assert cell.seconds == {name: seconds(cell, found.networks[name]) for name in NETWORKS}
