@@ -32,6 +32,10 @@ class DataError(FedsecError):
     speaks_of_data = True
 
 
+class LayoutError(FedsecError):
+    """An update's arrays or metrics are not those of the model, or not those that the other hospitals sent."""
+
+
 class BadMessage(FedsecError):
     """A received value has the wrong form, type, range or size."""
 

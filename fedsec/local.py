@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fedsec.encoding import mean as means
-from fedsec.errors import ConfigurationError, DataError, FedsecError
+from fedsec.encoding.ladder import Plan
+from fedsec.encoding.layout import Arrays
+from fedsec.errors import BadMessage, ConfigurationError, DataError, FedsecError
 from fedsec.metering import Ledger, Meter
 from fedsec.party.journal import Journal
 from fedsec.party.party import Party, PartyState
 from fedsec.party.policy import Policy
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import PartyId, SecureSum, Vector
+from fedsec.server.averaging import Averaging
 from fedsec.server.coordinator import Coordinator, Total
 from fedsec.wire import codec
 from fedsec.wire.envelope import NO_HASH
@@ -54,7 +57,7 @@ class Fault:
 class Update:
     """What one client contributes to a mean: trained arrays, metrics (means over its examples), number of examples."""
 
-    arrays: means.Arrays
+    arrays: Arrays
     metrics: means.Metrics
     weight: float
 
@@ -82,6 +85,8 @@ class LocalFederation:
     tap: Tap | None = None
     rng: Random = os.urandom
     journal: Journal | None = None
+    unusable: dict[PartyId, str] = field(init=False, default_factory=dict)
+    """Of the last mean, the hospitals whose update was not usable, and why."""
 
     def __post_init__(self) -> None:
         if self.hospitals < 1:
@@ -90,8 +95,9 @@ class LocalFederation:
         self.states = {party: self._fresh() for party in parties}
         self.meter = Meter(self.exchange, self.ledger)
         self.coordinator = Coordinator(self.protocol, self.meter, mean=self.spec, rng=self.rng)
+        self.averaging = Averaging(self.coordinator)
         self.round = 0
-        self._inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]] = {}
+        self._inputs: Mapping[PartyId, Callable[[Plan | None], tuple[Vector, bytes]]] = {}
         self._late: list[tuple[PartyId, bytes | Refusal]] = []
         self._previous: dict[PartyId, bytes | Refusal] = {}
 
@@ -114,28 +120,57 @@ class LocalFederation:
         vectors = {party: self._checked(party, vector) for party, vector in inputs.items()}
         return self.aggregate({party: _giving(vector) for party, vector in vectors.items()})
 
-    def mean(self, updates: Mapping[PartyId, Update], reference: means.Arrays, stage: str = "train") -> means.Mean:
-        """The weighted mean of updates to the model `reference` (empty for evaluation)."""
-        total = self.aggregate({party: self._encoder(update, reference) for party, update in updates.items()}, stage)
-        if total.layout is None:
-            raise DataError("no contributor said what its coordinates are")
-        return means.decode(total.sum, total.layout, reference, self.spec, self.protocol.value_bits)
+    def mean(self, updates: Mapping[PartyId, Update], reference: Arrays, stage: str = "train") -> means.Mean:
+        """The weighted mean of updates to the model `reference`.
 
-    def _encoder(self, update: Update, reference: means.Arrays) -> Callable[[], tuple[Vector, bytes]]:
-        def contribute() -> tuple[Vector, bytes]:
+        Empty for evaluation, or where training starts from nothing: arrays are then those of the updates. Where the
+        scale is measured, a stage's first mean takes two sessions. An update that is not usable counts as no change,
+        and `unusable` says why. Raises a FedsecError where the mean fails, as where layouts have no majority.
+        """
+        self._start({party: self._encoder(party, update, reference) for party, update in updates.items()})
+        self.unusable = {}
+        holds_arrays = any(update.arrays for update in updates.values())
+        with self.meter.session():
+            found, _ = self.averaging.mean(
+                updates, reference if holds_arrays else None, stage=stage, round_number=self.round
+            )
+        return found
+
+    def _encoder(
+        self, party: PartyId, update: Update, reference: Arrays
+    ) -> Callable[[Plan | None], tuple[Vector, bytes]]:
+        def contribute(plan: Plan | None) -> tuple[Vector, bytes]:
+            if plan is None:
+                raise BadMessage("a mean without a plan")
             bits = self.protocol.value_bits
-            vector, layout = means.encode(update.arrays, reference, update.metrics, update.weight, self.spec, bits)
-            return vector, codec.encode(layout)
+            made = means.contribution(update.arrays, reference, update.metrics, update.weight, self.spec, bits, plan)
+            if made.unusable:
+                self.unusable[party] = made.unusable
+            return made.vector, codec.encode(made.layout)
 
         return contribute
 
-    def aggregate(self, inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]], stage: str = "train") -> Total:
+    def aggregate(
+        self,
+        inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]],
+        stage: str = "train",
+        plan: Plan | None = None,
+    ) -> Total:
         """The sum of what these functions give: each a contributor's vector and its encoded layout."""
+        self.begin(inputs)
+        with self.meter.session():
+            return self.coordinator.aggregate(
+                sorted(inputs), stage=stage, round_number=self.round, model=NO_HASH, plan=plan
+            )
+
+    def begin(self, inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]]) -> None:
+        """A new round, in which each contributor's vector and layout are what its function gives."""
+        self._start({party: _planless(give) for party, give in inputs.items()})
+
+    def _start(self, inputs: Mapping[PartyId, Callable[[Plan | None], tuple[Vector, bytes]]]) -> None:
         if not self.coordinator.roster:
             self.enrol()
         self.round, self._inputs = self.round + 1, inputs
-        with self.meter.session():
-            return self.coordinator.aggregate(sorted(inputs), stage=stage, round_number=self.round, model=NO_HASH)
 
     def _checked(self, party: PartyId, vector: ArrayLike) -> Vector:
         array = np.asarray(vector)
@@ -150,7 +185,7 @@ class LocalFederation:
         state = codec.decode(self.states[party], PartyState)
         actor = Party(state, self.policy, self.build, self.rng, self.journal)
         try:
-            return actor.respond(request, lambda session, spec, bits: self._inputs[party]())
+            return actor.respond(request, lambda session, plan, spec, bits: self._inputs[party](plan))
         except FedsecError as error:
             return Refusal.of(error)
         finally:
@@ -184,6 +219,10 @@ class LocalFederation:
     def _note(self, phase: Phase, party: PartyId, request: bytes, answer: bytes | Refusal | None) -> None:
         if self.tap is not None:
             self.tap(phase, party, request, answer)
+
+
+def _planless(give: Callable[[], tuple[Vector, bytes]]) -> Callable[[Plan | None], tuple[Vector, bytes]]:
+    return lambda plan: give()
 
 
 def _giving(vector: Vector) -> Callable[[], tuple[Vector, bytes]]:

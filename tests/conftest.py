@@ -73,7 +73,7 @@ class DishonestServer:
         self.key = self.coordinator.sessions.identity
         self.inputs = {party: np.array([party, 10 ** (party % 8)], np.uint64) for party in self.federation.states}
         self.contributed: list[PartyId] = []
-        self.federation._inputs = {party: lambda p=party: self._contribute(p) for party in self.inputs}  # type: ignore[misc]
+        self.federation._inputs = {party: lambda _, p=party: self._contribute(p) for party in self.inputs}  # type: ignore[misc]
 
     def _contribute(self, party: PartyId) -> tuple[Any, bytes]:
         self.contributed.append(party)
@@ -107,7 +107,7 @@ class DishonestServer:
         federation = self.federation
         actor = Party(self.state(party), federation.policy, federation.build, federation.rng, federation.journal)
         try:
-            answer = actor.respond(data, lambda *_: federation._inputs[party]())
+            answer = actor.respond(data, lambda *_: federation._inputs[party](None))
         finally:
             federation.states[party] = codec.encode(actor.state)
         return codec.decode(envelope.read(answer).body, Message)

@@ -312,7 +312,7 @@ class RunConfig(BaseModel):
         protocol.check(clients)
         protocol.check(range(1, self.sampled(hospitals) + 1))
         prove_headroom(protocol.value_bits, participants, protocol.capacity(clients))
-        FixedPoint(protocol.value_bits, self.spec().clip)
+        FixedPoint(protocol.value_bits, self.clip)
         with closing(protocol.setup(clients)) as flow:
             next(flow, None)  # until its first request a set-up only checks the cohort
 

@@ -75,7 +75,8 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     )
     progress.write("start", hospitals=hospitals, rounds=config.rounds)
     asked = None if simulation else ConfigRecord({"schema": agreed.to_toml()})
-    prepared = Preparation.of(agreed, *secure.collect(grid, STATISTICS, asked))
+    totals, rows = secure.collect(grid, STATISTICS, asked)
+    prepared = Preparation.of(agreed, totals, int(rows))
     tested: list[dict[str, float]] = []
     on_test = None
     if simulation is not None:

@@ -106,7 +106,9 @@ def collect(config: RunConfig, here: Hospitals) -> tuple[Preparation, Ledger]:
     mean = federation.mean(updates, {}, "query.statistics")
     if refused := [here.names[party - 1] for party in updates if party not in mean.included]:
         raise RunFailed(f"the statistics of {len(refused)} hospitals were refused: {', '.join(refused)}")
-    return Preparation.of(here.train.schema, mean.metrics, mean.weight), ledger
+    if unusable := [f"{here.names[party - 1]}: {reason}" for party, reason in sorted(federation.unusable.items())]:
+        raise RunFailed(f"the statistics of {len(unusable)} hospitals are not usable: {'; '.join(unusable)}")
+    return Preparation.of(here.train.schema, mean.metrics, int(mean.weight)), ledger
 
 
 def deviation(totals: Preparation, expected: Preparation, schema: Schema) -> float:

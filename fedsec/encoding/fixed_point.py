@@ -18,7 +18,8 @@ from fedsec.errors import ConfigurationError, HeadroomError
 from fedsec.protocol import Vector
 
 MAX_BITS = 50
-_CHUNK = 1 << 14  # values encoded at a time, so that temporaries stay in cache
+CHUNK = 1 << 14
+"""Values encoded at a time, so that temporaries stay in cache."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,18 @@ class FixedPoint:
         """
         clipped = 0
         factor = scale * self.steps / self.clip
-        for start in range(0, values.size, _CHUNK):
-            part = values[start : start + _CHUNK].astype(np.float64)
+        for start in range(0, values.size, CHUNK):
+            part = values[start : start + CHUNK].astype(np.float64)
             bounded = np.clip(part, -self.clip, self.clip)
             clipped += int(np.count_nonzero(bounded != part))
-            bounded *= factor
-            np.rint(bounded, out=bounded)
-            out[start : start + _CHUNK] = (bounded.astype(np.int64) + self.offset).view(np.uint64)
+            self.quantise(bounded, factor, out[start : start + CHUNK])
         return clipped
+
+    def quantise(self, values: NDArray[np.float64], factor: float, out: Vector) -> None:
+        """Write round(values * factor) + offset to `out`; |values * factor| is at most `steps`. `values` is spent."""
+        values *= factor
+        np.rint(values, out=values)
+        out[:] = (values.astype(np.int64) + self.offset).view(np.uint64)
 
     def encode_plain(self, values: Sequence[float], scale: float) -> tuple[list[int], int]:
         """`encode` one value at a time: the oracle of the fast one."""

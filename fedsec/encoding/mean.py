@@ -1,240 +1,557 @@
 """The weighted mean of named arrays and metrics over any SecureSum.
 
-A client's arrays travel as the clipped difference to the global model. Its number of examples, the number of its
-clipped coordinates and all its metrics are further coordinates of the same sum, so nothing is sent beside it.
+A parameter travels as its weighted change from the global model, in fixed point at the round's scale (ladder.py).
+Buffers and metrics travel as weighted values in limbs (wide.py), so that they are never clipped as changes. The
+number of examples, and counts of what did not fit, are further coordinates of the same sum: nothing is sent beside it
+but the layout (layout.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from numbers import Real
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.encoding.fixed_point import FixedPoint, from_limbs, to_limbs
-from fedsec.errors import BadMessage, ConfigurationError, DataError
+from fedsec.encoding import ladder, wide
+from fedsec.encoding.fixed_point import CHUNK, FixedPoint
+from fedsec.encoding.ladder import Plan, Scale
+from fedsec.encoding.layout import Arrays, ArraySpec, Layout, array_layout
+from fedsec.errors import BadMessage, ConfigurationError, DataError, LayoutError
 from fedsec.protocol import Exposure, Message, Sum, Vector
 
-Arrays = Mapping[str, NDArray[Any]]
 Metrics = Mapping[str, float | Sequence[float]]
 
-METRIC_STEPS = 1 << 52
-"""A metric is rounded to its range / 2**52 and multiplied by the integer weight: weighted sums are exact from there."""
-COUNT_BITS = 40
-"""Bits for the number of clipped coordinates."""
+LARGEST_WEIGHT = (1 << 40) - 1
+WEIGHT_STEPS = 1 << 32
+"""Weights are rounded to multiples of 2^-32, and so is a buffer times its weight."""
+VALUES = float(1 << 31)
+"""Buffers, and metrics without a range of their own, lie within ±2^31; beyond it they are saturated, and counted."""
+_SAMPLE = 1 << 16
+"""How many values the typical change is taken from."""
+_COUNTED = ("unusable", "saturated", "bounded")
+_NO_PLAN = Plan(b"")
 
 
 @dataclass(frozen=True)
-class MeanSpec(Message, tag="fedsec.mean_spec/1"):
+class MeanSpec(Message, tag="fedsec.mean_spec/2"):
     """How updates become integers: the same for all parties, public, and independent of anybody's data.
 
-    clip            largest absolute change of a coordinate in one round; beyond it, coordinates are clipped
+    clip            largest absolute change of a parameter in one round; a larger update is scaled down as a whole
     largest_weight  largest number of examples at one client
-    metric_range    what a metric may be where `ranges` does not say
+    metric_range    what a metric may be where `ranges` does not say; beyond it, it is saturated and counted
     ranges          what single metrics may be, by key
     weight_key      the metric that holds the number of examples
+    bounds          largest L2 norm of the changes of a group of arrays, by pattern (the first that matches an array's
+                    name): a larger one is scaled down, its direction kept
+    buffers         patterns of arrays that travel as values, beside PyTorch's buffers and integers
+    rungs           the ladder of scales: its lowest and its highest power of two
+
+    With both clip and largest_weight their product is the scale. Otherwise the scale is measured, on the ladder.
     """
 
-    clip: Annotated[float, Exposure.PUBLIC] = 4.0
-    largest_weight: Annotated[int, Exposure.PUBLIC] = 10_000
-    metric_range: Annotated[tuple[float, float], Exposure.PUBLIC] = (-1e6, 1e6)
+    clip: Annotated[float | None, Exposure.PUBLIC] = None
+    largest_weight: Annotated[int | None, Exposure.PUBLIC] = None
+    metric_range: Annotated[tuple[float, float], Exposure.PUBLIC] = (-VALUES, VALUES)
     ranges: Annotated[Mapping[str, tuple[float, float]], Exposure.PUBLIC] = field(default_factory=dict)
     weight_key: Annotated[str, Exposure.PUBLIC] = "num-examples"
+    bounds: Annotated[Mapping[str, float], Exposure.PUBLIC] = field(default_factory=dict)
+    buffers: Annotated[tuple[str, ...], Exposure.PUBLIC] = ()
+    rungs: Annotated[tuple[int, int], Exposure.PUBLIC] = ladder.LADDER
 
     def __post_init__(self) -> None:
         # Whole numbers are welcome, and are the same specification, so the same bytes, as floats.
         ranges = {key: (float(low), float(high)) for key, (low, high) in self.ranges.items()}
         low, high = self.metric_range
         for name, value in (
-            ("clip", float(self.clip)),
+            ("clip", None if self.clip is None else float(self.clip)),
             ("metric_range", (float(low), float(high))),
             ("ranges", ranges),
+            ("bounds", {pattern: float(norm) for pattern, norm in self.bounds.items()}),
         ):
             object.__setattr__(self, name, value)
-        FixedPoint(2, self.clip)
-        if type(self.largest_weight) is not int or not 1 <= self.largest_weight < 1 << 40:
-            raise ConfigurationError(
-                f"largest_weight is {self.largest_weight!r}; a whole number from 1 to 2**40 - 1 was expected"
-            )
+        if self.clip is not None:
+            FixedPoint(2, self.clip)
+        weight = self.largest_weight
+        if weight is not None and (type(weight) is not int or not 1 <= weight <= LARGEST_WEIGHT):
+            raise ConfigurationError(f"largest_weight is {weight!r}; a whole number from 1 to 2**40 - 1 was expected")
         for key, (low, high) in {"(default)": self.metric_range, **self.ranges}.items():
             if not (math.isfinite(high - low) and low < high):
                 raise ConfigurationError(f"the range of metric {key} is {low}..{high}; it must be finite and rising")
+        for pattern, norm in self.bounds.items():
+            if not (math.isfinite(norm) and norm > 0):
+                raise ConfigurationError(f"the bound of {pattern!r} is {norm}; a norm above 0 was expected")
+        lowest, highest = self.rungs
+        if not ladder.LADDER[0] <= lowest <= highest <= ladder.LADDER[1]:
+            raise ConfigurationError(
+                f"rungs is {self.rungs}; powers of two from {ladder.LADDER[0]} to {ladder.LADDER[1]}, the lowest "
+                "first, were expected"
+            )
+
+    @property
+    def measured(self) -> bool:
+        """Whether the scale is measured, and not named by clip and largest_weight."""
+        return self.clip is None or self.largest_weight is None
+
+    def scale(self, plan: Plan, bits: int) -> Scale:
+        """The scale of a session's parameters; raises BadMessage where the plan names none."""
+        if self.clip is not None and self.largest_weight is not None:
+            return Scale(self.clip * self.largest_weight)
+        return plan.scale(self.rungs, bits)
 
     def range_of(self, key: str) -> tuple[float, float]:
         """The declared range of a metric."""
         return self.ranges.get(key, self.metric_range)
 
-
-@dataclass(frozen=True)
-class ArraySpec(Message, tag="fedsec.array_spec/1"):
-    """The name, shape and dtype of one array."""
-
-    name: Annotated[str, Exposure.PUBLIC]
-    shape: Annotated[tuple[int, ...], Exposure.PUBLIC]
-    dtype: Annotated[str, Exposure.PUBLIC]
+    def bound_of(self, name: str) -> tuple[str, float] | None:
+        """The group that an array belongs to, and its largest norm; None where none is named."""
+        return next((entry for entry in self.bounds.items() if fnmatchcase(name, entry[0])), None)
 
 
 @dataclass(frozen=True)
-class Layout(Message, tag="fedsec.layout/1"):
-    """What the coordinates of a contribution stand for. In clear, and identical for all contributors of a round."""
+class Contribution:
+    """What one hospital adds to a sum: its integers, their layout, and why its update was not usable, if so."""
 
-    arrays: tuple[ArraySpec, ...]
-    metrics: Annotated[Mapping[str, int], Exposure.PUBLIC]
-    """Number of values by key; 0 is a scalar."""
-
-    @property
-    def coordinates(self) -> int:
-        """How many array coordinates there are."""
-        return sum(math.prod(spec.shape) for spec in self.arrays)
+    vector: Vector
+    layout: Layout
+    unusable: str = ""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A weighted mean. `clipped` is how many coordinates, of all contributors together, were clipped."""
+    """A weighted mean, and what its sum counted.
+
+    arrays        the averaged arrays, in the model's dtypes
+    weight        the total weight: a whole number where it is one
+    clipped       hospitals whose update was scaled down, to the clip, a bound or the round's scale
+    unusable      hospitals that had no usable update: they count as no change, at their weight where they have one
+    saturated     hospitals with a buffer beyond ±2^31, which was cut there
+    step          the fixed point's step, of a coordinate of the mean
+    typical       the median magnitude of the mean's change of a parameter, without zeros; 0 where nothing changed
+    counts        what the next session's scale follows from
+    uncomputed    hospitals that could not compute a metric, by key: it counts as the middle of its range there
+    out_of_range  hospitals whose metric was cut to its range, by key
+    withheld      metrics that fewer hospitals than the floor could compute: they are not among `metrics`
+    """
 
     arrays: dict[str, NDArray[Any]]
     metrics: dict[str, float | list[float]]
-    weight: int
-    clipped: int
+    weight: int | float
     included: frozenset[int]
+    clipped: int = 0
+    unusable: int = 0
+    saturated: int = 0
+    step: float = 0.0
+    typical: float = 0.0
+    counts: tuple[int, ...] = ()
+    uncomputed: Mapping[str, int] = field(default_factory=dict)
+    out_of_range: Mapping[str, int] = field(default_factory=dict)
+    withheld: tuple[str, ...] = ()
+
+    @property
+    def coarse(self) -> bool:
+        """Whether less than a hundred steps of the fixed point make a typical change of the mean."""
+        lost = self.typical == 0 and bool(self.counts) and self.counts[-1] > 0
+        return lost or 0 < self.typical < 100 * self.step
 
 
-def arrays_layout(arrays: Arrays) -> tuple[ArraySpec, ...]:
-    """The layout of a model, sorted by name; raises DataError on dtypes that have no mean."""
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiu":
-            raise DataError(f"array {name!r} has dtype {array.dtype}; floating or integer numbers were expected")
-        if array.dtype.kind in "iu" and array.size and max(abs(int(array.min())), int(array.max())) > 1 << 53:
-            raise DataError(f"array {name!r} holds integers beyond 2**53, which have no exact mean in float64")
-    return tuple(
-        ArraySpec(name, tuple(map(int, array.shape)), array.dtype.str) for name, array in sorted(arrays.items())
+def contribution(
+    arrays: Arrays, reference: Arrays, metrics: Metrics, weight: Any, spec: MeanSpec, bits: int, plan: Plan = _NO_PLAN
+) -> Contribution:
+    """One client's contribution to a session: a uint64 vector below 2**bits, and its layout.
+
+    `arrays` are what the client trained from `reference`, the global model; both may be empty (evaluation). An update
+    with NaN, infinities or an impossible weight is no reason to drop out, which would tell of rows: it contributes no
+    change, and is counted. Raises LayoutError on arrays and metrics that do not fit the model, and BadMessage where
+    the plan names no scale.
+    """
+    layout = layout_of(arrays, reference, metrics)
+    try:
+        counted = _checked_weight(weight, spec)
+        for each in layout.buffers(spec.buffers):
+            if not np.isfinite(arrays[each.name]).all():
+                _refuse_not_finite(each.name, arrays[each.name])
+        changes = _Changes(arrays, reference, layout.parameters(spec.buffers), spec, counted)
+    except DataError as error:
+        return neutral(layout, reference, weight, spec, bits, plan, str(error))
+    if plan.measuring:
+        return Contribution(_measurement(changes, spec), layout)
+    return Contribution(_encoded(changes, arrays, metrics, counted, layout, spec, bits, plan), layout)
+
+
+def neutral(
+    layout: Layout, reference: Arrays, weight: Any, spec: MeanSpec, bits: int, plan: Plan, reason: str
+) -> Contribution:
+    """The contribution of a client that has no usable update: no change, at its weight if that is one, and counted."""
+    if plan.measuring:
+        return Contribution(_measurement(None, spec), layout, reason)
+    try:
+        counted = _checked_weight(weight, spec)
+    except DataError:
+        counted = 0.0
+    arrays = {each.name: reference.get(each.name, np.zeros(each.shape)) for each in layout.arrays}
+    model = {each.name: arrays[each.name] for each in layout.arrays}
+    unknown: dict[str, Any] = {
+        key: [math.nan] * length if length else math.nan for key, length in layout.metrics.items()
+    }
+    changes = _Changes(arrays, model, layout.parameters(spec.buffers), spec, counted)
+    vector = _encoded(changes, arrays, unknown, counted, layout, spec, bits, plan, unusable=1)
+    return Contribution(vector, layout, reason)
+
+
+def layout_of(arrays: Arrays, reference: Arrays, metrics: Metrics) -> Layout:
+    """The layout of an update; raises LayoutError where it has no place in a mean."""
+    return Layout(
+        array_layout(arrays, reference),
+        {key: 0 if isinstance(value, Real) else len(_numbers(key, value)) for key, value in metrics.items()},
     )
 
 
-def encode(
-    arrays: Arrays, reference: Arrays, metrics: Metrics, weight: float, spec: MeanSpec, bits: int
-) -> tuple[Vector, Layout]:
-    """One client's contribution: a uint64 vector below 2**bits, and its layout.
+class _Changes:
+    """The parameters' changes of one update, scaled down to its bounds; in chunks, so that none is held whole.
 
-    `arrays` are what the client trained from `reference`, the global model; both may be empty (evaluation). Raises
-    DataError on NaN, infinities, shapes or dtypes other than the model's, a weight or metric out of range.
+    Raises DataError where an array is not finite.
     """
-    model = _fitting(arrays, reference)
-    weight = _checked_weight(weight, spec)
-    numbers = {key: _numbers(key, value) for key, value in metrics.items()}
-    layout = Layout(model, {key: 0 if isinstance(metrics[key], Real) else len(numbers[key]) for key in metrics})
-    point = FixedPoint(bits, spec.clip)
-    vector = np.empty(layout.coordinates + _scalar_limbs(layout, spec, bits), np.uint64)
-    clipped = start = 0
-    for name, array in sorted(arrays.items()):
-        with np.errstate(over="ignore", invalid="ignore"):  # what they would warn of is refused here
-            change = np.subtract(array, reference[name], dtype=np.float64).ravel()
-            if not (math.isfinite(float(change.sum())) or np.isfinite(change).all()):
-                _refuse_not_finite(name, array)
-        clipped += point.encode(change, weight / spec.largest_weight, vector[start : start + change.size])
-        start += change.size
-    scalars = to_limbs(weight, bits, _limbs(_weight_bits(spec), bits))
-    scalars += to_limbs(clipped, bits, _limbs(COUNT_BITS, bits))
-    for key in sorted(numbers):
-        for item in numbers[key]:
-            scalars += to_limbs(_metric_steps(key, item, spec) * weight, bits, _limbs(_metric_bits(spec), bits))
-    vector[start:] = scalars
-    return vector, layout
+
+    def __init__(
+        self, arrays: Arrays, reference: Arrays, specs: Sequence[ArraySpec], spec: MeanSpec, weight: float
+    ) -> None:
+        self.arrays, self.reference, self.specs, self.weight = arrays, reference, specs, weight
+        self.size = sum(each.size for each in specs)
+        largest: dict[str, float] = {}
+        squares: dict[str, float] = {}
+        for each in specs:
+            largest[each.name], squared = self._extent(each.name)
+            if (group := spec.bound_of(each.name)) is not None:
+                squares[group[0]] = squares.get(group[0], 0.0) + squared
+        self.factors = {each.name: _shrunk(spec.bound_of(each.name), squares) for each in specs}
+        peak = max((largest[name] * factor for name, factor in self.factors.items()), default=0.0)
+        self.bounded = any(factor < 1 for factor in self.factors.values())
+        self.clipped = False
+        if spec.clip is not None and peak > spec.clip:
+            self.clipped, peak = True, self._shrink(spec.clip / peak, spec.clip)
+        self.largest = weight * peak
+
+    def _shrink(self, factor: float, peak: float) -> float:
+        self.factors = {name: before * factor for name, before in self.factors.items()}
+        return peak
+
+    def fit(self, bound: float) -> bool:
+        """Scale the update down to |w·v| <= bound; whether it had to be."""
+        if self.largest <= bound:
+            return False
+        self._shrink(bound / self.largest, bound)
+        return True
+
+    @property
+    def typical(self) -> float:
+        """The median of the weighted changes' magnitudes, without zeros, from evenly spaced ones; 0 where all are."""
+        stride = max(1, self.size // _SAMPLE)
+        parts = [
+            np.abs(np.subtract(*self._flat(each.name, slice(None, None, stride)), dtype=np.float64))
+            * (self.factors[each.name] * self.weight)
+            for each in self.specs
+        ]
+        return _median(np.concatenate(parts)) if parts else 0.0
+
+    def _flat(self, name: str, part: slice) -> tuple[NDArray[Any], NDArray[Any] | float]:
+        model = self.reference.get(name)
+        return self.arrays[name].ravel()[part], 0.0 if model is None else model.ravel()[part]
+
+    def chunks(self, name: str) -> Iterator[NDArray[np.float64]]:
+        """The changes of one array, a chunk at a time, not yet scaled."""
+        for start in range(0, self.arrays[name].size, CHUNK):
+            with np.errstate(over="ignore", invalid="ignore"):  # what they would warn of is refused
+                yield np.subtract(*self._flat(name, slice(start, start + CHUNK)), dtype=np.float64)
+
+    def _extent(self, name: str) -> tuple[float, float]:
+        largest = squared = 0.0
+        for chunk in self.chunks(name):
+            largest = max(largest, float(np.abs(chunk).max()))
+            with np.errstate(over="ignore"):
+                squared += float(chunk @ chunk)
+            if not math.isfinite(largest) or math.isnan(squared):
+                _refuse_not_finite(name, self.arrays[name])
+        return largest, squared
 
 
-def decode(total: Sum, layout: Layout, reference: Arrays, spec: MeanSpec, bits: int) -> Mean:
-    """The weighted mean that a sum of contributions stands for; the model's arrays keep their dtypes."""
-    if total.vector.size != layout.coordinates + _scalar_limbs(layout, spec, bits):
+def _shrunk(group: tuple[str, float] | None, squares: Mapping[str, float]) -> float:
+    if group is None:
+        return 1.0
+    norm = math.sqrt(squares[group[0]])
+    return group[1] / norm if norm > group[1] else 1.0
+
+
+def _measurement(changes: _Changes | None, spec: MeanSpec) -> Vector:
+    """The contribution to a session that measures: both histograms, and whether there is no usable update."""
+    figures = (changes.largest, changes.typical) if changes else (0.0, 0.0)
+    counts = [number for value in figures for number in ladder.histogram(value, spec.rungs)]
+    return np.array([*counts, int(changes is None)], np.uint64)
+
+
+def read_measurement(total: Sum, spec: MeanSpec, floor: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The histograms of the largest and of the typical |w·v| that a measuring session opened.
+
+    Raises DataError where fewer hospitals than the floor had a usable update.
+    """
+    rungs = spec.rungs[1] - spec.rungs[0] + 1
+    if total.vector.size != 2 * rungs + 1:
+        raise BadMessage(f"the sum has {total.vector.size} coordinates; a measurement has {2 * rungs + 1}")
+    numbers = list(map(int, total.vector.tolist()))
+    _check_usable(numbers[-1], len(total.included), floor)
+    return tuple(numbers[:rungs]), tuple(numbers[rungs:-1])
+
+
+def _check_usable(unusable: int, included: int, floor: int) -> None:
+    if included - unusable < floor:
+        raise DataError(
+            f"{unusable} of {included} hospitals had no usable update, and at least {floor} are needed; each has the "
+            "cause in its own log"
+        )
+
+
+def _encoded(
+    changes: _Changes,
+    arrays: Arrays,
+    metrics: Metrics,
+    weight: float,
+    layout: Layout,
+    spec: MeanSpec,
+    bits: int,
+    plan: Plan,
+    unusable: int = 0,
+) -> Vector:
+    shape = _Shape(layout, spec, bits, plan)
+    vector = np.empty(shape.size, np.uint64)
+    counts = [unusable, 0, int(changes.bounded), *[0] * ladder.COUNTS]
+    if changes.specs:
+        counts[len(_COUNTED) :] = _write_parameters(changes, shape, spec, vector)
+    values = np.concatenate(
+        [np.ones(1), *(arrays[each.name].astype(np.float64).ravel() for each in layout.buffers(spec.buffers))]
+    )
+    bounded = np.clip(values, -VALUES, VALUES)
+    counts[1] = int(np.any(bounded != values))
+    wide.encode(bounded, weight * WEIGHT_STEPS, shape.part(vector, shape.values), bits)
+    numbers, uncomputed, cut = _metric_numbers(metrics, layout, spec)
+    wide.encode(numbers, weight, shape.part(vector, shape.metrics), bits)
+    shape.part(vector, shape.counts)[:] = [*counts, *uncomputed, *cut]
+    return vector
+
+
+def _write_parameters(changes: _Changes, shape: _Shape, spec: MeanSpec, vector: Vector) -> list[int]:
+    """Write the parameters' limbs; what they add to the session's counts."""
+    scale, bits = shape.scale, shape.bits
+    counts = ladder.count(changes.largest, changes.typical, scale, bits)
+    if changes.clipped or changes.fit(scale.bound):
+        counts[: len(ladder.MOVES)] = [1, *[0] * (len(ladder.MOVES) - 1)]
+    factor = changes.weight * shape.point.steps / scale.bound
+    if spec.clip is not None and spec.largest_weight is not None:
+        factor = changes.weight / spec.largest_weight * shape.point.steps / spec.clip
+    place, high = 0, changes.size
+    for each in changes.specs:
+        for chunk in changes.chunks(each.name):
+            lowest = vector[place : place + chunk.size]
+            shape.point.quantise(chunk, changes.factors[each.name] * factor, lowest)
+            if scale.limbs == 2:
+                np.right_shift(lowest, np.uint64(bits), out=vector[high + place : high + place + chunk.size])
+                np.bitwise_and(lowest, np.uint64((1 << bits) - 1), out=lowest)
+            place += chunk.size
+    return counts
+
+
+def _metric_numbers(
+    metrics: Metrics, layout: Layout, spec: MeanSpec
+) -> tuple[NDArray[np.float64], list[int], list[int]]:
+    """The metrics times their steps, which of them could not be computed, and which were cut to their range."""
+    numbers, uncomputed, cut = [], [], []
+    for key in sorted(layout.metrics):
+        low, high = spec.range_of(key)
+        values = np.array(_numbers(key, metrics[key]))
+        missing = not np.isfinite(values).all()
+        bounded = np.clip(values, low, high)
+        cut.append(int(not missing and np.any(bounded != values)))
+        uncomputed.append(int(missing))
+        numbers.append((np.full(values.size, (low + high) / 2) if missing else bounded) * metric_steps(low, high))
+    return np.concatenate([np.zeros(0), *numbers]), uncomputed, cut
+
+
+def metric_steps(low: float, high: float) -> float:
+    """How many steps a metric of this range has in 1: the power of two that keeps weighted ones below 2^103."""
+    return math.ldexp(1.0, wide.WIDE_BITS - 1 - LARGEST_WEIGHT.bit_length() - ladder.rung(max(abs(low), abs(high))))
+
+
+class _Shape:
+    """Where each part of a contribution stands: parameters, counts, weight and buffers, metrics."""
+
+    def __init__(self, layout: Layout, spec: MeanSpec, bits: int, plan: Plan) -> None:
+        parameters = sum(each.size for each in layout.parameters(spec.buffers))
+        self.bits = bits
+        self.scale = spec.scale(plan, bits) if layout.parameters(spec.buffers) else Scale(1.0)
+        width = bits if self.scale.limbs == 1 else min(max(48, bits), 2 * bits)
+        self.point = FixedPoint(width, self.scale.bound)
+        sizes = (
+            parameters * self.scale.limbs,
+            len(_COUNTED) + ladder.COUNTS + 2 * len(layout.metrics),
+            (1 + sum(each.size for each in layout.buffers(spec.buffers))) * wide.limbs(bits),
+            layout.metric_values * wide.limbs(bits),
+        )
+        ends = np.cumsum(sizes).tolist()
+        self.parameters, self.counts, self.values, self.metrics = zip([0, *ends[:-1]], ends, strict=True)
+        self.size: int = ends[-1]
+
+    @staticmethod
+    def part(vector: Vector, place: tuple[int, int]) -> Vector:
+        """One part of a vector of this shape."""
+        return vector[place[0] : place[1]]
+
+
+def decode(
+    total: Sum, layout: Layout, reference: Arrays, spec: MeanSpec, bits: int, plan: Plan = _NO_PLAN, floor: int = 1
+) -> Mean:
+    """The weighted mean that a sum of contributions stands for.
+
+    Arrays of the model that the layout does not name keep their values. Raises BadMessage where the sum does not fit
+    its layout or the layout not the model, and DataError where fewer hospitals than the floor had a usable update, or
+    a mean leaves its dtype's range.
+    """
+    shape, addends = _Shape(layout, spec, bits, plan), len(total.included)
+    if total.vector.size != shape.size:
         raise BadMessage(f"the sum has {total.vector.size} coordinates, which its layout does not explain")
-    if layout.arrays != arrays_layout(reference):
-        raise BadMessage("the contributions' layout is not that of the model they were asked for")
-    scalars = iter(total.vector[layout.coordinates :].tolist())
+    _check_model(layout, reference)
+    counts = list(map(int, shape.part(total.vector, shape.counts).tolist()))
+    unusable, saturated, bounded, *rest = counts
+    bands = tuple(rest[: ladder.COUNTS])
+    if max(counts) > addends:
+        raise BadMessage(f"a count of the sum is {max(counts)}; {addends} contributors were included")
+    _check_usable(unusable, addends, floor)
+    values = wide.decode(shape.part(total.vector, shape.values), addends, bits)
+    weight = values[0]
+    limit = spec.largest_weight or LARGEST_WEIGHT
+    if not 0 < weight <= addends * limit * WEIGHT_STEPS:
+        raise BadMessage(f"the total weight is {weight / WEIGHT_STEPS}; {addends} contributors were included")
+    parameters, typical = _decoded_parameters(total, layout, reference, spec, shape, weight / WEIGHT_STEPS)
+    arrays = {**dict(reference), **parameters, **_decoded_buffers(values, layout, spec)}
+    uncomputed, cut = rest[ladder.COUNTS :][: len(layout.metrics)], rest[ladder.COUNTS + len(layout.metrics) :]
+    missing = dict(zip(sorted(layout.metrics), uncomputed, strict=True))
+    withheld = tuple(key for key, number in missing.items() if number and addends - number < floor)
+    metrics = _decoded_metrics(shape.part(total.vector, shape.metrics), layout, spec, weight, addends, bits)
+    return Mean(
+        {name: arrays[name] for name in (*reference, *sorted(arrays.keys() - reference.keys()))},
+        {key: value for key, value in metrics.items() if key not in withheld},
+        weight // WEIGHT_STEPS if weight % WEIGHT_STEPS == 0 else weight / WEIGHT_STEPS,
+        total.included,
+        clipped=max(bounded, bands[0]),
+        unusable=unusable,
+        saturated=saturated,
+        step=shape.scale.bound / shape.point.steps / (weight / WEIGHT_STEPS),
+        typical=typical,
+        counts=bands,
+        uncomputed={key: number for key, number in missing.items() if number},
+        out_of_range={key: number for key, number in zip(sorted(layout.metrics), cut, strict=True) if number},
+        withheld=withheld,
+    )
 
-    def take(size: int) -> int:
-        return from_limbs([next(scalars) for _ in range(_limbs(size, bits))], bits)
 
-    weight, clipped = take(_weight_bits(spec)), take(COUNT_BITS)
-    if not 0 < weight <= len(total.included) * spec.largest_weight:
-        raise BadMessage(f"the total weight is {weight}; {len(total.included)} contributors were included")
-    point = FixedPoint(bits, spec.clip)
+def _check_model(layout: Layout, reference: Arrays) -> None:
+    """Raise BadMessage unless every array of the layout has its place in the model."""
+    for each in layout.arrays:
+        model = reference.get(each.name)
+        known = not reference if model is None else model.shape == each.shape
+        if not known:
+            raise BadMessage("the contributions' layout is not that of the model they were asked for")
+
+
+def _decoded_parameters(
+    total: Sum, layout: Layout, reference: Arrays, spec: MeanSpec, shape: _Shape, weight: float
+) -> tuple[dict[str, NDArray[Any]], float]:
+    """The parameters' means, and the median magnitude of their changes."""
     arrays: dict[str, NDArray[Any]] = {}
-    start = 0
-    for name, array in sorted(reference.items()):
-        part = point.decode(total.vector[start : start + array.size], len(total.included))
-        mean = array + part.reshape(array.shape) * (spec.largest_weight / weight)
-        arrays[name] = np.asarray(np.rint(mean) if array.dtype.kind in "iu" else mean).astype(array.dtype)
-        start += array.size
+    place, high = 0, shape.parameters[1] // 2
+    stride, sample = max(1, shape.parameters[1] // _SAMPLE), [np.zeros(0)]
+    for each in layout.parameters(spec.buffers):
+        part = total.vector[place : place + each.size]
+        if shape.scale.limbs == 2:
+            part = part + (total.vector[high + place : high + place + each.size] << np.uint64(shape.bits))
+        mean = shape.point.decode(part, len(total.included)).reshape(each.shape)
+        mean /= weight
+        sample.append(np.abs(mean.ravel()[::stride]))
+        if (model := reference.get(each.name)) is not None:
+            mean += model
+        arrays[each.name] = _cast(each, mean)
+        place += each.size
+    return arrays, _median(np.concatenate(sample))
+
+
+def _median(magnitudes: NDArray[np.float64]) -> float:
+    """The median of what is above zero; 0 where nothing is."""
+    above = magnitudes[magnitudes > 0]
+    return float(np.median(above)) if above.size else 0.0
+
+
+def _decoded_buffers(values: Sequence[int], layout: Layout, spec: MeanSpec) -> dict[str, NDArray[Any]]:
+    """Buffers' means: sums of weighted values over the sum of weights, which stands first."""
+    arrays, place = {}, 1
+    for each in layout.buffers(spec.buffers):
+        mean = np.array([value / values[0] for value in values[place : place + each.size]], np.float64)
+        if each.never_negative:
+            np.maximum(mean, 0.0, out=mean)
+        arrays[each.name] = _cast(each, mean.reshape(each.shape))
+        place += each.size
+    return arrays
+
+
+def _cast(spec: ArraySpec, mean: NDArray[np.float64]) -> NDArray[Any]:
+    """A mean in its dtype; raises DataError where it leaves that dtype's range."""
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if mean.size and not (limits.min <= mean.min() and mean.max() <= limits.max):
+            raise DataError(f"the mean of array {spec.name!r} is beyond the range of the model's dtype, {dtype}")
+        return np.asarray(np.rint(mean)).astype(dtype)
+    with np.errstate(over="ignore"):
+        found = np.asarray(mean).astype(dtype)
+    if not np.isfinite(found).all():
+        raise DataError(f"the mean of array {spec.name!r} is beyond the range of the model's dtype, {dtype}")
+    return found
+
+
+def _decoded_metrics(
+    part: Vector, layout: Layout, spec: MeanSpec, weight: int, addends: int, bits: int
+) -> dict[str, float | list[float]]:
+    sums = iter(wide.decode(part, addends, bits))
     metrics: dict[str, float | list[float]] = {}
     for key, length in sorted(layout.metrics.items()):
         low, high = spec.range_of(key)
-        values = [low + take(_metric_bits(spec)) / weight / METRIC_STEPS * (high - low) for _ in range(length or 1)]
+        steps = metric_steps(low, high)
+        values = [next(sums) / weight * (WEIGHT_STEPS / steps) for _ in range(length or 1)]
         metrics[key] = values if length else values[0]
-    return Mean({name: arrays[name] for name in reference}, metrics, weight, clipped, total.included)
+    return metrics
 
 
-def _fitting(arrays: Arrays, reference: Arrays) -> tuple[ArraySpec, ...]:
-    """The model's layout; raises DataError unless the update has it too.
-
-    An integer array fits a floating one of the model: Flower's strategies average integers to floats, while clients
-    go on counting in integers.
-    """
-    expected, got = arrays_layout(reference), arrays_layout(arrays)
-    if names := sorted(arrays.keys() ^ reference.keys()):
-        raise DataError(f"arrays {names} are in the update or in the model, and not in both")
-    for model, mine in zip(expected, got, strict=True):
-        fits = model.dtype == mine.dtype or (np.dtype(model.dtype).kind == "f" and np.dtype(mine.dtype).kind in "iu")
-        if model.shape != mine.shape or not fits:
-            raise DataError(f"the update has array {_shape_of(mine)}; {_shape_of(model)} was expected")
-    return expected
-
-
-def _limbs(size: int, bits: int) -> int:
-    return -(-size // bits)
-
-
-def _weight_bits(spec: MeanSpec) -> int:
-    return spec.largest_weight.bit_length()
-
-
-def _metric_bits(spec: MeanSpec) -> int:
-    return METRIC_STEPS.bit_length() + _weight_bits(spec)
-
-
-def _scalar_limbs(layout: Layout, spec: MeanSpec, bits: int) -> int:
-    metrics = sum(length or 1 for length in layout.metrics.values())
-    return _limbs(_weight_bits(spec), bits) + _limbs(COUNT_BITS, bits) + metrics * _limbs(_metric_bits(spec), bits)
-
-
-def _checked_weight(weight: float, spec: MeanSpec) -> int:
+def _checked_weight(weight: Any, spec: MeanSpec) -> float:
+    """A weight as a multiple of 2^-32; raises DataError where it is none above 0 and up to the largest."""
+    limit = spec.largest_weight or LARGEST_WEIGHT
     number = isinstance(weight, Real) and not isinstance(weight, bool)
-    if not (number and 1 <= weight <= spec.largest_weight and weight == int(weight)):
-        raise DataError(
-            f"{spec.weight_key} is {weight}; it must be a whole number from 1 to {spec.largest_weight} (largest_weight)"
-        )
-    return int(weight)
+    if not (number and 0 < weight <= limit):
+        raise DataError(f"{spec.weight_key} is {weight}; it must lie above 0 and at most at {limit} (largest_weight)")
+    return round(float(weight) * WEIGHT_STEPS) / WEIGHT_STEPS
 
 
 def _numbers(key: str, value: object) -> list[float]:
-    """A metric's values as Python floats; raises DataError where it is not a number or a list of numbers."""
+    """A metric's values as Python floats; raises LayoutError where it is not a number or a list of numbers."""
     items = [value] if isinstance(value, Real) else list(value) if isinstance(value, list | tuple) else []
     if not items or not all(isinstance(item, Real) for item in items):
         kind = "an empty list" if isinstance(value, list) and not value else f"a {type(value).__name__}"
-        raise DataError(f"metric {key!r} is {kind}; a number or a list of numbers was expected")
+        raise LayoutError(f"metric {key!r} is {kind}; a number or a list of numbers was expected")
     try:
         return [float(item) for item in items if isinstance(item, Real)]
     except OverflowError:
-        raise DataError(f"metric {key!r} is beyond the largest floating-point number") from None
-
-
-def _metric_steps(key: str, value: float, spec: MeanSpec) -> int:
-    low, high = spec.range_of(key)
-    if not low <= value <= high:
-        raise DataError(f"metric {key!r} is outside its declared range {low}..{high}")
-    return round((value - low) / (high - low) * METRIC_STEPS)
+        return [math.nan] * len(items)
 
 
 def _refuse_not_finite(name: str, array: NDArray[Any]) -> None:
@@ -242,7 +559,3 @@ def _refuse_not_finite(name: str, array: NDArray[Any]) -> None:
     if bad.size:
         raise DataError(f"array {name!r} is not finite at {tuple(map(int, bad[0]))} ({len(bad)} such values)")
     raise DataError(f"array {name!r}: the update's difference to the model is not finite")
-
-
-def _shape_of(spec: ArraySpec) -> str:
-    return f"{spec.name!r} of shape {spec.shape} and dtype {np.dtype(spec.dtype)}"

@@ -19,9 +19,12 @@ from flwr.common.constant import ErrorCode
 from flwr.supercore import log
 
 from fedsec import catalog
-from fedsec.encoding import mean
-from fedsec.errors import AuthenticationError, ConfigurationError, DataError, FedsecError, PolicyError, Stale
-from fedsec.flower.records import RECORD, content_hash, to_numpy
+from fedsec.encoding.ladder import Plan
+from fedsec.encoding.layout import Layout
+from fedsec.encoding.mean import MeanSpec
+from fedsec.errors import ConfigurationError, FedsecError, PolicyError, Stale
+from fedsec.flower import app_reply
+from fedsec.flower.records import NOTE, RECORD
 from fedsec.party.identity import public_key, read_identity, read_public_keys
 from fedsec.party.journal import Journal
 from fedsec.party.party import Party, PartyState
@@ -30,10 +33,6 @@ from fedsec.protocol import SecureSum, Vector
 from fedsec.wire import codec
 from fedsec.wire.envelope import Session
 from fedsec.wire.exchange import Refusal
-
-
-class ClientAppError(FedsecError):
-    """The app's own function raised; the text names the class of its exception and nothing else."""
 
 
 def secure_aggregation(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -68,16 +67,22 @@ def _respond(message: Message, context: Context, call_next: ClientAppCallable) -
     party = _load_party(context)
     context.state.pop(RECORD, None)  # it holds secret keys: the app's own code never sees them
 
-    def contribute(session: Session, spec: mean.MeanSpec, bits: int) -> tuple[Vector, bytes]:
-        arrays, reference, metrics, weight = _update(message, context, call_next, session, spec.weight_key)
-        vector, layout = mean.encode(arrays, reference, metrics, weight, spec, bits)
-        return vector, codec.encode(layout)
+    asked, notes = app_reply.Asked(message, context, call_next), dict[str, str]()
+
+    def contribute(session: Session, plan: Plan | None, spec: MeanSpec, bits: int) -> tuple[Vector, bytes]:
+        made = app_reply.contribution(asked, session, plan, spec, bits)
+        if made.unusable:
+            log(WARNING, "secure aggregation: no usable update; it counts as no change: %s", made.unusable)
+            notes[NOTE] = made.unusable
+        return made.vector, codec.encode(made.layout) if made.layout != Layout((), {}) else b""
 
     try:
         reply = party.respond(request, contribute)
     finally:
         context.state[RECORD] = ConfigRecord({"party": codec.encode(party.state)})
-    return Message(RecordDict({RECORD: ConfigRecord({"reply": reply})}), reply_to=message)
+    # In a deployment the server learns of an update that is not usable by a count in the sum alone.
+    said = notes if party.policy.simulation else {}
+    return Message(RecordDict({RECORD: ConfigRecord({"reply": reply, **said})}), reply_to=message)
 
 
 def in_simulation() -> bool:
@@ -141,33 +146,3 @@ def _whole(config: Mapping[str, Any], key: str, default: int) -> int:
     if isinstance(value, bool) or not str(value).isdecimal():
         raise ConfigurationError(f"{key} is {value!r} in this node's configuration; a whole number was expected")
     return int(value)
-
-
-def _update(
-    message: Message, context: Context, call_next: ClientAppCallable, session: Session, weight_key: str
-) -> tuple[mean.Arrays, mean.Arrays, mean.Metrics, float]:
-    """Call the app: its arrays, the model's, its metrics, and its number of examples."""
-    content = message.content
-    if session.model != content_hash(content):
-        raise AuthenticationError("the model received is not the one that the session is bound to")
-    if session.stage != message.metadata.message_type:
-        raise AuthenticationError(f"stage {session.stage} in a message of type {message.metadata.message_type}")
-    reference = to_numpy(content) if message.metadata.message_type.partition(".")[0] == "train" else {}
-    try:
-        reply = call_next(message, context)
-    except Exception as error:
-        log(WARNING, "the client app failed:\n%s", traceback.format_exc())
-        raise ClientAppError(type(error).__name__) from error
-    if reply.has_error():
-        raise ClientAppError("the app returned an error")
-    if not reference and reply.content.array_records:
-        raise DataError("the reply to an evaluation holds arrays; it may hold metrics only")
-    arrays = to_numpy(reply.content) if reference else {}
-    records = list(reply.content.metric_records.values())
-    if len(records) != 1:
-        raise DataError(f"{len(records)} metric records in the app's reply; exactly one was expected")
-    metrics = {key: value for key, value in records[0].items() if key != weight_key}
-    weight = records[0].get(weight_key)
-    if not isinstance(weight, int | float):
-        raise DataError(f"the app's metrics have no number under {weight_key!r}")
-    return arrays, reference, metrics, weight

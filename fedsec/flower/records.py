@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from flwr.app import Array, ArrayRecord, RecordDict
 
-from fedsec.errors import DataError
+from fedsec.errors import DataError, LayoutError
 from fedsec.wire import codec
 
 RECORD = "fedsec"
@@ -33,6 +33,11 @@ def content_hash(content: RecordDict) -> bytes:
     return digest.digest()
 
 
+_JOINT = ":"  # between the names of a record and of an array
+NOTE = "unusable"
+"""In that record, in simulation alone: why a hospital had no usable update."""
+
+
 def to_numpy(content: RecordDict) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays of the one ArrayRecord in `content`; raises DataError where there is none or more than one."""
     records = list(content.array_records.values())
@@ -41,10 +46,43 @@ def to_numpy(content: RecordDict) -> dict[str, np.ndarray[Any, Any]]:
     return {name: _numpy(name, array) for name, array in records[0].items()}
 
 
+def model_arrays(content: RecordDict, model: RecordDict | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """All arrays of `content` by name, or by "RECORD:NAME" where the model has several array records.
+
+    model: the message that was answered, where `content` is a reply. Raises LayoutError where the reply has other
+    array records than the model.
+    """
+    records, known = content.array_records, (model or content).array_records
+    if len(known) <= 1:
+        if len(records) > 1:
+            raise LayoutError(f"array records {sorted(records)} in the app's reply; the model is one record")
+        return {name: _numpy(name, array) for record in records.values() for name, array in record.items()}
+    if strange := sorted(records.keys() - known.keys()):
+        raise LayoutError(f"array records {strange} are in the app's reply and not in the model")
+    return {
+        f"{key}{_JOINT}{name}": _numpy(name, array) for key, record in records.items() for name, array in record.items()
+    }
+
+
+def array_records(arrays: Mapping[str, np.ndarray[Any, Any]], model: RecordDict) -> dict[str, ArrayRecord]:
+    """Arrays under the names of `model_arrays`, as records of the model's names."""
+    keys = list(model.array_records)
+    if len(keys) == 1:
+        return {keys[0]: from_numpy(arrays)}
+    parts: dict[str, dict[str, np.ndarray[Any, Any]]] = {key: {} for key in keys}
+    for name, values in arrays.items():
+        key, _, rest = name.partition(_JOINT)
+        parts[key][rest] = values
+    return {key: from_numpy(part) for key, part in parts.items()}
+
+
 def _numpy(name: str, array: Array) -> np.ndarray[Any, Any]:
-    values = array.numpy()
-    if (values.dtype.name, values.shape) != (array.dtype, tuple(array.shape)):
-        raise DataError(
+    try:
+        values, stated = array.numpy(), np.dtype(array.dtype)
+    except (TypeError, ValueError) as error:
+        raise LayoutError(f"array {name!r} has dtype {array.dtype}, which NumPy does not know: {error}") from None
+    if (values.dtype, values.shape) != (stated, tuple(array.shape)):
+        raise LayoutError(
             f"array {name!r} says that it has dtype {array.dtype} and shape {tuple(array.shape)}, and has not"
         )
     return values
@@ -52,4 +90,4 @@ def _numpy(name: str, array: Array) -> np.ndarray[Any, Any]:
 
 def from_numpy(arrays: Mapping[str, np.ndarray[Any, Any]]) -> ArrayRecord:
     """Named arrays as Flower sends them."""
-    return ArrayRecord({name: Array(np.ascontiguousarray(values)) for name, values in arrays.items()})
+    return ArrayRecord({name: Array(np.asarray(values, order="C")) for name, values in arrays.items()})

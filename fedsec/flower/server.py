@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from logging import INFO, WARNING
 from typing import Any, NoReturn, cast
 
-import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid, strategy
 from flwr.serverapp.strategy import Result, Strategy
 from flwr.supercore import log
@@ -23,11 +22,12 @@ from flwr.supercore import log
 from fedsec import catalog
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
-from fedsec.errors import ConfigurationError, DataError, FedsecError, PolicyError, RunFailed
-from fedsec.flower.records import RECORD, content_hash, to_numpy
+from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
+from fedsec.flower.records import NOTE, RECORD, array_records, content_hash, model_arrays
 from fedsec.metering import Ledger, Meter
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId, SecureSum
+from fedsec.server.averaging import Averaging
 from fedsec.server.coordinator import Coordinator, Sessions
 from fedsec.strategy_spec import StrategySpec
 from fedsec.wire.exchange import Phase, Refusal
@@ -60,12 +60,13 @@ class Round:
     sampled: int
     included: int = 0
     parties: tuple[PartyId, ...] = ()
-    weight: int = 0
+    weight: int | float = 0
     clipped: int = 0
     metrics: Mapping[str, float | list[float]] | None = None
     sum_hash: str = ""
     failure: str = ""
     incidents: tuple[tuple[str, PartyId, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class RunSessions:
@@ -94,8 +95,12 @@ class SecureAggregation(Strategy):
 
     inner           FedAvg, FedAvgM, FedAdam, FedYogi, FedAdagrad, FedProx, or a subclass that needs the mean only
     protocol        a strategy of the catalogue, as `shamir` or `shamir:server=malicious`, or a SecureSum
-    clip            largest absolute change of one coordinate in one round; beyond it, it is clipped and counted
+    clip            largest absolute change of one parameter in one round; a larger update is scaled down as a whole
     largest_weight  largest number of examples at one client
+                    with clip and largest_weight their product is the scale of the fixed point; without one of them
+                    the scale is measured, in a session of its own, and follows the updates from round to round
+    bounds          largest L2 norm of the change of a group of arrays, by pattern of their names
+    buffers         patterns of arrays that are averaged as values, beside PyTorch's buffers and integers
     metric_ranges   what metrics may be, by key; any other lies within `metric_range`
     phase_timeout   seconds each phase may take, at most; `start(timeout=...)` bounds it too
     identity, pins  the server's key and the hospitals' public keys; without pins whoever answers first is believed,
@@ -112,9 +117,11 @@ class SecureAggregation(Strategy):
         inner: Strategy,
         protocol: SecureSum[Any, Any] | str = "shamir",
         *,
-        clip: float = 4.0,
-        largest_weight: int = 10_000,
-        metric_range: tuple[float, float] = (-1e6, 1e6),
+        clip: float | None = None,
+        largest_weight: int | None = None,
+        bounds: Mapping[str, float] | None = None,
+        buffers: Iterable[str] = (),
+        metric_range: tuple[float, float] = (-mean.VALUES, mean.VALUES),
         metric_ranges: Mapping[str, tuple[float, float]] | None = None,
         phase_timeout: float = 600.0,
         identity: SigningKey | None = None,
@@ -131,8 +138,16 @@ class SecureAggregation(Strategy):
         weight_key = str(getattr(inner, "weighted_by_key", "num-examples"))
         ranges = {key: _range(key, pair) for key, pair in (metric_ranges or {}).items()}
         default = _range("(default)", metric_range)
-        self.spec = mean.MeanSpec(_real("clip", clip), largest_weight, default, ranges, weight_key)
-        FixedPoint(self.protocol.value_bits, self.spec.clip)
+        self.spec = mean.MeanSpec(
+            None if clip is None else _real("clip", clip),
+            largest_weight,
+            default,
+            ranges,
+            weight_key,
+            {pattern: _real(f"the bound of {pattern!r}", norm) for pattern, norm in (bounds or {}).items()},
+            tuple(buffers),
+        )
+        FixedPoint(self.protocol.value_bits, self.spec.clip or 1.0)
         self.phase_timeout, self.identity, self.pins = phase_timeout, identity, frozenset(pins)
         self.sessions = sessions
         self.ledger = ledger if ledger is not None else Ledger()
@@ -167,7 +182,7 @@ class SecureAggregation(Strategy):
 
     def collect(
         self, grid: Grid, message_type: str, config: ConfigRecord | None = None
-    ) -> tuple[dict[str, float | list[float]], int]:
+    ) -> tuple[dict[str, float | list[float]], int | float]:
         """Ask all nodes once, and return the weighted means of the metrics that they answer, and the total weight.
 
         message_type: what the clients' function is registered for, "query.NAME" for `@app.query("NAME")`; it returns
@@ -219,6 +234,8 @@ class SecureAggregation(Strategy):
     def finished(self, outcome: Round) -> None:
         """Keep and announce what a round came to."""
         self.rounds.append(outcome)
+        for warned in outcome.warnings:
+            log(WARNING, "round %d %s: %s", outcome.round, outcome.stage, warned)
         if outcome.failure:
             log(WARNING, "round %d %s is void: %s", outcome.round, outcome.stage, outcome.failure)
         if self.on_round is not None:
@@ -259,6 +276,7 @@ class SecureGrid(Grid):
         self._nodes: dict[PartyId, int] = {}
         self._known: frozenset[int] = frozenset()
         self._request: tuple[RecordDict, str, float] = (RecordDict(), "train", owner.phase_timeout)
+        self._notes: dict[PartyId, str] = {}
         self._meter = Meter(self._exchange, owner.ledger)
         self._coordinator = Coordinator(
             owner.protocol,
@@ -268,6 +286,7 @@ class SecureGrid(Grid):
             sessions=owner.sessions.of(grid.run.run_id, owner.identity),
             pins=owner.pins,
         )
+        self._averaging = Averaging(self._coordinator)
 
     def set_run(self, run: Any) -> None:
         """As the grid does."""
@@ -306,6 +325,7 @@ class SecureGrid(Grid):
                 other.content is not content and content_hash(other.content) != model
             ):
                 raise ConfigurationError("the strategy sends clients different models or configurations")
+        self._notes.clear()
         self._request = (content, message_type, min(timeout or self._owner.phase_timeout, self._owner.phase_timeout))
         sampled = range(1, len(asked) + 1)
         self._owner.protocol.check(sampled)
@@ -318,11 +338,10 @@ class SecureGrid(Grid):
         outcome = Round(number, message_type, len(asked))
         try:
             with self._meter.session():
-                total = self._coordinator.aggregate(cohort, stage=message_type, round_number=number, model=model)
-            if total.layout is None:
-                raise DataError("no contributor said what its coordinates are")
-            reference = to_numpy(content) if total.layout.arrays else {}
-            result = mean.decode(total.sum, total.layout, reference, self._owner.spec, self._owner.protocol.value_bits)
+                reference = model_arrays(content) if message_type.partition(".")[0] == "train" else None
+                result, total = self._averaging.mean(
+                    cohort, reference, stage=message_type, round_number=number, model=model
+                )
         except FedsecError as error:
             self._owner.finished(replace(outcome, failure=f"{type(error).__name__}: {error}"))
             return []
@@ -334,7 +353,8 @@ class SecureGrid(Grid):
                 weight=result.weight,
                 clipped=result.clipped,
                 metrics=result.metrics,
-                incidents=total.incidents,
+                incidents=total.incidents + self._noted(),
+                warnings=tuple(self._averaging.warnings(result, message_type)),
                 sum_hash=hashlib.sha256(total.sum.vector.tobytes()).hexdigest(),
             )
         )
@@ -344,9 +364,7 @@ class SecureGrid(Grid):
         metrics = {self._owner.spec.weight_key: result.weight, **result.metrics}
         reply = RecordDict({"metrics": MetricRecord(cast(Any, metrics))})
         if result.arrays:
-            name = next(iter(content.array_records))
-            arrays = {key: Array(np.asarray(array, order="C")) for key, array in result.arrays.items()}
-            reply[name] = ArrayRecord(arrays)
+            reply.update(array_records(result.arrays, content))
         return reply
 
     def _enrol(self) -> None:
@@ -358,7 +376,12 @@ class SecureGrid(Grid):
         log(INFO, "secure aggregation: setting up %s with %d nodes", self._owner.protocol.name, len(present))
         with self._meter.session():
             self._coordinator.enrol(list(self._nodes))
+        self._averaging.forget_parties()
         self._nodes = {party: node for party, node in self._nodes.items() if party in self._coordinator.roster}
+
+    def _noted(self) -> tuple[tuple[str, PartyId, str], ...]:
+        """Why hospitals had no usable update: told in simulation alone."""
+        return tuple(("input", party, f"no usable update: {note}") for party, note in sorted(self._notes.items()))
 
     def _exchange(self, phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
         """The transport: protocol messages inside messages of the type that the app handles already."""
@@ -375,7 +398,11 @@ class SecureGrid(Grid):
             )
             for node, party in parties.items()
         ]
-        replies = self._grid.send_and_receive(outgoing, timeout=timeout)
+        replies = list(self._grid.send_and_receive(outgoing, timeout=timeout))
+        for reply in replies:
+            record = RecordDict() if reply.has_error() else reply.content
+            if isinstance(note := record.config_records.get(RECORD, ConfigRecord()).get(NOTE), str):
+                self._notes[parties[reply.metadata.src_node_id]] = note
         return [
             (parties[reply.metadata.src_node_id], _answer(reply))
             for reply in replies

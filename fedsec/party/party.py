@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedsec.encoding.fixed_point import prove_headroom
+from fedsec.encoding.ladder import Plan, plan_hash
 from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import AuthenticationError, BadMessage, OutOfPhase, PolicyError, Stale
 from fedsec.party.context import SessionContext
@@ -26,8 +27,11 @@ from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import Envelope, Header, Session
 from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Member, Roster, Terms, read_roster, read_terms
 
-Contribute = Callable[[Session, MeanSpec, int], tuple[Vector, bytes]]
-"""Computes a party's input of so many value bits when it is asked for: the integers and their encoded layout."""
+Contribute = Callable[[Session, Plan | None, MeanSpec, int], tuple[Vector, bytes]]
+"""Computes a party's input of so many value bits when it is asked for: the integers and their encoded layout.
+
+The plan was checked; it is None where the session sums vectors as they are.
+"""
 
 
 Build = Callable[[str, Mapping[str, Any]], SecureSum[Any, Any]]
@@ -39,7 +43,7 @@ ADOPT_PHASE = 0
 
 
 @dataclass(frozen=True, repr=False)
-class PartyState(State, tag="fedsec.party_state/1"):
+class PartyState(State, tag="fedsec.party_state/2"):
     """All that a party keeps between messages. Secret; a State of the codec, so it can be kept as bytes."""
 
     identity: bytes
@@ -52,6 +56,8 @@ class PartyState(State, tag="fedsec.party_state/1"):
     progress: Progress = field(default_factory=Progress)
     after_setup: bytes | None = None
     within: bytes | None = None
+    plans: Mapping[str, bytes] = field(default_factory=dict)
+    """The last plan of each stage, encoded."""
 
 
 class Party:
@@ -198,7 +204,8 @@ class Party:
         x, layout, paused = None, b"", 0.0
         if not setup and type(request) is protocol.input_phase:
             started = cpu_seconds()
-            x, layout = contribute(session, terms.mean, protocol.value_bits)
+            plan = self._plan(header, terms.mean)
+            x, layout = contribute(session, plan, terms.mean, protocol.value_bits)
             paused = cpu_seconds() - started
         kept = self.state.within if self.state.within is not None else self.state.after_setup
         before = None if kept is None else codec.decode(kept, State)
@@ -206,6 +213,18 @@ class Party:
         saved = None if after is None else codec.encode(after)
         self.state = replace(self.state, after_setup=saved) if setup else replace(self.state, within=saved)
         return answer, layout, paused
+
+    def _plan(self, header: Header, spec: MeanSpec) -> Plan | None:
+        """The session's plan, if it is the one that the session is bound to and continues its stage's last one."""
+        session = header.session
+        if not header.layout:
+            return None
+        if session.model != plan_hash(header.layout):
+            raise AuthenticationError("the plan is not the one that the session is bound to")
+        plan, kept = codec.decode(header.layout, Plan), self.state.plans.get(session.stage)
+        plan.check(spec.rungs, None if kept is None else codec.decode(kept, Plan))
+        self.state = replace(self.state, plans={**self.state.plans, session.stage: header.layout})
+        return plan
 
     def _enter(self, protocol: SecureSum[Any, Any], session: Session, phase: int) -> Roster:
         """Move to a later phase of this session or of a newer one, over a cohort that this party accepts.

@@ -88,7 +88,7 @@ class Cell(Record):
     memory: the most that one step allocated at a hospital, and at the server, in bytes.
     error, error_bound: the largest deviation of a coordinate of the mean from plain arithmetic, and what is promised.
     exact: whether the integer sum was the plain sum.
-    reference_seconds: CPU seconds of a fixed piece of work, taken beside the rounds: how fast the machine was at that moment.
+    reference_seconds: CPU seconds of a fixed piece of work, taken beside the rounds: how fast the machine then was.
     """
 
     strategy: str
@@ -102,9 +102,7 @@ class Cell(Record):
     note: str = ""
     measured_parameters: int = 0
     repetitions: int = 0
-    reference_seconds: float | None = Field(
-        None, validation_alias=AliasChoices("reference_seconds", "pace")
-    )
+    reference_seconds: float | None = Field(None, validation_alias=AliasChoices("reference_seconds", "pace"))
     phases: tuple[Phase, ...] = ()
     setup: Total | None = None
     round: Total | None = None

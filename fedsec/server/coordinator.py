@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fedsec.encoding.fixed_point import prove_headroom
-from fedsec.encoding.mean import Layout, MeanSpec
+from fedsec.encoding.ladder import Plan, plan_hash
+from fedsec.encoding.layout import Layout, majority
+from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
 from fedsec.primitives.key_agreement import check_public
 from fedsec.primitives.randomness import Random
@@ -32,6 +34,8 @@ class Total:
     sum: Sum
     layout: Layout | None
     incidents: tuple[tuple[str, PartyId, str], ...]
+    deviating: frozenset[PartyId] = frozenset()
+    """Parties whose contribution was left out because its layout was not that of the majority."""
 
 
 @dataclass
@@ -104,24 +108,41 @@ class Coordinator:
         self.public = channel.run(self.protocol.setup(sorted(members)))
 
     def aggregate(
-        self, cohort: Collection[PartyId], *, stage: str = "train", round_number: int = 0, model: bytes = NO_HASH
+        self,
+        cohort: Collection[PartyId],
+        *,
+        stage: str = "train",
+        round_number: int = 0,
+        model: bytes = NO_HASH,
+        plan: Plan | None = None,
     ) -> Total:
-        """One secure sum over `cohort`; a round that fails is aborted, and the next one has fresh keys and masks."""
+        """One secure sum over `cohort`; a round that fails is aborted, and the next one has fresh keys and masks.
+
+        plan: how contributions are encoded; it names the model, and without one the inputs are vectors as they are.
+        """
         cohort = sorted(cohort)
         if not set(cohort) <= set(self.roster):
             raise ConfigurationError(f"parties {sorted(set(cohort) - set(self.roster))} are not enrolled")
         self.protocol.check(cohort)
         prove_headroom(self.protocol.value_bits, len(cohort), self.protocol.capacity(cohort))
-        channel = self.channel(cohort, stage=stage, round_number=round_number, model=model)
+        channel = self.channel(cohort, stage=stage, round_number=round_number, model=model, plan=plan)
         result = channel.run(self.protocol.aggregate(cohort, self.public))
         if not result.included <= set(cohort) or len(result.included) < self.protocol.floor:
             raise TooFewParties("release", self.protocol.floor, result.included, cohort).because(channel.reasons())
-        return Total(result, channel.layout_of(result.included), tuple(channel.incidents))
+        layout = channel.layout_of(result.included)
+        return Total(result, layout, tuple(channel.incidents), frozenset(channel.deviating))
 
     def channel(
-        self, cohort: Collection[PartyId], *, stage: str, round_number: int = 0, model: bytes = NO_HASH
+        self,
+        cohort: Collection[PartyId],
+        *,
+        stage: str,
+        round_number: int = 0,
+        model: bytes = NO_HASH,
+        plan: Plan | None = None,
     ) -> Channel:
-        """A new session over `cohort`."""
+        """A new session over `cohort`, bound to its plan where it has one."""
+        written = b"" if plan is None else codec.encode(plan)
         self.sessions.counter += 1
         session = Session(
             run=self._run,
@@ -131,10 +152,10 @@ class Coordinator:
             stage=stage,
             cohort=tuple(cohort),
             roster=roster_hash(self.roster) if self.roster else NO_HASH,
-            model=model,
+            model=plan_hash(written) if written else model,
             terms=self.terms.digest,
         )
-        return Channel(self, session, round_number)
+        return Channel(self, session, round_number, written)
 
     def join(self, party: PartyId, member: Member) -> None:
         """Raise FedsecError unless `member` joined as `party`, under a pinned identity where there are pins.
@@ -147,12 +168,21 @@ class Coordinator:
             raise ConfigurationError("its identity is not pinned at the server")
 
 
+def _layout(data: bytes) -> Layout | None:
+    """The layout in these bytes; None where there is none, or what is no layout."""
+    try:
+        return codec.decode(data, Layout) if data else None
+    except BadMessage:
+        return None
+
+
 class Channel:
     """One session as the server sees it: typed requests in, checked replies out."""
 
-    def __init__(self, coordinator: Coordinator, session: Session, round_number: int) -> None:
-        self._lead, self._session, self._round = coordinator, session, round_number
+    def __init__(self, coordinator: Coordinator, session: Session, round_number: int, plan: bytes = b"") -> None:
+        self._lead, self._session, self._round, self._plan = coordinator, session, round_number, plan
         self.incidents: list[tuple[str, PartyId, str]] = []
+        self.deviating: set[PartyId] = set()
         self._layouts: dict[PartyId, bytes] = {}
 
     def run(self, flow: Flow[Result]) -> Result:
@@ -167,15 +197,25 @@ class Channel:
         return {party: f"{phase}: {reason}" for phase, party, reason in self.incidents}
 
     def layout_of(self, parties: Iterable[PartyId]) -> Layout | None:
-        """The one layout that all of `parties` sent; raises BadMessage where two differ."""
-        layouts = {self._layouts.get(party, b"") for party in parties}
-        if len(layouts) > 1:
-            by_layout: dict[bytes, list[PartyId]] = {}
-            for party in sorted(parties):
-                by_layout.setdefault(self._layouts.get(party, b""), []).append(party)
-            raise BadMessage(f"the parties' contributions have different layouts: {list(by_layout.values())}")
-        layout = layouts.pop() if layouts else b""
+        """The layout that `parties` sent, who agree on it; None where they sent none."""
+        layout = next((sent for party in parties if (sent := self._layouts.get(party))), b"")
         return codec.decode(layout, Layout) if layout else None
+
+    def _agreeing(self, replies: Replies) -> Replies:
+        """The contributions whose layout is that of the majority; each other one is an incident that says why.
+
+        In a session that measures, a party without a usable update has no layout, and is as welcome as the others.
+        """
+        read: dict[bytes, Layout | None] = {layout: _layout(layout) for layout in self._layouts.values()}
+        found = {party: layout for party in replies if (layout := read[self._layouts[party]]) is not None}
+        others = majority(found)[1] if found else {}
+        if found and self._plan and not codec.decode(self._plan, Plan).measuring:
+            others |= {party: "it states no layout" for party in replies if party not in found}
+        self._layouts = {party: layout for party, layout in self._layouts.items() if party in found}
+        for party, reason in others.items():
+            self.incidents.append((type(replies[party]).__name__, party, f"LayoutError: {reason}"))
+        self.deviating |= others.keys()
+        return {party: reply for party, reply in replies.items() if party not in others}
 
     def deliver(self, requests: Requests) -> Replies:
         """Sign and send one phase's requests; verify, decode and return the answers that hold."""
@@ -183,6 +223,7 @@ class Channel:
             return {}
         first = next(iter(requests.values()))
         tag = first.tag
+        asks_input = self._session.stage != SETUP and tag == self._lead.protocol.input_phase.tag
         written: dict[int, bytes] = {}
         outgoing = {}
         for party, request in requests.items():
@@ -190,14 +231,11 @@ class Channel:
                 raise BadMessage(f"one phase carries {tag} and {request.tag}")
             if id(request) not in written:
                 written[id(request)] = codec.encode(request)
-            header = Header(self._session, tag, SERVER, party)
+            header = Header(self._session, tag, SERVER, party, self._plan if asks_input else b"")
             outgoing[party] = envelope.write(header, written[id(request)], self._lead.sessions.identity)
-        asks_input = self._session.stage != SETUP and tag == self._lead.protocol.input_phase.tag
         phase = Phase(self._session.stage, self._round, type(first).__name__, asks_input)
         replies = self._sift(phase, tag, requests, self._lead.exchange(phase, outgoing))
-        if asks_input:
-            self.layout_of(replies)
-        return replies
+        return self._agreeing(replies) if asks_input else replies
 
     def _sift(
         self, phase: Phase, tag: str, requests: Requests, answers: Iterable[tuple[PartyId, bytes | Refusal]]

@@ -19,7 +19,8 @@ from fedsec.primitives.signing import SIGNATURE_BYTES, SigningKey, verify
 from fedsec.protocol import Exposure, Message
 from fedsec.wire import codec
 
-VERSION = 2
+VERSION = 3
+"""3 since an input's request carries the session's plan; 2 since tags are stated by the classes."""
 
 
 NO_HASH = bytes(32)
@@ -31,7 +32,10 @@ SETUP = "setup"
 
 @dataclass(frozen=True)
 class Session(Message, tag="fedsec.session/1"):
-    """One run of a protocol. `cohort` are the round's contributors; the hashes are SHA-256."""
+    """One run of a protocol. `cohort` are the round's contributors; the hashes are SHA-256.
+
+    model: of the session's plan, which names the model; of the model, or none, where the inputs are plain vectors.
+    """
 
     run: Annotated[bytes, Exposure.FRESH]
     counter: Annotated[int, Exposure.FRESH]
@@ -56,7 +60,10 @@ class Session(Message, tag="fedsec.session/1"):
 
 @dataclass(frozen=True)
 class Header(Message, tag="fedsec.header/1"):
-    """Where a message belongs. `phase` is the request's tag, in the reply too; `cpu` seconds are the party's."""
+    """Where a message belongs. `phase` is the request's tag, in the reply too; `cpu` seconds are the party's.
+
+    layout: with an input, how it is laid out; with the request for it, the session's plan.
+    """
 
     session: Session
     phase: Annotated[str, Exposure.PUBLIC]

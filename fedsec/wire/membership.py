@@ -18,7 +18,7 @@ from fedsec.wire import codec
 
 
 @dataclass(frozen=True)
-class Terms(Message, tag="fedsec.terms/1"):
+class Terms(Message, tag="fedsec.terms/2"):
     """What the federation agreed on: the strategy, its parameters (JSON) and how updates become integers."""
 
     strategy: Annotated[str, Exposure.PUBLIC]
@@ -56,7 +56,7 @@ class Member(Message, tag="fedsec.member/1"):
 
 
 @dataclass(frozen=True)
-class Enrol(Message, tag="fedsec.enrol/1"):
+class Enrol(Message, tag="fedsec.enrol/2"):
     """Set-up, first exchange: the server offers terms, and a party answers with its keys."""
 
     server: Annotated[bytes, Exposure.FRESH]

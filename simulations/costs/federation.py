@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fedsec.local import Fault, LocalFederation
 from fedsec.metering import Row
 from fedsec.protocol import PartyId, Sum, Vector
-from fedsec.simulations.costs.setting import KINDS, SPEC, Setting, contribution
+from fedsec.simulations.costs.setting import KINDS, SPEC, Setting, contribution, plan
 
 
 class Federation(LocalFederation):
@@ -45,16 +45,17 @@ class Federation(LocalFederation):
     def run_round(self) -> MeasuredRound:
         """One round: its rows, seconds and sum."""
         first, began = len(self.ledger.rows), time.perf_counter()
-        total = self.aggregate(self.inputs())
+        total = self.aggregate(self.inputs(), plan=plan(self.parameters, self.setting.bits))
         return MeasuredRound(self.ledger.rows[first:], time.perf_counter() - began, total.sum)
 
     def run_one_input(self) -> MeasuredRound:
         """The phases of a round up to the input, which only the last hospital that does not drop out sends: no sum."""
         first, began = len(self.ledger.rows), time.perf_counter()
-        clients, self._inputs = list(self.setting.clients), self.inputs()
-        self.round += 1
+        clients = list(self.setting.clients)
+        self.begin(self.inputs())
+        planned = plan(self.parameters, self.setting.bits)
         with self.meter.session():
-            channel = self.coordinator.channel(clients, stage="train", round_number=self.round)
+            channel = self.coordinator.channel(clients, stage="train", round_number=self.round, plan=planned)
             flow = self.protocol.aggregate(clients, self.coordinator.public)
             requests = next(flow)
             while not isinstance(next(iter(requests.values())), self.protocol.input_phase):

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from fedsec import catalog
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
+from fedsec.encoding.ladder import Plan
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.protocol import SecureSum, Vector, parameters_of
 from fedsec.report.document import Family
 from fedsec.strategy_spec import StrategySpec
 from fedsec.wire import codec
+from fedsec.wire.envelope import NO_HASH
 
 KINDS = 4
 """So many different updates are made; hospital i sends update i modulo this: a hundred hospitals fit in memory."""
@@ -26,7 +28,8 @@ WEIGHT = 100
 """The weight of each hospital: its number of rows."""
 NAME = "weights"
 """The name of the one array of the model."""
-SPEC = mean.MeanSpec()
+CLIP, LARGEST_WEIGHT = 4.0, 10_000
+SPEC = mean.MeanSpec(CLIP, LARGEST_WEIGHT)
 
 
 @dataclass(frozen=True, order=True)
@@ -68,7 +71,7 @@ class Setting:
         protocol = self.protocol()
         protocol.check(self.clients)
         prove_headroom(self.bits, self.hospitals, protocol.capacity(self.clients))
-        FixedPoint(self.bits, SPEC.clip)
+        FixedPoint(self.bits, CLIP)
         tolerated = protocol.tolerance(self.clients)[protocol.input_phase]
         if self.dropouts > tolerated:
             raise ConfigurationError(
@@ -130,12 +133,17 @@ def family(text: str) -> Family:
 def update(parameters: int, kind: int) -> NDArray[np.float64]:
     """The change that a hospital of this kind made to each parameter: float64[parameters], within the clip."""
     drawn: NDArray[np.float64] = np.random.default_rng(kind).normal(0.0, 0.1, parameters)
-    return drawn.clip(-SPEC.clip, SPEC.clip)
+    return drawn.clip(-CLIP, CLIP)
 
 
 @functools.lru_cache(maxsize=KINDS)
 def contribution(parameters: int, bits: int, kind: int) -> tuple[Vector, bytes]:
     """That update as integers, and their encoded layout."""
     reference = {NAME: np.zeros(parameters)}
-    vector, layout = mean.encode({NAME: update(parameters, kind)}, reference, {}, WEIGHT, SPEC, bits)
-    return vector, codec.encode(layout)
+    made = mean.contribution({NAME: update(parameters, kind)}, reference, {}, WEIGHT, SPEC, bits)
+    return made.vector, codec.encode(made.layout)
+
+
+def plan(parameters: int, bits: int) -> Plan:
+    """The plan of a session in which hospitals contribute so many parameters."""
+    return Plan(NO_HASH, layout=contribution(parameters, bits, 1)[1])

@@ -142,7 +142,7 @@ def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
 
     grid.mod = watched
     lead(grid, pins, server)
-    assert len(asked) == 4  # Enrol, Adopt and two rounds
+    assert len(asked) == 5  # Enrol, Adopt, what measures the scale, and two rounds
     for with_journal in (True, False):
         for message, state in asked:
             context = grid.contexts[102]
@@ -242,7 +242,7 @@ def test_a_run_that_trained_nothing_is_an_error() -> None:
         raise ValueError("patient 4711 has no glucose value")
 
     grid = ProcessGrid(broken)
-    with pytest.raises(RunFailed, match=r"Enrol|no round of training succeeded.*ClientAppError: ValueError"):
+    with pytest.raises(RunFailed, match=r"no round of training succeeded.*5 of 5 hospitals had no usable update"):
         start(grid, {"w": np.zeros(3)}, rounds=2)
     assert not any("4711" in reason for reason in grid.reasons)
 
@@ -259,30 +259,111 @@ def test_a_sample_below_the_floor_is_refused_before_anything_is_asked() -> None:
     assert not called
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda a: a * np.nan,
-        lambda a: a + np.inf,
-        lambda a: a[:2],
-        lambda a: a.reshape(3, 1),
-        lambda a: a.astype(np.float32),
-        lambda a: a > 0,
-        lambda a: a + 1j,
-    ],
-)
-def test_an_unusable_update_is_refused_at_its_hospital_and_told_by_class_alone(wrong: Any) -> None:
+def replying(wrong: Callable[[Any], Any]) -> App:
+    """The app, whose reply at one node is `wrong` of the right one."""
+
     def app(message: Message, context: Context) -> Message:
         reply = add_one(message, context)
-        if context.node_id == 102:
-            reply.content["arrays"]["w"] = Array(np.asarray(wrong(np.full(3, 0.123456))))
+        if context.node_id == 102 and message.metadata.message_type == "train":
+            reply.content["arrays"]["w"] = Array(np.asarray(wrong(np.full(3, 1.0))))
         return reply
 
-    grid = ProcessGrid(app)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (lambda a: a[:2], r"the update has array 'w' of shape \(2,\); shape \(3,\) was expected"),
+        (lambda a: a.reshape(3, 1), r"shape \(3, 1\)"),
+        (lambda a: a > 0, "array 'w' has dtype bool"),
+        (lambda a: a + 1j, "array 'w' has dtype complex128"),
+    ],
+)
+def test_an_update_that_does_not_fit_the_model_costs_its_hospital_alone(wrong: Any, text: str) -> None:
+    grid = ProcessGrid(replying(wrong))
     strategy, result = start(grid, {"w": np.zeros(3)}, rounds=1)
     assert strategy.rounds[0].included == 4
     assert np.allclose(result.arrays["w"].numpy(), 1, atol=1e-3)
-    assert grid.reasons == ["DataError"]
+    assert all(re.match(f"LayoutError: .*{text}", reason) for reason in grid.reasons) and grid.reasons
+
+
+@pytest.mark.parametrize("wrong", [lambda a: a * np.nan, lambda a: a + np.inf])
+@pytest.mark.parametrize("simulation", [True, False])
+def test_an_update_that_is_not_usable_is_counted_and_its_cause_told_in_simulation_alone(
+    wrong: Any, simulation: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    if simulation:
+        grid = ProcessGrid(replying(wrong))
+        strategy, _ = start(grid, {"w": np.zeros(3)}, rounds=1)
+    else:
+        grid, pins, server = pinned(tmp_path, replying(wrong), **FILES)
+        monkeypatch.setattr(client, "in_simulation", lambda: False)
+        strategy = lead(grid, pins, server, rounds=1)
+    (outcome,) = strategy.rounds
+    assert (outcome.included, outcome.failure, grid.reasons) == (5, "", [])
+    assert "1 of 5 hospitals had no usable update" in outcome.warnings[0]
+    causes = [incident for incident in outcome.incidents if "not finite at (0,)" in incident[2]]
+    assert len(causes) == int(simulation)
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f4", "f2", "f8", "i8"])
+def test_a_reply_of_another_dtype_or_byte_order_is_as_good_as_any(dtype: str) -> None:
+    strategy, result = start(ProcessGrid(replying(lambda a: a.astype(dtype))), {"w": np.zeros(3)})
+    assert next(outcome.included for outcome in strategy.rounds) == 5
+    assert result.arrays["w"].numpy().dtype == np.float64
+
+
+def test_a_stage_is_measured_once_and_its_app_called_once_a_round() -> None:
+    called: list[tuple[int, int]] = []
+
+    def counting(message: Message, context: Context) -> Message:
+        assert not [name for name in context.state if name.startswith("fedsec")]
+        called.append((context.node_id, int(message.content["config"]["server-round"])))
+        return add_one(message, context)
+
+    grid = ProcessGrid(counting)
+    strategy, _ = start(grid, {"w": np.zeros(3)}, rounds=3)
+    assert sorted(called) == [(node, number) for node in sorted(grid.contexts) for number in (1, 2, 3)]
+    assert not [name for context in grid.contexts.values() for name in context.state if name.startswith("fedsec-")]
+    assert not [text for outcome in strategy.rounds for text in outcome.warnings]
+
+
+def several(message: Message, context: Context) -> Message:
+    """Two array records, of which the reply holds one array each; the other arrays stay at the hospital."""
+    records = {
+        key: ArrayRecord({"w": Array(message.content[key]["w"].numpy() + context.node_id)}) for key in ("enc", "head")
+    }
+    metrics = MetricRecord({"num-examples": 12.5, "loss": 1.0})
+    return Message(RecordDict({**records, "metrics": metrics, "more": ConfigRecord({"a": 1})}), reply_to=message)
+
+
+def test_several_array_records_and_arrays_that_stay() -> None:
+    grid = ProcessGrid(several)
+    secure = SecureAggregation(FedAvg(), sessions=RunSessions())
+    record = ArrayRecord({"w": Array(np.zeros(2)), "own": Array(np.full(2, 7.0))})
+    content = RecordDict({"enc": record, "head": record, "config": ConfigRecord({"server-round": 1})})
+    asked = [Message(content, dst_node_id=node, message_type="train") for node in grid.get_node_ids()]
+    (reply,) = secure._over(grid).send_and_receive(asked)
+    mean = np.mean(list(grid.get_node_ids()))
+    for key in ("enc", "head"):
+        arrays = {name: array.numpy() for name, array in reply.content[key].items()}
+        assert np.allclose(arrays["w"], mean) and arrays["own"].tolist() == [7.0, 7.0]
+    assert dict(reply.content["metrics"]) == {"num-examples": 62.5, "loss": 1.0}
+
+
+def test_training_from_nothing_and_evaluation_replies_with_arrays() -> None:
+    def app(message: Message, context: Context) -> Message:
+        arrays = ArrayRecord({"w": Array(np.full(3, float(context.node_id)))})
+        metrics = MetricRecord({"num-examples": 10, "loss": 0.5})
+        return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+
+    strategy, result = start(ProcessGrid(app), {}, rounds=1, fraction_evaluate=1.0, min_evaluate_nodes=5)
+    assert not any(outcome.failure for outcome in strategy.rounds)
+    assert np.allclose(result.arrays["w"].numpy(), np.mean([100 + n for n in range(5)]), rtol=1e-4)
+    assert dict(result.evaluate_metrics_clientapp[1]) == {"num-examples": 50, "loss": 0.5} or (
+        result.evaluate_metrics_clientapp[1]["loss"] == 0.5
+    )
 
 
 def test_messages_around_the_aggregation_are_refused() -> None:

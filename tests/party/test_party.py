@@ -150,7 +150,7 @@ def test_phases_come_in_order_and_once(server: Any) -> None:
 
 
 def test_a_contribution_that_failed_is_not_asked_for_again(server: Any) -> None:
-    def fails() -> Any:
+    def fails(plan: Any) -> Any:
         server.contributed.append(1)
         raise DataError("patient 17")
 

@@ -27,7 +27,7 @@ from fedsec.metering import Row
 from fedsec.simulations.costs.federation import MeasuredRound
 from fedsec.simulations.costs.measure import allocator
 from fedsec.simulations.costs.measure.cost_summary import MeasuredCosts, summarize
-from fedsec.simulations.costs.setting import KINDS, NAME, SPEC, WEIGHT, Setting, update
+from fedsec.simulations.costs.setting import CLIP, KINDS, LARGEST_WEIGHT, NAME, SPEC, WEIGHT, Setting, update
 from fedsec.simulations.costs.sweep import ray_jobs
 from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.run.launcher import flower_run, make_app
@@ -69,8 +69,8 @@ def main(grid: Grid, context: Context) -> None:
     secure = SecureAggregation(
         inner,
         setting.protocol(),
-        clip=SPEC.clip,
-        largest_weight=SPEC.largest_weight,
+        clip=CLIP,
+        largest_weight=LARGEST_WEIGHT,
         phase_timeout=float(config["phase-timeout"]),
         on_round=lambda _: times.append(time.monotonic()),
     )

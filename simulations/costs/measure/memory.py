@@ -12,7 +12,7 @@ import numpy as np
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.protocol import PartyId, Sum
 from fedsec.simulations.costs.federation import Federation, MeasuredRound
-from fedsec.simulations.costs.setting import KINDS, SPEC, WEIGHT, Setting, contribution, update
+from fedsec.simulations.costs.setting import CLIP, KINDS, LARGEST_WEIGHT, WEIGHT, Setting, contribution, update
 from fedsec.wire.exchange import Phase as Exchanged
 from fedsec.wire.exchange import Refusal
 
@@ -103,9 +103,9 @@ def accuracy(setting: Setting, parameters: int, total: Sum) -> tuple[bool, float
     plain = np.zeros_like(total.vector)
     for kind, count in times.items():
         plain += contribution(parameters, setting.bits, kind)[0] * np.uint64(count)
-    point = FixedPoint(setting.bits, SPEC.clip)
+    point = FixedPoint(setting.bits, CLIP)
     decoded = point.decode(np.ascontiguousarray(total.vector[:parameters]), len(addends))
-    decoded *= SPEC.largest_weight / (WEIGHT * len(addends))
+    decoded *= LARGEST_WEIGHT / (WEIGHT * len(addends))
     exact = sum(update(parameters, kind) * count for kind, count in times.items()) / len(addends)
-    bound = point.error_bound(len(addends), SPEC.largest_weight, WEIGHT * len(addends))
+    bound = point.error_bound(len(addends), LARGEST_WEIGHT, WEIGHT * len(addends))
     return bool(np.array_equal(plain, total.vector)), float(np.abs(decoded - exact).max()), bound

@@ -1,0 +1,121 @@
+"""What a hospital's app replies, and how it becomes the hospital's contribution to a sum.
+
+The app is called once for each model that it is sent: where a session measures the scale first, its reply is kept in
+the context, and the session that follows sums it. The app's own code never sees what is kept.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from logging import WARNING
+from typing import Any
+
+import numpy as np
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp.typing import ClientAppCallable
+from flwr.supercore import log
+
+from fedsec.encoding import mean
+from fedsec.encoding.ladder import Plan
+from fedsec.encoding.layout import Arrays, Layout
+from fedsec.encoding.mean import Contribution, MeanSpec
+from fedsec.errors import AuthenticationError, BadMessage, FedsecError, LayoutError
+from fedsec.flower.records import content_hash, model_arrays
+from fedsec.wire import codec
+from fedsec.wire.envelope import Session
+
+KEPT = "fedsec-reply"
+"""The record that says which model a kept reply is to; the reply's own records follow under names that begin so."""
+
+
+class ClientAppError(FedsecError):
+    """The app's own function raised; the text names the class of its exception and nothing else."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call of an app: the message with the model, the node's context, and the app itself."""
+
+    message: Message
+    context: Context
+    call: ClientAppCallable
+
+    @property
+    def trains(self) -> bool:
+        """Whether the reply's arrays are averaged: those of other stages are not."""
+        return self.message.metadata.message_type.partition(".")[0] == "train"
+
+
+def contribution(asked: Asked, session: Session, plan: Plan | None, spec: MeanSpec, bits: int) -> Contribution:
+    """What the app's reply adds to the sum of this session.
+
+    Raises AuthenticationError where model or stage are not the session's, LayoutError where the reply has no place in
+    a mean, and ClientAppError where the app failed and nobody knows yet what its reply would have held.
+    """
+    if plan is None:
+        raise BadMessage("a request for an input without a plan of its encoding")
+    if plan.model != content_hash(asked.message.content):
+        raise AuthenticationError("the model received is not the one that the session is bound to")
+    if session.stage != asked.message.metadata.message_type:
+        raise AuthenticationError(f"stage {session.stage} in a message of type {asked.message.metadata.message_type}")
+    reference = model_arrays(asked.message.content) if asked.trains else {}
+    try:
+        reply = _kept_reply(asked, plan.model) or _called(asked)
+    except ClientAppError as error:
+        if not (plan.layout or plan.measuring):
+            raise
+        layout = codec.decode(plan.layout, Layout) if plan.layout else Layout((), {})
+        return mean.neutral(layout, reference, None, spec, bits, plan, f"the app failed: {error}")
+    if plan.measuring:
+        _keep_reply(asked, reply, plan.model)
+    arrays, metrics, weight = _parts(asked, reply, spec.weight_key)
+    return mean.contribution(arrays, reference, metrics, weight, spec, bits, plan)
+
+
+def _called(asked: Asked) -> RecordDict:
+    try:
+        reply = asked.call(asked.message, asked.context)
+    except Exception as error:
+        log(WARNING, "the client app failed:\n%s", traceback.format_exc())
+        raise ClientAppError(type(error).__name__) from error
+    if reply.has_error():
+        raise ClientAppError("the app returned an error")
+    return reply.content
+
+
+def _kept_reply(asked: Asked, model: bytes) -> RecordDict | None:
+    """The reply that was kept when the stage was measured, if it is to this model; it is kept no longer."""
+    state = asked.context.state
+    kept = state.config_records.get(KEPT)
+    records = {name: state.pop(name) for name in list(state) if name.startswith(KEPT)}
+    if kept is None or (kept["model"], kept["stage"]) != (model, asked.message.metadata.message_type):
+        return None
+    return RecordDict({name[len(KEPT) + 1 :]: record for name, record in records.items() if name != KEPT})
+
+
+def _keep_reply(asked: Asked, reply: RecordDict, model: bytes) -> None:
+    asked.context.state[KEPT] = ConfigRecord({"model": model, "stage": asked.message.metadata.message_type})
+    for name, record in reply.items():
+        asked.context.state[f"{KEPT} {name}"] = record
+
+
+def _parts(asked: Asked, reply: RecordDict, weight_key: str) -> tuple[Arrays, mean.Metrics, Any]:
+    """The reply's arrays, its metrics, and its number of examples."""
+    arrays: Mapping[str, np.ndarray[Any, Any]] = {}
+    if asked.trains:
+        arrays = model_arrays(reply, asked.message.content)
+        if not arrays:
+            raise LayoutError("the app's reply to training holds no arrays")
+    elif reply.array_records:
+        log(WARNING, "secure aggregation: the arrays of a reply that is no training are not averaged; ignored")
+    if reply.config_records:
+        names = ", ".join(map(repr, reply.config_records))
+        log(WARNING, "secure aggregation: only arrays and metrics are averaged; config records ignored: %s", names)
+    records = list(reply.metric_records.values())
+    if len(records) != 1:
+        raise LayoutError(f"{len(records)} metric records in the app's reply; exactly one was expected")
+    if not isinstance(weight := records[0].get(weight_key), int | float):
+        raise LayoutError(f"the app's metrics have no number under {weight_key!r}, the weight of its update")
+    return arrays, {key: value for key, value in records[0].items() if key != weight_key}, weight

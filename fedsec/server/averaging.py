@@ -1,0 +1,133 @@
+"""Means over secure sums, one after the other: measures a stage's scale first, then plans each session by the last."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from fedsec.encoding import mean
+from fedsec.encoding.ladder import Plan
+from fedsec.encoding.layout import Arrays, Layout
+from fedsec.encoding.mean import Mean
+from fedsec.errors import DataError, TooFewParties
+from fedsec.protocol import PartyId
+from fedsec.server.coordinator import Coordinator, Total
+from fedsec.wire import codec
+from fedsec.wire.envelope import NO_HASH
+
+
+@dataclass
+class Stage:
+    """What is known of one stage: its histograms and counts, its layout, and whose layout was another."""
+
+    plan: Plan = field(default_factory=lambda: Plan(b""))
+    layout: Layout | None = None
+    deviating: frozenset[PartyId] = frozenset()
+
+
+class Averaging:
+    """Asks a coordinator's parties for means, stage by stage."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self.coordinator = coordinator
+        self.stages: dict[str, Stage] = {}
+
+    def mean(
+        self,
+        cohort: Collection[PartyId],
+        reference: Arrays | None,
+        *,
+        stage: str,
+        round_number: int,
+        model: bytes = NO_HASH,
+    ) -> tuple[Mean, Total]:
+        """The mean over `cohort`, and the sum that it was read from.
+
+        reference: the model's arrays; None where metrics alone are asked for. Parties whose layout was not the
+        majority's in the stage's last session are left out. Raises a FedsecError where the session failed.
+        """
+        known, spec = self.stages.setdefault(stage, Stage()), self.coordinator.terms.mean
+        asked = sorted(set(cohort) - known.deviating)
+        incidents: tuple[tuple[str, PartyId, str], ...] = tuple(
+            ("layout", party, "left out: its layout was another in the last session")
+            for party in sorted(set(cohort) & known.deviating)
+        )
+        if len(asked) < self.coordinator.protocol.floor:
+            raise TooFewParties("layout", self.coordinator.protocol.floor, asked, cohort)
+        if reference is not None and spec.measured and not known.plan.largest:
+            asked, before = self._measure(asked, known, stage, round_number, model)
+            incidents += before
+        plan = replace(known.plan, model=model, layout=b"" if known.layout is None else codec.encode(known.layout))
+        total = self.coordinator.aggregate(asked, stage=stage, round_number=round_number, plan=plan)
+        self._note(known, total)
+        if total.layout is None:
+            raise DataError("no contributor said what its coordinates are")
+        bits, floor = self.coordinator.protocol.value_bits, self.coordinator.protocol.floor
+        found = mean.decode(total.sum, total.layout, reference or {}, spec, bits, plan, floor)
+        if plan.largest:
+            known.plan = replace(known.plan, counts=(*known.plan.counts, found.counts))
+        return found, replace(total, incidents=incidents + total.incidents)
+
+    def _measure(
+        self, asked: list[PartyId], known: Stage, stage: str, round_number: int, model: bytes
+    ) -> tuple[list[PartyId], tuple[tuple[str, PartyId, str], ...]]:
+        """Sum the histograms of rungs: afterwards the stage's plan has a scale. Returns whom to ask for updates."""
+        total = self.coordinator.aggregate(
+            asked, stage=stage, round_number=round_number, plan=Plan(model, measuring=True)
+        )
+        self._note(known, total)
+        spec, floor = self.coordinator.terms.mean, self.coordinator.protocol.floor
+        largest, typical = mean.read_measurement(total.sum, spec, floor)
+        known.plan = replace(known.plan, largest=largest, typical=typical)
+        return sorted(total.sum.included), total.incidents
+
+    def _note(self, known: Stage, total: Total) -> None:
+        if total.layout is not None and total.layout != known.layout:
+            known.layout, known.deviating = total.layout, frozenset()
+        known.deviating |= total.deviating
+
+    def forget_parties(self) -> None:
+        """A new epoch was founded: parties are numbered anew."""
+        for known in self.stages.values():
+            known.deviating = frozenset()
+
+    def warnings(self, found: Mean, stage: str) -> list[str]:
+        """What somebody should know of a mean: what was scaled down, cut, missing or too coarse, and the cure."""
+        spec, n = self.coordinator.terms.mean, len(found.included)
+        warned = []
+        if found.clipped:
+            cure = (
+                f"raise clip ({spec.clip:g}), or leave it out and the scale is measured"
+                if spec.clip is not None
+                else "the next round's scale is larger"
+                if not spec.bounds
+                else "raise the norms of bounds, if that is not what they are for"
+            )
+            warned.append(f"{found.clipped} of {n} hospitals' updates were scaled down: {cure}")
+        if found.coarse:
+            cure = (
+                "the next round's scale fits better"
+                if spec.measured
+                else "lower clip or largest_weight, or leave one of them out and the scale is measured"
+            )
+            warned.append(
+                f"the step of the fixed point ({found.step:.2g}) is more than a hundredth of the typical change of a "
+                f"parameter ({found.typical:.2g}): {cure}"
+            )
+        if found.unusable:
+            warned.append(
+                f"{found.unusable} of {n} hospitals had no usable update and counted as no change; the cause is in "
+                "their own logs"
+            )
+        if found.saturated:
+            warned.append(f"{found.saturated} of {n} hospitals had a buffer beyond ±2^31, which was cut there")
+        for key, number in found.out_of_range.items():
+            low, high = spec.range_of(key)
+            warned.append(
+                f"metric {key!r} of {number} of {n} hospitals was cut to its range {low:g} to {high:g}: declare a "
+                "wider one in metric_ranges"
+            )
+        for key, number in found.uncomputed.items():
+            outcome = "and is withheld" if key in found.withheld else "and counts as the middle of its range there"
+            warned.append(f"metric {key!r} could not be computed by {number} of {n} hospitals {outcome}")
+        return warned
