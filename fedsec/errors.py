@@ -57,7 +57,11 @@ class OutOfPhase(FedsecError):
 
 
 class RunFailed(FedsecError):
-    """A whole run ended without a result."""
+    """A whole run failed. `result` is what it has all the same, such as Flower's Result; None where it has nothing."""
+
+    def __init__(self, text: str, result: object = None) -> None:
+        super().__init__(text)
+        self.result = result
 
 
 class TooFewParties(FedsecError):

@@ -25,6 +25,7 @@ from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Message, SecureSum, State, Vector
 from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import Envelope, Header, Session
+from fedsec.wire.exchange import NOT_ENROLLED
 from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Member, Roster, Terms, read_roster, read_terms
 
 Contribute = Callable[[Session, Plan | None, MeanSpec, int], tuple[Vector, bytes]]
@@ -151,7 +152,7 @@ class Party:
         """What holds for every request of an epoch that this party joined."""
         header, session = received.header, received.header.session
         if not self.state.party:
-            raise OutOfPhase("this party has not enrolled")
+            raise OutOfPhase(NOT_ENROLLED)
         received.check(self.state.server)
         if header.receiver != self.state.party:
             raise BadMessage(f"a request for party {header.receiver}; this is party {self.state.party}")

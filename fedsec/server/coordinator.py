@@ -23,7 +23,7 @@ from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Deliver, Flow, Message, PartyId, Replies, Requests, Result, SecureSum, Sum, run
 from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import NO_HASH, SETUP, Header, Session
-from fedsec.wire.exchange import Exchange, Phase, Refusal
+from fedsec.wire.exchange import NO_ANSWER, Exchange, Phase, Refusal
 from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Member, Terms, roster_hash
 
 
@@ -72,6 +72,12 @@ class Coordinator:
         self.pins = frozenset(pins)
         self.roster: dict[PartyId, Member] = {}
         self.public: Any = None
+        self._channels: list[Channel] = []
+
+    @property
+    def incidents(self) -> tuple[tuple[str, PartyId, str], ...]:
+        """Phase, party and reason of each answer that the latest set-up or round did not accept, failed or not."""
+        return tuple(incident for channel in self._channels for incident in channel.incidents)
 
     def enrol(self, parties: Collection[PartyId]) -> None:
         """Found a new epoch with those of `parties` who join, and run the protocol's set-up.
@@ -81,7 +87,7 @@ class Coordinator:
         """
         self.protocol.check(parties)
         prove_headroom(self.protocol.value_bits, len(parties), self.protocol.capacity(parties))
-        self.roster, self.public = {}, None
+        self.roster, self.public, self._channels = {}, None, []
         try:
             self._found(sorted(parties))
         except FedsecError:
@@ -103,7 +109,10 @@ class Coordinator:
         if len(stayed) < self.protocol.floor:
             raise TooFewParties("Adopt", self.protocol.floor, stayed, members).because(channel.reasons())
         if len(stayed) < len(members):
-            self.enrol(stayed)
+            self.protocol.check(stayed)
+            prove_headroom(self.protocol.value_bits, len(stayed), self.protocol.capacity(stayed))
+            self.roster = {}
+            self._found(sorted(stayed))
             return
         self.public = channel.run(self.protocol.setup(sorted(members)))
 
@@ -125,6 +134,7 @@ class Coordinator:
             raise ConfigurationError(f"parties {sorted(set(cohort) - set(self.roster))} are not enrolled")
         self.protocol.check(cohort)
         prove_headroom(self.protocol.value_bits, len(cohort), self.protocol.capacity(cohort))
+        self._channels = []
         channel = self.channel(cohort, stage=stage, round_number=round_number, model=model, plan=plan)
         result = channel.run(self.protocol.aggregate(cohort, self.public))
         if not result.included <= set(cohort) or len(result.included) < self.protocol.floor:
@@ -155,7 +165,8 @@ class Coordinator:
             model=plan_hash(written) if written else model,
             terms=self.terms.digest,
         )
-        return Channel(self, session, round_number, written)
+        self._channels.append(Channel(self, session, round_number, written))
+        return self._channels[-1]
 
     def join(self, party: PartyId, member: Member) -> None:
         """Raise FedsecError unless `member` joined as `party`, under a pinned identity where there are pins.
@@ -259,7 +270,7 @@ class Channel:
                 if phase.asks_input:
                     self._layouts[party] = layout
         for party in set(requests) - set(replies) - {party for name, party, _ in self.incidents if name == phase.name}:
-            self.incidents.append((phase.name, party, "no answer in time"))
+            self.incidents.append((phase.name, party, NO_ANSWER))
         return {party: reply for party, reply in replies.items() if party not in equivocating}
 
     def _accept(self, party: PartyId, tag: str, requests: Requests, answer: bytes) -> tuple[Message, bytes]:

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from fedsec.errors import FedsecError
 from fedsec.protocol import PartyId
 
+NO_ANSWER = "no answer in time"
+"""The reason of an incident where nothing came back."""
+NOT_ENROLLED = "this party has not enrolled"
+"""What a party says, as OutOfPhase, that is asked by an epoch and remembers none: it lost its state."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -26,9 +31,15 @@ class Refusal:
     reason: str
 
     @classmethod
-    def of(cls, error: Exception) -> Refusal:
-        """What may be sent of an error that was raised at a party."""
+    def of(cls, error: Exception, whole: bool = False) -> Refusal:
+        """What may be sent of an error that was raised at a party.
+
+        whole: everything, with the error that caused it, as only a simulation may.
+        """
         kind = type(error).__name__
+        if whole:
+            cause = f": {error.__cause__}" if error.__cause__ is not None and str(error.__cause__) else ""
+            return cls(f"{kind}: {error}{cause}" if str(error) else kind)
         safe = isinstance(error, FedsecError) and not error.speaks_of_data
         return cls(f"{kind}: {error}" if safe else kind)
 

@@ -20,7 +20,7 @@ from fedsec.strategies.plain import Input, Plain, SendInput
 from fedsec.strategies.shamir import Shamir, Shares
 from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import Header
-from fedsec.wire.exchange import Phase, Refusal
+from fedsec.wire.exchange import NO_ANSWER, Phase, Refusal
 from fedsec.wire.membership import Adopted, Enrolled, Member
 
 
@@ -224,6 +224,27 @@ def test_refusals_tell_nothing_of_data() -> None:
     assert Refusal.of(DataError("patient 17")) == Refusal("DataError")
     assert Refusal.of(ValueError("patient 17")) == Refusal("ValueError")
     assert Refusal.of(BadMessage("of 3 bytes")) == Refusal("BadMessage: of 3 bytes")
+
+
+def test_in_a_simulation_a_refusal_tells_everything() -> None:
+    error = DataError("row 17")
+    assert Refusal.of(error, whole=True) == Refusal("DataError: row 17")
+    error.__cause__ = ValueError("of patient 4711")
+    assert Refusal.of(error, whole=True) == Refusal("DataError: row 17: of patient 4711")
+    assert Refusal.of(ValueError(), whole=True) == Refusal("ValueError")
+
+
+def test_a_round_that_failed_says_what_went_wrong_with_whom() -> None:
+    federation = ready(Shamir())
+    assert federation.coordinator.incidents == ()
+    federation.faults = [Fault("drop", "ShareInput", party, 1) for party in (1, 2, 4)]
+    with pytest.raises(TooFewParties):
+        federation.sum(data())
+    assert federation.coordinator.incidents == tuple(("ShareInput", party, NO_ANSWER) for party in (1, 2, 4))
+    federation.faults = [Fault("drop", "Enrol", 5), Fault("lose", "Adopt", 2)]
+    federation.enrol()
+    assert set(federation.coordinator.incidents) == {("Enrol", 5, NO_ANSWER), ("Adopt", 2, NO_ANSWER)}
+    assert set(federation.coordinator.roster) == {1, 3, 4}
 
 
 def test_flows() -> None:
