@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fedsec.flower.server import Round
+from fedsec.flower.verdict import Round
 from fedsec.metering import Row
 
 PROGRESS = "progress.jsonl"

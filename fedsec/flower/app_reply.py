@@ -67,7 +67,8 @@ def contribution(asked: Asked, session: Session, plan: Plan | None, spec: MeanSp
         if not (plan.layout or plan.measuring):
             raise
         layout = codec.decode(plan.layout, Layout) if plan.layout else Layout((), {})
-        return mean.neutral(layout, reference, None, spec, bits, plan, f"the app failed: {error}")
+        cause = f": {error.__cause__}" if error.__cause__ else ""  # for this hospital's own log
+        return mean.neutral(layout, reference, None, spec, bits, plan, f"the app failed: {error}{cause}")
     if plan.measuring:
         _keep_reply(asked, reply, plan.model)
     arrays, metrics, weight = _parts(asked, reply, spec.weight_key)

@@ -42,7 +42,8 @@ def secure_aggregation(message: Message, context: Context, call_next: ClientAppC
     fedsec-floor, fedsec-threshold, fedsec-trusts-server, fedsec-server (the server's public key, hex),
     fedsec-hospitals (a file of public keys, one a line), fedsec-identity (a key file), fedsec-journal (the file that
     remembers what was answered), fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on
-    first use. An error tells the server its class, and its text only where that says nothing of data.
+    first use. An error tells the server its class, and its text only where that says nothing of data; in simulation,
+    all of it.
     """
     started = time.monotonic()
     try:
@@ -51,7 +52,8 @@ def secure_aggregation(message: Message, context: Context, call_next: ClientAppC
         log(WARNING, "secure aggregation: this party does not answer: %s: %s", type(error).__name__, error)
         if not isinstance(error, FedsecError):
             log(WARNING, traceback.format_exc())
-        reply = Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, Refusal.of(error).reason), reply_to=message)
+        refusal = Refusal.of(error, whole=_simulated(context))
+        reply = Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, refusal.reason), reply_to=message)
     if time.monotonic() - started > message.metadata.ttl:
         # Returning would let a state from before the timeout overwrite a newer one.
         raise Stale(f"the phase closed after {message.metadata.ttl:.0f} s, before this party had finished")
@@ -94,6 +96,12 @@ def in_simulation() -> bool:
     return ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
 
 
+def _simulated(context: Context) -> bool:
+    """Whether this party is a simulated one: in one of Ray's actors, and with nothing of a deployment configured."""
+    config = context.node_config
+    return in_simulation() and not any(config.get(f"fedsec-{key}") for key in ("server", "hospitals", "identity"))
+
+
 def _yes(config: Mapping[str, Any], key: str) -> bool | None:
     value = config.get(key)
     if value is not None and not isinstance(value, bool):
@@ -108,7 +116,7 @@ def _load_party(context: Context) -> Party:
         floor=_whole(config, "fedsec-floor", 3),
         threshold=_whole(config, "fedsec-threshold", 1),
         trusts_server=_yes(config, "fedsec-trusts-server"),
-        simulation=in_simulation() and not (server or hospitals or config.get("fedsec-identity")),
+        simulation=_simulated(context),
         server=public_key(server) if server else None,
         hospitals=read_public_keys(Path(hospitals)) if hospitals else frozenset(),
     )

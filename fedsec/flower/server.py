@@ -1,21 +1,20 @@
 """Flower: `SecureAggregation(FedAvg(...), protocol)` at the server, `ClientApp(mods=[secure_aggregation])` at clients.
 
 The inner strategy runs unchanged. Its grid is replaced by one whose `send_and_receive` is one secure aggregation and
-returns one synthetic reply: the weighted mean, as if a single client had sent it. This is the only file of the
-framework that imports flwr.
+returns one synthetic reply: the weighted mean, as if a single client had sent it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from logging import INFO, WARNING
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from logging import ERROR, INFO, WARNING
 from typing import Any, NoReturn, cast
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
-from flwr.serverapp import Grid, strategy
+from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 from flwr.supercore import log
 
@@ -23,7 +22,11 @@ from fedsec import catalog
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
+from fedsec.flower import incidents, linearity, verdict
+from fedsec.flower.inner import OUTERMOST, declared_linear, refuse_nonlinear, too_few
 from fedsec.flower.records import NOTE, RECORD, array_records, content_hash, model_arrays
+from fedsec.flower.rejoining import Rejoining
+from fedsec.flower.verdict import Round
 from fedsec.metering import Ledger, Meter
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId, SecureSum
@@ -31,42 +34,6 @@ from fedsec.server.averaging import Averaging
 from fedsec.server.coordinator import Coordinator, Sessions
 from fedsec.strategy_spec import StrategySpec
 from fedsec.wire.exchange import Phase, Refusal
-
-SINGLE_UPDATES = "it needs each client's update by itself, and secure aggregation shows the server their sum only"
-
-
-REFUSED = {
-    "Krum": SINGLE_UPDATES,
-    "MultiKrum": SINGLE_UPDATES,
-    "Bulyan": SINGLE_UPDATES,
-    "FedMedian": SINGLE_UPDATES,
-    "FedTrimmedAvg": SINGLE_UPDATES,
-    "FedXgbBagging": SINGLE_UPDATES,
-    "FedXgbCyclic": SINGLE_UPDATES,
-    "QFedAvg": "it weighs each client's update by that client's own loss, and the server sees means only",
-    "DifferentialPrivacyServerSideFixedClipping": "it clips each client's update at the server; clip at the clients",
-    "DifferentialPrivacyServerSideAdaptiveClipping": "it clips each client's update at the server; clip at the clients",
-    "DifferentialPrivacyClientSideFixedClipping": "it scales its noise by the number of replies, and there is one",
-    "DifferentialPrivacyClientSideAdaptiveClipping": "it needs each client's clipping indicator",
-}
-
-
-@dataclass(frozen=True)
-class Round:
-    """What one secure aggregation of a run came to. `failure` is empty where it succeeded."""
-
-    round: int
-    stage: str
-    sampled: int
-    included: int = 0
-    parties: tuple[PartyId, ...] = ()
-    weight: int | float = 0
-    clipped: int = 0
-    metrics: Mapping[str, float | list[float]] | None = None
-    sum_hash: str = ""
-    failure: str = ""
-    incidents: tuple[tuple[str, PartyId, str], ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 class RunSessions:
@@ -93,6 +60,9 @@ PROCESS_SESSIONS = RunSessions()
 class SecureAggregation(Strategy):
     """Runs a linear Flower strategy over secure sums, so that the server sees no client's update, count or metric.
 
+    It stands in for the inner strategy: attributes that only that one has are read and set there. For `isinstance`,
+    and for an attribute of the same name, use `secure.inner`.
+
     inner           FedAvg, FedAvgM, FedAdam, FedYogi, FedAdagrad, FedProx, or a subclass that needs the mean only
     protocol        a strategy of the catalogue, as `shamir` or `shamir:server=malicious`, or a SecureSum
     clip            largest absolute change of one parameter in one round; a larger update is scaled down as a whole
@@ -108,9 +78,14 @@ class SecureAggregation(Strategy):
     sessions        shared by all strategies of a run; by default by all of this process
     ledger          receives what each phase cost
     on_round        called after each aggregation
+    void_rounds_allowed  how many rounds of training may be void without the run failing; by default half of them
+    linear          declares that an inner strategy that is no FedAvg, and all functions that aggregate metrics, need
+                    the weighted mean alone; so does an attribute `linear = True` of the inner strategy
 
     Raises ConfigurationError for an inner strategy that needs single updates.
     """
+
+    inner: Strategy
 
     def __init__(
         self,
@@ -129,11 +104,24 @@ class SecureAggregation(Strategy):
         sessions: RunSessions = PROCESS_SESSIONS,
         ledger: Ledger | None = None,
         on_round: Callable[[Round], None] | None = None,
+        void_rounds_allowed: int | None = None,
+        linear: bool = False,
     ) -> None:
-        refuse_nonlinear(inner)
+        if isinstance(inner, SecureAggregation):
+            raise ConfigurationError("the inner strategy is secure already")
+        refuse_nonlinear(inner, linear)
+        for name in ("configure_train", "aggregate_train", "configure_evaluate", "aggregate_evaluate"):
+            if getattr(type(self), name) is not getattr(SecureAggregation, name):
+                raise ConfigurationError(
+                    f"{type(self).__name__} overrides {name}, which the inner strategy's `start` never calls: override "
+                    "it in a subclass of the inner strategy"
+                )
+        if void_rounds_allowed is not None and (type(void_rounds_allowed) is not int or void_rounds_allowed < 0):
+            raise ConfigurationError(
+                f"void_rounds_allowed is {void_rounds_allowed!r}; a whole number from 0 on was expected"
+            )
         if not (isinstance(phase_timeout, int | float) and phase_timeout > 0):
             raise ConfigurationError(f"phase_timeout is {phase_timeout!r}; a number of seconds above 0 was expected")
-        self.inner = inner
         self.protocol = catalog.configured(StrategySpec.parse(protocol)) if isinstance(protocol, str) else protocol
         weight_key = str(getattr(inner, "weighted_by_key", "num-examples"))
         ranges = {key: _range(key, pair) for key, pair in (metric_ranges or {}).items()}
@@ -152,33 +140,67 @@ class SecureAggregation(Strategy):
         self.sessions = sessions
         self.ledger = ledger if ledger is not None else Ledger()
         self.on_round = on_round
+        self.void_rounds_allowed = void_rounds_allowed
         self.rounds: list[Round] = []
+        self._linear = declared_linear(inner, linear)
+        self._tried: dict[str, object] = {}
+        self._first = 0
         self._grid: tuple[Grid, SecureGrid] | None = None
+        self.inner = inner  # the last: from here on, what it has and this has not is its own
 
-    def start(
-        self,
-        grid: Grid,
-        initial_arrays: ArrayRecord,
-        num_rounds: int = 3,
-        timeout: float = 3600,
-        train_config: ConfigRecord | None = None,
-        evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
-    ) -> Result:
+    def __getattr__(self, name: str) -> Any:
+        inner = self.__dict__.get("inner")
+        if inner is None or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        return getattr(inner, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        inner = self.__dict__.get("inner")
+        if inner is None or name in self.__dict__ or hasattr(type(self), name) or not hasattr(inner, name):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(inner, name, value)
+
+    def start(self, grid: Grid, *arguments: Any, **keywords: Any) -> Result:
         """Run the inner strategy with every exchange replaced by a secure aggregation.
 
+        Takes what the inner strategy's `start` takes. What is void, and why, is logged as one error at the end.
+
         Raises ConfigurationError or HeadroomError before the first round where the sampled clients cannot run the
-        protocol, and RunFailed where no round of training succeeded.
+        protocol; and RunFailed, whose `result` is the inner strategy's, where no round of training succeeded or more
+        of them are void than `void_rounds_allowed`.
         """
-        before = len(self.rounds)
-        secure = self._over(grid)
-        result = self.inner.start(
-            secure, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn
-        )
-        trained = [outcome for outcome in self.rounds[before:] if outcome.stage.partition(".")[0] == "train"]
-        if trained and all(outcome.failure for outcome in trained):
-            raise RunFailed(f"no round of training succeeded; the last one: {trained[-1].failure}")
+        self._first = len(self.rounds)
+        result = self.inner.start(self._over(grid), *arguments, **keywords)
+        rounds = self.rounds[self._first :]
+        if less := verdict.incomplete(rounds):
+            log(WARNING, "secure aggregation: %s", less)
+        if lost := verdict.void(rounds):
+            log(ERROR, "secure aggregation: %s", lost)
+        if why := verdict.failed(rounds, self.void_rounds_allowed):
+            raise RunFailed(why, result)
         return result
+
+    @property
+    def trained(self) -> bool:
+        """Whether a round of training succeeded since `start` was called last."""
+        return any(one.trains and not one.failure for one in self.rounds[self._first :])
+
+    def number(self, stage: str, config: ConfigRecord) -> int:
+        """The round that a message belongs to: as its configuration says, or as many of its stage as there were."""
+        number = config.get("server-round")
+        if isinstance(number, int) or stage not in linearity.FUNCTIONS:
+            return cast(int, number or 0)
+        return 1 + sum(one.stage == stage for one in self.rounds[self._first :])
+
+    def try_aggregation(self, stage: str, metrics: Mapping[str, float | list[float]]) -> None:
+        """Before a stage's first aggregate is used: raise ConfigurationError where that would need single replies."""
+        name = linearity.FUNCTIONS.get(stage, "")
+        function = getattr(self.inner, name, None) if name else None
+        if function is None or self._linear or self._tried.get(stage) is function:
+            return
+        linearity.check(f"{type(self.inner).__name__}.{name}", function, metrics, self.spec.weight_key)
+        self._tried[stage] = function
 
     def collect(
         self, grid: Grid, message_type: str, config: ConfigRecord | None = None
@@ -207,7 +229,8 @@ class SecureAggregation(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """As the inner strategy does."""
+        """As the inner strategy does; raises ConfigurationError over any grid but this one's own."""
+        refuse_outer(grid)
         return self.inner.configure_train(server_round, arrays, config, grid)
 
     def aggregate_train(
@@ -219,7 +242,8 @@ class SecureAggregation(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """As the inner strategy does."""
+        """As the inner strategy does; raises ConfigurationError over any grid but this one's own."""
+        refuse_outer(grid)
         return self.inner.configure_evaluate(server_round, arrays, config, grid)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
@@ -254,18 +278,10 @@ def _range(key: str, pair: Any) -> tuple[float, float]:
     return _real(f"the range of metric {key}", pair[0]), _real(f"the range of metric {key}", pair[1])
 
 
-def refuse_nonlinear(inner: Strategy) -> None:
-    """Raise ConfigurationError unless `inner` needs the mean of the updates only."""
-    for kind in type(inner).__mro__:
-        if kind.__name__ in REFUSED and kind.__module__.startswith("flwr."):
-            raise ConfigurationError(f"{type(inner).__name__} cannot run over secure sums: {REFUSED[kind.__name__]}")
-    if isinstance(inner, SecureAggregation):
-        raise ConfigurationError("the inner strategy is secure already")
-    if not isinstance(inner, strategy.FedAvg):
-        raise ConfigurationError(
-            f"{type(inner).__name__} is not a FedAvg of flwr.serverapp.strategy: only strategies of the Message API "
-            "that need the mean alone run over secure sums"
-        )
+def refuse_outer(grid: Grid) -> None:
+    """Raise ConfigurationError where a strategy around a SecureAggregation asks clients over a grid of its own."""
+    if not isinstance(grid, SecureGrid):
+        raise ConfigurationError(OUTERMOST)
 
 
 class SecureGrid(Grid):
@@ -273,8 +289,13 @@ class SecureGrid(Grid):
 
     def __init__(self, grid: Grid, owner: SecureAggregation) -> None:
         self._grid, self._owner = grid, owner
+        self._asked: dict[PartyId, int] = {}
+        """The nodes that the latest set-up asked, by party."""
         self._nodes: dict[PartyId, int] = {}
-        self._known: frozenset[int] = frozenset()
+        """Those of them that joined."""
+        self._missing: dict[PartyId, str] = {}
+        self._founded = False
+        self._rejoining = Rejoining()
         self._request: tuple[RecordDict, str, float] = (RecordDict(), "train", owner.phase_timeout)
         self._notes: dict[PartyId, str] = {}
         self._meter = Meter(self._exchange, owner.ledger)
@@ -314,10 +335,16 @@ class SecureGrid(Grid):
         raise PolicyError("pull_messages would go around secure aggregation; use send_and_receive")
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """One secure aggregation over the nodes addressed: one synthetic reply, or none where the round failed."""
+        """One secure aggregation over the nodes addressed: one synthetic reply, or none where the round failed.
+
+        Raises ConfigurationError where these clients cannot run the protocol or the aggregate could not be used, and
+        RunFailed where the first set-up fails; later on, what fails makes one aggregation void.
+        """
         asked = list(messages)
         if not asked:
             return []
+        if timeout is not None and not timeout > 0:
+            raise ConfigurationError(f"timeout is {timeout}; a number of seconds above 0 was expected")
         content, message_type = asked[0].content, asked[0].metadata.message_type
         model = content_hash(content)
         for other in asked[1:]:
@@ -327,24 +354,29 @@ class SecureGrid(Grid):
                 raise ConfigurationError("the strategy sends clients different models or configurations")
         self._notes.clear()
         self._request = (content, message_type, min(timeout or self._owner.phase_timeout, self._owner.phase_timeout))
-        sampled = range(1, len(asked) + 1)
-        self._owner.protocol.check(sampled)
-        prove_headroom(self._owner.protocol.value_bits, len(asked), self._owner.protocol.capacity(sampled))
-        self._enrol()
-        wanted = {message.metadata.dst_node_id for message in asked}
-        cohort = [party for party, node in self._nodes.items() if node in wanted]
         config = next(iter(content.config_records.values()), ConfigRecord())
-        number = cast(int, config.get("server-round", 0))
-        outcome = Round(number, message_type, len(asked))
+        outcome = Round(self._owner.number(message_type, config), message_type, len(asked))
+        if not self._can_serve(outcome):
+            return []
+        wanted = {message.metadata.dst_node_id for message in asked}
         try:
+            self._enrol()
+            cohort = [party for party, node in self._nodes.items() if node in wanted]
             with self._meter.session():
-                reference = model_arrays(content) if message_type.partition(".")[0] == "train" else None
+                reference = model_arrays(content) if outcome.trains else None
                 result, total = self._averaging.mean(
-                    cohort, reference, stage=message_type, round_number=number, model=model
+                    cohort, reference, stage=message_type, round_number=outcome.round, model=model
                 )
         except FedsecError as error:
-            self._owner.finished(replace(outcome, failure=f"{type(error).__name__}: {error}"))
+            if not self._founded:
+                if isinstance(error, ConfigurationError):
+                    raise
+                raise RunFailed(f"the set-up failed: {error}") from error
+            why = f"{type(error).__name__}: {error}"
+            self._owner.finished(replace(outcome, failure=why, incidents=self._noted(outcome, wanted)))
             return []
+        noted = self._noted(outcome, wanted)
+        self._owner.try_aggregation(message_type, result.metrics)
         self._owner.finished(
             replace(
                 outcome,
@@ -353,8 +385,8 @@ class SecureGrid(Grid):
                 weight=result.weight,
                 clipped=result.clipped,
                 metrics=result.metrics,
-                incidents=total.incidents + self._noted(),
-                warnings=tuple(self._averaging.warnings(result, message_type)),
+                incidents=noted,
+                warnings=tuple(self._averaging.warnings(result)),
                 sum_hash=hashlib.sha256(total.sum.vector.tobytes()).hexdigest(),
             )
         )
@@ -367,27 +399,72 @@ class SecureGrid(Grid):
             reply.update(array_records(result.arrays, content))
         return reply
 
-    def _enrol(self) -> None:
-        """A new epoch with every node, whenever a node is here that was not there before."""
-        present = frozenset(self._grid.get_node_ids())
-        if present <= self._known:
-            return
-        self._known, self._nodes = present, dict(enumerate(sorted(present), start=1))
-        log(INFO, "secure aggregation: setting up %s with %d nodes", self._owner.protocol.name, len(present))
-        with self._meter.session():
-            self._coordinator.enrol(list(self._nodes))
-        self._averaging.forget_parties()
-        self._nodes = {party: node for party, node in self._nodes.items() if party in self._coordinator.roster}
+    def _can_serve(self, outcome: Round) -> bool:
+        """Whether the protocol can sum over as many clients as are sampled.
 
-    def _noted(self) -> tuple[tuple[str, PartyId, str], ...]:
-        """Why hospitals had no usable update: told in simulation alone."""
-        return tuple(("input", party, f"no usable update: {note}") for party, note in sorted(self._notes.items()))
+        If not, an evaluation is skipped, and a round of training void where another one succeeded; raises
+        ConfigurationError or HeadroomError where nothing has been trained.
+        """
+        protocol, sampled = self._owner.protocol, range(1, outcome.sampled + 1)
+        try:
+            protocol.check(sampled)
+            prove_headroom(protocol.value_bits, len(sampled), protocol.capacity(sampled))
+        except ConfigurationError as error:
+            connected = len(list(self.get_node_ids()))
+            cure = too_few(self._owner.inner, outcome.stage, outcome.sampled, protocol.floor, connected)
+            text = f"{error}. {cure}" if cure else str(error)
+            if outcome.stage.partition(".")[0] == "evaluate":
+                log(WARNING, "round %d %s is skipped: %s", outcome.round, outcome.stage, text)
+            elif outcome.trains and self._owner.trained:
+                self._owner.finished(replace(outcome, failure=f"{type(error).__name__}: {text}"))
+            else:
+                raise type(error)(text) from error
+            return False
+        return True
+
+    def _enrol(self) -> None:
+        """A new epoch with every node, whenever one is here that was not asked before, or one may come back."""
+        present = frozenset(self._grid.get_node_ids())
+        for node, left in self._rejoining.waits(present).items():
+            log(WARNING, "node %d has lost its state again; it may rejoin after %d more aggregations", node, left)
+        back = self._rejoining.due(present)
+        if present <= set(self._asked.values()) and self._coordinator.roster and not back:
+            return
+        again = f"; back: {', '.join(f'node {node}' for node in back)}, without state or late last time" if back else ""
+        log(INFO, "secure aggregation: setting up %s with %d nodes%s", self._owner.protocol.name, len(present), again)
+        self._rejoining.founded(back)
+        self._asked = dict(enumerate(sorted(present), start=1))
+        try:
+            with self._meter.session():
+                self._coordinator.enrol(list(self._asked))
+            self._founded = True
+            self._averaging.forget_parties()
+        finally:
+            found, roster = self._coordinator.incidents, self._coordinator.roster
+            self._rejoining.note(found, self._asked)
+            self._missing = {party: f"{phase}: {reason}" for phase, party, reason in found if party not in roster}
+            self._nodes = {party: node for party, node in self._asked.items() if party in roster}
+            for line in incidents.lines(found, self._asked):
+                log(WARNING, "set-up: no usable answer from %s", line)
+
+    def _noted(self, outcome: Round, wanted: Collection[int]) -> tuple[incidents.Incident, ...]:
+        """What went wrong with whom in the aggregation that has just ended, logged by node."""
+        unusable = tuple(("input", party, f"no usable update: {note}") for party, note in sorted(self._notes.items()))
+        found = self._averaging.incidents + unusable if self._coordinator.roster else ()
+        self._rejoining.note(found, self._asked)
+        self._rejoining.passed()
+        outside = tuple(
+            ("set-up", party, reason) for party, reason in self._missing.items() if self._asked[party] in wanted
+        )
+        for line in incidents.lines(outside + found, self._asked):
+            log(WARNING, "round %d %s: no usable answer from %s", outcome.round, outcome.stage, line)
+        return outside + found
 
     def _exchange(self, phase: Phase, requests: Mapping[PartyId, bytes]) -> list[tuple[PartyId, bytes | Refusal]]:
         """The transport: protocol messages inside messages of the type that the app handles already."""
         content, message_type, timeout = self._request
         app_records = dict(content.items()) if phase.asks_input else {}
-        parties = {self._nodes[party]: party for party in requests}
+        parties = {self._asked[party]: party for party in requests}
         outgoing = [
             Message(
                 RecordDict({**app_records, RECORD: ConfigRecord({"request": requests[party]})}),
@@ -412,7 +489,7 @@ class SecureGrid(Grid):
 
 def _answer(reply: Message) -> bytes | Refusal:
     if reply.has_error():
-        return Refusal(reply.error.reason or f"error {reply.error.code}")
+        return incidents.refusal(reply)
     record = reply.content.config_records.get(RECORD, ConfigRecord())
     data = record.get("reply")
     if not isinstance(data, bytes):

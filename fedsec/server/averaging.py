@@ -15,6 +15,8 @@ from fedsec.server.coordinator import Coordinator, Total
 from fedsec.wire import codec
 from fedsec.wire.envelope import NO_HASH
 
+Incident = tuple[str, PartyId, str]
+
 
 @dataclass
 class Stage:
@@ -31,6 +33,12 @@ class Averaging:
     def __init__(self, coordinator: Coordinator) -> None:
         self.coordinator = coordinator
         self.stages: dict[str, Stage] = {}
+        self._earlier: tuple[Incident, ...] = ()
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """Of the latest mean, phase, party and reason of each answer that was not accepted, failed or not."""
+        return self._earlier + self.coordinator.incidents
 
     def mean(
         self,
@@ -48,15 +56,15 @@ class Averaging:
         """
         known, spec = self.stages.setdefault(stage, Stage()), self.coordinator.terms.mean
         asked = sorted(set(cohort) - known.deviating)
-        incidents: tuple[tuple[str, PartyId, str], ...] = tuple(
-            ("layout", party, "left out: its layout was another in the last session")
+        self._earlier = tuple(
+            ("layout", party, "LayoutError: left out, for its layout was another in the last session")
             for party in sorted(set(cohort) & known.deviating)
         )
         if len(asked) < self.coordinator.protocol.floor:
             raise TooFewParties("layout", self.coordinator.protocol.floor, asked, cohort)
         if reference is not None and spec.measured and not known.plan.largest:
-            asked, before = self._measure(asked, known, stage, round_number, model)
-            incidents += before
+            asked = self._measure(asked, known, stage, round_number, model)
+            self._earlier += self.coordinator.incidents
         plan = replace(known.plan, model=model, layout=b"" if known.layout is None else codec.encode(known.layout))
         total = self.coordinator.aggregate(asked, stage=stage, round_number=round_number, plan=plan)
         self._note(known, total)
@@ -66,11 +74,11 @@ class Averaging:
         found = mean.decode(total.sum, total.layout, reference or {}, spec, bits, plan, floor)
         if plan.largest:
             known.plan = replace(known.plan, counts=(*known.plan.counts, found.counts))
-        return found, replace(total, incidents=incidents + total.incidents)
+        return found, total
 
     def _measure(
         self, asked: list[PartyId], known: Stage, stage: str, round_number: int, model: bytes
-    ) -> tuple[list[PartyId], tuple[tuple[str, PartyId, str], ...]]:
+    ) -> list[PartyId]:
         """Sum the histograms of rungs: afterwards the stage's plan has a scale. Returns whom to ask for updates."""
         total = self.coordinator.aggregate(
             asked, stage=stage, round_number=round_number, plan=Plan(model, measuring=True)
@@ -79,7 +87,7 @@ class Averaging:
         spec, floor = self.coordinator.terms.mean, self.coordinator.protocol.floor
         largest, typical = mean.read_measurement(total.sum, spec, floor)
         known.plan = replace(known.plan, largest=largest, typical=typical)
-        return sorted(total.sum.included), total.incidents
+        return sorted(total.sum.included)
 
     def _note(self, known: Stage, total: Total) -> None:
         if total.layout is not None and total.layout != known.layout:
@@ -91,7 +99,7 @@ class Averaging:
         for known in self.stages.values():
             known.deviating = frozenset()
 
-    def warnings(self, found: Mean, stage: str) -> list[str]:
+    def warnings(self, found: Mean) -> list[str]:
         """What somebody should know of a mean: what was scaled down, cut, missing or too coarse, and the cure."""
         spec, n = self.coordinator.terms.mean, len(found.included)
         warned = []

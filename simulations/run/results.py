@@ -21,7 +21,7 @@ from fedsec.app.progress import Progress
 from fedsec.data.bundled import Dataset
 from fedsec.data.preparation import Preparation
 from fedsec.flower import SecureAggregation
-from fedsec.flower.server import Round
+from fedsec.flower.verdict import Round
 from fedsec.learning import auc
 from fedsec.learning.local_training import Training, test_quality
 from fedsec.learning.models import Parameters

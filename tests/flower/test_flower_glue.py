@@ -13,10 +13,9 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
-from flwr.supercore.task_identity import TaskIdentity
 
 from fedsec import catalog
-from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed, Stale
+from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
 from fedsec.flower import SecureAggregation, client, secure_aggregation
 from fedsec.flower.records import content_hash
 from fedsec.flower.server import RunSessions
@@ -25,6 +24,7 @@ from fedsec.primitives.signing import SigningKey
 from fedsec.wire import codec
 from tests.flower.process_grid import App, ProcessGrid, pinned
 
+pytestmark = pytest.mark.usefixtures("simulated")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "pairwise_masks.py"
 PAIRWISE, FILES = catalog.strategy(str(EXAMPLE)), {"fedsec-strategy-files": str(EXAMPLE)}
 """A strategy that deployments may run, and how a node allows it."""
@@ -34,12 +34,6 @@ def add_one(message: Message, context: Context) -> Message:
     arrays = {name: Array(np.asarray(array.numpy() + 1)) for name, array in message.content["arrays"].items()}
     metrics = MetricRecord({"num-examples": 10 + context.node_id, "train_loss": 0.5})
     return Message(RecordDict({"arrays": ArrayRecord(arrays), "metrics": metrics}), reply_to=message)
-
-
-@pytest.fixture(autouse=True)
-def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "in_simulation", lambda: True)
-    TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # Flower's runtime sets them once
 
 
 def start(grid: Grid, arrays: dict[str, Any], rounds: int = 3, protocol: str = "shamir", **inner: Any) -> Any:
@@ -220,7 +214,7 @@ def test_a_phase_that_is_over_is_not_answered() -> None:
 
     grid = ProcessGrid(add_one)
     grid.mod = late
-    with pytest.raises(Stale, match="the phase closed after 0 s, before this party had finished"):
+    with pytest.raises(RunFailed, match="the set-up failed: the phase closed after 0 s, before this party"):
         start(grid, {"w": np.zeros(3)}, rounds=1, protocol="plain")
 
 
@@ -242,9 +236,13 @@ def test_a_run_that_trained_nothing_is_an_error() -> None:
         raise ValueError("patient 4711 has no glucose value")
 
     grid = ProcessGrid(broken)
+    strategy = SecureAggregation(FedAvg(), sessions=RunSessions())
     with pytest.raises(RunFailed, match=r"no round of training succeeded.*5 of 5 hospitals had no usable update"):
-        start(grid, {"w": np.zeros(3)}, rounds=2)
-    assert not any("4711" in reason for reason in grid.reasons)
+        strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=2)
+    assert grid.reasons == []
+    told = "no usable update: the app failed: ValueError: patient 4711 has no glucose value"  # this is a simulation
+    for outcome in strategy.rounds:
+        assert outcome.incidents == tuple(("input", party, told) for party in range(1, 6))
 
 
 def test_a_sample_below_the_floor_is_refused_before_anything_is_asked() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import r2_score, roc_auc_score
 
 from fedsec.app.config import RunConfig
-from fedsec.flower.server import Round
+from fedsec.flower.verdict import Round
 from fedsec.learning.auc import auc, auc_of_histogram, histogram, interval, r_squared
 from fedsec.server.differencing import determined
 from fedsec.simulations.run.results import disclosed, warnings

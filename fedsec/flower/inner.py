@@ -1,0 +1,76 @@
+"""Which of Flower's strategies run over secure sums, and how many clients they have to ask."""
+
+from __future__ import annotations
+
+from flwr.serverapp import strategy
+from flwr.serverapp.strategy import Strategy
+
+from fedsec.errors import ConfigurationError
+
+SINGLE_UPDATES = "it needs each client's update by itself, and secure aggregation shows the server their sum only"
+
+
+REFUSED = {
+    "Krum": SINGLE_UPDATES,
+    "MultiKrum": SINGLE_UPDATES,
+    "Bulyan": SINGLE_UPDATES,
+    "FedMedian": SINGLE_UPDATES,
+    "FedTrimmedAvg": SINGLE_UPDATES,
+    "FedXgbBagging": SINGLE_UPDATES,
+    "FedXgbCyclic": SINGLE_UPDATES,
+    "QFedAvg": "it weighs each client's update by that client's own loss, and the server sees means only",
+    "DifferentialPrivacyServerSideFixedClipping": "it clips each client's update at the server; clip at the clients",
+    "DifferentialPrivacyServerSideAdaptiveClipping": "it clips each client's update at the server; clip at the clients",
+    "DifferentialPrivacyClientSideFixedClipping": "it counts the replies against num_sampled_clients, and there is one",
+    "DifferentialPrivacyClientSideAdaptiveClipping": "it needs each client's clipping indicator",
+}
+"""By name, the strategies in `flwr.serverapp.strategy` that need more than the mean, and why."""
+
+OUTERMOST = (
+    "SecureAggregation is inside another strategy, which would ask clients around it: it must be the outermost one. "
+    "Flower's DifferentialPrivacy... strategies do not run over secure sums in either order; add noise at the clients, "
+    "by ClientApp(mods=[secure_aggregation, LocalDpMod(...)])"
+)
+
+
+def refuse_nonlinear(inner: Strategy, linear: bool = False) -> None:
+    """Raise ConfigurationError unless `inner` needs the mean of the updates only.
+
+    linear: whether the user declares so for a strategy that is no FedAvg; `inner.linear = True` declares it too.
+    """
+    name = type(inner).__name__
+    for kind in type(inner).__mro__:
+        if kind.__name__ in REFUSED and kind.__module__.startswith("flwr."):
+            raise ConfigurationError(f"{name} cannot run over secure sums: {REFUSED[kind.__name__]}")
+    if not isinstance(inner, Strategy):
+        raise ConfigurationError(f"{name} is not a strategy of flwr.serverapp.strategy")
+    if not (isinstance(inner, strategy.FedAvg) or declared_linear(inner, linear)):
+        raise ConfigurationError(
+            f"{name} is not a FedAvg of flwr.serverapp.strategy, and not known to need the weighted mean alone. If its "
+            f"result is the same whether it aggregates the replies or their weighted mean as one reply, declare it: "
+            f"`linear = True` in class {name}, or SecureAggregation(..., linear=True)"
+        )
+
+
+def declared_linear(inner: Strategy, linear: bool) -> bool:
+    """Whether the user declares that `inner` needs the mean alone."""
+    return linear or getattr(inner, "linear", False) is True
+
+
+def too_few(inner: Strategy, stage: str, asked: int, floor: int, connected: int) -> str:
+    """What to set where a stage would ask fewer clients than the floor; empty where it does not."""
+    if asked >= floor:
+        return ""
+    settings = ("min_train_nodes", "fraction_train", "min_evaluate_nodes", "fraction_evaluate")
+    now = ", ".join(f"{name} is {getattr(inner, name)}" for name in settings if hasattr(inner, name))
+    more = (
+        f"; only {connected} nodes are connected: start more, in a simulation by `flwr run . --federation-config "
+        f'"num-supernodes={max(5, floor)} client-resources-num-cpus=1"` (Flower starts 2 by default)'
+        if connected < floor
+        else f"; {connected} nodes are connected"
+    )
+    return (
+        f"{type(inner).__name__} asks {asked} clients to {stage}, and a secure sum needs at least {floor}: set "
+        f"min_train_nodes={floor} and min_evaluate_nodes={floor}, or raise fraction_train and fraction_evaluate"
+        f"{f' ({now})' if now else ''}{more}"
+    )

@@ -1,0 +1,67 @@
+"""What each aggregation of a run came to, and whether the run as a whole failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fedsec.protocol import PartyId
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one secure aggregation of a run came to. `failure` is empty where it succeeded."""
+
+    round: int
+    stage: str
+    sampled: int
+    included: int = 0
+    parties: tuple[PartyId, ...] = ()
+    weight: int | float = 0
+    clipped: int = 0
+    metrics: Mapping[str, float | list[float]] | None = None
+    sum_hash: str = ""
+    failure: str = ""
+    incidents: tuple[tuple[str, PartyId, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What was scaled down, cut, missing or too coarse, each with its cure."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it was an aggregation of training."""
+        return self.stage.partition(".")[0] == "train"
+
+
+def void(rounds: Sequence[Round]) -> str:
+    """Every void aggregation with its cause, in one line; empty where all succeeded."""
+    lost = [f"round {one.round} {one.stage}: {one.failure}" for one in rounds if one.failure]
+    return f"{len(lost)} of {len(rounds)} aggregations are void: {'; '.join(lost)}" if lost else ""
+
+
+def incomplete(rounds: Sequence[Round]) -> str:
+    """The aggregations that succeeded without some of the sampled clients, in one line; empty where there is none."""
+    less = [
+        f"round {one.round} {one.stage} over {one.included} of {one.sampled}"
+        for one in rounds
+        if not one.failure and one.included < one.sampled
+    ]
+    return f"means without all sampled clients, for the reasons above: {'; '.join(less)}" if less else ""
+
+
+def failed(rounds: Sequence[Round], allowed: int | None = None) -> str:
+    """Why a run of these aggregations failed; empty where it did not.
+
+    It failed where no aggregation of training succeeded, or where more of them are void than `allowed`; None is half
+    of them.
+    """
+    trained = [one for one in rounds if one.trains]
+    lost = [one for one in trained if one.failure]
+    if trained and len(lost) == len(trained):
+        return f"no round of training succeeded; the last one: {lost[-1].failure}"
+    most = len(trained) // 2 if allowed is None else allowed
+    if len(lost) > most:
+        return (
+            f"{len(lost)} of {len(trained)} rounds of training are void, and at most {most} may be "
+            f"(void_rounds_allowed); {void(lost)}"
+        )
+    return ""

@@ -1,0 +1,179 @@
+"""No failure is silent: which rounds were void and which clients gave no answer stands in the server's log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp.mod import LocalDpMod
+from flwr.clientapp.typing import ClientAppCallable
+from flwr.serverapp.strategy import FedAvg, Result
+
+from fedsec.errors import ConfigurationError, RunFailed
+from fedsec.flower import SecureAggregation, incidents, secure_aggregation
+from fedsec.flower.server import RunSessions
+from fedsec.primitives.signing import SigningKey
+from tests.flower.process_grid import App, ProcessGrid, pinned
+from tests.flower.test_flower_glue import add_one
+
+pytestmark = pytest.mark.usefixtures("simulated")
+TRUSTING = {"fedsec-trusts-server": True}
+SECRET = "patient 4711 has no glucose value"
+
+
+def model() -> ArrayRecord:
+    return ArrayRecord({"w": Array(np.zeros(3))})
+
+
+def everyone(nodes: int = 5, **settings: Any) -> FedAvg:
+    return FedAvg(**{"min_train_nodes": nodes, "min_available_nodes": nodes, "fraction_evaluate": 0.0, **settings})
+
+
+def failing(where: Mapping[tuple[str, int], int]) -> App:
+    """An app that raises at as many of the nodes 100, 101, ... as this says, by stage and round."""
+
+    def app(message: Message, context: Context) -> Message:
+        stage, number = message.metadata.message_type, int(message.content["config"]["server-round"])
+        if context.node_id - 100 < where.get((stage, number), 0):
+            raise ValueError(SECRET)
+        if stage == "evaluate":
+            metrics = MetricRecord({"num-examples": 10, "loss": 0.5})
+            return Message(RecordDict({"metrics": metrics}), reply_to=message)
+        return add_one(message, context)
+
+    return app
+
+
+def run(
+    where: Mapping[tuple[str, int], int], rounds: int = 3, inner: FedAvg | None = None, **options: Any
+) -> tuple[SecureAggregation, Result]:
+    secure = SecureAggregation(inner or everyone(), sessions=RunSessions(), **options)
+    return secure, secure.start(ProcessGrid(failing(where)), model(), num_rounds=rounds)
+
+
+def deployed(grid: ProcessGrid, pins: frozenset[bytes], server: SigningKey, rounds: int = 2) -> SecureAggregation:
+    secure = SecureAggregation(everyone(), identity=server, pins=pins, sessions=RunSessions())
+    secure.start(grid, model(), num_rounds=rounds)
+    return secure
+
+
+def lines(log: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [record.getMessage() for record in log.records if record.levelno == level]
+
+
+def test_a_void_round_is_one_error_and_the_result_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    _, result = run({("train", 2): 3})
+    assert np.allclose(result.arrays["w"].numpy(), 2, atol=1e-3)
+    (error,) = lines(caplog, logging.ERROR)
+    assert "1 of 3 aggregations are void: round 2 train: TooFewParties: phase ShareInput: 2 of 5" in error
+
+
+def test_a_void_evaluation_is_an_error_and_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    inner = everyone(fraction_evaluate=1.0, min_evaluate_nodes=5)
+    _, result = run({("evaluate", 1): 3}, inner=inner)
+    assert set(result.evaluate_metrics_clientapp) == {2, 3}
+    (error,) = lines(caplog, logging.ERROR)
+    assert "1 of 6 aggregations are void: round 1 evaluate: TooFewParties" in error
+
+
+def test_more_void_rounds_than_half_fail_the_run_whose_result_is_kept() -> None:
+    with pytest.raises(
+        RunFailed, match=r"2 of 3 rounds of training are void, and at most 1 may be .*round 2 train"
+    ) as failed:
+        run({("train", 1): 3, ("train", 2): 3})
+    assert isinstance(failed.value.result, Result)
+    assert np.allclose(failed.value.result.arrays["w"].numpy(), 1, atol=1e-3)
+
+
+def test_how_many_rounds_may_be_void_can_be_set() -> None:
+    lost = {("train", 1): 3, ("train", 2): 3}
+    assert np.allclose(run(lost, void_rounds_allowed=2)[1].arrays["w"].numpy(), 1, atol=1e-3)
+    with pytest.raises(RunFailed, match="at most 0 may be"):
+        run({("train", 2): 3}, void_rounds_allowed=0)
+    for wrong in (-1, True, 1.5, "1"):
+        with pytest.raises(ConfigurationError, match="void_rounds_allowed is"):
+            SecureAggregation(FedAvg(), void_rounds_allowed=wrong)  # type: ignore[arg-type]
+
+
+def test_without_any_round_of_training_the_run_failed_whatever_is_allowed() -> None:
+    with pytest.raises(RunFailed, match="no round of training succeeded") as failed:
+        run({("train", 1): 5, ("train", 2): 5}, rounds=2, void_rounds_allowed=2)
+    assert isinstance(failed.value.result, Result) and not failed.value.result.arrays
+
+
+def test_who_gave_no_answer_is_logged_in_each_round_with_reason_and_cure(caplog: pytest.LogCaptureFixture) -> None:
+    secure, _ = run({("train", 1): 2, ("train", 3): 1})
+    told = [line for line in lines(caplog, logging.WARNING) if "no usable answer" in line]
+    reason = f"ShareInput: ClientAppError: ValueError: {SECRET} (the app failed there"
+    assert [line.partition(" (the app")[0] + " (the app failed there" for line in told] == [
+        f"round 1 train: no usable answer from node 100 (party 1), node 101 (party 2): {reason}",
+        f"round 3 train: no usable answer from node 100 (party 1): {reason}",
+    ]
+    (last,) = [line for line in lines(caplog, logging.WARNING) if "without all" in line]
+    assert last.endswith("round 1 train over 3 of 5; round 3 train over 4 of 5")
+    assert [len(outcome.incidents) for outcome in secure.rounds] == [2, 0, 1]
+
+
+def test_a_void_round_keeps_its_incidents() -> None:
+    secure, _ = run({("train", 1): 3})
+    assert [party for _, party, _ in secure.rounds[0].incidents] == [1, 2, 3]
+
+
+def test_a_deployment_tells_the_class_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    secure = deployed(*pinned(tmp_path, failing({("train", 1): 1}), **TRUSTING), rounds=1)
+    assert secure.rounds[0].included == 4
+    (line,) = [line for line in lines(caplog, logging.WARNING) if "no usable answer" in line]
+    assert "node 100 (party 1): ShareInput: ClientAppError: ValueError (the app failed there" in line
+    assert SECRET not in line
+
+
+def test_a_node_that_did_not_join_is_named_in_every_round(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    grid, pins, server = pinned(tmp_path, add_one, **TRUSTING)
+    grid.contexts[103].node_config["fedsec-floor"] = 6
+    secure = deployed(grid, pins, server)
+    assert [outcome.included for outcome in secure.rounds] == [4, 4]
+    told = [line for line in lines(caplog, logging.WARNING) if "node 103 (party 4)" in line]
+    assert [line.partition(":")[0] for line in told] == ["set-up", "round 1 train", "round 2 train"]
+    assert all("PolicyError: floor is 3; this party's floor is 6" in line for line in told)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_another_mod_works_behind_ours_and_is_named_before_it(first: bool) -> None:
+    noise = LocalDpMod(clipping_norm=100.0, sensitivity=1e-9, epsilon=1.0, delta=0.5)
+    called: list[int] = []
+
+    def app(message: Message, context: Context) -> Message:
+        called.append(context.node_id)
+        return add_one(message, context)
+
+    def chained(*mods: Callable[[Message, Context, ClientAppCallable], Message]) -> Any:
+        def mod(message: Message, context: Context, last: ClientAppCallable) -> Message:
+            def outer(message: Message, context: Context) -> Message:
+                return mods[1](message, context, last)
+
+            return mods[0](message, context, outer)
+
+        return mod
+
+    grid = ProcessGrid(app)
+    grid.mod = chained(noise, secure_aggregation) if first else chained(secure_aggregation, noise)
+    secure = SecureAggregation(everyone(), sessions=RunSessions())
+    if first:
+        with pytest.raises(RunFailed, match=r"put secure_aggregation first, ClientApp\(mods=\[secure_aggregation"):
+            secure.start(grid, model(), num_rounds=1)
+        assert not called
+    else:
+        assert np.allclose(secure.start(grid, model(), num_rounds=1).arrays["w"].numpy(), 1, atol=1e-3)
+
+
+def test_what_another_machine_wrote_cannot_shape_the_log() -> None:
+    text = incidents.printable("DataError: \x1b[31mred\nround 9 train is void" + "x" * 1000)
+    assert text.startswith("DataError: [31mred round 9") and text.isprintable() and len(text) < 410
+    many = [("Share", party, "no answer in time") for party in range(1, 51)]
+    (line,) = incidents.lines(many, {party: 1000 + party for party in range(1, 51)})
+    assert "node 1020 (party 20) and 30 more: Share: no answer in time (see whether" in line
