@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import Result
 from flwr.supercore import log
 from numpy.typing import NDArray
 from safetensors.numpy import save
@@ -26,6 +27,7 @@ from fedsec.app.progress import Progress
 from fedsec.app.simulated import Study, study
 from fedsec.data import preparation, schema
 from fedsec.data.preparation import Preparation
+from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation
 from fedsec.flower.records import from_numpy
 from fedsec.learning import auc
@@ -86,18 +88,25 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     training = config.training(agreed.label.task)
     initial = training.model.initial(len(prepared.features()), config.seed)
     sent = ConfigRecord({"preparation": prepared.to_json()})
-    result = secure.start(
-        grid, from_numpy(initial), config.rounds, train_config=sent, evaluate_config=sent, evaluate_fn=on_test
-    )
+    failed: RunFailed | None = None
+    try:
+        result = secure.start(
+            grid, from_numpy(initial), config.rounds, train_config=sent, evaluate_config=sent, evaluate_fn=on_test
+        )
+    except RunFailed as error:
+        if not (isinstance(error.result, Result) and error.result.arrays):
+            raise
+        result, failed = error.result, error  # what it reached is written first
     final: dict[str, Any] = {name: array.numpy() for name, array in result.arrays.items()}
     if simulation is None:
         _keep(secure, final, prepared, progress)
-        return secure
-    progress.write("baselines")
-    compared = simulation.finish(secure, final, tested, progress)
-    log(INFO, "Quality on the common test rows:")
-    for who, figures in compared:
-        log(INFO, "\t%-24s %s", who, "  ".join(f"{key} {value:.4f}" for key, value in figures.items()))
+    else:
+        progress.write("baselines")
+        log(INFO, "Quality on the common test rows:")
+        for who, figures in simulation.finish(secure, final, tested, progress):
+            log(INFO, "\t%-24s %s", who, "  ".join(f"{key} {value:.4f}" for key, value in figures.items()))
+    if failed is not None:
+        raise failed
     return secure
 
 

@@ -1,6 +1,7 @@
 """The command line: which commands there are, and the exit status.
 
-Exit status: 0 for a result, 1 for a failed run, 2 for a usage that cannot work, 130 after Ctrl-C.
+Exit status: 0 for a result, 1 for a failed run, 2 for a usage that cannot work, 3 for a run with void rounds, 130 after
+Ctrl-C.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ from fedsec.simulations.run import hospitals, live_view
 from fedsec.simulations.run.launcher import flower_run, make_app
 from fedsec.simulations.run.tensorboard import tensorboard_writer
 
+VOID = 3
+"""The exit status where more rounds were void than allowed."""
 COMPONENTS = ("fedsec.app.server_app:server", "fedsec.app.client_app:client")
 
 
@@ -40,12 +42,16 @@ def run(
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write TensorBoard event files there while the run goes on.")
     ] = None,
+    allow_void: Annotated[
+        int, typer.Option("--allow-void", metavar="N", min=0, help="Void rounds with which the exit status is still 0.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Train a model across hospitals under Flower and Ray; the server learns sums only.
 
     The result folder holds report.html with its figures, result.json, ledger.csv (what each phase cost), the model as
-    safetensors and the log.
+    safetensors and the log. They are written first; then the exit status is 1 if the run failed, and 3 if more than N
+    of its rounds were void (--allow-void N).
 
     Examples:
 
@@ -72,12 +78,17 @@ def run(
     board = None if tensorboard is None else tensorboard.expanduser() / target.name
     with tensorboard_writer(board) as listen, _staged(target) as folder:
         with live_view.live(folder / PROGRESS, config, as_json, listen) as follow:
-            _drive(config.model_copy(update={"output": str(folder)}), folder, timeout, follow)
+            failed = _drive(config.model_copy(update={"output": str(folder)}), folder, timeout, follow)
         document, _ = run_document.load(folder)
     run_page.write(target, RunConfig.labels())  # the results are in their place before they are drawn
     if as_json:
-        return print_json({**document.model_dump(mode="json"), "output": str(target)})
-    live_view.summary(Console(), document, target)
+        print_json({**document.model_dump(mode="json"), "output": str(target)})
+    else:
+        live_view.summary(Console(), document, target)
+    if failed is not None:
+        raise failed
+    if document.void_rounds > allow_void:
+        raise typer.Exit(VOID)
 
 
 def check(config: RunConfig) -> RunConfig:
@@ -133,14 +144,20 @@ def _staged(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _drive(config: RunConfig, folder: Path, timeout: float, follow: live_view.Follow) -> None:
-    """Run the Flower app to its end, showing its progress."""
+def _drive(config: RunConfig, folder: Path, timeout: float, follow: live_view.Follow) -> RunFailed | None:
+    """Run the Flower app to its end, showing its progress; returns why it failed where it left a result as well."""
     values, log = config.model_dump(by_alias=True), folder / "run.log"
     with tempfile.TemporaryDirectory(prefix="fedsec-app-") as place:
         app = make_app(Path(place), *COMPONENTS, RunConfig.read({}).model_dump(by_alias=True))
-        with flower_run(app, values, config.clients, timeout=timeout, log=log) as live:
-            for status in live.poll(0.2):
-                follow(status)
-            follow("finished")
+        try:
+            with flower_run(app, values, config.clients, timeout=timeout, log=log) as live:
+                for status in live.poll(0.2):
+                    follow(status)
+                follow("finished")
+        except RunFailed as error:
+            if not (folder / run_document.RESULT).is_file():
+                raise
+            return error
     if not (folder / run_document.RESULT).is_file():
         raise RunFailed("Flower reports success, but the run left no result")
+    return None

@@ -118,6 +118,16 @@ class RunDocument(Part):
         return Path(str(self.configuration.get("data") or "")).stem or str(self.configuration.get("dataset", ""))
 
     @property
+    def void(self) -> tuple[Aggregation, ...]:
+        """The aggregations that failed."""
+        return tuple(one for one in self.rounds if one.failure)
+
+    @property
+    def void_rounds(self) -> int:
+        """How many rounds have an aggregation that failed."""
+        return len({one.round for one in self.void})
+
+    @property
     def strategy(self) -> str:
         """The strategy's name."""
         return str(self.configuration.get("strategy", ""))

@@ -50,7 +50,7 @@ def _render(
             figures=[one.shown(looks) for one in drawn],
             headings=_headings(document.strategy),
             stages=[_stage(rows, stage) for stage in stages_of(rows)],
-            failures=[one for one in document.rounds if one.failure],
+            failures=document.void,
             disclosed=[disclosure(one) for one in document.disclosed],
             configuration=[
                 (labels.get(key, key), value_text(value))

@@ -19,7 +19,6 @@ from fedsec.learning.auc import POSITIVE, auc_of_histogram
 from fedsec.report.run_document import RunDocument, final_table
 from fedsec.report.run_page import disclosure
 from fedsec.report.units import plain_size as size
-from fedsec.report.units import plural
 from fedsec.simulations.run.tensorboard import Listen
 
 Follow = Callable[[str], None]
@@ -146,9 +145,9 @@ def summary(console: Console, document: RunDocument, target: Path) -> None:
     tolerance = ", ".join(f"{count} in {phase}" for phase, count in document.tolerance.items())
     text = f"Dropouts tolerated, of {document.cohort} hospitals: {tolerance}, if none dropped out in an earlier phase."
     console.print(text, highlight=False)
-    void = sum(bool(outcome.failure) for outcome in document.rounds)
-    if void:
-        console.print(f"{plural(void, 'aggregation')} failed; result.json says why.", style="yellow")
+    for outcome in document.void:
+        text = f"Void: round {outcome.round} {outcome.stage}: {outcome.failure}"
+        console.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
     difference = document.largest_difference_to_fedavg
     if difference is not None:
         console.print(f"Every weight is within {difference:.1e} of plain FedAvg's.", highlight=False)
