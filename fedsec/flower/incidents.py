@@ -63,7 +63,7 @@ def printable(reason: str) -> str:
 
 def refusal(reply: Message) -> Refusal:
     """An error reply as a refusal; one that our mod did not write says how mods must be ordered."""
-    reason = reply.error.reason or f"error {reply.error.code}"
+    reason = printable(reply.error.reason or f"error {reply.error.code}")
     theirs = reply.error.code == ErrorCode.MOD_FAILED_PRECONDITION and not _OURS.match(reason)
     raised = reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION and "fedsec." not in reason
     if theirs or raised:

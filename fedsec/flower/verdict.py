@@ -32,10 +32,18 @@ class Round:
         return self.stage.partition(".")[0] == "train"
 
 
+LONGEST = 400
+"""Characters of one cause among others: with many parties it lists each, and the log of its round has them all."""
+
+
 def void(rounds: Sequence[Round]) -> str:
     """Every void aggregation with its cause, in one line; empty where all succeeded."""
-    lost = [f"round {one.round} {one.stage}: {one.failure}" for one in rounds if one.failure]
+    lost = [f"round {one.round} {one.stage}: {_short(one.failure)}" for one in rounds if one.failure]
     return f"{len(lost)} of {len(rounds)} aggregations are void: {'; '.join(lost)}" if lost else ""
+
+
+def _short(failure: str) -> str:
+    return failure if len(failure) <= LONGEST else f"{failure[:LONGEST]}..."
 
 
 def incomplete(rounds: Sequence[Round]) -> str:

@@ -376,7 +376,8 @@ def test_messages_around_the_aggregation_are_refused() -> None:
             return super().configure_train(server_round, arrays, config, grid)
 
     inner = Curious(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
-    SecureAggregation(inner).start(ProcessGrid(add_one), ArrayRecord({"w": Array(np.zeros(2))}), num_rounds=1)
+    secure = SecureAggregation(inner, sessions=RunSessions())
+    secure.start(ProcessGrid(add_one), ArrayRecord({"w": Array(np.zeros(2))}), num_rounds=1)
     assert len(seen) == 2
 
 

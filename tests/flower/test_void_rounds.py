@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp.mod import LocalDpMod
 from flwr.clientapp.typing import ClientAppCallable
+from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg, Result
 
 from fedsec.errors import ConfigurationError, RunFailed
@@ -24,6 +25,10 @@ from tests.flower.test_flower_glue import add_one
 pytestmark = pytest.mark.usefixtures("simulated")
 TRUSTING = {"fedsec-trusts-server": True}
 SECRET = "patient 4711 has no glucose value"
+
+
+def message() -> Message:
+    return Message(RecordDict(), dst_node_id=1, message_type="train")
 
 
 def model() -> ArrayRecord:
@@ -175,5 +180,7 @@ def test_what_another_machine_wrote_cannot_shape_the_log() -> None:
     text = incidents.printable("DataError: \x1b[31mred\nround 9 train is void" + "x" * 1000)
     assert text.startswith("DataError: [31mred round 9") and text.isprintable() and len(text) < 410
     many = [("Share", party, "no answer in time") for party in range(1, 51)]
+    refused = Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, "DataError: a\nb"), reply_to=message())
+    assert incidents.refusal(refused).reason == "DataError: a b"
     (line,) = incidents.lines(many, {party: 1000 + party for party in range(1, 51)})
     assert "node 1020 (party 20) and 30 more: Share: no answer in time (see whether" in line
