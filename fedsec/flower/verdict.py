@@ -38,11 +38,15 @@ LONGEST = 400
 
 def void(rounds: Sequence[Round]) -> str:
     """Every void aggregation with its cause, in one line; empty where all succeeded."""
-    lost = [f"round {one.round} {one.stage}: {_short(one.failure)}" for one in rounds if one.failure]
-    return f"{len(lost)} of {len(rounds)} aggregations are void: {'; '.join(lost)}" if lost else ""
+    lost = [one for one in rounds if one.failure]
+    return f"{len(lost)} of {len(rounds)} aggregations are void: {_causes(lost)}" if lost else ""
 
 
-def _short(failure: str) -> str:
+def _causes(lost: Sequence[Round]) -> str:
+    return "; ".join(f"round {one.round} {one.stage}: {_cut(one.failure)}" for one in lost)
+
+
+def _cut(failure: str) -> str:
     return failure if len(failure) <= LONGEST else f"{failure[:LONGEST]}..."
 
 
@@ -70,6 +74,6 @@ def failed(rounds: Sequence[Round], allowed: int | None = None) -> str:
     if len(lost) > most:
         return (
             f"{len(lost)} of {len(trained)} rounds of training are void, and at most {most} may be "
-            f"(void_rounds_allowed); {void(lost)}"
+            f"(void_rounds_allowed): {_causes(lost)}"
         )
     return ""

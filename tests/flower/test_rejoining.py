@@ -61,6 +61,21 @@ def test_a_deployed_node_comes_back_with_its_key_and_journal(tmp_path: Path) -> 
     assert [outcome.included for outcome in secure.rounds] == [5, 4, 5]
 
 
+def test_a_node_that_answered_the_set_up_too_late_is_in_the_next_round() -> None:
+    class Late(ProcessGrid):
+        late = True
+
+        def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+            replies = super().send_and_receive(messages, timeout=timeout)
+            kept = [reply for reply in replies if not (self.late and reply.metadata.src_node_id == 104)]
+            self.late = False
+            return kept
+
+    secure = run(Late(add_one), 3)
+    assert [outcome.included for outcome in secure.rounds] == [4, 5, 5]
+    assert secure.rounds[0].incidents == (("set-up", 5, "Enrol: no answer in time"),)
+
+
 def test_a_node_that_always_forgets_forces_ever_rarer_set_ups(caplog: pytest.LogCaptureFixture) -> None:
     rounds = 40
     secure = run(Restarting(range(1, rounds + 1)), rounds)

@@ -16,8 +16,9 @@ from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg, Result
 
 from fedsec.errors import ConfigurationError, RunFailed
-from fedsec.flower import SecureAggregation, incidents, secure_aggregation
+from fedsec.flower import SecureAggregation, incidents, secure_aggregation, verdict
 from fedsec.flower.server import RunSessions
+from fedsec.flower.verdict import Round
 from fedsec.primitives.signing import SigningKey
 from tests.flower.process_grid import App, ProcessGrid, pinned
 from tests.flower.test_flower_glue import add_one
@@ -122,6 +123,17 @@ def test_who_gave_no_answer_is_logged_in_each_round_with_reason_and_cure(caplog:
     (last,) = [line for line in lines(caplog, logging.WARNING) if "without all" in line]
     assert last.endswith("round 1 train over 3 of 5; round 3 train over 4 of 5")
     assert [len(outcome.incidents) for outcome in secure.rounds] == [2, 0, 1]
+
+
+def test_the_verdict_on_a_run() -> None:
+    good, lost = Round(1, "train", 5, included=5), Round(2, "train.custom", 5, failure="x" * 1000)
+    other = Round(1, "evaluate", 5, failure="why")
+    assert verdict.failed([]) == verdict.failed([good, lost]) == verdict.failed([good, other]) == ""
+    assert verdict.failed([good, lost, lost]).startswith("2 of 3 rounds of training are void, and at most 1 may be")
+    assert verdict.failed([good, lost], 0) and not verdict.failed([good, lost, lost], 2)
+    assert verdict.failed([lost], 5).startswith("no round of training succeeded; the last one: xxx")
+    assert verdict.void([good]) == "" and len(verdict.void([good, lost])) < 500
+    assert verdict.void([good, other]) == "1 of 2 aggregations are void: round 1 evaluate: why"
 
 
 def test_a_void_round_keeps_its_incidents() -> None:
