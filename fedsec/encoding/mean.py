@@ -178,14 +178,21 @@ def contribution(
                 _refuse_not_finite(each.name, arrays[each.name])
         changes = _Changes(arrays, reference, layout.parameters(spec.buffers), spec, counted)
     except DataError as error:
-        return neutral(layout, reference, weight, spec, bits, plan, str(error))
+        return neutral(layout, reference, weight, spec, bits, plan, str(error), metrics)
     if plan.measuring:
         return Contribution(_measurement(changes, spec), layout)
     return Contribution(_encoded(changes, arrays, metrics, counted, layout, spec, bits, plan), layout)
 
 
 def neutral(
-    layout: Layout, reference: Arrays, weight: Any, spec: MeanSpec, bits: int, plan: Plan, reason: str
+    layout: Layout,
+    reference: Arrays,
+    weight: Any,
+    spec: MeanSpec,
+    bits: int,
+    plan: Plan,
+    reason: str,
+    metrics: Metrics | None = None,
 ) -> Contribution:
     """The contribution of a client that has no usable update: no change, at its weight if that is one, and counted."""
     if plan.measuring:
@@ -196,11 +203,10 @@ def neutral(
         counted = 0.0
     arrays = {each.name: reference.get(each.name, np.zeros(each.shape)) for each in layout.arrays}
     model = {each.name: arrays[each.name] for each in layout.arrays}
-    unknown: dict[str, Any] = {
-        key: [math.nan] * length if length else math.nan for key, length in layout.metrics.items()
-    }
+    if metrics is None:
+        metrics = {key: [sum(spec.range_of(key)) / 2] * (length or 1) for key, length in layout.metrics.items()}
     changes = _Changes(arrays, model, layout.parameters(spec.buffers), spec, counted)
-    vector = _encoded(changes, arrays, unknown, counted, layout, spec, bits, plan, unusable=1)
+    vector = _encoded(changes, arrays, metrics, counted, layout, spec, bits, plan, unusable=1)
     return Contribution(vector, layout, reason)
 
 
@@ -438,7 +444,7 @@ def decode(
     arrays = {**dict(reference), **parameters, **_decoded_buffers(values, layout, spec)}
     uncomputed, cut = rest[ladder.COUNTS :][: len(layout.metrics)], rest[ladder.COUNTS + len(layout.metrics) :]
     missing = dict(zip(sorted(layout.metrics), uncomputed, strict=True))
-    withheld = tuple(key for key, number in missing.items() if number and addends - number < floor)
+    withheld = tuple(key for key, number in missing.items() if number and addends - unusable - number < floor)
     metrics = _decoded_metrics(shape.part(total.vector, shape.metrics), layout, spec, weight, addends, bits)
     return Mean(
         {name: arrays[name] for name in (*reference, *sorted(arrays.keys() - reference.keys()))},

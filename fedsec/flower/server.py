@@ -381,6 +381,7 @@ class SecureGrid(Grid):
             replace(
                 outcome,
                 included=len(result.included),
+                unusable=result.unusable,
                 parties=tuple(sorted(result.included)),
                 weight=result.weight,
                 clipped=result.clipped,

@@ -16,6 +16,8 @@ class Round:
     stage: str
     sampled: int
     included: int = 0
+    unusable: int = 0
+    """Of those included, the hospitals without a usable update: they count as no change."""
     parties: tuple[PartyId, ...] = ()
     weight: int | float = 0
     clipped: int = 0
@@ -53,9 +55,9 @@ def _cut(failure: str) -> str:
 def incomplete(rounds: Sequence[Round]) -> str:
     """The aggregations that succeeded without some of the sampled clients, in one line; empty where there is none."""
     less = [
-        f"round {one.round} {one.stage} over {one.included} of {one.sampled}"
+        f"round {one.round} {one.stage} over {one.included - one.unusable} of {one.sampled}"
         for one in rounds
-        if not one.failure and one.included < one.sampled
+        if not one.failure and one.included - one.unusable < one.sampled
     ]
     return f"means without all sampled clients, for the reasons above: {'; '.join(less)}" if less else ""
 

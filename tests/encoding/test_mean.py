@@ -254,7 +254,7 @@ def test_a_metric_that_cannot_be_computed_is_neutral_and_counted() -> None:
     found = federation.mean(updates, MODEL)
     assert (dict(found.metrics), found.withheld, found.uncomputed) == ({"loss": 0.5}, ("auc",), {"auc": 3})
     assert "metric 'auc' could not be computed by 3 of 5 hospitals and is withheld" in federation.averaging.warnings(
-        found, "train"
+        found
     )
 
 

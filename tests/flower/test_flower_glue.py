@@ -236,7 +236,7 @@ def test_a_run_that_trained_nothing_is_an_error() -> None:
         raise ValueError("patient 4711 has no glucose value")
 
     grid = ProcessGrid(broken)
-    strategy = SecureAggregation(FedAvg(), sessions=RunSessions())
+    strategy = SecureAggregation(FedAvg(fraction_evaluate=0.0), sessions=RunSessions())
     with pytest.raises(RunFailed, match=r"no round of training succeeded.*5 of 5 hospitals had no usable update"):
         strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=2)
     assert grid.reasons == []

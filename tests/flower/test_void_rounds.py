@@ -76,7 +76,7 @@ def test_a_void_round_is_one_error_and_the_result_is_kept(caplog: pytest.LogCapt
     _, result = run({("train", 2): 3})
     assert np.allclose(result.arrays["w"].numpy(), 2, atol=1e-3)
     (error,) = lines(caplog, logging.ERROR)
-    assert "1 of 3 aggregations are void: round 2 train: TooFewParties: phase ShareInput: 2 of 5" in error
+    assert "1 of 3 aggregations are void: round 2 train: DataError: 3 of 5 hospitals had no usable update" in error
 
 
 def test_a_void_evaluation_is_an_error_and_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -115,8 +115,8 @@ def test_without_any_round_of_training_the_run_failed_whatever_is_allowed() -> N
 def test_who_gave_no_answer_is_logged_in_each_round_with_reason_and_cure(caplog: pytest.LogCaptureFixture) -> None:
     secure, _ = run({("train", 1): 2, ("train", 3): 1})
     told = [line for line in lines(caplog, logging.WARNING) if "no usable answer" in line]
-    reason = f"ShareInput: ClientAppError: ValueError: {SECRET} (the app failed there"
-    assert [line.partition(" (the app")[0] + " (the app failed there" for line in told] == [
+    reason = f"input: no usable update: the app failed: ValueError: {SECRET} (it counts as no change)"
+    assert told == [
         f"round 1 train: no usable answer from node 100 (party 1), node 101 (party 2): {reason}",
         f"round 3 train: no usable answer from node 100 (party 1): {reason}",
     ]
@@ -141,11 +141,12 @@ def test_a_void_round_keeps_its_incidents() -> None:
     assert [party for _, party, _ in secure.rounds[0].incidents] == [1, 2, 3]
 
 
-def test_a_deployment_tells_the_class_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_deployment_tells_the_count_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What rows decide is no refusal: the sum counts it, and the hospital's own log has the cause."""
     secure = deployed(*pinned(tmp_path, failing({("train", 1): 1}), **TRUSTING), rounds=1)
-    assert secure.rounds[0].included == 4
-    (line,) = [line for line in lines(caplog, logging.WARNING) if "no usable answer" in line]
-    assert "node 100 (party 1): ShareInput: ClientAppError: ValueError (the app failed there" in line
+    assert (secure.rounds[0].included, secure.rounds[0].unusable, secure.rounds[0].incidents) == (5, 1, ())
+    assert not [line for line in lines(caplog, logging.WARNING) if "no usable answer" in line]
+    (line,) = [line for line in lines(caplog, logging.WARNING) if "round 1 train: 1 of 5 hospitals had no" in line]
     assert SECRET not in line
 
 
