@@ -21,6 +21,7 @@ import numpy as np
 
 from fedsec.errors import BadMessage
 from fedsec.primitives import paillier
+from fedsec.primitives.integers import integers
 from fedsec.primitives.interop_phe import to_phe_private, to_phe_public
 from fedsec.primitives.randomness import Random, randbelow
 from fedsec.protocol import PartyId, Vector, parameter
@@ -75,7 +76,7 @@ class PaillierTextbook(KeyHolderSum[list["EncryptedNumber"]]):
 
     def encrypt(self, public: bytes, x: Vector, clients: Collection[PartyId], context: bytes, rng: Random) -> bytes:
         key = to_phe_public(self._public(public))
-        numbers = [key.encrypt(int(value), r_value=1 + randbelow(key.n - 1, rng)) for value in x]
+        numbers = [key.encrypt(int(value), r_value=1 + randbelow(key.n - 1, rng)) for value in integers("values", x)]
         return self._write(public, numbers, 1, context)
 
     def read(

@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.primitives.integers import integers
 from fedsec.primitives.packing import MAXIMUM_SLOT_BITS, capacity, plaintext_count
 from fedsec.primitives.paillier import PublicKey, validate
 
@@ -41,11 +42,12 @@ def to_bytes(public: PublicKey, batch: Ciphertexts) -> bytes:
         raise ConfigurationError(f"addends: {batch.addends}; the canary of {batch.slot_bits} bits must hold them")
     if len(batch.context) != CONTEXT_BYTES:
         raise ConfigurationError(f"context: {len(batch.context)} bytes, not {CONTEXT_BYTES}")
-    if any(not 0 < c < public.modulus for c in batch.ciphertexts):
+    ciphertexts = integers("ciphertexts", batch.ciphertexts)
+    if any(not 0 < c < public.modulus for c in ciphertexts):
         raise ConfigurationError(f"ciphertexts: one is not between 0 and n^{public.s + 1}")
     counts = (batch.slot_bits, batch.values, batch.addends, expected)
     header = HEADER.pack(MAGIC, VERSION, *counts, public.fingerprint, batch.context)
-    return header + b"".join(c.to_bytes(public.ciphertext_bytes, "big") for c in batch.ciphertexts)
+    return header + b"".join(c.to_bytes(public.ciphertext_bytes, "big") for c in ciphertexts)
 
 
 def from_bytes(

@@ -13,6 +13,7 @@ import numpy as np
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import mersenne
+from fedsec.primitives.integers import plain_array
 from fedsec.primitives.mersenne import Values as Values  # exported: what fields hold
 from fedsec.primitives.randomness import Random, randbytes
 
@@ -45,7 +46,7 @@ class Field:
 
     def check(self, values: Values, name: str) -> None:
         """Raise BadMessage, naming `name`, unless `values` is an array of field elements."""
-        if not isinstance(values, np.ndarray) or values.dtype != self.word:
+        if not plain_array(values) or values.dtype != self.word:
             raise BadMessage(f"{name}: field elements are expected as an array of {self.word.name}")
         if values.size and int(values.max()) >= self.p:
             raise BadMessage(f"{name}: a value is not below the modulus 2^{self.bits} - 1")

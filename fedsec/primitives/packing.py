@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.primitives.integers import integers, plain_array
 from fedsec.primitives.mersenne import jit
 
 Values = NDArray[np.uint64]
@@ -25,6 +26,7 @@ def capacity(slot_bits: int, plaintext_bits: int) -> int:
 
     Raises ConfigurationError for a slot outside 1 to 63 bits, or where canary and value do not both fit.
     """
+    slot_bits, plaintext_bits = integers("slot and plaintext bits", (slot_bits, plaintext_bits))
     if not 1 <= slot_bits <= MAXIMUM_SLOT_BITS:
         raise ConfigurationError(f"slot: {slot_bits} bits; 1 to {MAXIMUM_SLOT_BITS} are possible")
     if plaintext_bits < 2 * slot_bits:
@@ -43,7 +45,7 @@ def pack(values: Values, slot_bits: int, plaintext_bits: int) -> list[int]:
     Unused slots hold 0. Raises ConfigurationError as `capacity` does, and for values of another form or range.
     """
     slots = capacity(slot_bits, plaintext_bits)
-    if values.dtype != np.uint64 or values.ndim != 1:
+    if not plain_array(values) or values.dtype != np.uint64 or values.ndim != 1:
         raise ConfigurationError("packed values: one dimension of uint64 is expected")
     if values.size and int(values.max()) >> slot_bits:
         raise ConfigurationError(f"packed values: a value does not fit a slot of {slot_bits} bits")
@@ -60,7 +62,7 @@ def unpack(
     Raises BadMessage where the number of plaintexts is not the one `count` values fill, where a plaintext has bits
     above its canary, or where a slot past the last value is not 0; ConfigurationError as `capacity` does.
     """
-    slots = capacity(slot_bits, plaintext_bits)
+    slots, plaintexts = capacity(slot_bits, plaintext_bits), integers("plaintexts", plaintexts, BadMessage)
     expected = plaintext_count(count, slot_bits, plaintext_bits)
     if len(plaintexts) != expected:
         raise BadMessage(f"plaintexts: {len(plaintexts)} came and {expected} are expected for {count} values")

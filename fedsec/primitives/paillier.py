@@ -9,6 +9,8 @@ conservative  a of ceil(|n| / 2) bits, as Damgård, Jurik and Nielsen propose; t
 fast          a of 256 bits up to |n| = 2048, 320 up to 3072, 384 up to 4096: a short-exponent assumption besides
 uniform       a of |n| + 64 bits: within 2^-64 of uniform among the powers of h_s, for who knows n's factors too
 standard      r^(n^s) for r uniform modulo n: decisional composite residuosity alone, and slow
+
+Plaintexts and ciphertexts are integers: int, mpz or numpy's. A float, a fraction or a bool is refused.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from gmpy2 import mpz
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import modexp
+from fedsec.primitives.integers import integer, integers
 from fedsec.primitives.randomness import Random, randbelow, randbits
 
 Policy = Literal["conservative", "fast", "uniform", "standard"]
@@ -88,6 +91,7 @@ class PublicKey:
         n has at least 256 bits, is 1 modulo 4 (p = q = 3 modulo 4), no prime and no power; h_s is in range, prime to n,
         not 1 or -1, and has Jacobi symbol 1 as every -x^2 has. That n has two prime factors is not visible.
         """
+        integers("public key: n, h_s and s", (self.n, self.hs, self.s), BadMessage)
         if not 1 <= self.s <= LARGEST_S:
             raise BadMessage(f"public key: s is {self.s} and 1 to {LARGEST_S} are expected")
         if self.bits < MINIMUM_BITS:
@@ -114,6 +118,7 @@ class PrivateKey:
     s: int = 1
 
     def __post_init__(self) -> None:
+        integers("private key: p, q, h_s and s", (self.p, self.q, self.hs, self.s))
         if self.p == self.q or gmpy2.gcd(self.p - 1, self.q - 1) != 2 or not all(map(_suits, (self.p, self.q))):
             raise ConfigurationError(
                 "private key: p and q must be distinct primes, 3 modulo 4, with gcd(p - 1, q - 1) = 2, which noise by "
@@ -139,6 +144,7 @@ def generate(bits: int, rng: Random, s: int = 1) -> PrivateKey:
     and |p - q| > 2^(bits/2 - 100) (FIPS 186-5, A.1.3). An even number of at least 256 bits is accepted, which protects
     nothing: the strategies ask for 2048 or more. Raises ConfigurationError for other sizes, and for s not 1 or 2.
     """
+    bits = integer("key size", bits)
     _check_s(s)
     if bits < MINIMUM_BITS or bits % 2:
         raise ConfigurationError(f"key size: {bits} bits; an even number of at least {MINIMUM_BITS} is needed")
@@ -175,6 +181,9 @@ def noise(public: PublicKey, count: int, rng: Random, policy: Policy = "conserva
     The first call for a key and policy builds a table that the process keeps, for two keys at most: some 48 MB and a
     fifth of a second at 3072 bits, conservative. Raises ConfigurationError for an unknown policy.
     """
+    count = integer("noise: count", count)
+    if count < 0:
+        raise ConfigurationError(f"noise: {count} values were asked for; at least 0 are needed")
     if policy == "standard":
         units = [_unit(public.n, rng) for _ in range(count)]
         return modexp.powers(units, public.plaintexts, public.n, public.s + 1)
@@ -184,8 +193,9 @@ def noise(public: PublicKey, count: int, rng: Random, policy: Policy = "conserva
 def blind(public: PublicKey, plaintexts: Sequence[int], fresh: Sequence[int]) -> list[int]:
     """Return (1 + n)^m f mod n^(s+1) for each plaintext m in [0, n^s) and each f of `noise`, as many as plaintexts.
 
-    Raises ConfigurationError where a plaintext is outside [0, n^s) or the counts differ.
+    Raises ConfigurationError where a plaintext is no integer or outside [0, n^s), or the counts differ.
     """
+    plaintexts, fresh = integers("plaintexts", plaintexts), integers("noise", fresh)
     if len(fresh) != len(plaintexts):
         raise ConfigurationError(f"noise: {len(fresh)} values for {len(plaintexts)} plaintexts; each needs its own")
     if not plaintexts:
@@ -198,6 +208,7 @@ def blind(public: PublicKey, plaintexts: Sequence[int], fresh: Sequence[int]) ->
 
 def encrypt(public: PublicKey, plaintexts: Sequence[int], rng: Random, policy: Policy = "conservative") -> list[int]:
     """Return one ciphertext in [1, n^(s+1)) for each plaintext in [0, n^s). Raises as `noise` and `blind` do."""
+    plaintexts = integers("plaintexts", plaintexts)
     if policy == "standard":
         return blind(public, plaintexts, noise(public, len(plaintexts), rng, policy))
     factors = _powers_of_g(public, plaintexts)
@@ -234,6 +245,7 @@ class NoisePool:
 
     def encrypt(self, plaintexts: Sequence[int]) -> list[int]:
         """As `encrypt`, by the values that are there, and by new ones where they are too few."""
+        plaintexts = integers("plaintexts", plaintexts)  # before any value is taken: each is used once
         with self._lock:
             self._own()
             at = max(0, len(self._made) - len(plaintexts))
@@ -270,7 +282,7 @@ def decrypt(private: PrivateKey, ciphertexts: Sequence[int]) -> list[int]:
 
     Raises BadMessage, naming the place, for one that is out of range or not prime to n.
     """
-    _check_range(private.public, ciphertexts)
+    ciphertexts = _in_range(private.public, ciphertexts)
     p, q, s = mpz(private.p), mpz(private.q), private.s
     modulo_p, modulo_q = _logarithms(ciphertexts, p, q, s), _logarithms(ciphertexts, q, p, s)
     big, other = p**s, q**s
@@ -288,7 +300,7 @@ def add(public: PublicKey, batches: Sequence[Sequence[int]]) -> list[int]:
 
 def validate(public: PublicKey, ciphertexts: Sequence[int]) -> None:
     """Raise BadMessage, naming the place, unless every ciphertext is in (0, n^(s+1)) and prime to n (64 at a time)."""
-    _check_range(public, ciphertexts)
+    ciphertexts = _in_range(public, ciphertexts)
     n = mpz(public.n)
     for start in range(0, len(ciphertexts), _GCD_BATCH):
         total = mpz(1)
@@ -299,15 +311,16 @@ def validate(public: PublicKey, ciphertexts: Sequence[int]) -> None:
             raise BadMessage(f"ciphertext {first}: it is not prime to n")
 
 
-def _check_range(public: PublicKey, ciphertexts: Sequence[int]) -> None:
-    modulus = public.modulus
-    for i, c in enumerate(ciphertexts):
+def _in_range(public: PublicKey, ciphertexts: Sequence[int]) -> list[int]:
+    modulus, found = public.modulus, integers("ciphertexts", ciphertexts, BadMessage)
+    for i, c in enumerate(found):
         if not 0 < c < modulus:
             raise BadMessage(f"ciphertext {i}: it is not between 0 and n^{public.s + 1}")
+    return found
 
 
 def _check_s(s: int) -> None:
-    if s not in range(1, LARGEST_S + 1):
+    if type(s) is not int or not 1 <= s <= LARGEST_S:
         raise ConfigurationError(f"s is {s!r}: 1 is Paillier's cryptosystem, 2 Damgård and Jurik's next one")
 
 

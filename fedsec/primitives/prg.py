@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
 from numpy.typing import NDArray
 
 from fedsec.errors import ConfigurationError
+from fedsec.primitives.integers import plain_array
 from fedsec.primitives.mersenne import jit
 from fedsec.primitives.randomness import Random
 
@@ -63,7 +64,8 @@ def mask_into(seed: bytes, vector: Vector, subtract: bool) -> None:
 
 def masks_into(vector: Vector, added: Sequence[bytes], subtracted: Sequence[bytes]) -> None:
     """Add and subtract the streams of many seeds as `mask_into` does, a slice of `vector` at a time."""
-    if vector.dtype not in (np.dtype("<u8"), np.dtype("<u4")) or vector.ndim != 1 or not vector.flags.c_contiguous:
+    words = plain_array(vector) and vector.dtype in (np.dtype("<u8"), np.dtype("<u4"))
+    if not words or vector.ndim != 1 or not vector.flags.c_contiguous:
         raise ConfigurationError("masked vector: it must be one contiguous dimension of uint64 or uint32")
     for batch in range(0, max(len(added), len(subtracted)), STREAMS):
         plus = [_open(seed) for seed in added[batch : batch + STREAMS]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fedsec.errors import ConfigurationError
+from fedsec.primitives.integers import integer
 
 Random = Callable[[int], bytes]
 """Like `os.urandom`: asked for a count, it returns that many bytes, independent, uniform and unknown to others."""
@@ -23,6 +24,7 @@ def randbytes(count: int, rng: Random) -> bytes:
 
 def randbits(bits: int, rng: Random) -> int:
     """Return an integer uniform in [0, 2^bits), from the last `bits` bits of big-endian bytes of `rng`."""
+    bits = integer("randbits", bits)
     if bits < 0:
         raise ConfigurationError(f"randbits: {bits} bits were asked for; at least 0 are needed")
     return int.from_bytes(randbytes((bits + 7) // 8, rng), "big") & ((1 << bits) - 1)
@@ -33,6 +35,7 @@ def randbelow(bound: int, rng: Random) -> int:
 
     Each draw succeeds with probability above one half. Raises ConfigurationError for a bound below 1.
     """
+    bound = integer("randbelow", bound)
     if bound < 1:
         raise ConfigurationError("randbelow: the bound must be at least 1")
     bits = bound.bit_length()

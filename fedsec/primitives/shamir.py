@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import prg
 from fedsec.primitives.field import BLOCK, M61, Field, product_plain
+from fedsec.primitives.integers import integers, plain_array
 from fedsec.primitives.lagrange import interpolation, interpolation_plain
 from fedsec.primitives.mersenne import Values
 from fedsec.primitives.randomness import Random
@@ -81,7 +82,12 @@ def split(
     `pack` and at most len(points).
     """
     _check_split(points, threshold, field, seeds, threshold - pack, pack)
-    if secret.dtype.kind != "u" or secret.ndim != 1 or (secret.size and int(secret.max()) >= field.p):
+    if (
+        not plain_array(secret)
+        or secret.dtype.kind != "u"
+        or secret.ndim != 1
+        or (secret.size and int(secret.max()) >= field.p)
+    ):
         raise ConfigurationError(f"secret: one dimension of unsigned integers below 2^{field.bits} - 1 is expected")
     count = _columns(secret.size, pack)
     rest = [point for point in points if point not in seeds]
@@ -253,6 +259,8 @@ def _join(limbs: Sequence[int]) -> bytes:
 
 
 def _check_points(points: Sequence[int], threshold: int, field: Field, pack: int) -> None:
+    integers("points", points)
+    integers("threshold and pack", (threshold, pack))
     if len(set(points)) != len(points):
         raise ConfigurationError(f"points: one is there twice: {sorted(points)}")
     if pack < 1:
@@ -276,6 +284,7 @@ def _check_split(
 
 
 def _check_combine(shares: Mapping[int, Values], threshold: int, field: Field, count: int, pack: int) -> list[int]:
+    integers("threshold, values and pack", (threshold, count, pack))
     if pack < 1:
         raise ConfigurationError(f"pack: {pack}; at least 1 secret is shared by a polynomial")
     if threshold <= pack:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from gmpy2 import mpz
 
 from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.primitives.integers import integer, integers
 
 WINDOW = 8  # bits of an exponent that one product with a fixed base's table takes
 
@@ -32,10 +33,13 @@ class FixedBase(ABC):
         A factor is `degree` digits in [0, n), lowest first; without factors, f = 1. Raises ConfigurationError for an
         exponent outside [0, 2^exponent_bits), and where the numbers of factors and exponents differ.
         """
+        exponents = integers("fixed base: exponents", exponents)
         if any(e < 0 or e.bit_length() > self.exponent_bits for e in exponents):
             raise ConfigurationError(f"fixed base: an exponent is negative or above {self.exponent_bits} bits")
         if factors is None:
             factors = [[1] + [0] * (self.degree - 1)] * len(exponents)
+        else:
+            factors = [integers("fixed base: digits of a factor", factor) for factor in factors]
         if len(factors) != len(exponents):
             raise ConfigurationError(f"fixed base: {len(factors)} factors came for {len(exponents)} exponents")
         if not exponents:
@@ -48,12 +52,16 @@ class FixedBase(ABC):
 
 
 class Engine(ABC):
-    """Batches of integers in, lists of integers in [0, modulus) out."""
+    """Batches of integers in, lists of integers in [0, modulus) out.
+
+    Integers are int, mpz or numpy's; every operation raises ConfigurationError for a float, a fraction or a bool.
+    """
 
     name: str
 
     def fixed_base(self, base: int, n: int, degree: int, exponent_bits: int) -> FixedBase:
         """Return the powers of `base` modulo n^degree. Raises ConfigurationError for n < 2 or degree < 1."""
+        base, n, degree, exponent_bits = integers("fixed base", (base, n, degree, exponent_bits))
         if n < 2 or degree < 1 or exponent_bits < 0:
             raise ConfigurationError("fixed base: n >= 2, degree >= 1 and exponents of at least 0 bits are needed")
         return self._fixed_base(base, n, degree, exponent_bits)
@@ -63,6 +71,8 @@ class Engine(ABC):
 
         Raises ConfigurationError for a negative exponent, n < 1 or degree < 1.
         """
+        bases = integers("powers: bases", bases)
+        exponent, n, degree = integers("powers: exponent, n and degree", (exponent, n, degree))
         if exponent < 0 or n < 1 or degree < 1:
             raise ConfigurationError("powers: an exponent of at least 0, n >= 1 and degree >= 1 are needed")
         return self._powers(bases, exponent, n, degree) if bases else []
@@ -72,6 +82,7 @@ class Engine(ABC):
 
         Raises ConfigurationError for no columns or a modulus below 1, and BadMessage where their lengths differ.
         """
+        columns, modulus = _columns("product", columns), integer("product: modulus", modulus)
         if not columns or modulus < 1:
             raise ConfigurationError("product: at least one column and a modulus of at least 1 are needed")
         if len({len(column) for column in columns}) > 1:
@@ -87,6 +98,8 @@ class Engine(ABC):
         ConfigurationError for no columns, a negative exponent, n < 1 or degree < 1, and BadMessage where the columns'
         lengths or numbers differ.
         """
+        bases, exponents = _columns("products: bases", bases), _columns("products: exponents", exponents)
+        n, degree = integers("products: n and degree", (n, degree))
         if not bases or n < 1 or degree < 1 or any(e < 0 for column in exponents for e in column):
             raise ConfigurationError("products: columns, exponents of at least 0, n >= 1 and degree >= 1 are needed")
         lengths = {len(column) for column in (*bases, *exponents)}
@@ -99,6 +112,8 @@ class Engine(ABC):
 
         Raises ConfigurationError for no columns, bits < 1, n < 1 or degree < 1, and BadMessage where lengths differ.
         """
+        columns = _columns("shifted", columns)
+        bits, n, degree = integers("shifted: bits, n and degree", (bits, n, degree))
         if not columns or bits < 1 or n < 1 or degree < 1:
             raise ConfigurationError("shifted: columns, bits >= 1, n >= 1 and degree >= 1 are needed")
         if len({len(column) for column in columns}) > 1:
@@ -121,3 +136,7 @@ class Engine(ABC):
     def _products_of_powers(
         self, bases: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], n: int, degree: int
     ) -> list[mpz]: ...
+
+
+def _columns(name: str, columns: Sequence[Sequence[int]]) -> list[list[int]]:
+    return [integers(f"{name}, column {number}", column) for number, column in enumerate(columns)]
