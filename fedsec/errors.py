@@ -12,10 +12,24 @@ from typing import ClassVar
 
 
 class FedsecError(Exception):
-    """Base of every error that fedsec raises on purpose."""
+    """Base of every error that fedsec raises on purpose.
+
+    public: what may leave the party in place of the text, where the text names files of its machine.
+    """
 
     speaks_of_data: ClassVar[bool] = False
     """True where the text may reveal a party's private data, so that only the class name may be sent."""
+
+    def __init__(self, *arguments: object, public: str | None = None) -> None:
+        super().__init__(*arguments)
+        self._public = public
+
+    @property
+    def public_text(self) -> str:
+        """What a party may tell the server beside the class; empty where the text speaks of data."""
+        if self.speaks_of_data:
+            return ""
+        return str(self) if self._public is None else self._public
 
 
 class ConfigurationError(FedsecError):

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fedsec.encoding import mean as means
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays
-from fedsec.errors import BadMessage, ConfigurationError, DataError, FedsecError
+from fedsec.errors import BadMessage, ConfigurationError, DataError, FedsecError, unknown
 from fedsec.metering import Ledger, Meter
 from fedsec.party.journal import Journal
 from fedsec.party.party import Party, PartyState
@@ -40,6 +40,7 @@ class Fault:
     drop: the request never arrives · lose: the reply never arrives · delay: it arrives in the next exchange ·
     duplicate: it arrives twice · repeat: the request arrives twice · corrupt-*: the bit `bit` is flipped ·
     replay: the reply of the party's previous exchange arrives instead. `round` None means every round.
+    Raises ConfigurationError for another kind.
     """
 
     kind: Kind
@@ -47,6 +48,10 @@ class Fault:
     party: PartyId
     round: int | None = None
     bit: int = 12_345
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise unknown("kind of fault", str(self.kind), get_args(Kind))
 
     def strikes(self, phase: Phase, party: PartyId) -> bool:
         """Whether this fault concerns `party` in `phase`."""
@@ -70,6 +75,10 @@ Tap = Callable[[Phase, PartyId, bytes, "bytes | Refusal | None"], None]
 class LocalFederation:
     """A whole federation in one process.
 
+    A party's own words on why it gave no input are those of the error that it raised: all data are the caller's here.
+    `incidents` are those of the last round: (phase, party, reason). Raises ConfigurationError, DataError or another
+    FedsecError on what cannot work.
+
     >>> from fedsec.catalog import strategy
     >>> federation = LocalFederation(strategy("shamir")(), hospitals=3)
     >>> federation.sum({1: [1, 2], 2: [10, 20], 3: [100, 200]}).sum.vector
@@ -89,8 +98,16 @@ class LocalFederation:
     """Of the last mean, the hospitals whose update was not usable, and why."""
 
     def __post_init__(self) -> None:
-        if self.hospitals < 1:
-            raise ConfigurationError(f"hospitals is {self.hospitals}; it must be at least 1")
+        if type(self.hospitals) is not int or self.hospitals < 1:
+            raise ConfigurationError(f"hospitals is {self.hospitals!r}; a whole number of at least 1 was expected")
+        for name, value, kind in (
+            ("protocol", self.protocol, SecureSum),
+            ("spec", self.spec, means.MeanSpec),
+            ("policy", self.policy, Policy),
+        ):
+            if not isinstance(value, kind):
+                example = ", such as strategy('shamir')()" if kind is SecureSum else ""
+                raise ConfigurationError(f"{name} is {value!r}; an instance of {kind.__name__} was expected{example}")
         parties = range(1, self.hospitals + 1)
         self.states = {party: self._fresh() for party in parties}
         self.meter = Meter(self.exchange, self.ledger)
@@ -117,23 +134,30 @@ class LocalFederation:
 
     def sum(self, inputs: Mapping[PartyId, ArrayLike]) -> Total:
         """The sum of non-negative integer vectors below 2**value_bits, one for each contributor."""
-        vectors = {party: self._checked(party, vector) for party, vector in inputs.items()}
+        vectors = {party: self._checked(party, vector) for party, vector in _by_party("inputs", inputs)}
         return self.aggregate({party: _giving(vector) for party, vector in vectors.items()})
+
+    @property
+    def incidents(self) -> tuple[tuple[str, PartyId, str], ...]:
+        """Of the latest sum or mean, phase, party and reason of each answer that was not accepted, failed or not."""
+        return self.averaging.incidents
 
     def mean(self, updates: Mapping[PartyId, Update], reference: Arrays, stage: str = "train") -> means.Mean:
         """The weighted mean of updates to the model `reference`.
 
         Empty for evaluation, or where training starts from nothing: arrays are then those of the updates. Where the
-        scale is measured, a stage's first mean takes two sessions. An update that is not usable counts as no change,
-        and `unusable` says why. Raises a FedsecError where the mean fails, as where layouts have no majority.
+        scale is measured, a stage's first mean takes two sessions. An update with NaN or an impossible weight counts
+        as no change, and `unusable` says why; a party whose update has no place in the mean is left out, and
+        `incidents` says why. Raises DataError on a `reference` that is no model, and a FedsecError, with the reasons,
+        where too few updates are left or layouts have no majority.
         """
-        self._start({party: self._encoder(party, update, reference) for party, update in updates.items()})
+        model = _arrays("the model", reference)
+        given = dict(_by_party("updates", updates))
+        self._start({party: self._encoder(party, update, model) for party, update in given.items()})
         self.unusable = {}
-        holds_arrays = any(update.arrays for update in updates.values())
+        holds_arrays = any(isinstance(update, Update) and update.arrays for update in given.values())
         with self.meter.session():
-            found, _ = self.averaging.mean(
-                updates, reference if holds_arrays else None, stage=stage, round_number=self.round
-            )
+            found, _ = self.averaging.mean(given, model if holds_arrays else None, stage=stage, round_number=self.round)
         return found
 
     def _encoder(
@@ -142,8 +166,10 @@ class LocalFederation:
         def contribute(plan: Plan | None) -> tuple[Vector, bytes]:
             if plan is None:
                 raise BadMessage("a mean without a plan")
-            bits = self.protocol.value_bits
-            made = means.contribution(update.arrays, reference, update.metrics, update.weight, self.spec, bits, plan)
+            if not (isinstance(update, Update) and isinstance(update.metrics, Mapping)):
+                raise DataError(f"an Update with metrics by name was expected, and {_type(update)} came")
+            arrays, bits = _arrays("the update", update.arrays), self.protocol.value_bits
+            made = means.contribution(arrays, reference, update.metrics, update.weight, self.spec, bits, plan)
             if made.unusable:
                 self.unusable[party] = made.unusable
             return made.vector, codec.encode(made.layout)
@@ -173,7 +199,7 @@ class LocalFederation:
         self.round, self._inputs = self.round + 1, inputs
 
     def _checked(self, party: PartyId, vector: ArrayLike) -> Vector:
-        array = np.asarray(vector)
+        array = _array(f"party {party}'s input", vector)
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
             raise DataError(f"party {party}'s input must be a one-dimensional vector of integers")
         if array.size and (array.min() < 0 or int(array.max()) >> self.protocol.value_bits):
@@ -187,7 +213,7 @@ class LocalFederation:
         try:
             return actor.respond(request, lambda session, plan, spec, bits: self._inputs[party](plan))
         except FedsecError as error:
-            return Refusal.of(error)
+            return Refusal.of(error, whole=self.policy.simulation)
         finally:
             self.states[party] = codec.encode(actor.state)
 
@@ -223,6 +249,40 @@ class LocalFederation:
 
 def _planless(give: Callable[[], tuple[Vector, bytes]]) -> Callable[[Plan | None], tuple[Vector, bytes]]:
     return lambda plan: give()
+
+
+def _by_party(name: str, given: Mapping[PartyId, Any]) -> list[tuple[PartyId, Any]]:
+    """What was given for each party; raises ConfigurationError unless it is a mapping from parties."""
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"{name}: a mapping from parties was expected, such as {{1: …}}; {_type(given)} came")
+    if odd := [party for party in given if type(party) is not int]:
+        raise ConfigurationError(f"{name}: party {odd[0]!r}; parties are numbered from 1")
+    return list(given.items())
+
+
+def _arrays(name: str, arrays: Arrays) -> Arrays:
+    """Arrays by name; raises DataError on what is none, or hides values under a mask."""
+    if not isinstance(arrays, Mapping) or not all(isinstance(key, str) for key in arrays):
+        raise DataError(f"{name}: arrays by name were expected; {_type(arrays)} came")
+    return {key: _array(f"{name}'s array {key!r}", value) for key, value in arrays.items()}
+
+
+def _array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """As an array; a mask is refused, for the values that it hides would count."""
+    parts = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        raise DataError(
+            f"{name} is a masked array, and what its mask hides would be counted; fill it in (.filled(value)), or "
+            "leave masked values out (.compressed())"
+        )
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{name} is not an array of numbers: {error}") from None
+
+
+def _type(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
 
 
 def _giving(vector: Vector) -> Callable[[], tuple[Vector, bytes]]:

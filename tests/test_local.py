@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedsec.errors import ConfigurationError, DataError, FedsecError, TooFewParties
-from fedsec.local import Fault, Kind, LocalFederation
+from fedsec.local import Fault, Kind, LocalFederation, Update
+from fedsec.party.policy import Policy
 from fedsec.protocol import SecureSum
 from fedsec.strategies.additive import Additive
 from fedsec.strategies.lightsecagg import LightSecAgg
@@ -202,6 +203,86 @@ def test_late_replies_join_no_later_epoch() -> None:
 def test_inputs_that_are_no_sum_s(vector: Any, text: str) -> None:
     with pytest.raises(DataError, match=f"party 2's input .*{text}"):
         LocalFederation(Plain(), 3).sum({1: [1], 2: vector, 3: [1]})
+
+
+MASKED = np.ma.array([0.5, 4000.0], mask=[False, True])
+UPDATES = {party: Update({"w": np.array([0.5, 0.5])}, {"loss": 0.1}, 10) for party in range(1, 5)}
+ZERO = {"w": np.zeros(2)}
+UNUSABLE: list[tuple[Any, str]] = [
+    (Update({"w": MASKED}, {}, 10), "the update's array 'w' is a masked array"),
+    (Update({"w": np.ma.array([0.5, 0.5])}, {}, 10), "is a masked array"),  # with nothing hidden: by its kind
+    (Update({"w": [np.ma.masked, 0.5]}, {}, 10), "is a masked array"),
+    (Update({"w": np.array(["a", "b"])}, {}, 10), "array 'w' has dtype <U1"),
+    (Update({"w": ["a", 0.5]}, {}, 10), "array 'w' has dtype <U"),
+    (Update({"w": np.array([object(), 1])}, {}, 10), "array 'w' has dtype object"),
+    (Update({"w": np.array([1j, 2])}, {}, 10), "array 'w' has dtype complex128"),
+    (Update({"w": [[1.0], [1.0, 2.0]]}, {}, 10), "not an array of numbers"),
+    (Update({"w": np.array([np.nan, 1])}, {}, 10), "not finite"),
+    (Update({1: np.ones(2)}, {}, 10), "arrays by name were expected"),  # type: ignore[dict-item]
+    (Update([np.ones(2)], {}, 10), "arrays by name were expected"),  # type: ignore[arg-type]
+    (Update({"w": np.ones(2)}, [0.1], 10), "metrics by name"),  # type: ignore[arg-type]
+    (Update({"w": np.ones(2)}, {}, "many"), "num-examples is many"),  # type: ignore[arg-type]
+    (0.5, "an Update with metrics by name was expected, and a value of type float came"),
+    (None, "a value of type NoneType came"),
+]
+
+
+@pytest.mark.parametrize(("unusable", "text"), UNUSABLE, ids=[text for _, text in UNUSABLE])
+def test_a_party_whose_update_cannot_be_averaged_is_left_out_and_the_reason_kept(unusable: Any, text: str) -> None:
+    federation = LocalFederation(Shamir(), 4)
+    assert federation.mean({**UPDATES, 3: unusable}, ZERO).included == {1, 2, 4}
+    ((phase, party, reason),) = federation.incidents
+    assert (phase, party) == ("ShareInput", 3) and reason.startswith("DataError: ") and text in reason
+    with pytest.raises(TooFewParties, match=re.escape(text)):
+        federation.mean({1: UPDATES[1], 2: UPDATES[2], 3: unusable}, ZERO)
+    assert federation.mean(UPDATES, ZERO).arrays["w"] == pytest.approx([0.5, 0.5], abs=1e-3)
+    assert federation.incidents == ()
+
+
+def test_a_policy_of_a_deployment_keeps_the_reason_at_the_party() -> None:
+    """The control: in full in a simulation alone."""
+    federation = LocalFederation(Shamir(), 4, policy=Policy(simulation=True))
+    federation.enrol()
+    federation.policy = Policy(simulation=False)
+    with pytest.raises(TooFewParties, match=r"party 3: ShareInput: DataError[;)]"):
+        federation.mean({1: UPDATES[1], 2: UPDATES[2], 3: UNUSABLE[0][0]}, ZERO)
+
+
+@pytest.mark.parametrize("vector", [np.ma.array([1, 2], mask=[0, 1]), [np.ma.masked, 1], np.ma.masked, [[1], [1, 2]]])
+def test_sums_of_what_is_no_vector(vector: Any) -> None:
+    with pytest.raises(DataError, match="party 2's input"):
+        LocalFederation(Plain(), 3).sum({1: [1, 1], 2: vector, 3: [1, 1]})
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ({"w": MASKED}, "the model's array 'w' is a masked array"),
+        ({"w": np.array(["a", "b"])}, "dtype <U1"),
+        ([1.0, 2.0], "the model: arrays by name"),
+        (None, "the model: arrays by name"),
+    ],
+)
+def test_a_model_that_is_none(reference: Any, text: str) -> None:
+    with pytest.raises(FedsecError, match=text):
+        LocalFederation(Plain(), 4).mean(UPDATES, reference)
+
+
+def test_a_federation_of_what_is_none() -> None:
+    for arguments, text in (
+        ({"protocol": "shamir"}, "protocol is 'shamir'; an instance of SecureSum was expected, such as strategy"),
+        ({"protocol": Shamir}, "an instance of SecureSum was expected"),
+        ({"spec": 4.0}, "spec is 4.0; an instance of MeanSpec"),
+        ({"policy": None}, "policy is None"),
+        *(({"hospitals": odd}, "hospitals is") for odd in (0, -1, 2.5, True, "5", None)),
+    ):
+        with pytest.raises(ConfigurationError, match=text):
+            LocalFederation(**{"protocol": Shamir(), **arguments})
+    with pytest.raises(ConfigurationError, match="unknown kind of fault 'dorp'; did you mean 'drop'"):
+        Fault("dorp", "ShareInput", 1)  # type: ignore[arg-type]
+    for inputs in ([[1], [2], [3]], None, {"1": [1]}, {1.5: [1]}, {True: [1]}):
+        with pytest.raises(ConfigurationError, match="inputs: "):
+            LocalFederation(Shamir(), 3).sum(inputs)  # type: ignore[arg-type]
 
 
 def test_the_smallest_and_the_empty() -> None:

@@ -26,7 +26,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A party's answer that it does not answer: the error's class, and its text where that reveals no data."""
+    """A party's answer that it does not answer: the error's class, and of its text what may leave the party."""
 
     reason: str
 
@@ -40,8 +40,8 @@ class Refusal:
         if whole:
             cause = f": {error.__cause__}" if error.__cause__ is not None and str(error.__cause__) else ""
             return cls(f"{kind}: {error}{cause}" if str(error) else kind)
-        safe = isinstance(error, FedsecError) and not error.speaks_of_data
-        return cls(f"{kind}: {error}" if safe else kind)
+        text = error.public_text if isinstance(error, FedsecError) else ""
+        return cls(f"{kind}: {text}" if text else kind)
 
 
 Exchange = Callable[[Phase, Mapping[PartyId, bytes]], Iterable[tuple[PartyId, "bytes | Refusal"]]]

@@ -157,7 +157,8 @@ def test_a_contribution_that_failed_is_not_asked_for_again(server: Any) -> None:
     server.federation._inputs = {1: fails}
     session = server.session()
     told = server.federation.ask(1, server.request(1, ShareInput(), session))
-    assert told == Refusal("DataError")  # the class, and nothing of the data
+    assert told == Refusal("DataError: patient 17")  # in a simulation all data are the caller's
+    assert Refusal.of(DataError("patient 17")) == Refusal("DataError")  # elsewhere the class, and nothing of the data
     with pytest.raises(OutOfPhase):
         server.ask(1, ShareInput(), session)
     assert server.contributed == [1]
