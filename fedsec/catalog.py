@@ -143,28 +143,31 @@ def _from_entry_point(point: importlib.metadata.EntryPoint) -> Strategy:
 def _from_file(path: Path) -> Strategy:
     path = path.expanduser().resolve()
     if not path.is_file():
-        raise ConfigurationError(f"strategy file {path} does not exist")
+        raise _unusable(path, "does not exist")
     built_in = [module.name for module in pkgutil.iter_modules(importlib.import_module("fedsec.strategies").__path__)]
     if path.parent == Path(importlib.import_module("fedsec.strategies").__path__[0]).resolve():
         return strategy(path.stem)
     if path.stem in built_in:
-        raise ConfigurationError(f"strategy file {path}: {path.stem!r} is a built-in strategy; rename the file")
+        raise _unusable(path, f"cannot be used: {path.stem!r} is a built-in strategy; rename the file")
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
     name = f"fedsec_strategy_files.{digest}.{path.stem}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
-            raise ConfigurationError(f"strategy file {path} is not a Python file")
+            raise _unusable(path, "is not a Python file")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[name]
-            raise ConfigurationError(
-                f"strategy file {path} cannot be loaded: {type(error).__name__}: {error}"
-            ) from error
+            raise _unusable(path, "cannot be loaded", f": {type(error).__name__}: {error}") from error
     return _only(sys.modules[name])
+
+
+def _unusable(path: Path, reason: str, cause: str = "") -> ConfigurationError:
+    """For this machine, with the path and the cause; a party that has such a file tells the server its name alone."""
+    return ConfigurationError(f"strategy file {path} {reason}{cause}", public=f"strategy file {path.name!r} {reason}")
 
 
 def _only(module: ModuleType) -> Strategy:
@@ -178,7 +181,7 @@ def _only(module: ModuleType) -> Strategy:
         and not inspect.isabstract(value)
     ]
     if len(defined) != 1:
-        raise ConfigurationError(
-            f"{getattr(module, '__file__', module.__name__)} defines {len(defined)} strategies; one was expected"
-        )
+        found = f"defines {len(defined)} strategies; one was expected"
+        path = Path(getattr(module, "__file__", None) or module.__name__)
+        raise _unusable(path, found)
     return defined[0]

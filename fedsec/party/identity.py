@@ -27,10 +27,10 @@ def read_public_keys(path: Path) -> frozenset[bytes]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigurationError(f"the file of public keys {path} cannot be read: {reason}") from error
+        raise _refused("file of public keys", path, "cannot be read", reason) from error
     keys = frozenset(public_key(line) for line in lines if line.strip() and not line.lstrip().startswith("#"))
     if not keys:
-        raise ConfigurationError(f"the file of public keys {path} holds none")
+        raise _refused("file of public keys", path, "holds none")
     return keys
 
 
@@ -40,9 +40,9 @@ def write_identity(path: Path, rng: Random = os.urandom) -> SigningKey:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
-        raise ConfigurationError(f"the key file {path} exists already; an identity is never overwritten") from error
+        raise _refused("key file", path, "exists already; an identity is never overwritten") from error
     except OSError as error:
-        raise ConfigurationError(f"the key file {path} cannot be written: {error.strerror}") from error
+        raise _refused("key file", path, "cannot be written", error.strerror) from error
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(key.raw.hex() + "\n")
     return key
@@ -53,10 +53,16 @@ def read_identity(path: Path) -> SigningKey:
     try:
         mode, text = path.stat().st_mode, path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the key file {path} cannot be read") from error
+        raise _refused("key file", path, "cannot be read") from error
     if mode & 0o077:
-        raise ConfigurationError(f"the key file {path} has permissions {mode & 0o777:o}; others may read it (use 600)")
+        raise _refused("key file", path, f"has permissions {mode & 0o777:o}; others may read it (use 600)")
     try:
         return SigningKey(bytes.fromhex(text.strip()))
     except (ValueError, ConfigurationError) as error:
-        raise ConfigurationError(f"the key file {path} does not hold a key of 64 hexadecimal digits") from error
+        raise _refused("key file", path, "does not hold a key of 64 hexadecimal digits") from error
+
+
+def _refused(what: str, path: Path, reason: str, cause: object = "") -> ConfigurationError:
+    """For the hospital's own log, with the path; the server is told neither the path nor the cause."""
+    text = f"the {what} {path} {reason}" + (f": {cause}" if cause else "")
+    return ConfigurationError(text, public=f"the {what} {reason}")

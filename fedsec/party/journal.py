@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, OutOfPhase, Stale
 from fedsec.protocol import State
@@ -24,7 +25,10 @@ from fedsec.wire.envelope import Session
 
 
 class JournalError(FedsecError):
-    """The journal cannot tell what was answered, or cannot keep it: the party answers nothing."""
+    """The journal cannot tell what was answered, or cannot keep it: the party answers nothing.
+
+    The text is for the hospital's own log; what the server is told names no file.
+    """
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,6 +67,10 @@ class Progress(State, tag="fedsec.progress/1"):
         return Progress(session.epoch, session.counter, session.binding, phase)
 
 
+Refused = TypeVar("Refused", bound=FedsecError)
+
+NOTHING = "; this party answers nothing"
+DAMAGED = f"is damaged{NOTHING}"
 _FORMAT = 2
 _FORMAT_1 = [1, "journal.Progress"]  # how a record of format 1 began; its fields were the same
 _SCHEMA = f"""
@@ -85,7 +93,7 @@ class Journal:
 
     def __post_init__(self) -> None:
         if not self.path.is_absolute():
-            raise ConfigurationError(f"the journal {self.path} must be an absolute path")
+            raise self._refused(ConfigurationError, "must be an absolute path")
         self._ready()
 
     def claim(self, identity: bytes, run: bytes, step: Callable[[Progress], Progress]) -> None:
@@ -101,7 +109,7 @@ class Journal:
             try:
                 known = codec.decode(kept[0], Progress) if kept else Progress()
             except (BadMessage, TypeError) as error:
-                raise JournalError(f"the journal {self.path} is damaged; this party answers nothing") from error
+                raise self._refused(JournalError, DAMAGED) from error
             record = codec.encode(step(known))
             database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", (identity, run, record))
 
@@ -117,8 +125,8 @@ class Journal:
                     self._migrate(database)
                 elif version != _FORMAT:
                     newer = f": its format is {version}, and this release reads 1 to {_FORMAT}; update fedsec here"
-                    raise JournalError(
-                        f"the file {self.path} is no journal of this release{newer if version > _FORMAT else ''}"
+                    raise self._refused(
+                        JournalError, f"is no journal of this release{newer if version > _FORMAT else ''}"
                     )
                 yield database
                 database.execute("COMMIT")
@@ -134,7 +142,7 @@ class Journal:
                     raise BadMessage(f"a record of {start}")
                 known = codec.decode(codec.pack([codec.VERSION, Progress.tag, values]), Progress)
             except (BadMessage, TypeError) as error:
-                raise JournalError(f"the journal {self.path} is damaged; this party answers nothing") from error
+                raise self._refused(JournalError, DAMAGED) from error
             database.execute(
                 "UPDATE progress SET record = ? WHERE identity = ? AND run = ?", (codec.encode(known), identity, run)
             )
@@ -143,12 +151,15 @@ class Journal:
     def _error(self, error: sqlite3.Error) -> JournalError:
         code = getattr(error, "sqlite_errorcode", None) or 0
         if code & 0xFF == sqlite3.SQLITE_BUSY:  # the low byte is the kind, the rest its variety
-            reason = f"was locked by another process for {self.wait:g} s"
-        elif isinstance(error, sqlite3.OperationalError):
-            reason = f"cannot be written ({error})"
-        else:
-            reason = f"is damaged ({error})"
-        return JournalError(f"the journal {self.path} {reason}; this party answers nothing")
+            return self._refused(JournalError, f"was locked by another process for {self.wait:g} s{NOTHING}")
+        if isinstance(error, sqlite3.OperationalError):
+            return self._refused(JournalError, f"cannot be written{NOTHING}", error)
+        return self._refused(JournalError, DAMAGED, error)
+
+    def _refused(self, kind: type[Refused], reason: str, cause: object = "") -> Refused:
+        """An error of that kind; the server is told neither the path nor the cause, which may name it."""
+        text = f"the journal {self.path} {reason}" + (f": {cause}" if str(cause) else "")
+        return kind(text, public=f"the journal {reason}")
 
     def _ready(self) -> None:
         """Make the file where there is none; raise ConfigurationError where it is not a file of its owner's alone."""
@@ -157,15 +168,13 @@ class Journal:
                 self._make()
             mode = self.path.stat().st_mode
         except OSError as error:
-            raise ConfigurationError(f"the journal {self.path} cannot be used: {error.strerror}") from error
+            raise self._refused(ConfigurationError, "cannot be used", error.strerror or error) from error
         if not self.path.is_file():
-            raise ConfigurationError(f"the journal {self.path} is not a file")
+            raise self._refused(ConfigurationError, "is not a file")
         if mode & 0o077:
-            raise ConfigurationError(
-                f"the journal {self.path} has permissions {mode & 0o777:o}; others may use it (use 600)"
-            )
+            raise self._refused(ConfigurationError, f"has permissions {mode & 0o777:o}; others may use it (use 600)")
         if not os.access(self.path, os.R_OK | os.W_OK):
-            raise ConfigurationError(f"the journal {self.path} cannot be read and written")
+            raise self._refused(ConfigurationError, "cannot be read and written")
 
     def _make(self) -> None:
         """Put a whole journal in place, never over one that another process has just made."""
@@ -177,7 +186,7 @@ class Journal:
             with suppress(FileExistsError):
                 os.link(partial, self.path)
         except sqlite3.Error as error:
-            raise ConfigurationError(f"the journal {self.path} cannot be made: {error}") from error
+            raise self._refused(ConfigurationError, "cannot be made", error) from error
         finally:
             partial.unlink(missing_ok=True)
         folder = os.open(self.path.parent, os.O_RDONLY)

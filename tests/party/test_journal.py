@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
 import sqlite3
 import stat
+import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedsec.errors import ConfigurationError, FedsecError, OutOfPhase, Stale
 from fedsec.local import LocalFederation
@@ -290,3 +295,94 @@ def test_progress_is_kept_as_a_state() -> None:
     progress = Progress().enrol(session(2)).enter(session(3), 1)
     assert codec.decode(codec.encode(progress), State) == progress
     assert repr(progress) == "<Progress redacted>"
+
+
+SECRET_NAME = "patients-of-ward-9"
+
+
+def broken_journals(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Every way in which a journal is refused, each in a folder of its own, with what meets it."""
+
+    def made(name: str) -> Journal:
+        (folder / name).mkdir()
+        return Journal(folder / name / SECRET_NAME)
+
+    def claims(one: Journal) -> Callable[[], Any]:
+        return lambda: enter(one, 1, 0)
+
+    for name, content in (("zeros", bytes(8192)), ("text", b"no database " * 900), ("empty", b"")):
+        one = made(name)
+        one.path.write_bytes(content)
+        yield name, claims(one)
+    for name, statement in (
+        ("record", "INSERT INTO progress VALUES (x'6d', x'72', x'00')"),
+        ("newer", "PRAGMA user_version = 3"),
+        ("table", "DROP TABLE progress"),
+        ("schema", f"CREATE VIEW '{folder}/{SECRET_NAME}' AS SELECT * FROM '{folder}'; DROP TABLE progress"),  # noqa: S608
+    ):
+        one = made(name)
+        with closing(sqlite3.connect(one.path)) as database, database:
+            database.executescript(statement)
+        if name == "record":
+            yield name, lambda one=one: one.claim(b"m", b"r", lambda known: known)
+        else:
+            yield name, claims(one)
+    older = made("older")
+    with closing(sqlite3.connect(older.path)) as database, database:
+        database.executescript("PRAGMA user_version = 1; INSERT INTO progress VALUES (x'00', x'00', x'00')")
+    yield "older", claims(older)
+    locked = Journal(made("locked").path, wait=0.01)
+    holder = sqlite3.connect(locked.path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    yield "locked", claims(locked)
+    holder.close()
+    blocked = made("blocked")
+    blocked.path.with_name(f"{SECRET_NAME}-journal").mkdir()
+    yield "blocked", claims(blocked)
+    open_to_all = made("mode")
+    open_to_all.path.chmod(0o644)
+    yield "mode", claims(open_to_all)
+    yield "relative", lambda: Journal(Path(SECRET_NAME))
+    yield "folder", lambda: Journal(folder)
+    yield "missing", lambda: Journal(folder / "missing" / SECRET_NAME)
+    yield "file", lambda: Journal(open_to_all.path / SECRET_NAME)
+
+
+def names_no_file(error: FedsecError, folder: Path) -> None:
+    """What the server is told: the class and a reason, and nothing that the folder or the file is called."""
+    told = Refusal.of(error).reason
+    assert told.startswith(f"{type(error).__name__}: the journal ")
+    assert not [part for part in (SECRET_NAME, folder.name, os.sep) if part in told]
+
+
+def test_what_the_server_is_told_names_no_file(tmp_path: Path) -> None:
+    met = set()
+    for name, use in broken_journals(tmp_path):
+        with pytest.raises((JournalError, ConfigurationError)) as caught:
+            use()
+        names_no_file(caught.value, tmp_path)
+        path = str(tmp_path) if name != "relative" else SECRET_NAME
+        assert path in str(caught.value), "the control: the hospital's own log has it"
+        met.add(type(caught.value))
+    assert met == {JournalError, ConfigurationError}
+
+
+@given(text=st.text(max_size=40), code=st.sampled_from(sorted(errno.errorcode)), at=st.sampled_from(["stat", "link"]))
+@settings(max_examples=30, deadline=None)
+def test_whatever_the_system_says_of_a_path_stays_at_the_party(text: str, code: int, at: str) -> None:
+    with tempfile.TemporaryDirectory(prefix=SECRET_NAME) as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder) / SECRET_NAME
+
+        def fails(*_: Any, **__: Any) -> Any:
+            raise OSError(code, f"{text} {path}", str(path))
+
+        if at == "stat":
+            Journal(path)
+            patch.setattr(Path, "stat", fails)
+        else:
+            patch.setattr(os, "link", fails)
+        with pytest.raises(ConfigurationError) as caught:
+            Journal(path)
+        patch.undo()
+        assert SECRET_NAME in str(caught.value)
+        names_no_file(caught.value, Path(folder))
