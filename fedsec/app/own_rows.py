@@ -12,6 +12,7 @@ from fedsec.app.config import OWN_ROWS, RunConfig
 from fedsec.data import files, schema
 from fedsec.data.bundled import Dataset
 from fedsec.data.preparation import Preparation
+from fedsec.data.row_files import fingerprint
 from fedsec.data.table import Table
 from fedsec.errors import ConfigurationError
 from fedsec.flower.client import in_simulation
@@ -38,7 +39,8 @@ def rows(config: RunConfig, context: Context) -> Table:
                 f"the run's dataset is {config.data_name!r}, but this hospital's node offers its own rows ({DATA}): "
                 f"start the run with dataset={OWN_ROWS}"
             )
-        return _own(str(node[DATA]), str(node.get(SCHEMA, "")))
+        data, schema_file = str(node[DATA]), str(node.get(SCHEMA, ""))
+        return _own(data, schema_file, fingerprint(data, *filter(None, [schema_file])))
     if config.dataset == OWN_ROWS or not in_simulation():
         raise ConfigurationError(
             f"this hospital's node names no rows: set {DATA} in its node configuration to the file of its rows, and "
@@ -71,7 +73,8 @@ def _features(table: Table, preparation: str) -> Dataset:
 
 
 @functools.lru_cache(maxsize=1)
-def _own(data: str, schema_file: str) -> Table:
+def _own(data: str, schema_file: str, contents: str) -> Table:
+    """`contents` is a digest of the files: rows that were corrected between two runs are read again."""
     if not schema_file:
         raise ConfigurationError(
             f"{DATA} is {data!r}, but {SCHEMA} is not set: name the schema that all hospitals agreed on"

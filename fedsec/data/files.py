@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from fedsec import extras
+from fedsec.data.row_files import SUFFIXES, not_read, row_files
 from fedsec.data.schema import MOST_LEVELS, Category, Label, Number, Schema, read
 from fedsec.data.table import Table, as_number, is_gap, of_columns, word
 from fedsec.errors import ConfigurationError, DataError, unknown
 
-SUFFIXES = (".csv", ".parquet")
+LOG = logging.getLogger(__name__)
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 """What pandas calls an index that it keeps beside the columns."""
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -27,7 +29,8 @@ Columns = dict[str, list[Any]]
 class RowsSource:
     """Where the rows are, and which columns say what.
 
-    data: a CSV or parquet file, or a folder of such files, one a hospital. site: the column of hospitals; none with a
+    data: a CSV or parquet file, or a folder of such files, one a hospital: hidden and temporary files, and files of
+    other kinds, are left out with a warning in the log. site: the column of hospitals; none with a
     folder. label: the column to predict, and positive: its class that counts as 1. person: the column that says which
     rows belong together. drop: columns that are no features. schema: a TOML file; where there is none, the schema is
     drawn up from all rows together, which only a simulation can do.
@@ -167,7 +170,9 @@ def _folder(path: Path, source: RowsSource) -> tuple[Columns, list[str], dict[st
         raise ConfigurationError(
             f"site is {source.site!r}, but data {path} is a folder, where each file is one hospital: leave site out"
         )
-    files = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
+    files, others = row_files(path)
+    if others:
+        LOG.warning("data %s: not read: %s", path, not_read(others))
     if not files:
         raise ConfigurationError(
             f"data {path}: no file ends in {' or '.join(SUFFIXES)}; put one file for each hospital there"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fedsec.app.config import RunConfig
 from fedsec.data import files, registry
+from fedsec.data.row_files import fingerprint
 from fedsec.data.table import Table, split
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.simulations.run.partitions import MINIMUM_ROWS, partition
@@ -49,6 +50,7 @@ def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True) -> Hos
     )
     return _of(
         chosen if config.data else config.dataset,
+        fingerprint(config.data, *filter(None, [config.schema_file])) if config.data else "",
         config.minimum_rows,
         config.seed,
         config.partition,
@@ -60,8 +62,16 @@ def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True) -> Hos
 
 @functools.lru_cache(maxsize=4)
 def _of(
-    source: str | files.RowsSource, minimum: int, seed: int, how: str, hospitals: int, one_class: bool, strict: bool
+    source: str | files.RowsSource,
+    contents: str,
+    minimum: int,
+    seed: int,
+    how: str,
+    hospitals: int,
+    one_class: bool,
+    strict: bool,
 ) -> Hospitals:
+    """`contents` is a digest of the files: rows that were corrected are read again."""
     table = registry.load(source) if isinstance(source, str) else files.load(source)
     if minimum:
         table = table.grouped(minimum)

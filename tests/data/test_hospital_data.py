@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fedsec.app.config import RunConfig
 from fedsec.data import preparation, registry
 from fedsec.data.files import RowsSource, load
 from fedsec.data.preparation import Preparation, statistics
+from fedsec.data.row_files import fingerprint
 from fedsec.data.schema import Category, Label, Number, Schema, read
 from fedsec.data.table import OTHERS, Table, of_columns, split
 from fedsec.errors import BadMessage, ConfigurationError, DataError
@@ -183,6 +185,103 @@ def test_a_folder_has_a_file_for_each_hospital(tmp_path: Path) -> None:
     write(tmp_path / "west.csv", agee=[30], died=[1])
     with pytest.raises(DataError, match=r"'west' has other columns than 'north': missing \['age'\], extra \['agee'\]"):
         load(RowsSource(str(tmp_path), label="died"))
+
+
+BESIDE = [
+    "._north.csv",
+    "~$north.csv",
+    ".north.csv",
+    "._north.parquet",
+    "~$north.PARQUET",
+    ".~lock.north.csv#",
+    ".DS_Store",
+    "Thumbs.db",
+    "desktop.ini",
+    "north.csv~",
+    "north.xlsx",
+    "README",
+]
+"""What systems, office programs and people leave beside the files of rows."""
+
+
+def test_what_is_beside_the_files_of_rows_is_left_out_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for name in ("north", "south"):
+        write(folder / f"{name}.csv", age=[30, 40, 50], died=[0, 1, 0])
+    expected = load(RowsSource(str(folder), label="died"))
+    assert not caplog.records
+    for name in BESIDE:
+        (folder / name).write_bytes(b"\x00\x05\x16\x07 no rows\xff")
+    (folder / ".git").mkdir()
+    found = load(RowsSource(str(folder), label="died"))
+    assert found.sites == expected.sites == ("north", "south") and np.array_equal(found.numbers, expected.numbers)
+    (said,) = caplog.records
+    text = said.getMessage()
+    assert said.levelname == "WARNING" and str(folder) in text
+    for name in (".DS_Store", "Thumbs.db", "north.xlsx", "hidden or temporary", "neither .csv nor .parquet"):
+        assert name in text
+    assert all(name in text for name in BESIDE if name.startswith("~$"))
+    (folder / "north.csv").unlink()
+    (folder / "south.csv").unlink()
+    with pytest.raises(ConfigurationError, match="no file ends in"):
+        load(RowsSource(str(folder), label="died"))
+    with pytest.raises(DataError, match=r"\._north\.csv is not CSV in UTF-8"):  # the control: named, it is read
+        load(RowsSource(str(folder / "._north.csv"), label="died", site="a"))
+
+
+def test_of_many_other_files_some_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "north.csv", age=[30, 40, 50], died=[0, 1, 0])
+    for number in range(20):
+        (tmp_path / f"{number:02}.txt").touch()
+    load(RowsSource(str(tmp_path), label="died"))
+    assert "07.txt and 12 more (neither" in caplog.text and "08.txt" not in caplog.text
+
+
+@pytest.mark.parametrize("same_time", [True, False])
+def test_rows_that_were_rewritten_are_read_again(tmp_path: Path, same_time: bool) -> None:
+    """Of the same size too, within one tick of the clock, in place or by a file of the same name."""
+
+    def rewrite(path: Path, old: str, new: str, in_place: bool) -> None:
+        before, text = path.stat(), path.read_text(encoding="utf-8")
+        assert old in text and len(old) == len(new)
+        if not in_place:
+            path.unlink()
+        path.write_text(text.replace(old, new), encoding="utf-8")
+        if same_time:
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def ages(one: RunConfig) -> float:
+        here = hospitals.of_config(one)
+        return float(np.concatenate([here.train.numbers[:, 0], here.test.numbers[:, 0]]).mean())
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("north", "south", "west"):
+        write(folder / f"{name}.csv", age=[30, 40] * 10, died=[0, 1] * 10)
+    write(tmp_path / "rows.csv", hospital=["n", "s", "w"] * 20, age=[30, 40] * 30, died=[0, 1, 1, 0] * 15)
+    one = RunConfig(data=str(tmp_path / "rows.csv"), site="hospital", label="died")
+    many = RunConfig(data=str(folder), label="died")
+    assert ages(one) == ages(many) == 35.0
+    assert hospitals.of_config(one) is hospitals.of_config(one), "the control: what did not change is read once"
+    for in_place, (old, new), mean in ((True, ("30", "50"), 45.0), (False, ("40", "60"), 55.0)):
+        rewrite(tmp_path / "rows.csv", old, new, in_place)
+        assert ages(one) == mean
+        rewrite(folder / "south.csv", old, new, in_place)
+        assert ages(many) == pytest.approx(35.0 + 20.0 * (0.5 if in_place else 1.0) / 3.0)
+    assert fingerprint(str(tmp_path / "gone.csv")) != fingerprint(str(tmp_path / "rows.csv"))
+
+
+def test_a_schema_that_was_rewritten_is_read_again(tmp_path: Path) -> None:
+    data = write(tmp_path / "rows.csv", **rows())
+    schema = tmp_path / "schema.toml"
+    schema.write_text(load(RowsSource(data, "hospital", "died", drop=("patient",))).schema.to_toml(), encoding="utf-8")
+    one = RunConfig(data=data, site="hospital", label="died", schema_file=str(schema))
+    before = hospitals.of_config(one).train.schema
+    schema.write_text(schema.read_text(encoding="utf-8").replace('"a"', '"z", "a"'), encoding="utf-8")
+    assert hospitals.of_config(one).train.schema.differences(before)
 
 
 def test_an_error_in_a_folder_names_the_hospital_and_its_row(tmp_path: Path) -> None:
