@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from fedsec.errors import ConfigurationError
-from fedsec.mpc.ring_fixed_point import Fixed, Floats, Multiplier, multiplier
+from fedsec.mpc.ring_fixed_point import RANGE_BITS, Fixed, Floats, Multiplier, multiplier
 from fedsec.mpc.roles import Program, Role, Share, Truncation, Wire
 
 HALVINGS = 3
@@ -40,10 +40,31 @@ class Activation:
     def __post_init__(self) -> None:
         if self.piecewise != (not self.coefficients):
             raise ConfigurationError(f"activation {self.name}: a polynomial needs coefficients, and pieces take none")
-        if not all(map(math.isfinite, self.coefficients)):
+        if not all(_real(value) and math.isfinite(value) for value in self.coefficients):
             raise ConfigurationError(f"activation {self.name}: every coefficient must be finite")
-        if self.bound is not None and (self.piecewise or not 0 < self.bound <= 1024):
-            raise ConfigurationError(f"activation {self.name}: bound is {self.bound}; it must lie in (0, 1024]")
+        if self.bound is not None and (self.piecewise or not _real(self.bound) or not 0 < self.bound <= 1024):
+            raise ConfigurationError(f"activation {self.name}: bound is {self.bound!r}; it must lie in (0, 1024]")
+
+    def check(self, fixed: Fixed, factors: int) -> None:
+        """Raise ConfigurationError unless shares can compute it, of sums that are products of `factors` numbers.
+
+        A coefficient, and the bound at the sum's scale, must each fit a word; the leading one is a multiplier.
+        """
+        if self.bound is not None and self.bound >= (limit := 2.0 ** (RANGE_BITS - factors * fixed.bits)):
+            raise ConfigurationError(
+                f"activation {self.name}: bound is {self.bound}; with {fixed.bits} fractional bits it must be below "
+                f"{limit:g}: take fewer bits, or a smaller bound"
+            )
+        scaled = in_u(self.coefficients)
+        limits = [2.0 ** (RANGE_BITS - fixed.bits) for _ in scaled]
+        if len(scaled) > 1:
+            limits[-1] = (2.0**LEADING_BITS - 0.5) * 4.0**HALVINGS
+        for number, (coefficient, value, most) in enumerate(zip(self.coefficients, scaled, limits, strict=True)):
+            if not abs(value) < most:
+                raise ConfigurationError(
+                    f"activation {self.name}: the coefficient of z^{2 * number + 1} is {coefficient:g}; it must be "
+                    f"below {most / 4.0 ** (HALVINGS * number):g} in magnitude"
+                )
 
     @property
     def degree(self) -> int:
@@ -86,6 +107,10 @@ class Activation:
             for coefficient in reversed(self.coefficients):
                 inner = inner * z * z + coefficient
             return 0.5 + z * inner
+
+
+def _real(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @lru_cache(maxsize=64)

@@ -15,9 +15,10 @@ import numpy as np
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.mpc.activation import Activation, activate
 from fedsec.mpc.ring_fixed_point import Fixed, Floats, Multiplier, multiplier
-from fedsec.mpc.roles import Program, Returned, Role, Share, Truncation, Wire
+from fedsec.mpc.roles import MOST_CUT, Program, Returned, Role, Share, Truncation, Wire
 
 RATE_BITS = 2
+LARGEST_RATE, LEAST_RATE_BITS = 3, 38
 LARGEST_FEATURE = 8.0
 """Features lie within ± this, and targets within ±1, so that bounds of what is computed from them are known."""
 
@@ -26,7 +27,8 @@ LARGEST_FEATURE = 8.0
 class Network:
     """Columns of the rows, hidden units by layer, and one output; the bias is a column of the rows.
 
-    widths: at least two. rate: the step, of which `step` is the nearest that shares compute with.
+    widths: at least two. rate: the step, of which `step` is the nearest that shares compute with; from `smallest_rate`
+    to LARGEST_RATE. Raises ConfigurationError for what shares cannot compute.
     """
 
     widths: tuple[int, ...]
@@ -35,10 +37,36 @@ class Network:
     fixed: Fixed = Fixed()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        if len(self.widths) < 2 or min(self.widths) < 1 or self.widths[-1] != 1:
-            raise ConfigurationError(f"widths is {self.widths}; at least two are needed, each above 0 and the last 1")
-        if not 2.0**-38 <= self.rate <= 3:
-            raise ConfigurationError(f"rate is {self.rate}; it must lie between 2^-38 and 3")
+        whole = isinstance(self.widths, tuple) and all(type(width) is int for width in self.widths)
+        if not whole or len(self.widths) < 2 or min(self.widths) < 1 or self.widths[-1] != 1:
+            raise ConfigurationError(
+                f"widths is {self.widths!r}; a tuple of two whole numbers above 0, or more, is needed, the last one 1"
+            )
+        for name, value, kind in (("activation", self.activation, Activation), ("fixed", self.fixed, Fixed)):
+            if not isinstance(value, kind):
+                raise ConfigurationError(f"{name} is {value!r}; an instance of {kind.__name__} was expected")
+        number = isinstance(self.rate, int | float) and not isinstance(self.rate, bool)
+        if not (number and 2.0**-self._most_shift <= self.rate <= LARGEST_RATE):
+            raise ConfigurationError(
+                f"rate is {self.rate!r}; with {self.fixed.bits} fractional bits and {self.layers} layers of weights it "
+                f"must lie between 2^-{self._most_shift} ({self.smallest_rate:.3g}) and {LARGEST_RATE}"
+            )
+        self.activation.check(self.fixed, self._factors)
+
+    @property
+    def _factors(self) -> int:
+        """Of how many numbers at `fixed` a sum before an activation is the product, at most."""
+        return 2 if self.layers == 1 else 3
+
+    @property
+    def _most_shift(self) -> int:
+        """The most bits that a gradient's truncation has left for the rate."""
+        return min(LEAST_RATE_BITS, MOST_CUT - (self._factors - 1) * self.fixed.bits)
+
+    @property
+    def smallest_rate(self) -> float:
+        """The least rate that shares compute with: 2^-38, or more where layers and fractional bits leave less room."""
+        return 2.0**-self._most_shift
 
     @property
     def layers(self) -> int:
@@ -48,7 +76,7 @@ class Network:
     @property
     def step(self) -> Multiplier:
         """The rate as 1 or 3 times a power of two: more digits would take range from the gradients."""
-        return multiplier(self.rate, RATE_BITS)
+        return multiplier(self.rate, RATE_BITS, self._most_shift)
 
     @property
     def steepest(self) -> float:

@@ -16,6 +16,9 @@ RANGE_BITS = 62
 """Every value under a truncation lies within ±2^62, so that a mask's carry shows in the wrap bit."""
 
 
+MOST_SHIFT = 40
+
+
 class FixedPointOverflow(RunFailed):
     """A value left the range that the fixed point holds; nothing was wrapped."""
 
@@ -42,8 +45,8 @@ class Fixed:
     bits: int = 16
 
     def __post_init__(self) -> None:
-        if not 12 <= self.bits <= 18:
-            raise ConfigurationError(f"fraction bits is {self.bits}; it must lie between 12 and 18")
+        if type(self.bits) is not int or not 12 <= self.bits <= 18:
+            raise ConfigurationError(f"fraction bits is {self.bits!r}; a whole number from 12 to 18 was expected")
 
     @property
     def unit(self) -> float:
@@ -76,14 +79,14 @@ class Multiplier:
         return math.ldexp(self.factor, -self.shift)
 
 
-def multiplier(value: float, digits: int) -> Multiplier:
-    """The nearest to `value` with a factor of at most `digits` bits and a shift from 0 to 40.
+def multiplier(value: float, digits: int, most: int = MOST_SHIFT) -> Multiplier:
+    """The nearest to `value` with a factor of at most `digits` bits and a shift from 0 to `most`.
 
     Raises ConfigurationError where `value` is not finite or too large for so many bits.
     """
     if not math.isfinite(value) or abs(value) >= 2.0**digits - 0.5:
         raise ConfigurationError(f"multiplier {value:g}: it must be finite and below 2^{digits}")
-    shift = 40 if value == 0 else min(40, max(0, digits - 1 - math.floor(math.log2(abs(value)))))
+    shift = most if value == 0 else min(most, max(0, digits - 1 - math.floor(math.log2(abs(value)))))
     factor = round(math.ldexp(value, shift))
     while shift > 0 and factor % 2 == 0:
         factor, shift = factor // 2, shift - 1

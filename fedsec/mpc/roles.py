@@ -54,6 +54,10 @@ class Wire:
     """Shares of the digits of that opening's mask."""
 
 
+MOST_CUT = 62
+"""The most bits that a truncation takes off a word of 64."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Truncation:
     """`share` * 2^-shift, to be opened: rounded down or up by chance, by less than one unit, without bias.
@@ -68,8 +72,10 @@ class Truncation:
     compared: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.shift <= 62:
-            raise ConfigurationError(f"truncation of {self.place}: a shift of {self.shift}; it must lie in 1..62")
+        if not 1 <= self.shift <= MOST_CUT:
+            raise ConfigurationError(
+                f"truncation of {self.place}: a shift of {self.shift}; it must lie in 1..{MOST_CUT}"
+            )
 
 
 class Role(ABC):
