@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import annotated_types
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedsec import catalog
@@ -39,6 +40,14 @@ FEWEST = 3
 LEAST_WEIGHT = 1000
 OWN_ROWS = "own"
 """The dataset of a deployment: each hospital has its own rows, and the server has their schema alone."""
+LONGEST_SHOWN = 200
+LIMITS = {
+    annotated_types.Ge: ("ge", "at least"),
+    annotated_types.Gt: ("gt", "above"),
+    annotated_types.Le: ("le", "at most"),
+    annotated_types.Lt: ("lt", "below"),
+}
+KINDS: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
 YOUR_ROWS, HOSPITALS, TRAINING = "Your own rows", "Hospitals", "Training"
 """Panels of `--help`."""
 
@@ -74,7 +83,11 @@ class RunConfig(BaseModel):
     """The options of a run, under the names of the command line; `pyproject.toml` declares the same defaults."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True
+        extra="forbid",
+        frozen=True,
+        alias_generator=lambda name: name.replace("_", "-"),
+        populate_by_name=True,
+        allow_inf_nan=False,
     )
 
     strategy: str = option(
@@ -204,10 +217,11 @@ class RunConfig(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             first = error.errors()[0]
-            field, what = ".".join(map(str, first["loc"])), first["msg"].lower()
+            field, value = str(first["loc"][0]).replace("_", "-"), repr(first["input"])
             if first["type"] == "extra_forbidden":
                 raise unknown("option", field, [name.replace("_", "-") for name in cls.model_fields]) from None
-            raise ConfigurationError(f"{field} is {first['input']!r}: {what}") from None
+            shown = value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}…"
+            raise ConfigurationError(f"{field} is {shown}; {expected(field.replace('-', '_'))}") from None
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> RunConfig:
@@ -331,6 +345,26 @@ class RunConfig(BaseModel):
             settings["proximal_mu"] = self.proximal
         made: FedAvg = getattr(strategy, AGGREGATORS[self.aggregator])(**settings)
         return made
+
+
+def limits(field: str) -> str:
+    """What a number may be, in words, by its field's name: `at least 1`, `above 0 and at most 1`; empty for any."""
+    parts = [
+        f"{words} {getattr(limit, key):,}".removesuffix(".0")
+        for limit in RunConfig.model_fields[field].metadata
+        for kind, (key, words) in LIMITS.items()
+        if isinstance(limit, kind)
+    ]
+    return " and ".join(parts)
+
+
+def expected(field: str) -> str:
+    """What an option takes, for an error, by its field's name: kind, limits and default."""
+    found = RunConfig.model_fields[field]
+    if known := choices(field):
+        return f"one of {', '.join(known)} was expected"
+    within = f", {limits(field)}" if limits(field) else ""
+    return f"{KINDS[found.annotation]} was expected{within}{f' (default {found.default})' if found.default else ''}"
 
 
 def choices(field: str) -> list[str]:

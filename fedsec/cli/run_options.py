@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import annotated_types
 import typer
 from pydantic.fields import FieldInfo
 
 from fedsec import catalog
-from fedsec.app.config import OWN_ROWS, RunConfig, choices
+from fedsec.app.config import OWN_ROWS, RunConfig, choices, limits
 from fedsec.errors import ConfigurationError
 from fedsec.strategy_spec import StrategySpec
 
@@ -35,12 +34,6 @@ ROWS = (
 """The fields that say which rows the hospitals hold."""
 RUN = tuple(name for name in RunConfig.model_fields if name not in ("identity", "hospitals", "output"))
 """The fields of a simulated run: those of a deployment and the folder are not among its options."""
-LIMITS = {
-    annotated_types.Ge: ("ge", "at least"),
-    annotated_types.Gt: ("gt", "above"),
-    annotated_types.Le: ("le", "at most"),
-    annotated_types.Lt: ("lt", "below"),
-}
 
 
 def with_config(
@@ -104,15 +97,10 @@ def _parameter(name: str, field: FieldInfo, flag: str) -> inspect.Parameter:
 def help_of(name: str) -> str:
     """What `--help` says of an option: its description, its choices and its limits."""
     field = RunConfig.model_fields[name]
-    limits = [
-        f"{words} {getattr(limit, key):,}".removesuffix(".0")
-        for limit in field.metadata
-        for kind, (key, words) in LIMITS.items()
-        if isinstance(limit, kind) and not (key == "ge" and getattr(limit, key) == 0)
-    ]
+    within = limits(name).removeprefix("at least 0").removeprefix(" and ")
     parts = [field.description or ""]
     parts += [f"One of {', '.join(choices(name))}."] if choices(name) else []
-    parts += [f"{' and '.join(limits).capitalize()}."] if limits else []
+    parts += [f"{within.capitalize()}."] if within else []
     return " ".join(parts)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,14 +13,16 @@ from typing import Any
 
 import pytest
 import typer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.main import get_command
 
-from fedsec.app.config import RunConfig, choices
+from fedsec.app.config import RunConfig, choices, limits
 from fedsec.cli.partition import partition
 from fedsec.cli.run import run
 from fedsec.cli.run_options import ROWS, RUN, help_of, with_config
 from fedsec.cli.stats import stats
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.simulations.run.partitions import PARTITIONINGS
 
 ROOT = Path(__file__).parents[2]
@@ -87,3 +91,83 @@ def test_the_configuration_is_light() -> None:
     script = f"import sys, fedsec.app.config; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+ODD: list[Any] = [
+    "many",
+    None,
+    [1],
+    {},
+    math.nan,
+    math.inf,
+    -math.inf,
+    1e300,
+    -1e300,
+    -1,
+    0,
+    1.5,
+    2**32,
+    "1e",
+    b"1",
+    object(),
+]
+
+
+def in_our_words(text: str) -> bool:
+    """No text of the library's that checks the fields."""
+    return not re.search(r"input should|validat|unable to parse|pydantic|greater|less than", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", RunConfig.model_fields)
+def test_a_value_that_does_not_fit_is_refused_in_our_words(name: str) -> None:
+    """Field, value, limit and, where there is one, the default."""
+    field, refused = RunConfig.model_fields[name], 0
+    for value in ODD:
+        try:
+            RunConfig.parse({field.alias or name: value})
+        except ConfigurationError as error:
+            text, refused = str(error), refused + 1
+            assert text.startswith(f"{field.alias} is {value!r}; ") and text.count("was expected") == 1
+            assert in_our_words(text)
+            assert limits(name) in text and (not field.default or f"default {field.default}" in text or choices(name))
+    assert refused >= 3
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"rounds": 0}, "rounds is 0; a whole number was expected, at least 1 (default 5)"),
+        ({"clip": -1.0}, "clip is -1.0; a finite number was expected, above 0 (default 4.0)"),
+        ({"clip": math.inf}, "clip is inf; a finite number was expected, above 0 (default 4.0)"),
+        ({"fraction": 1.5}, "fraction is 1.5; a finite number was expected, above 0 and at most 1 (default 1.0)"),
+        (
+            {"seed": 2**32},
+            "seed is 4294967296; a whole number was expected, at least 0 and below 4,294,967,296 (default 1)",
+        ),
+        ({"batch-size": 2.5}, "batch-size is 2.5; a whole number was expected, at least 1 (default 16)"),
+        ({"batch_size": "x"}, "batch-size is 'x'; a whole number was expected, at least 1 (default 16)"),
+        ({"cohort": "some"}, "cohort is 'some'; one of sampled, fixed was expected"),
+        ({"one-class": "perhaps"}, "one-class is 'perhaps'; true or false was expected"),
+        ({"site": 7}, "site is 7; a text was expected"),
+        ({"site": ["x" * 500]}, f"site is ['{'x' * 198}…; a text was expected"),
+        ({"round": 3}, "unknown option 'round'; did you mean 'rounds'?"),
+    ],
+)
+def test_errors_of_fields(values: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(text)):
+        RunConfig.read(values)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(field.alias or name for name, field in RunConfig.model_fields.items())) | st.text(),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=2),
+        max_size=4,
+    )
+)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_configuration_is_read_or_refused_in_our_words(values: dict[str, Any]) -> None:
+    try:
+        RunConfig.read(values)
+    except FedsecError as error:
+        assert in_our_words(str(error).replace(repr(values), ""))
