@@ -7,6 +7,7 @@ Ctrl-C.
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,6 +111,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def main() -> None:
     """Run the command line; errors that a user can cause end in one line, never in a traceback."""
+    _replace_what_the_terminal_lacks()
     try:
         app()
     except ConfigurationError as error:
@@ -118,6 +120,15 @@ def main() -> None:
         sys.exit(_fail(error, 1))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _replace_what_the_terminal_lacks() -> None:
+    """Print ? for a letter that the terminal's encoding has none for, as a hospital's name may hold one.
+
+    JSON needs it for no letter: it escapes what is not ASCII. Standard error shows such letters escaped already.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _fail(error: FedsecError, status: int) -> int:
