@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 
 from fedsec import catalog
 from fedsec.cli.run_options import allow
+from fedsec.cli.whole_number import whole_number
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Network
 from fedsec.strategy_spec import StrategySpec
@@ -42,19 +43,14 @@ def items(name: str, text: str) -> list[str]:
 
 def numbers(name: str, text: str, kind: Callable[[str], Value]) -> tuple[Value, ...]:
     """The numbers in a list with commas, each once; 1e5 and 10_000 are numbers too."""
-    values = []
+    read: Callable[[str], Any] = whole_number if kind is int else kind
+    values: list[Value] = []
     for item in items(name, text):
         try:
-            value = kind(item)
-        except ValueError:
-            try:
-                exact = float(item)
-            except ValueError:
-                raise ConfigurationError(f"{name}: {item!r} is not a number") from None
-            if not exact.is_integer():
-                raise ConfigurationError(f"{name}: {item!r} is not a whole number") from None
-            value = kind(str(int(exact)))
-        values.append(value)
+            values.append(read(item))
+        except ValueError as error:
+            reason = str(error) if kind is int else f"{item!r} is not a number"
+            raise ConfigurationError(f"{name}: {reason}") from None
     return tuple(dict.fromkeys(values))
 
 

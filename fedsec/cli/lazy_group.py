@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from fedsec import extras
+from fedsec.cli.whole_number import read_whole_numbers
 from fedsec.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def new_app(**settings: Any) -> typer.Typer:
 
 
 def as_command(name: str, loaded: Any) -> click.Command:
-    """A function or a Typer app as click's command of this name."""
+    """A function or a Typer app as click's command of this name; its integers are read as `WholeNumber` does."""
     if isinstance(loaded, typer.Typer):
         made: click.Command = typer.main.get_group(loaded)
     else:
@@ -84,4 +85,5 @@ def as_command(name: str, loaded: Any) -> click.Command:
         app.command(name)(loaded)
         made = typer.main.get_command(app)
     made.name = name
+    read_whole_numbers(made)
     return made
