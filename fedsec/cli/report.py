@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
 from fedsec import extras, metering
@@ -15,7 +14,7 @@ from fedsec.app.config import RunConfig
 from fedsec.cli.arguments import parse_network
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError
-from fedsec.report import page, run_page
+from fedsec.report import output, page, run_page
 from fedsec.report.document import FORMAT, Comparison, Network, with_networks
 
 COMPARISON = "comparison.json"
@@ -67,14 +66,7 @@ def make(folder: Path, networks: Mapping[str, metering.Network] | None = None) -
 
 def load(path: Path) -> Comparison:
     """A comparison that was written before; raises ConfigurationError where the file is not one."""
-    try:
-        comparison = Comparison.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ConfigurationError(f"{path} is not a comparison of this release: {where}: {first['msg']}") from None
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    comparison = output.read(path, Comparison, "a comparison")
     if comparison.format != FORMAT:
         raise ConfigurationError(f"{path} has format {comparison.format}; this release reads format {FORMAT}")
     return comparison

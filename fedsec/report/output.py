@@ -1,10 +1,12 @@
-"""Files of a report: each is written whole or not at all."""
+"""Files of a report: each is written whole or not at all, and read back in the form that it was written in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from fedsec import atomic
 from fedsec.errors import ConfigurationError
@@ -13,6 +15,8 @@ from fedsec.report import units
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
+
+Document = TypeVar("Document", bound=BaseModel)
 
 HERE = Path(__file__).parent
 
@@ -48,3 +52,15 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from error
         out.append(path)
     return out
+
+
+def read(path: Path, kind: type[Document], what: str) -> Document:
+    """A document that was written before; raises ConfigurationError where the file is none, and says which field."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ConfigurationError(f"{path} is not {what} of this release: {where}: {first['msg']}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from fedsec.data.preparation import Preparation
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Row
+from fedsec.report import output
 
 RESULT, LEDGER = "result.json", "ledger.csv"
 
@@ -173,16 +174,7 @@ def mean_of(models: Sequence[Measures], name: str) -> float | None:
 
 def load(folder: Path) -> tuple[RunDocument, list[Row]]:
     """What a run left in its folder; raises ConfigurationError where that is damaged."""
-    path = folder / RESULT
-    try:
-        document = RunDocument.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ConfigurationError(f"{path} is not a run of this release: {where}: {first['msg']}") from None
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    return document, _ledger(folder / LEDGER)
+    return output.read(folder / RESULT, RunDocument, "a run"), _ledger(folder / LEDGER)
 
 
 def _ledger(path: Path) -> list[Row]:
