@@ -33,10 +33,11 @@ from fedsec.flower.records import from_numpy
 from fedsec.learning import auc
 from fedsec.metering import Ledger
 from fedsec.party.identity import read_identity, read_public_keys
+from fedsec.report.run_document import LEDGER, MODEL
 
 STATISTICS = "query.statistics"
 METRIC_RANGES = {**preparation.RANGES, **auc.RANGES}
-LEDGER, MODEL, PREPARATION = "ledger.csv", "model.safetensors", "preparation.json"
+PREPARATION = "preparation.json"
 
 server = ServerApp()
 

@@ -1,4 +1,4 @@
-"""result.json and ledger.csv: the document of one run, written by the run and read by its page."""
+"""The files of one run, written by the run and read by its page: result.json, its document, and ledger.csv."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.metering import Row
 from fedsec.report import output
 
-RESULT, LEDGER = "result.json", "ledger.csv"
+RESULT, LEDGER, MODEL = "result.json", "ledger.csv", "model.safetensors"
 
 
 def _finite(value: Any) -> Any:

@@ -27,12 +27,10 @@ from fedsec.learning.local_training import Training, test_quality
 from fedsec.learning.models import Parameters
 from fedsec.metering import NETWORKS
 from fedsec.protocol import SecureSum
-from fedsec.report.run_document import LEDGER, RESULT, Aggregation, Disclosed, Intervals, Quality, RunDocument
+from fedsec.report.run_document import LEDGER, MODEL, RESULT, Aggregation, Disclosed, Intervals, Quality, RunDocument
 from fedsec.server.differencing import determined
 from fedsec.simulations.run import baselines
 from fedsec.simulations.run.hospitals import Hospitals
-
-MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
