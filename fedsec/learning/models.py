@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,6 +36,24 @@ def local_rng(seed: int, round: int, hospital: int) -> np.random.Generator:
             raise ConfigurationError(f"{field} is {value}; it must be from 0 to 2**32 - 1")
     # A spawn key, because a plain list would run together: [2**32, 1, 0] seeds the same generator as [0, 1, 1].
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(round, hospital)))
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """Mini-batch descent as `Model.train` is asked for it."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    proximal: float
+    anchor: Parameters
+
+    def batches(self, rows: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+        """The rows of one mini-batch after another, int64[batch_size] but for the last of a pass."""
+        for _ in range(self.epochs):
+            order = rng.permutation(rows)
+            for start in range(0, rows, self.batch_size):
+                yield order[start : start + self.batch_size]
 
 
 @dataclass(frozen=True)
@@ -85,22 +103,27 @@ class Model(ABC):
         Raises ConfigurationError if training diverges and DataError where the shapes do not fit the parameters.
         """
         self._check_shapes(parameters, features, target)
-        anchor = parameters if anchor is None else anchor
-        new = {name: values.copy() for name, values in parameters.items()}
+        descent = Descent(epochs, learning_rate, batch_size, proximal, parameters if anchor is None else anchor)
         with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(epochs):
-                order = rng.permutation(len(target))
-                for start in range(0, len(order), batch_size):
-                    batch = order[start : start + batch_size]
-                    _, gradient = self.loss_and_gradient(new, features[batch], target[batch])
-                    for name in new:
-                        new[name] -= learning_rate * (gradient[name] + proximal * (new[name] - anchor[name]))
+            new = self._descended(parameters, features, target, descent, rng)
             loss = float(self._loss(self.score(new, features), target).mean())
         if not math.isfinite(loss) or not all(np.isfinite(values).all() for values in new.values()):
             raise ConfigurationError(
                 f"training of {self.name} diverged: its loss is {loss}; use a learning_rate below {learning_rate}"
             )
         return new, loss
+
+    def _descended(
+        self, parameters: Parameters, features: Floats, target: Floats, descent: Descent, rng: np.random.Generator
+    ) -> Parameters:
+        """New parameters after this descent from `parameters`, finite or not."""
+        new = {name: values.copy() for name, values in parameters.items()}
+        for batch in descent.batches(len(target), rng):
+            _, gradient = self.loss_and_gradient(new, features[batch], target[batch])
+            for name in new:
+                pull = descent.proximal * (new[name] - descent.anchor[name])
+                new[name] -= descent.learning_rate * (gradient[name] + pull)
+        return new
 
     def predict(self, parameters: Parameters, features: Floats) -> Floats:
         """float64[rows] from float64[rows, columns]: probability of class 1, or standardised target."""

@@ -5,7 +5,6 @@ Imported only where such a model is asked for: torch is an extra.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import ClassVar
 
@@ -14,8 +13,7 @@ import torch
 from torch import nn
 
 from fedsec.data.bundled import Floats, Task
-from fedsec.errors import ConfigurationError
-from fedsec.learning.models import Model, Parameters
+from fedsec.learning.models import Descent, Model, Parameters
 
 torch.set_num_threads(1)  # for networks as small as these, waking threads takes longer than the work
 
@@ -42,44 +40,26 @@ class TorchModel(Model):
         module(_tensor(features)).squeeze(1).backward(_tensor(slope) / len(slope))
         return {name: value.grad.numpy() for name, value in module.named_parameters() if value.grad is not None}
 
-    def train(
-        self,
-        parameters: Parameters,
-        features: Floats,
-        target: Floats,
-        rng: np.random.Generator,
-        epochs: int,
-        learning_rate: float,
-        batch_size: int,
-        proximal: float = 0.0,
-        anchor: Parameters | None = None,
-    ) -> tuple[Parameters, float]:
-        """As `Model.train`, with torch's SGD and the gradients of autograd."""
-        self._check_shapes(parameters, features, target)
+    def _descended(
+        self, parameters: Parameters, features: Floats, target: Floats, descent: Descent, rng: np.random.Generator
+    ) -> Parameters:
+        """With torch's SGD and the gradients of autograd."""
         module = self._loaded(parameters, features.shape[1])
-        start = {name: _tensor(value) for name, value in (parameters if anchor is None else anchor).items()}
-        optimiser = torch.optim.SGD(module.parameters(), lr=learning_rate)
+        start = {name: _tensor(value) for name, value in descent.anchor.items()}
+        optimiser = torch.optim.SGD(module.parameters(), lr=descent.learning_rate)
         loss_of = nn.BCEWithLogitsLoss() if self.task == "classification" else nn.MSELoss()
         inputs, wanted = _tensor(features), _tensor(target)
-        for _ in range(epochs):
-            order = torch.from_numpy(rng.permutation(len(target)))
-            for first in range(0, len(target), batch_size):
-                batch = order[first : first + batch_size]
-                optimiser.zero_grad()
-                loss = loss_of(module(inputs[batch]).squeeze(1), wanted[batch])
-                if proximal:
-                    loss = loss + proximal / 2 * sum(
-                        (value - start[name]).square().sum() for name, value in module.named_parameters()
-                    )
-                loss.backward()
-                optimiser.step()
-        new = _arrays(module)
-        reached = float(self._loss(self.score(new, features), target).mean())
-        if not math.isfinite(reached):
-            raise ConfigurationError(
-                f"training of {self.name} diverged: its loss is {reached}; use a learning_rate below {learning_rate}"
-            )
-        return new, reached
+        for rows in descent.batches(len(target), rng):
+            batch = torch.from_numpy(rows)
+            optimiser.zero_grad()
+            loss = loss_of(module(inputs[batch]).squeeze(1), wanted[batch])
+            if descent.proximal:
+                loss = loss + descent.proximal / 2 * sum(
+                    (value - start[name]).square().sum() for name, value in module.named_parameters()
+                )
+            loss.backward()
+            optimiser.step()
+        return _arrays(module)
 
     def _loaded(self, parameters: Parameters, columns: int) -> nn.Module:
         module = self.module(columns)
