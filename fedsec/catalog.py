@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from fedsec import extras
-from fedsec.errors import ConfigurationError, unknown
+from fedsec.errors import ConfigurationError, expect, expect_path, unknown
 from fedsec.protocol import SecureSum
 from fedsec.strategy_spec import StrategySpec
 
@@ -36,8 +36,10 @@ Strategy = type[SecureSum[Any, Any]]
 
 def strategy(name: str, files: Iterable[str] = ()) -> Strategy:
     """The strategy of that name or in that file; raises ConfigurationError with the choices, or why it fails."""
+    expect("strategy", name, str, "a name or the path of a file, as text,")
+    expect("files", files, Iterable, "a list of paths")
     if name.endswith(".py"):
-        return _from_file(Path(name))
+        return _from_file(expect_path("strategy", name))
     loaders = _built_ins()
     if name not in loaders and name not in (loaders := _loaders(files)):
         raise unknown("strategy", name, loaders)
@@ -57,6 +59,7 @@ def build(name: str, parameters: Mapping[str, Any], files: Iterable[str] = ()) -
 
     For messages: it takes names alone, so nobody can point a party at a file.
     """
+    expect("strategy", name, str, "a name")
     if name.endswith(".py"):
         raise ConfigurationError(f"strategy {name!r}: a message names a strategy, never a file")
     return _with(strategy(name, files), name, parameters)
@@ -64,11 +67,13 @@ def build(name: str, parameters: Mapping[str, Any], files: Iterable[str] = ()) -
 
 def configured(spec: StrategySpec, **fixed: Any) -> SecureSum[Any, Any]:
     """The strategy that a user of this machine names, by name or file, with its parameters and those in `fixed`."""
+    expect("spec", spec, StrategySpec, "a StrategySpec")
     kind = strategy(spec.name)
     return _with(kind, kind.__module__.rpartition(".")[2], {**spec.parameters, **fixed})
 
 
 def _with(kind: Strategy, name: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]:
+    expect("parameters", parameters, Mapping, "a mapping from names")
     known = set(inspect.signature(kind).parameters)
     for parameter in parameters:
         if parameter not in known:

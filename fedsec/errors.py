@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 
 class FedsecError(Exception):
@@ -100,7 +101,36 @@ class TooFewParties(FedsecError):
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> ConfigurationError:
     """The error for a name that is not among `choices`, with the nearest one."""
-    known = sorted(choices)
+    known, name = sorted(choices), str(name)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ConfigurationError(f"unknown {kind} {name!r}{hint} (choose from {', '.join(known)})")
+
+
+LONGEST_SHOWN = 200
+
+
+def expect(name: str, value: object, kinds: type[Any] | tuple[type[Any], ...], what: str) -> None:
+    """Raise ConfigurationError, with `what` was expected, unless `value` is of these types; True is no number."""
+    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
+    if isinstance(value, wanted) and not (isinstance(value, bool) and bool not in wanted):
+        return
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**LONGEST_SHOWN else "an integer"
+    shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    raise ConfigurationError(f"{name} is {shown}; {what} was expected")
+
+
+def expect_path(name: str, value: object) -> Path:
+    """A path that came as text or as a Path; raises ConfigurationError for anything else."""
+    expect(name, value, (str, Path), "a path")
+    if not str(value) or "\0" in str(value):
+        raise ConfigurationError(f"{name} is {str(value)!r}; a path was expected")
+    return Path(str(value))
+
+
+def home_expanded(name: str, path: Path) -> Path:
+    """The path with ~ for a home folder written out; raises ConfigurationError where there is no such user."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"{name} {path}: there is no home folder of that name") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from fedsec.encoding import mean as means
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays
-from fedsec.errors import BadMessage, ConfigurationError, DataError, FedsecError, unknown
+from fedsec.errors import BadMessage, ConfigurationError, DataError, FedsecError, expect, unknown
 from fedsec.metering import Ledger, Meter
 from fedsec.party.journal import Journal
 from fedsec.party.party import Party, PartyState
@@ -50,8 +51,13 @@ class Fault:
     bit: int = 12_345
 
     def __post_init__(self) -> None:
+        expect("kind", self.kind, str, f"one of {', '.join(get_args(Kind))}")
+        expect("phase", self.phase, str, "a phase's name")
+        expect("party", self.party, int, "a party's number")
+        expect("round", self.round, (int, NoneType), "a round's number or None")
+        expect("bit", self.bit, int, "a bit's number")
         if self.kind not in get_args(Kind):
-            raise unknown("kind of fault", str(self.kind), get_args(Kind))
+            raise unknown("kind of fault", self.kind, get_args(Kind))
 
     def strikes(self, phase: Phase, party: PartyId) -> bool:
         """Whether this fault concerns `party` in `phase`."""
@@ -100,14 +106,17 @@ class LocalFederation:
     def __post_init__(self) -> None:
         if type(self.hospitals) is not int or self.hospitals < 1:
             raise ConfigurationError(f"hospitals is {self.hospitals!r}; a whole number of at least 1 was expected")
-        for name, value, kind in (
-            ("protocol", self.protocol, SecureSum),
-            ("spec", self.spec, means.MeanSpec),
-            ("policy", self.policy, Policy),
-        ):
-            if not isinstance(value, kind):
-                example = ", such as strategy('shamir')()" if kind is SecureSum else ""
-                raise ConfigurationError(f"{name} is {value!r}; an instance of {kind.__name__} was expected{example}")
+        expect("protocol", self.protocol, SecureSum, "an instance of a strategy, such as strategy('shamir')(),")
+        expect("spec", self.spec, means.MeanSpec, "a MeanSpec")
+        expect("policy", self.policy, Policy, "a Policy")
+        expect("ledger", self.ledger, Ledger, "a Ledger")
+        expect("journal", self.journal, (Journal, NoneType), "a Journal or None")
+        for name, value in (("rng", self.rng), *((("tap", self.tap),) if self.tap is not None else ())):
+            if not callable(value):
+                raise ConfigurationError(f"{name} is {value!r}; a function was expected")
+        expect("faults", self.faults, Sequence, "a list of Faults")
+        for fault in self.faults:
+            expect("a fault", fault, Fault, "a Fault")
         parties = range(1, self.hospitals + 1)
         self.states = {party: self._fresh() for party in parties}
         self.meter = Meter(self.exchange, self.ledger)
@@ -151,6 +160,7 @@ class LocalFederation:
         `incidents` says why. Raises DataError on a `reference` that is no model, and a FedsecError, with the reasons,
         where too few updates are left or layouts have no majority.
         """
+        expect("stage", stage, str, "a text")
         model = _arrays("the model", reference)
         given = dict(_by_party("updates", updates))
         self._start({party: self._encoder(party, update, model) for party, update in given.items()})
@@ -196,7 +206,7 @@ class LocalFederation:
     def _start(self, inputs: Mapping[PartyId, Callable[[Plan | None], tuple[Vector, bytes]]]) -> None:
         if not self.coordinator.roster:
             self.enrol()
-        self.round, self._inputs = self.round + 1, inputs
+        self.round, self._inputs, self.averaging.earlier = self.round + 1, inputs, ()
 
     def _checked(self, party: PartyId, vector: ArrayLike) -> Vector:
         array = _array(f"party {party}'s input", vector)

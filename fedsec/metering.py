@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fedsec import atomic
-from fedsec.errors import ConfigurationError, unknown
+from fedsec.errors import ConfigurationError, expect, expect_path, unknown
 from fedsec.primitives.parallel import cpu_seconds
 from fedsec.protocol import PartyId
 from fedsec.wire import envelope
@@ -70,12 +70,12 @@ class Ledger:
             self.watch(row)
 
     def write(self, path: Path) -> None:
-        """Write all rows as CSV, whole or not at all."""
+        """Write all rows as CSV, whole or not at all; raises ConfigurationError for what is no path."""
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, WRITTEN)
         writer.writeheader()
         writer.writerows(row.figures() for row in self.rows)
-        atomic.write(path, text.getvalue().encode())
+        atomic.write(expect_path("the ledger's path", path), text.getvalue().encode())
 
 
 class Meter:
@@ -135,6 +135,8 @@ class Network:
     up: float
 
     def __post_init__(self) -> None:
+        for name, value in (("latency", self.latency), ("down", self.down), ("up", self.up)):
+            expect(name, value, (int, float), "a number")
         if not (self.latency >= 0 and self.down > 0 and self.up > 0):
             raise ConfigurationError("a network needs a latency of at least 0 and bandwidths above 0")
 
@@ -157,6 +159,6 @@ NETWORKS = {
 
 def network(name: str) -> Network:
     """A named network profile."""
-    if name not in NETWORKS:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise unknown("network", name, NETWORKS)
     return NETWORKS[name]

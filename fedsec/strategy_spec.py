@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, expect
 
 Value = int | float | str | bool | None
 
@@ -43,6 +43,7 @@ class StrategySpec:
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and ":" not in self.name):
             raise ConfigurationError(f"strategy {self.name!r}: a name or path without a colon was expected")
+        expect("parameters", self.parameters, Mapping, "a mapping from names")
         for name, value in self.parameters.items():
             if not (isinstance(name, str) and name.isidentifier()):
                 raise ConfigurationError(f"parameter {name!r}: a name of letters, digits and _ was expected")
@@ -60,6 +61,7 @@ class StrategySpec:
     @classmethod
     def parse(cls, text: str) -> StrategySpec:
         """From `NAME` or `NAME:PARAMETER=VALUE:…`; each value is JSON, or else text."""
+        expect("strategy", text, str, "a text such as shamir:threshold=4")
         name, *options = text.split(":")
         return cls(name).with_options(options)
 
@@ -76,10 +78,12 @@ class StrategySpec:
 
     def with_options(self, options: Iterable[str]) -> StrategySpec:
         """The same with parameters as the command line gives them, `NAME=VALUE`; the last of one name counts."""
+        expect("options", options, Iterable, "a list of texts")
         return self.with_parameters(dict(map(_option, options)))
 
     def with_parameters(self, parameters: Mapping[str, Value]) -> StrategySpec:
         """The same with these parameters too, in place of those of the same names."""
+        expect("parameters", parameters, Mapping, "a mapping from names")
         return StrategySpec(self.name, {**self.parameters, **parameters})
 
     @property
@@ -112,6 +116,7 @@ class StrategySpec:
 
 
 def _option(text: str) -> tuple[str, Value]:
+    expect("parameter", text, str, "NAME=VALUE")
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise ConfigurationError(f"parameter {text!r}: NAME=VALUE was expected")

@@ -243,7 +243,7 @@ def test_a_policy_of_a_deployment_keeps_the_reason_at_the_party() -> None:
     """The control: in full in a simulation alone."""
     federation = LocalFederation(Shamir(), 4, policy=Policy(simulation=True))
     federation.enrol()
-    federation.policy = Policy(simulation=False)
+    federation.policy = Policy(simulation=False, trusts_server=True)
     with pytest.raises(TooFewParties, match=r"party 3: ShareInput: DataError[;)]"):
         federation.mean({1: UPDATES[1], 2: UPDATES[2], 3: UNUSABLE[0][0]}, ZERO)
 
@@ -270,9 +270,9 @@ def test_a_model_that_is_none(reference: Any, text: str) -> None:
 
 def test_a_federation_of_what_is_none() -> None:
     for arguments, text in (
-        ({"protocol": "shamir"}, "protocol is 'shamir'; an instance of SecureSum was expected, such as strategy"),
-        ({"protocol": Shamir}, "an instance of SecureSum was expected"),
-        ({"spec": 4.0}, "spec is 4.0; an instance of MeanSpec"),
+        ({"protocol": "shamir"}, "protocol is 'shamir'; an instance of a strategy, such as strategy"),
+        ({"protocol": Shamir}, "an instance of a strategy"),
+        ({"spec": 4.0}, "spec is 4.0; a MeanSpec was expected"),
         ({"policy": None}, "policy is None"),
         *(({"hospitals": odd}, "hospitals is") for odd in (0, -1, 2.5, True, "5", None)),
     ):

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from fedsec import catalog
+from fedsec.cli.option_types import whole_number
 from fedsec.cli.run_options import allow
-from fedsec.cli.whole_number import whole_number
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Network
 from fedsec.strategy_spec import StrategySpec

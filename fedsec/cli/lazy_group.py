@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from fedsec import extras
-from fedsec.cli.whole_number import read_whole_numbers
+from fedsec.cli.option_types import read_as_written
 from fedsec.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def new_app(**settings: Any) -> typer.Typer:
 
 
 def as_command(name: str, loaded: Any) -> click.Command:
-    """A function or a Typer app as click's command of this name; its integers are read as `WholeNumber` does."""
+    """A function or a Typer app as click's command of this name; see option_types.py for how it reads options."""
     if isinstance(loaded, typer.Typer):
         made: click.Command = typer.main.get_group(loaded)
     else:
@@ -85,5 +85,5 @@ def as_command(name: str, loaded: Any) -> click.Command:
         app.command(name)(loaded)
         made = typer.main.get_command(app)
     made.name = name
-    read_whole_numbers(made)
+    read_as_written(made)
     return made

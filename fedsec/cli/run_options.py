@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from fedsec import catalog
 from fedsec.app.config import OWN_ROWS, RunConfig, choices, limits
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, home_expanded
 from fedsec.strategy_spec import StrategySpec
 
 ROWS = (
@@ -107,7 +107,7 @@ def help_of(name: str) -> str:
 def _value(field: FieldInfo, value: Any) -> Any:
     """An option's value; a path is made absolute, for the processes of a run work in a folder of their own."""
     extra: Any = field.json_schema_extra
-    return str(Path(value).expanduser().absolute()) if extra["path"] and value else value
+    return str(home_expanded(f"--{field.alias}", Path(value)).absolute()) if extra["path"] and value else value
 
 
 def allow(strategy: str) -> str:

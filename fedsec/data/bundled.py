@@ -111,7 +111,7 @@ def load(name: str) -> Dataset:
 
     Raises ConfigurationError for a name that is not in DATASETS.
     """
-    if name not in DATASETS:
+    if not isinstance(name, str) or name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
     return DATASETS[name]()
 

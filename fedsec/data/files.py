@@ -15,7 +15,7 @@ from fedsec import extras
 from fedsec.data.row_files import SUFFIXES, not_read, row_files
 from fedsec.data.schema import MOST_LEVELS, Category, Label, Number, Schema, read
 from fedsec.data.table import Table, as_number, is_gap, of_columns, word
-from fedsec.errors import ConfigurationError, DataError, unknown
+from fedsec.errors import ConfigurationError, DataError, expect, expect_path, home_expanded, unknown
 
 LOG = logging.getLogger(__name__)
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -44,12 +44,26 @@ class RowsSource:
     drop: tuple[str, ...] = ()
     schema: str = ""
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            kind, what = (tuple, "a tuple of names") if name == "drop" else (str, "a text")
+            expect(name, value, kind, what)
+            for one in value if name == "drop" else (value,):
+                expect(name, one, str, what)
+                if "\0" in one:
+                    raise ConfigurationError(f"{name} is {one!r}; a text without a null character was expected")
+
 
 def load(source: RowsSource) -> Table:
     """The table; raises ConfigurationError or DataError naming path, column, row and value."""
-    path = Path(source.data).expanduser()
-    if not path.exists():
-        raise ConfigurationError(f"data {path} cannot be read: there is no such file or folder")
+    expect("source", source, RowsSource, "a RowsSource")
+    path = home_expanded("data", Path(source.data))
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise ConfigurationError(f"data {path} cannot be read: there is no such file or folder") from None
+    except OSError as error:
+        raise ConfigurationError(f"data {path} cannot be read: {error.strerror}") from error
     parts: dict[str, Columns] = {}
     if path.is_dir():
         columns, site, parts = _folder(path, source)
@@ -58,7 +72,7 @@ def load(source: RowsSource) -> Table:
         if not source.site:
             raise ConfigurationError(f"site is not set: name the column of {path.name} that holds each row's hospital")
         site = _column(path, columns, "site", source.site)
-    schema = read(Path(source.schema).expanduser()) if source.schema else None
+    schema = read(home_expanded("schema", Path(source.schema))) if source.schema else None
     label = source.label or (schema.label.name if schema else "")
     if not label:
         raise ConfigurationError(f"label is not set: name the column of {path.name} to predict")
@@ -87,6 +101,7 @@ def load_hospital(path: Path, schema: Path) -> Table:
 
     Raises ConfigurationError or DataError naming path, column, row and value.
     """
+    path = expect_path("data", path)
     return of_columns(path.stem, read_columns(path), read(schema), str(path))
 
 

@@ -105,9 +105,12 @@ class Preparation:
 
     @classmethod
     def from_json(cls, text: str) -> Preparation:
-        """What `to_json` wrote."""
-        document = json.loads(text)
-        return cls(**{**document, "numbers": tuple(Measured(**one) for one in document["numbers"])})
+        """What `to_json` wrote; raises BadMessage on anything else."""
+        try:
+            document = json.loads(text)
+            return cls(**{**document, "numbers": tuple(Measured(**one) for one in document["numbers"])})
+        except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+            raise BadMessage("a preparation, as fedsec writes it in JSON, was expected") from error
 
     def features(self) -> tuple[str, ...]:
         """The names of the features: numeric columns, where many have gaps, and a feature for each level."""

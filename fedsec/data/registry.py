@@ -145,7 +145,7 @@ LOADERS: Mapping[str, Callable[[], Table]] = {
 
 def load(name: str) -> Table:
     """The named table; raises ConfigurationError for an unknown name, or where its package is not installed."""
-    if name not in LOADERS:
+    if not isinstance(name, str) or name not in LOADERS:
         raise unknown("dataset", name, LOADERS)
     return LOADERS[name]()
 

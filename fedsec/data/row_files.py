@@ -39,13 +39,13 @@ def fingerprint(*paths: str) -> str:
     """
     digest = hashlib.sha256()
     for text in paths:
-        path = Path(text).expanduser()
         try:
+            path = Path(text).expanduser()
             for one in row_files(path)[0] if path.is_dir() else [path]:
                 if one.exists() and not one.is_file():
                     continue  # a pipe can be read once only
                 with one.open("rb") as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest() + str(one).encode("utf-8", "replace"))
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError) as error:
             digest.update(repr(error).encode("utf-8", "replace"))
     return digest.hexdigest()

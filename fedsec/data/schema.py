@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import tomli_w
 
-from fedsec.errors import ConfigurationError, unknown
+from fedsec.errors import ConfigurationError, expect, expect_path, unknown
 
 Task = Literal["classification", "regression"]
 MOST_LEVELS = 50
@@ -31,7 +31,9 @@ class Number:
     high: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.high - self.low) and self.low < self.high):
+        for bound in (self.low, self.high):
+            expect(f"schema: a bound of column {self.name!r}", bound, (int, float), "a number")
+        if not (all(map(_finite, (self.low, self.high))) and _finite(self.high - self.low) and self.low < self.high):
             raise ConfigurationError(
                 f"schema: column {self.name!r} has range {self.low} to {self.high}; low must be below high, and both "
                 "finite"
@@ -49,6 +51,9 @@ class Category:
     levels: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        expect(f"schema: the levels of column {self.name!r}", self.levels, tuple, "a tuple of texts")
+        for level in self.levels:
+            expect(f"schema: a level of column {self.name!r}", level, str, "a text")
         if not 1 <= len(self.levels) <= MOST_LEVELS or len(set(self.levels)) != len(self.levels):
             raise ConfigurationError(
                 f"schema: column {self.name!r} has {len(self.levels)} levels, {len(set(self.levels))} of them "
@@ -70,6 +75,8 @@ class Label:
     positive: str = "1"
 
     def __post_init__(self) -> None:
+        expect("schema: the label's name", self.name, str, "a text")
+        expect("schema: the label's task", self.task, str, "classification or regression")
         if self.task not in ("classification", "regression"):
             raise unknown("task of the label", str(self.task), ("classification", "regression"))
         Number(self.name, self.low, self.high)
@@ -87,6 +94,10 @@ class Schema:
     label: Label
 
     def __post_init__(self) -> None:
+        expect("schema: columns", self.columns, tuple, "a tuple of columns")
+        expect("schema: label", self.label, Label, "a Label")
+        for column in self.columns:
+            expect("schema: a column", column, (Number, Category), "a Number or a Category")
         names = [column.name for column in self.columns]
         twice = sorted({name for name in [*names, self.label.name] if [*names, self.label.name].count(name) > 1})
         if twice or not names:
@@ -132,6 +143,7 @@ class Schema:
 
 def read(path: Path) -> Schema:
     """The schema in a TOML file; raises ConfigurationError naming path, field and value."""
+    path = expect_path("schema", path)
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
@@ -142,9 +154,10 @@ def read(path: Path) -> Schema:
 
 def parse(text: str, source: str) -> Schema:
     """The schema in the text of a TOML file; raises ConfigurationError naming source, field and value."""
+    expect(f"schema {source}", text, str, "the text of a TOML file")
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"schema {source} is not TOML: {error}") from error
     label, columns = document.get("label"), document.get("columns")
     if not isinstance(label, dict) or not isinstance(columns, dict) or set(document) != {"label", "columns"}:
@@ -171,6 +184,14 @@ def _label(source: str, about: Mapping[str, Any]) -> Label:
         raise ConfigurationError(f"schema {source}: low and high of the label must be numbers")
     task = about.get("task", "classification")
     return Label(about["name"], task, float(low), float(high), str(about.get("positive", "1")))
+
+
+def _finite(value: float) -> bool:
+    """Whether a float holds it."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _real(value: Any) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, expect, expect_path
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.signing import SigningKey
 
 
 def public_key(text: str) -> bytes:
     """An Ed25519 public key from 64 hexadecimal digits; raises ConfigurationError."""
+    expect("public key", text, str, "a text of 64 hexadecimal digits")
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:
@@ -23,6 +24,7 @@ def public_key(text: str) -> bytes:
 
 def read_public_keys(path: Path) -> frozenset[bytes]:
     """The public keys in a file, one a line; blank lines and lines that start with # are skipped."""
+    path = expect_path("the file of public keys", path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -36,7 +38,7 @@ def read_public_keys(path: Path) -> frozenset[bytes]:
 
 def write_identity(path: Path, rng: Random = os.urandom) -> SigningKey:
     """Make a new identity and write its secret to a file that only its owner may read; never over an existing file."""
-    key = SigningKey.generate(rng)
+    path, key = expect_path("the key file", path), SigningKey.generate(rng)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
@@ -50,6 +52,7 @@ def write_identity(path: Path, rng: Random = os.urandom) -> SigningKey:
 
 def read_identity(path: Path) -> SigningKey:
     """The identity in a key file; raises ConfigurationError where it is missing, malformed or readable by others."""
+    path = expect_path("the key file", path)
     try:
         mode, text = path.stat().st_mode, path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:

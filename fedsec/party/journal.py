@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from fedsec.errors import BadMessage, ConfigurationError, FedsecError, OutOfPhase, Stale
+from fedsec.errors import BadMessage, ConfigurationError, FedsecError, OutOfPhase, Stale, expect, expect_path
 from fedsec.protocol import State
 from fedsec.wire import codec
 from fedsec.wire.envelope import Session
@@ -71,6 +71,7 @@ Refused = TypeVar("Refused", bound=FedsecError)
 
 NOTHING = "; this party answers nothing"
 DAMAGED = f"is damaged{NOTHING}"
+LONGEST_WAIT = 86_400
 _FORMAT = 2
 _FORMAT_1 = [1, "journal.Progress"]  # how a record of format 1 began; its fields were the same
 _SCHEMA = f"""
@@ -92,6 +93,10 @@ class Journal:
     wait: float = 10.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", expect_path("the journal's path", self.path))
+        expect("wait", self.wait, (int, float), "a number of seconds")
+        if not 0 <= self.wait <= LONGEST_WAIT:
+            raise ConfigurationError(f"wait is {self.wait}; it must lie between 0 and {LONGEST_WAIT} seconds")
         if not self.path.is_absolute():
             raise self._refused(ConfigurationError, "must be an absolute path")
         self._ready()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
-from fedsec.errors import ConfigurationError, PolicyError
+from fedsec.errors import ConfigurationError, PolicyError, expect
+from fedsec.primitives.signing import KEY_BYTES
 from fedsec.protocol import PartyId, SecureSum
 from fedsec.wire.membership import Member
 
@@ -33,6 +35,14 @@ class Policy:
     hospitals: frozenset[bytes] = frozenset()
 
     def __post_init__(self) -> None:
+        for name, value in (("floor", self.floor), ("threshold", self.threshold)):
+            expect(name, value, int, "a whole number")
+        expect("simulation", self.simulation, bool, "true or false")
+        expect("trusts_server", self.trusts_server, (bool, NoneType), "true, false or None")
+        expect("hospitals", self.hospitals, Set, "a set of public keys")
+        for key in self.hospitals if self.server is None else (self.server, *self.hospitals):
+            if not isinstance(key, bytes) or len(key) != KEY_BYTES:
+                raise ConfigurationError(f"a pinned key is {key!r}; {KEY_BYTES} bytes of a public key were expected")
         if self.floor < 3:
             raise ConfigurationError(f"floor is {self.floor}; a party never helps to open fewer than 3 inputs")
         if self.threshold < 1:

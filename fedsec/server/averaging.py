@@ -33,12 +33,12 @@ class Averaging:
     def __init__(self, coordinator: Coordinator) -> None:
         self.coordinator = coordinator
         self.stages: dict[str, Stage] = {}
-        self._earlier: tuple[Incident, ...] = ()
+        self.earlier: tuple[Incident, ...] = ()
 
     @property
     def incidents(self) -> tuple[Incident, ...]:
         """Of the latest mean, phase, party and reason of each answer that was not accepted, failed or not."""
-        return self._earlier + self.coordinator.incidents
+        return self.earlier + self.coordinator.incidents
 
     def mean(
         self,
@@ -56,7 +56,7 @@ class Averaging:
         """
         known, spec = self.stages.setdefault(stage, Stage()), self.coordinator.terms.mean
         asked = sorted(set(cohort) - known.deviating)
-        self._earlier = tuple(
+        self.earlier = tuple(
             ("layout", party, "LayoutError: left out, for its layout was another in the last session")
             for party in sorted(set(cohort) & known.deviating)
         )
@@ -64,7 +64,7 @@ class Averaging:
             raise TooFewParties("layout", self.coordinator.protocol.floor, asked, cohort)
         if reference is not None and spec.measured and not known.plan.largest:
             asked = self._measure(asked, known, stage, round_number, model)
-            self._earlier += self.coordinator.incidents
+            self.earlier += self.coordinator.incidents
         plan = replace(known.plan, model=model, layout=b"" if known.layout is None else codec.encode(known.layout))
         total = self.coordinator.aggregate(asked, stage=stage, round_number=round_number, plan=plan)
         self._note(known, total)

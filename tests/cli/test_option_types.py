@@ -1,4 +1,4 @@
-"""Whole numbers as people write them, in every option of every command that is an integer."""
+"""Whole numbers and paths as people write them, in every option of every command that is one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fedsec.cli.lazy_group import as_command
 from fedsec.cli.main import COMMANDS
+from fedsec.cli.option_types import UserPath, WholeNumber, whole_number
 from fedsec.cli.poster import EXPERIMENTS
-from fedsec.cli.whole_number import WholeNumber, whole_number
 
 SAME = ["1000000", "1_000_000", "1e6", "1E6", "1e+6", "1.0e6", "10e5", "1000000.0", " 1000000 "]
 NONE = ["1.5", "1e-3", "0.001", "inf", "-inf", "nan", "snan", "1e400", "1e999999999", "", "x", "1,000", "0x10", "1e"]
@@ -43,6 +43,7 @@ def test_every_integer_option_of_every_command_reads_them(name: str, one: Any) -
     made = as_command(name, getattr(importlib.import_module(module), attribute))
     kinds = [parameter.type for parameter in made.params]
     assert not [kind for kind in kinds if isinstance(kind, click.types.IntParamType) and type(kind) is not WholeNumber]
+    assert not [kind for kind in kinds if isinstance(kind, click.types.Path) and type(kind) is not UserPath]
     if name in ("run", "partition", "plan", "compare", "network"):
         assert WholeNumber in map(type, kinds)
 
@@ -65,3 +66,35 @@ def test_what_is_none_is_refused_by_the_option_s_name(fed: Any, text: str) -> No
         assert f"Invalid value for '{words[1]}'" in shown and f"'{text}' is not a" in shown
     code, _, err = fed("compare", "--parameters", text)
     assert code == 2 and f"parameters: '{text}' is not a" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("init",),
+        ("new-strategy", "mine", "--output"),
+        ("report",),
+        ("partition", "--output"),
+        ("stats", "--write-schema"),
+        ("plan", "--output"),
+        ("plan", "--against"),
+        ("compare", "--output"),
+        ("run", "--output"),
+        ("run", "--data"),
+        ("run", "--schema"),
+    ],
+)
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/x", "n" * 300, "file/below"])
+def test_a_path_that_cannot_be_is_refused_in_words(fed: Any, tmp_path: Any, words: tuple[str, ...], path: str) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    if path == "file/below" and words[0] in ("plan", "compare", "run"):
+        return  # found out when the folder is made, after what takes long
+    code, out, err = fed(*words, path)
+    assert code in (1, 2) and out == "" and "Traceback" not in err and err
+
+
+def test_a_home_folder_is_written_out(fed: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    code, _, err = fed("init", "~/study")
+    assert code == 0, err
+    assert (tmp_path / "home" / "study" / "pyproject.toml").is_file()
