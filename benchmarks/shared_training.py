@@ -23,7 +23,8 @@ from rich.progress import Progress
 from fedsec.mpc.activation import Activation
 from fedsec.mpc.gradient_descent import Network
 from fedsec.mpc.in_process import SharedTraining
-from fedsec.simulations.poster.shared_training import sigmoid_approximations, twin_training
+from fedsec.mpc.ring_fixed_point import Floats
+from fedsec.simulations.poster.shared_training import sigmoid_approximations, training_data, training_network
 
 WIDTHS = (11, 10, 1)
 RATE = 2.0**-10
@@ -74,10 +75,10 @@ print(json.dumps({"per_second": steps / best, "w1": np.array(out[0]).tolist(), "
 """What the other environment runs: as many steps in one call as are timed, compiled before."""
 
 
-def problem(activation: Activation) -> tuple[Network, twin_training.Rows, list[twin_training.Floats]]:
+def problem(activation: Activation) -> tuple[Network, training_data.Rows, list[Floats]]:
     """The network, the rows and the weights to begin with."""
     network = Network(WIDTHS, activation, RATE)
-    return network, twin_training.diabetes(), twin_training.initial(network.shapes, 0)
+    return network, training_data.diabetes(), training_network.initial(network.shapes, 0)
 
 
 def ours(activation: Activation, sealed: bool) -> Callable[[int], float]:

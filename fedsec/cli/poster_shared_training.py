@@ -24,15 +24,18 @@ from fedsec.report import figures
 from fedsec.report.output import write
 from fedsec.simulations.poster.shared_training import (
     sigmoid_approximations,
+    trained_cells,
     training_comparison,
+    training_data,
     training_figures,
     training_flower,
+    training_network,
     training_on_shares,
     training_summary,
     twin_training,
 )
 from fedsec.simulations.poster.shared_training.sigmoid_approximations import BOUNDED, NAMES
-from fedsec.simulations.poster.shared_training.twin_training import Cell, Follow
+from fedsec.simulations.poster.shared_training.trained_cells import Cell, Follow
 
 DRAWN = ("maclaurin-1", "maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10")
 TRAINED = ("maclaurin-3", "maclaurin-5", "maclaurin-7", "maclaurin-9", "fit-10", "clipped-3", "exact")
@@ -138,7 +141,7 @@ def _progress(quiet: bool) -> Iterator[Follow]:
 
 def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
     """Everything, from `folder` as far as it was made before."""
-    cells = list(twin_training.collapse_cells(sizes.iterations, sizes.seeds))
+    cells = list(trained_cells.collapse_cells(sizes.iterations, sizes.seeds))
     cells += [Cell(3, f"fit-{degree}-on-10", 0, sizes.iterations) for degree in (3, 5, 7, 11)]
     deeper = [Cell(2, "maclaurin-5", seed, sizes.bounded) for seed in range(sizes.deeper)]
     long = Cell(3, BOUNDED, 0, sizes.bounded)
@@ -148,12 +151,12 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
         for number in range(sizes.splits)
         for name in (training_comparison.ACTIVATION, "exact")
     ]
-    xor = list(twin_training.xor_cells(sizes.xor_iterations, sizes.xor_seeds))
+    xor = list(trained_cells.xor_cells(sizes.xor_iterations, sizes.xor_seeds))
     made = _all([*cells, *deeper, long, *split, *xor], folder, follow)
     found: dict[str, Any] = {
-        "format": twin_training.FORMAT,
+        "format": trained_cells.FORMAT,
         "sizes": vars(sizes),
-        "rate": twin_training.RATE,
+        "rate": training_network.RATE,
         "polynomials": training_summary.approximations(),
         "collapses": training_summary.collapses(cells, made),
         "deeper": [training_summary.short(made[cell.name]) for cell in deeper],
@@ -166,7 +169,7 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
     if sizes.shares:
         found["shares"] = _shares(sizes.shares, folder, follow)
     if sizes.flower:
-        found["flower"] = twin_training.kept(
+        found["flower"] = trained_cells.kept(
             folder, f"flower-{sizes.flower}", lambda: training_flower.prefix(sizes.flower)
         )
     found["table"] = training_comparison.table(sizes.steps, 0, folder, follow, sizes.key_bits)
@@ -174,7 +177,7 @@ def experiment(sizes: Sizes, folder: Path, follow: Follow) -> dict[str, Any]:
 
 
 def _cost(folder: Path, layers: int, name: str, hidden: int) -> dict[str, Any]:
-    return twin_training.kept(
+    return trained_cells.kept(
         folder, f"costs-{layers}-{name}-{hidden}", lambda: training_on_shares.costs(layers, name, hidden)
     )
 
@@ -184,7 +187,7 @@ def _all(cells: Sequence[Cell], folder: Path, follow: Follow) -> dict[str, dict[
     made: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(2) as pool:
         waiting = {
-            pool.submit(twin_training.kept, folder, cell.name, partial(twin_training.train, cell, follow)): cell
+            pool.submit(trained_cells.kept, folder, cell.name, partial(twin_training.train, cell, follow)): cell
             for cell in cells
         }
         try:
@@ -199,11 +202,11 @@ def _all(cells: Sequence[Cell], folder: Path, follow: Follow) -> dict[str, dict[
 def _shares(iterations: int, folder: Path, follow: Follow) -> dict[str, Any]:
     """The bounded design on shares, and how far its weights lie from the twin's that rounds to nearest."""
     name = f"shares-{BOUNDED}-3-layers-4-hidden-seed-0-{iterations}"
-    found = twin_training.kept(
+    found = trained_cells.kept(
         folder, name, lambda: training_on_shares.on_shares(3, BOUNDED, iterations, folder, follow=follow)
     )
-    rows, made = twin_training.diabetes(), twin_training.network(3, BOUNDED)
-    twin = CompiledTwin(made, rows.features, rows.target, started(made, twin_training.initial(made.shapes, 0)))
+    rows, made = training_data.diabetes(), training_network.network(3, BOUNDED)
+    twin = CompiledTwin(made, rows.features, rows.target, started(made, training_network.initial(made.shapes, 0)))
     twin.run(iterations)
     off = [
         float(np.abs(np.array(one) - other).max()) for one, other in zip(found["weights"], twin.reveal(), strict=True)

@@ -1,7 +1,11 @@
 """The poster's training on secret-shared rows; the arithmetic on shares is `fedsec.mpc`.
 
 training_on_shares.py        training on shares in process, and what one iteration costs
-twin_training.py             the rows, the network, and the same training in the clear, on the twin and in doubles
+training_data.py             the rows
+training_network.py          the network, its first weights and its quality
+twin_training.py             the same training in the clear, on the twin and in doubles
+plain_descent.py             the descent in doubles
+trained_cells.py             which trainings the tables are made of, and where results are kept
 sigmoid_approximations.py    the polynomials that stand for the sigmoid, by name
 training_summary.py          what trained cells amount to: collapses, accuracy over splits
 training_claims.py           the verdicts on the poster's claims about this training

@@ -17,7 +17,7 @@ from fedsec.mpc.gradient_descent import Network
 from fedsec.simulations.poster.encrypted_network import network, network_experiments, sigmoids
 from fedsec.simulations.poster.encrypted_network.model_owner import Owner
 from fedsec.simulations.poster.encrypted_network.network import Plan, Rows, Weights
-from fedsec.simulations.poster.shared_training import twin_training
+from fedsec.simulations.poster.shared_training import training_data, training_network
 
 MEASURED = 1
 SIGMOID = "minimax-5"
@@ -28,13 +28,13 @@ LEARNS = (
 )
 
 
-def encrypted(rows: twin_training.Rows, wanted: Network, steps: int, seed: int, key_bits: int) -> dict[str, Any]:
+def encrypted(rows: training_data.Rows, wanted: Network, steps: int, seed: int, key_bits: int) -> dict[str, Any]:
     """All rows at one hospital, weights under their owner's key; gradient steps on the cross entropy."""
     mine, held_out = (
         Rows(features, target.ravel())
         for features, target in ((rows.features, rows.target), (rows.test_features, rows.test_target))
     )
-    first, second = twin_training.initial(wanted.shapes, seed)
+    first, second = training_network.initial(wanted.shapes, seed)
     start, sigmoid = Weights(np.asarray(first), np.asarray(second).ravel()), sigmoids.named(SIGMOID)
     plan = Plan(sigmoid, wanted.rate)
     began = time.thread_time()

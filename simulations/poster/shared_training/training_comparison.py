@@ -21,9 +21,17 @@ from fedsec.metering import NETWORKS
 from fedsec.mpc.bounds import GUARDED
 from fedsec.mpc.gradient_descent import Network
 from fedsec.mpc.ring_fixed_point import Floats
-from fedsec.simulations.poster.shared_training import sigmoid_approximations, training_on_shares, twin_training
+from fedsec.simulations.poster.shared_training import (
+    plain_descent,
+    sigmoid_approximations,
+    trained_cells,
+    training_data,
+    training_network,
+    training_on_shares,
+)
 from fedsec.simulations.poster.shared_training.encrypted_network_row import encrypted
-from fedsec.simulations.poster.shared_training.twin_training import Follow, Rows
+from fedsec.simulations.poster.shared_training.trained_cells import Follow
+from fedsec.simulations.poster.shared_training.training_data import Rows
 
 LOCAL_STEPS = 100
 STEPS = 10_000
@@ -46,16 +54,16 @@ Way = Callable[[Rows, Network, int, int], dict[str, Any]]
 
 def plain_cpu(rows: Rows, weights: Sequence[Floats], rate: float, steps: int) -> tuple[list[Floats], float]:
     """Plain descent on all training rows, and the CPU that it took."""
-    twin_training.descend(weights, rows.features, rows.target, rate, 0)  # compiled before the clock starts
+    plain_descent.descend(weights, rows.features, rows.target, rate, 0)  # compiled before the clock starts
     began = time.thread_time()
-    trained = twin_training.descend(weights, rows.features, rows.target, rate, steps)
+    trained = plain_descent.descend(weights, rows.features, rows.target, rate, steps)
     return trained, time.thread_time() - began
 
 
 def pooled(rows: Rows, network: Network, steps: int, seed: int) -> dict[str, Any]:
     """All rows in one place, in doubles with the exact sigmoid."""
-    weights, cpu = plain_cpu(rows, twin_training.initial(network.shapes, seed), network.step.value, steps)
-    found = twin_training.accuracy(weights, rows, sigmoid_approximations.sigmoid)
+    weights, cpu = plain_cpu(rows, training_network.initial(network.shapes, seed), network.step.value, steps)
+    found = training_network.accuracy(weights, rows, sigmoid_approximations.sigmoid)
     return _row("pooled, plain", "clear", found, cpu, 0, 0, LEARNS["pooled"])
 
 
@@ -65,9 +73,9 @@ def local(rows: Rows, network: Network, steps: int, seed: int) -> dict[str, Any]
     for features, target in rows.hospitals(HOSPITALS):
         part = Rows(features, target, rows.test_features, rows.test_target)
         weights, spent = plain_cpu(
-            part, twin_training.initial(network.shapes, seed), HOSPITALS * network.step.value, steps
+            part, training_network.initial(network.shapes, seed), HOSPITALS * network.step.value, steps
         )
-        found.append(twin_training.accuracy(weights, rows, sigmoid_approximations.sigmoid))
+        found.append(training_network.accuracy(weights, rows, sigmoid_approximations.sigmoid))
         cpu += spent
     return _row("local only (mean of 3)", "clear", float(np.mean(found)), cpu, 0, 0, LEARNS["local"])
 
@@ -78,7 +86,7 @@ def federated(name: str, key_bits: int | None = None) -> Way:
     def train(rows: Rows, network: Network, steps: int, seed: int) -> dict[str, Any]:
         parameters = {} if key_bits is None else {"key_bits": key_bits}
         spec = MeanSpec(clip=16.0, largest_weight=1000)
-        parts, weights, cpu = rows.hospitals(HOSPITALS), twin_training.initial(network.shapes, seed), 0.0
+        parts, weights, cpu = rows.hospitals(HOSPITALS), training_network.initial(network.shapes, seed), 0.0
         first = {f"w{index}": matrix for index, matrix in enumerate(weights)}
         federation, compiling = (
             LocalFederation(catalog.strategy(name)(**parameters), HOSPITALS, spec) for _ in range(2)
@@ -101,7 +109,7 @@ def federated(name: str, key_bits: int | None = None) -> Way:
         made = _row(
             f"federated, {name}",
             STRATEGIES[name],
-            twin_training.accuracy(weights, rows, sigmoid_approximations.sigmoid),
+            training_network.accuracy(weights, rows, sigmoid_approximations.sigmoid),
             cpu,
             sent,
             len(hospital),
@@ -149,7 +157,7 @@ def table(
     steps: int = STEPS, seed: int = 0, folder: Path | None = None, follow: Follow | None = None, key_bits: int = 3072
 ) -> list[dict[str, Any]]:
     """All rows, each kept in `folder` once made. Bytes are of all links, a relayed opening being sent twice."""
-    rows, network = twin_training.diabetes(seed), twin_training.network(LAYERS, ACTIVATION, RATE)
+    rows, network = training_data.diabetes(seed), training_network.network(LAYERS, ACTIVATION, RATE)
     ways: Mapping[str, Way] = {
         "pooled": pooled,
         "local": local,
@@ -162,5 +170,5 @@ def table(
     made = []
     for name, way in ways.items():
         key = f"table-{name}-{steps}-seed-{seed}" + (f"-{key_bits}" if name in ("paillier", "encrypted") else "")
-        made.append(twin_training.kept(folder, key, lambda way=way: way(rows, network, steps, seed)))  # type: ignore[misc]
+        made.append(trained_cells.kept(folder, key, lambda way=way: way(rows, network, steps, seed)))  # type: ignore[misc]
     return made

@@ -20,7 +20,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedsec.app.cohort import wait_for_hospitals
 from fedsec.errors import RunFailed
-from fedsec.simulations.poster.shared_training import twin_training
+from fedsec.simulations.poster.shared_training import training_network
 from fedsec.simulations.poster.shared_training.training_node import DEALER, NODES, Fields, Node, following
 from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.run.launcher import flower_run, make_app
@@ -119,7 +119,7 @@ def main(grid: Grid, context: Context) -> None:
     iteration(relay, 0)
     before, began = (relay.rounds, relay.bytes), time.monotonic()
     total, number = int(str(config["iterations"])), 1
-    guarded = twin_training.network(int(str(config["layers"])), str(config["activation"])).activation.bounded
+    guarded = training_network.network(int(str(config["layers"])), str(config["activation"])).activation.bounded
     while number <= total:
         iteration(relay, number)
         number = following(number, guarded)

@@ -23,7 +23,7 @@ from fedsec.mpc.streams import Corrections, Stream, derived
 from fedsec.primitives import sealing
 from fedsec.primitives.key_agreement import AgreementKey, agree
 from fedsec.primitives.prg import SEED_BYTES
-from fedsec.simulations.poster.shared_training import twin_training
+from fedsec.simulations.poster.shared_training import training_data, training_network
 
 NODES, DEALER = 3, 2
 ONCE = {"keys": "key", "share": "publics", "take": "seed"}
@@ -43,7 +43,7 @@ class Node:
 
     def __init__(self, me: int, layers: int, activation: str, state: Fields) -> None:
         self.me, self.state = me, state
-        self.network, self.rows = twin_training.network(layers, activation), twin_training.diabetes()
+        self.network, self.rows = training_network.network(layers, activation), training_data.diabetes()
         counts = [len(target) for _, target in self.rows.hospitals(NODES)]
         columns = self.rows.features.shape[1]
         self.shapes = [[(count, columns), (count, 1)] for count in counts]
@@ -87,7 +87,7 @@ class Node:
         check_rows(features, target, self.network)
         values = [features, target]
         if self.me == 0:
-            values += twin_training.initial(self.network.shapes, 0)
+            values += training_network.initial(self.network.shapes, 0)
             if self.network.activation.bounded and (many := sum((abs(w) > self.safe).sum() for w in values[2:])):
                 raise beyond(0, int(many), self.safe)
         parts = [split(one, self.network.fixed, os.urandom) for one in values]
@@ -206,8 +206,8 @@ class Node:
         weights = [self.network.fixed.decode(one + other) for one, other in zip(*parts, strict=True)]
         value = self.network.activation.value
         return {
-            "accuracy": twin_training.accuracy(weights, self.rows, value),
-            "loss": twin_training.loss(weights, self.rows, value),
+            "accuracy": training_network.accuracy(weights, self.rows, value),
+            "loss": training_network.loss(weights, self.rows, value),
         }
 
 

@@ -14,13 +14,12 @@ from fedsec.mpc.in_process import SharedTraining
 from fedsec.mpc.ring_fixed_point import FixedPointOverflow
 from fedsec.mpc.twin import Shadow
 from fedsec.report import output
-from fedsec.simulations.poster.shared_training.twin_training import (
-    FORMAT,
+from fedsec.simulations.poster.shared_training.trained_cells import FORMAT, Follow
+from fedsec.simulations.poster.shared_training.training_data import diabetes
+from fedsec.simulations.poster.shared_training.training_network import (
     HIDDEN,
     RATE,
-    Follow,
     accuracy,
-    diabetes,
     initial,
     largest,
     loss,

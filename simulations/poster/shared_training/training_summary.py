@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fedsec.mpc.activation import secret_products
-from fedsec.simulations.poster.shared_training import sigmoid_approximations, training_comparison, twin_training
+from fedsec.simulations.poster.shared_training import sigmoid_approximations, trained_cells, training_comparison
 from fedsec.simulations.poster.shared_training.sigmoid_approximations import NAMES
-from fedsec.simulations.poster.shared_training.twin_training import Cell
+from fedsec.simulations.poster.shared_training.trained_cells import Cell
 
 POSTER = {
     "maclaurin-5": "all, 10,247-14,499",
@@ -72,7 +72,7 @@ def xor(cells: Sequence[Cell], made: Mapping[str, Mapping[str, Any]]) -> list[di
             "name": sigmoid_approximations.design(name).name,
             "cells": [short(made[cell.name]) for cell in cells if cell.activation == name],
         }
-        for name in twin_training.XOR
+        for name in trained_cells.XOR
     ]
 
 

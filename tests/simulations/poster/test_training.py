@@ -14,13 +14,17 @@ from typer.testing import CliRunner
 from fedsec.cli import poster_shared_training
 from fedsec.errors import ConfigurationError
 from fedsec.simulations.poster.shared_training import (
+    plain_descent,
     sigmoid_approximations,
+    trained_cells,
     training_comparison,
+    training_data,
+    training_network,
     training_on_shares,
     training_summary,
     twin_training,
 )
-from fedsec.simulations.poster.shared_training.twin_training import Cell
+from fedsec.simulations.poster.shared_training.trained_cells import Cell
 
 
 def test_maclaurin_is_the_series() -> None:
@@ -62,11 +66,11 @@ def test_unknown_names_and_sizes_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="must be odd"):
         sigmoid_approximations.maclaurin(4)
     with pytest.raises(ConfigurationError, match="layers is 4"):
-        twin_training.widths(4)
+        training_network.widths(4)
 
 
 def test_rows_are_split_and_shared_out() -> None:
-    rows = twin_training.diabetes()
+    rows = training_data.diabetes()
     assert rows.features.shape == (354, 11) and rows.test_features.shape == (88, 11)
     assert set(np.unique(rows.target)) == {0.0, 1.0} and (rows.features[:, -1] == 1).all()
     parts = rows.hospitals(3)
@@ -75,9 +79,9 @@ def test_rows_are_split_and_shared_out() -> None:
 
 
 def test_plain_descent_is_numpys() -> None:
-    rows = twin_training.diabetes()
-    weights = twin_training.initial([(11, 4), (4, 4), (4, 1)], 0)
-    found = twin_training.descend(weights, rows.features, rows.target, 0.01, 5)
+    rows = training_data.diabetes()
+    weights = training_network.initial([(11, 4), (4, 4), (4, 1)], 0)
+    found = plain_descent.descend(weights, rows.features, rows.target, 0.01, 5)
     for _ in range(5):
         outputs = [rows.features]
         for matrix in weights:
@@ -104,10 +108,10 @@ def test_a_cell_collapses_and_says_why(tmp_path: Path) -> None:
 
 
 def test_what_was_made_is_not_made_again(tmp_path: Path) -> None:
-    first = twin_training.kept(tmp_path, "cell", lambda: {"value": 1})
-    assert twin_training.kept(tmp_path, "cell", lambda: pytest.fail("made again")) == first
+    first = trained_cells.kept(tmp_path, "cell", lambda: {"value": 1})
+    assert trained_cells.kept(tmp_path, "cell", lambda: pytest.fail("made again")) == first
     (tmp_path / "cell.json").write_text('{"format": 0, "value": 7}', encoding="utf-8")
-    assert twin_training.kept(tmp_path, "cell", lambda: {"value": 2})["value"] == 2
+    assert trained_cells.kept(tmp_path, "cell", lambda: {"value": 2})["value"] == 2
 
 
 def test_shares_go_on_from_their_checkpoint(tmp_path: Path) -> None:
@@ -126,7 +130,7 @@ def test_shares_go_on_from_their_checkpoint(tmp_path: Path) -> None:
 
 def test_costs_are_counted() -> None:
     found = training_on_shares.costs(1, "maclaurin-3", iterations=1)
-    assert found["rounds"] == twin_training.network(1, "maclaurin-3").rounds
+    assert found["rounds"] == training_network.network(1, "maclaurin-3").rounds
     assert found["online_bytes"] > 0 and found["offline_bytes"] > 0 and found["party_cpu"] > 0
     assert found["networks"]["lan"] < found["networks"]["hospital-wan"] < found["networks"]["mobile"]
 
@@ -134,13 +138,13 @@ def test_costs_are_counted() -> None:
 @pytest.fixture
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """36 of the rows: the encrypted network takes a second for each of them and step."""
-    whole = twin_training.diabetes
+    whole = training_data.diabetes
 
-    def few(split: int = 0) -> twin_training.Rows:
+    def few(split: int = 0) -> training_data.Rows:
         rows = whole(split)
-        return twin_training.Rows(rows.features[:36], rows.target[:36], rows.test_features, rows.test_target)
+        return training_data.Rows(rows.features[:36], rows.target[:36], rows.test_features, rows.test_target)
 
-    for module in (twin_training, training_on_shares):
+    for module in (training_data, twin_training, training_on_shares):
         monkeypatch.setattr(module, "diabetes", few)
 
 

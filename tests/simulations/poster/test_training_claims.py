@@ -11,7 +11,7 @@ import pytest
 from fedsec.mpc.gradient_descent import Network
 from fedsec.simulations.poster import claims, poster_page
 from fedsec.simulations.poster.encrypted_network.model_owner import MINIMUM_KEY_BITS
-from fedsec.simulations.poster.shared_training import encrypted_network_row, sigmoid_approximations, twin_training
+from fedsec.simulations.poster.shared_training import encrypted_network_row, sigmoid_approximations, training_data
 from fedsec.simulations.poster.verdicts import FAILS, HOLDS, MISSING, PARTLY
 
 
@@ -108,7 +108,7 @@ def test_the_encrypted_network_s_row_is_a_step_measured_and_the_rest_by_its_twin
     draw = np.random.default_rng(1)
     features = np.column_stack([draw.uniform(-1, 1, (20, 2)), np.ones(20)])
     target = (features[:, :1] > 0).astype(np.float64)
-    rows = twin_training.Rows(features, target, features, target)
+    rows = training_data.Rows(features, target, features, target)
     network = Network((3, 2, 1), sigmoid_approximations.design("clipped-5"), 0.25)
     one = encrypted_network_row.encrypted(rows, network, 300, 0, MINIMUM_KEY_BITS)
     assert one["largest_difference"] < 1e-9 and one["measured"] == 1 and one["rounds"] == 1200

@@ -10,7 +10,12 @@ import pytest
 
 from fedsec.errors import AuthenticationError, Stale
 from fedsec.mpc.ring_fixed_point import FixedPointOverflow
-from fedsec.simulations.poster.shared_training import training_flower, training_node, training_on_shares, twin_training
+from fedsec.simulations.poster.shared_training import (
+    training_flower,
+    training_network,
+    training_node,
+    training_on_shares,
+)
 from fedsec.simulations.poster.shared_training.training_node import DEALER, NODES, Node
 
 
@@ -88,7 +93,7 @@ def test_a_party_answers_no_iteration_twice_and_none_out_of_turn(number: int, st
 def test_a_prefix_runs_on_ray() -> None:
     found = training_flower.prefix(2)
     assert found["iterations"] == 2 and len(set(found["loss"])) == 1
-    assert found["exchanges"] == 2 * (2 + twin_training.network(2, "clipped-3").rounds)
+    assert found["exchanges"] == 2 * (2 + training_network.network(2, "clipped-3").rounds)
 
 
 def test_nodes_look_at_the_weights_and_go_on_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
