@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -298,3 +299,19 @@ def test_a_second_node_s_draws_differ() -> None:
     one, other = (Context(1, FIRST + n, {}, RecordDict(), {}) for n in (0, 1))
     assert own_rows.index(one) == FIRST % 2**32 != own_rows.index(other)
     assert own_rows.index(Context(1, FIRST, {"partition-id": 4}, RecordDict(), {})) == 4
+
+
+def test_a_hospital_s_corrected_file_is_read_again(tmp_path: Path) -> None:
+    """By one process, and though neither the size nor the time of the file changes."""
+    data, agreed = tmp_path / "rows.csv", tmp_path / "schema.toml"
+    agreed.write_text(SCHEMA.to_toml(), encoding="utf-8")
+    lines = ["age,lactate,ward,died", *(f"{30 + row},1.5,icu,{row % 2}" for row in range(20))]
+    data.write_text("\n".join(lines), encoding="utf-8")
+    config = RunConfig.parse({"dataset": own_rows.OWN_ROWS})
+    context = Context(1, FIRST, {own_rows.DATA: str(data), own_rows.SCHEMA: str(agreed)}, RecordDict(), {})
+    before, time = own_rows.rows(config, context), data.stat().st_mtime_ns
+    assert own_rows.rows(config, context) is before
+    data.write_text(data.read_text(encoding="utf-8").replace("30,1.5", "90,1.5"), encoding="utf-8")
+    os.utime(data, ns=(time, time))
+    after = own_rows.rows(config, context)
+    assert (before.numbers[0, 0], after.numbers[0, 0]) == (30.0, 90.0)
