@@ -46,7 +46,7 @@ class Fixed:
 
     def __post_init__(self) -> None:
         if type(self.bits) is not int or not 12 <= self.bits <= 18:
-            raise ConfigurationError(f"fraction bits is {self.bits!r}; a whole number from 12 to 18 was expected")
+            raise ConfigurationError(f"fraction bits is {self.bits!r}; it must be a whole number between 12 and 18")
 
     @property
     def unit(self) -> float:

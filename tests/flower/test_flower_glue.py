@@ -152,8 +152,8 @@ def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
     ("config", "text"),
     [
         ({"fedsec-journal": None}, "PolicyError: no journal is configured here .fedsec-journal, an absolute path"),
-        ({"fedsec-journal": "here.journal"}, "ConfigurationError: the journal here.journal must be an absolute path"),
-        ({"fedsec-journal": "/nowhere/journal"}, "ConfigurationError: the journal /nowhere/journal cannot be used: No"),
+        ({"fedsec-journal": "here.journal"}, "ConfigurationError: the journal must be an absolute path"),
+        ({"fedsec-journal": "/nowhere/journal"}, r"ConfigurationError: the journal cannot be used(?!:)"),
         ({"fedsec-identity": None}, "PolicyError: no identity is configured here"),
         ({"fedsec-threshold": 6}, "PolicyError: \\d of these 5 hospitals may open an input .* threshold is 6"),
         ({"fedsec-threshold": 0}, "ConfigurationError: threshold is 0"),
