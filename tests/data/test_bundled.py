@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fedsec.data.bundled import DATASETS, Dataset, Task, load, split
+from fedsec.data.bundled import DATASETS, Dataset, Task, held_out, load, split
 from fedsec.errors import ConfigurationError, DataError
 
 
@@ -149,3 +149,38 @@ def test_take_keeps_order_and_refuses_nothing_at_all() -> None:
     np.testing.assert_array_equal(taken.features, dataset.features[[5, 2]])
     with pytest.raises(DataError, match="at least one row"):
         dataset.take(np.array([], dtype=np.int64))
+
+
+@pytest.mark.slow  # to import scikit-learn takes seconds
+def test_data_are_scikit_learn_s() -> None:
+    from sklearn import datasets
+
+    cancer, theirs = load("breast-cancer"), datasets.load_breast_cancer()
+    np.testing.assert_array_equal(cancer.features, theirs.data)
+    np.testing.assert_array_equal(cancer.target, theirs.target == 0)
+    assert cancer.feature_names == tuple(theirs.feature_names)
+    diabetes, theirs = load("diabetes"), datasets.load_diabetes(scaled=False)
+    np.testing.assert_array_equal(diabetes.features, theirs.data)
+    np.testing.assert_array_equal(diabetes.target, theirs.target)
+    assert diabetes.feature_names == tuple(theirs.feature_names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_rows_held_out_are_those_that_scikit_learn_draws(task: Task) -> None:
+    from sklearn.model_selection import train_test_split
+
+    rng = np.random.default_rng(5)
+    for seed in range(200):
+        rows, fraction = int(rng.integers(12, 300)), float(rng.uniform(0.2, 0.8))
+        target = (rng.random(rows) < rng.uniform(0.2, 0.8)).astype(np.float64)
+        target[:4] = 0.0, 0.0, 1.0, 1.0
+        dataset = dataclasses.replace(toy(task, rows), target=target)
+        expected = train_test_split(
+            np.arange(rows),
+            test_size=fraction,
+            random_state=seed,
+            stratify=target if task == "classification" else None,
+        )
+        for mine, theirs in zip(held_out(dataset, seed, fraction), expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
