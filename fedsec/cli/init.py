@@ -1,4 +1,4 @@
-"""`fedsec init`: a Flower app to start from, which runs as it is."""
+"""`fedsec init`: a Flower app to start from, which Flower builds and runs as it is."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from fedsec.cli.options import Json, print_json
 from fedsec.cli.scaffold import TEMPLATES, check, filled, print_steps, text_of
 from fedsec.errors import ConfigurationError
 
+LONGEST = 32
+"""Characters of an app's name under Flower."""
+
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or is empty.")],
@@ -27,22 +30,40 @@ def init(
 
     Examples:
 
-    `fedsec init my_study`
+    `fedsec init my-study`
     """
-    target = folder.expanduser().absolute()
-    name = re.sub(r"[^a-z0-9]+", "_", target.name.lower()).strip("_")
-    check("the app's name, from DIR,", name)
+    asked = folder.expanduser().absolute()
+    app = app_name(asked.name)
+    target, name = asked.with_name(app), app.lower().replace("-", "_")
+    check("the app's package, from DIR,", name)
+    if asked != target and asked.exists():
+        raise ConfigurationError(f"DIR {folder} exists, and Flower builds no app in a folder of that name: use {app}")
     if name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None:
         raise ConfigurationError(f"DIR is {folder}: a package {name!r} would hide another of that name; choose another")
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise ConfigurationError(f"DIR {folder} exists already, and is not an empty folder; choose another")
+        raise ConfigurationError(f"DIR {target} exists already, and is not an empty folder; choose another")
     contents = _app(name)
     _create(target, contents)
     if as_json:
         return print_json({"written": [str(target / path) for path in contents]})
+    shown = folder.with_name(app) if asked != target else folder
     run = 'flwr run . --stream --federation-config "num-supernodes=3 client-resources-num-cpus=1"'
-    steps = [f"cd {folder}", "export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1", run]
-    print_steps([str(folder / path) for path in contents], steps, "README.md says what to make your own, and where.")
+    steps = [f"cd {shown}", "export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1", run]
+    note = "README.md says what to make your own, and where."
+    if asked != target:
+        note = f"The folder is {app}: Flower takes letters, digits and - in an app's name. {note}"
+    print_steps([str(shown / path) for path in contents], steps, note)
+
+
+def app_name(folder: str) -> str:
+    """The app's name, and its folder's, as near to `folder` as Flower takes it; raises ConfigurationError."""
+    name = re.sub(r"[ _.-]+", "-", folder).strip("-")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name) or len(name) > LONGEST:
+        raise ConfigurationError(
+            f"DIR's name is {folder!r}; Flower takes letters a to z, digits and -, a letter first, and at most "
+            f"{LONGEST} characters"
+        )
+    return name
 
 
 def _app(name: str) -> dict[str, str]:

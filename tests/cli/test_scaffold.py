@@ -6,6 +6,8 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +40,54 @@ def test_a_new_app_is_the_documented_one(fed: Any, tmp_path: Path) -> None:
     """tests/flower runs the documented one."""
     code, out, _ = fed("init", "Secured App")
     assert code == 0 and "flwr run . --stream" in out
-    app, documented = tmp_path / "Secured App", EXAMPLES / "secured_app"
+    app, documented = tmp_path / "Secured-App", EXAMPLES / "secured_app"
     for path in ("pyproject.toml", "secured_app/client_app.py", "secured_app/server_app.py", "secured_app/__init__.py"):
         assert (app / path).read_text() == (documented / path).read_text(), path
     assert "# Secured app\n" in (app / "README.md").read_text() and "{" not in (app / "README.md").read_text()
     code, out, _ = fed("init", "other", "--json")
     assert code == 0 and str(tmp_path / "other" / "README.md") in json.loads(out)["written"]
     assert "other.server_app:app" in (tmp_path / "other" / "pyproject.toml").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("my_study", "my-study"),
+        ("our-study", "our-study"),
+        ("Trial 7b", "Trial-7b"),
+        ("ICU_2.0", "ICU-2-0"),
+        ("x" * 32, "x" * 32),
+    ],
+)
+def test_flower_builds_what_is_written(
+    fed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, folder: str
+) -> None:
+    from flwr.cli.build import build
+
+    monkeypatch.setattr(sys, "path", [*sys.path])  # Flower adds the app's folder
+    code, out, _ = fed("init", name)
+    assert code == 0 and f"cd {folder}\n" in out
+    assert ("Flower takes letters" in out) == (name != folder)
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+    build(tmp_path / folder)
+    [bundle] = tmp_path.glob("*.fab")
+    with zipfile.ZipFile(bundle) as files:
+        package = folder.lower().replace("-", "_")
+        assert {f"{package}/{file}.py" for file in ("__init__", "client_app", "server_app")} < set(files.namelist())
+        project = tomllib.loads(files.read("pyproject.toml").decode())["project"]
+    assert project["dependencies"] == []
+    readme = (tmp_path / folder / "README.md").read_text()
+    assert "pip install 'fedsec[simulation]'" in readme and "pip install\nfedsec" in readme
+
+
+def test_an_empty_folder_whose_name_flower_does_not_take_is_left_alone(fed: Any, tmp_path: Path) -> None:
+    (tmp_path / "my_study").mkdir()
+    code, _, err = fed("init", "my_study")
+    assert code == 2 and "Flower builds no app in a folder of that name: use my-study" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["my_study"]
+    (tmp_path / "fine").mkdir()
+    assert fed("init", "fine")[0] == 0 and (tmp_path / "fine" / "pyproject.toml").is_file()
 
 
 @pytest.mark.parametrize(
@@ -64,6 +107,9 @@ def test_a_new_app_is_the_documented_one(fed: Any, tmp_path: Path) -> None:
         (("init", "file"), "exists already"),
         (("init", "file/below"), "cannot be written"),
         (("init", "123"), "a letter first"),
+        (("init", "Köln"), "letters a to z"),
+        (("init", "x" * 33), "at most 32 characters"),
+        (("init", "class"), "no word of Python"),
         (("init", "flwr"), "would hide another"),
         (("init", "json"), "would hide another"),
     ],
