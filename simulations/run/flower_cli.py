@@ -1,4 +1,4 @@
-"""What Flower's command line needs and says: its environment, an app folder, its answers, and why a run failed."""
+"""What Flower's command line needs and says: its environment, an app folder, and its answers."""
 
 from __future__ import annotations
 
@@ -39,9 +39,6 @@ _FOREIGN = re.compile(r"FLWR_|RAY_ADDRESS$|RAY_NAMESPACE$|RAY_TMPDIR$")  # would
 LONGEST_RAY_ROOT = 24
 """Characters: Ray's sockets lie some 75 deeper, and the system allows 107 (macOS: 103)."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) *:")
-_TRACEBACK = "Traceback (most recent call last):"
-_CLIENT_FAILED = re.compile(r"^Exception ClientAppException occurred\. Message: (.*?)(?:'>)?$", re.MULTILINE)
 
 
 def make_app(folder: Path, serverapp: str, clientapp: str, config: Mapping[str, Value]) -> Path:
@@ -146,19 +143,3 @@ def last_line(text: str) -> str:
     """The last line that says something."""
     lines = [line.strip() for line in plain(text).splitlines() if line.strip()]
     return lines[-1] if lines else "it said nothing"
-
-
-def cause(log: str, details: str = "") -> str:
-    """Why a run failed, without a traceback: the last exception of its log, else the SuperLink's `details`."""
-    lines = plain(log).splitlines()
-    starts = [number for number, line in enumerate(lines) if line.strip() == _TRACEBACK]
-    said: list[str] = []
-    for line in lines[starts[-1] + 1 :] if starts else []:
-        if said and (not line.strip() or _LEVEL.match(line)):
-            break
-        if said or (line.strip() and not line.startswith(" ")):
-            said.append(line.strip())
-    text = re.sub(r"^fedsec\.[\w.]+: ", "", " ".join(said)) or details or last_line(log)
-    if clients := _CLIENT_FAILED.findall("\n".join(lines)):
-        text += f" (before that, the app of a hospital failed: {clients[-1]})"
-    return text

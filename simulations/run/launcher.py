@@ -7,6 +7,7 @@ is the status that the SuperLink reports. All of this goes through Flower's comm
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -22,12 +23,17 @@ from typing import Any
 from fedsec import extras
 from fedsec.errors import RunFailed
 from fedsec.simulations.run import flower_cli, processes
+from fedsec.simulations.run.engine_failure import EngineFailed
+from fedsec.simulations.run.failure_log import failure
 from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.run.flower_cli import make_app as make_app
+from fedsec.simulations.run.vigil import Vigil
 
 COMPLETED = "finished:completed"
 _START_SECONDS = 600.0  # for the SuperLink, and for each command; an idle machine with two cores takes 3
+_STATUS_SECONDS = 60.0  # for the status of a run that seems stuck
 _STOP_SECONDS = 3.0  # after that by force: whatever they hold is in the home that goes with them
+_LINK_LINES = 200
 _SCAN_SECONDS = 2.0
 _ABSENCES = 15  # a run that has just ended is without a process too, until its log and its status say so
 
@@ -46,7 +52,10 @@ class FlowerRun:
     workers: int | None = None
     status: str = "starting"
     run_id: str = ""
+    vigil: Vigil = field(default_factory=Vigil)
     _details: str = ""
+    _log_size: int = 0
+    _absences: int = 0
     _deadline: float = 0.0
     _link: subprocess.Popen[bytes] | None = None
     _stream: subprocess.Popen[bytes] | None = None
@@ -66,6 +75,7 @@ class FlowerRun:
         sizes = f"num-supernodes={self.hospitals} client-resources-num-cpus=1 init-args-num-cpus={workers}"
         submitted = self._flwr("run", str(self.app), "--run-config", str(overrides), "--federation-config", sizes)
         self.run_id = str(submitted["run-id"])
+        self.vigil.begin()
         self._follow()
 
     def poll(self, every: float = 0.5) -> Iterator[str]:
@@ -73,10 +83,10 @@ class FlowerRun:
 
         Raises RunFailed with the cause where the run ends in any other way, or takes longer than `timeout`.
         """
-        scan_at, absences = 0.0, 0
+        scan_at = 0.0
         while not self.status.startswith("finished"):
             if self._link is None or self._link.poll() is not None:
-                raise RunFailed(f"Flower's SuperLink stopped in the middle of the run: {self._link_words()}")
+                raise EngineFailed(f"Flower's SuperLink stopped in the middle of the run: {self._link_words()}")
             if time.monotonic() > self._deadline:
                 raise RunFailed(
                     f"the run did not finish within {self.timeout:g} s; the end of its log: {self.log_tail(3)}"
@@ -84,21 +94,38 @@ class FlowerRun:
             if self._stream is None or self._stream.poll() is not None:  # the log ends with the run
                 self._ask_status()
                 self._follow()
-            elif time.monotonic() > scan_at:
+            if not self.status.startswith("finished") and time.monotonic() > scan_at:
                 scan_at = time.monotonic() + _SCAN_SECONDS
-                absences = 0 if self._simulating() else absences + 1
-                if absences > _ABSENCES:  # Flower itself would notice after some 90 s without a heartbeat
-                    self._ask_status()
-                    if not self.status.startswith("finished"):
-                        raise RunFailed(
-                            "Flower's simulation process ended without an error message; perhaps it ran out of memory"
-                        )
+                self.watch(self._family.members())
             yield self.status
             time.sleep(0.0 if self.status.startswith("finished") else every)
         if self.status != COMPLETED:
-            raise RunFailed(
-                f"the run {self.status.rpartition(':')[2]}: {flower_cli.cause(self._text(), self._details)}"
+            raise failure(self.status.rpartition(":")[2], self._text(), self._details)
+
+    def watch(self, commands: Mapping[int, str]) -> None:
+        """Raise RunFailed where these processes of the run, by id, are not those of a run that goes on."""
+        apps = [pid for pid, command in commands.items() if "flwr-simulation" in command]
+        if apps:
+            self.status = "running"
+        waiting = self.status == "starting" and any("flower-superexec" in command for command in commands.values())
+        self._absences = 0 if apps or waiting else self._absences + 1
+        size = self.log.stat().st_size if self.log.exists() else 0
+        working = size > self._log_size or any("raylet" in command for command in commands.values())
+        self._log_size = size
+        if self._absences > _ABSENCES:  # Flower itself would notice after some 90 s without a heartbeat
+            self._fail_unless_finished(
+                "Flower's simulation process ended without an error message; perhaps it ran out of memory"
             )
+        elif self.vigil.stuck(apps, working):
+            self._fail_unless_finished(
+                "Flower's SuperLink is stuck: for two minutes, no process of the app has lived long enough to work"
+            )
+
+    def _fail_unless_finished(self, why: str) -> None:
+        with contextlib.suppress(RunFailed):  # a SuperLink that gives no answer is no better
+            self._ask_status(_STATUS_SECONDS)
+        if not self.status.startswith("finished"):
+            raise EngineFailed(f"{why}; try again")
 
     def wait(self) -> None:
         """Watch until the run is completed."""
@@ -108,6 +135,12 @@ class FlowerRun:
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of the run's log: the ServerApp's output, and what clients printed."""
         return "\n".join([line for line in self._text().splitlines() if line.strip()][-lines:])
+
+    def keep_link_log(self) -> None:
+        """Add the end of the SuperLink's log to the run's, for what went wrong before or around the app."""
+        words = self._link_log().splitlines()[-_LINK_LINES:]
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write("\n".join(["", "Flower's SuperLink:", *words, ""]))
 
     def stop(self) -> None:
         """End every process of this run and remove its folder."""
@@ -135,7 +168,7 @@ class FlowerRun:
             if self._healthy(port):
                 return
             self._end_processes()
-        raise RunFailed(f"Flower's SuperLink did not start: {self._link_words()}")
+        raise EngineFailed(f"Flower's SuperLink did not start: {self._link_words()}")
 
     def _healthy(self, port: int) -> bool:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -153,20 +186,12 @@ class FlowerRun:
         if not self.status.startswith("finished"):
             self._stream = self._spawn(["flwr", "log", self.run_id, "--stream"], self.log)
 
-    def _ask_status(self) -> None:
-        run = self._flwr("list", "--run-id", self.run_id)["runs"][0]
+    def _ask_status(self, seconds: float = _START_SECONDS) -> None:
+        run = self._flwr("list", "--run-id", self.run_id, seconds=seconds)["runs"][0]
         self._details, status = str(run["status-details"]), str(run["status"])
         self.status = "starting" if status == "pending" else status
 
-    def _simulating(self) -> bool:
-        """Whether the simulation runs, or the process that is to start it still stands by."""
-        commands = self._family.members().values()
-        if any("flwr-simulation" in command for command in commands):
-            self.status = "running"
-            return True
-        return self.status == "starting" and any("flower-superexec" in command for command in commands)
-
-    def _flwr(self, *words: str) -> dict[str, Any]:
+    def _flwr(self, *words: str, seconds: float = _START_SECONDS) -> dict[str, Any]:
         try:
             done = subprocess.run(  # noqa: S603 (our own words, no shell)
                 [flower_cli.executable("flwr"), *words, "--format", "json"],
@@ -176,12 +201,12 @@ class FlowerRun:
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
-                timeout=_START_SECONDS,
+                timeout=seconds,
                 start_new_session=True,
                 check=False,  # the exit code says nothing
             )
         except subprocess.TimeoutExpired:
-            raise RunFailed(f"`flwr {words[0]}` gave no answer within {_START_SECONDS:g} s") from None
+            raise RunFailed(f"`flwr {words[0]}` gave no answer within {seconds:g} s") from None
         return flower_cli.answer(f"flwr {words[0]}", done.stdout, done.stderr)
 
     def _spawn(self, words: list[str], output: Path) -> subprocess.Popen[bytes]:
@@ -200,7 +225,11 @@ class FlowerRun:
         return flower_cli.plain(self.log.read_text(encoding="utf-8", errors="replace")) if self.log.exists() else ""
 
     def _link_words(self) -> str:
-        return flower_cli.last_line((self.home / "superlink.log").read_text(encoding="utf-8", errors="replace"))
+        return flower_cli.last_line(self._link_log())
+
+    def _link_log(self) -> str:
+        path = self.home / "superlink.log"
+        return flower_cli.plain(path.read_text(encoding="utf-8", errors="replace")) if path.exists() else ""
 
 
 @contextmanager
@@ -235,6 +264,9 @@ def flower_run(
         try:
             run.start()
             yield run
+        except RunFailed:
+            run.keep_link_log()
+            raise
         finally:
             run.stop()
 

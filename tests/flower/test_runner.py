@@ -111,27 +111,6 @@ def test_text_that_is_not_unicode_is_refused() -> None:
         flower_cli.toml({"path": os.fsdecode(b"/data/\xff")})
 
 
-def test_the_cause_is_the_last_exception() -> None:
-    log = textwrap.dedent(
-        """
-        Traceback (most recent call last):
-          File "a.py", line 1, in f
-        KeyError: 'first'
-
-        During handling of the above exception, another exception occurred:
-
-        Traceback (most recent call last):
-          File "b.py", line 1, in g
-            raise TooFewParties(
-        fedsec.errors.TooFewParties: phase Unmask: 2 of 3
-        parties answered
-        \x1b[91mERROR\x1b[0m:     Exit Code: 700
-        """
-    )
-    assert flower_cli.cause(log) == "phase Unmask: 2 of 3 parties answered"
-    assert flower_cli.cause("", "No heartbeat received") == "No heartbeat received"
-
-
 def test_the_environment_leads_to_no_other_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FLWR_HOME", "elsewhere")
     monkeypatch.setenv("FLWR_LOCAL_CONTROL_API_PORT", "1")

@@ -13,6 +13,7 @@ from typing import Any
 
 from fedsec.errors import FedsecError
 from fedsec.simulations.run import processes
+from fedsec.simulations.run.engine_failure import ray_failed
 from fedsec.simulations.run.flower_cli import LONGEST_RAY_ROOT, new_home
 
 Job = tuple[str, Any, Callable[..., Any], tuple[Any, ...]]
@@ -60,42 +61,57 @@ def workers(needed: bool) -> Iterator[Callable[[Sequence[tuple[Any, ...]]], Iter
         os.environ.setdefault(name, value)
     with _folder() as folder, processes.held() as signals:
         try:
-            ray.init(
-                "local",
-                num_cpus=cpus(),
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-                namespace="fedsec",
-                _temp_dir=folder,
-            )
-        except SystemExit:  # Ray's own handler of SIGTERM
-            signals.note(signal.SIGTERM, None)
-        signals.take_back()
-        remote = functools.cache(
-            ray.remote
-        )  # a second remote function of the same code would wait for a worker of its own
-
-        def submit(jobs: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, Any, Any]]:
-            pending: dict[Any, tuple[str, Any]] = {
-                remote(function).options(max_retries=0).remote(*arguments): (kind, key)
-                for kind, key, function, arguments in jobs
-            }
-            while pending:
-                signals.release()
-                ready, _ = ray.wait(list(pending), num_returns=1, timeout=0.2)
-                for job in ready:
-                    try:
-                        value = ray.get(job)
-                    except ray.exceptions.RayError as error:  # the worker is gone
-                        value = {FAILED: reason(error)}
-                    yield (*pending.pop(job), value)
-
-        try:
+            with _errors_named():
+                try:
+                    ray.init(
+                        "local",
+                        num_cpus=cpus(),
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        configure_logging=False,
+                        namespace="fedsec",
+                        _temp_dir=folder,
+                    )
+                except SystemExit:  # Ray's own handler of SIGTERM
+                    signals.note(signal.SIGTERM, None)
+            signals.take_back()
             signals.release()
-            yield submit
+            yield functools.partial(_submit, ray, functools.cache(ray.remote), signals)
         finally:
             ray.shutdown()
+
+
+def _submit(
+    ray: Any, remote: Callable[..., Any], signals: processes.Held, jobs: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Run jobs, and yield their results as they come.
+
+    remote: makes a function Ray's, once: a second remote function of the same code would wait for a worker of its own.
+    """
+    with _errors_named():
+        pending: dict[Any, tuple[str, Any]] = {
+            remote(function).options(max_retries=0).remote(*arguments): (kind, key)
+            for kind, key, function, arguments in jobs
+        }
+    while pending:
+        signals.release()
+        with _errors_named():
+            ready, _ = ray.wait(list(pending), num_returns=1, timeout=0.2)
+        for job in ready:
+            try:
+                value = ray.get(job)
+            except ray.exceptions.RayError as error:  # the worker is gone
+                value = {FAILED: reason(error)}
+            yield (*pending.pop(job), value)
+
+
+@contextmanager
+def _errors_named() -> Iterator[None]:
+    """Whatever Ray raises, and it raises bare exceptions of many classes, says what to do."""
+    try:
+        yield
+    except Exception as error:
+        raise ray_failed(reason(error)) from error
 
 
 @contextmanager
