@@ -15,7 +15,7 @@ from fedsec.data.preparation import Preparation
 from fedsec.data.row_files import fingerprint
 from fedsec.data.table import Table
 from fedsec.errors import ConfigurationError
-from fedsec.flower.client import in_simulation
+from fedsec.flower.simulation import in_simulation
 
 DATA, SCHEMA = "fedsec-data", "fedsec-schema"
 """Keys of a node's configuration: the file with this hospital's rows, and the schema that all agreed on."""

@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from fedsec import catalog, extras
 from fedsec.cli.arguments import allowed, items, numbers, parse_network, print_left_out
 from fedsec.cli.compare_tables import print_comparison
-from fedsec.cli.options import Json, print_json
+from fedsec.cli.options import Engine, Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import NETWORKS
 from fedsec.report import page
@@ -28,13 +27,6 @@ from fedsec.simulations.costs.sweep.parallel_jobs import ProgressCallback
 from fedsec.simulations.costs.sweep.store import SWEEP, kept_sweep
 from fedsec.simulations.costs.sweep.sweep import GIB, Sweep, impossible
 from fedsec.simulations.run import processes
-
-
-class Engine(StrEnum):
-    """Where rounds are run."""
-
-    LOCAL = "local"
-    FLOWER = "flower"
 
 
 def compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -18,19 +19,33 @@ if TYPE_CHECKING:
 
 
 CALLED = "fedsec.command"
+ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMBA_NUM_THREADS",
+    ),
+    "1",
+)
+"""The environment in which linear algebra uses one thread: read when numpy is imported, here and in what we start."""
 
 
 class Listed(NamedTuple):
     """A command that is not imported yet.
 
-    path   `module:function`, or `module:app` for a group
-    help   the line that help shows of it
-    extra  the extra of fedsec that brings all that the command may need
+    path             `module:function`, or `module:app` for a group
+    help             the line that help shows of it
+    extra            the extra of fedsec that brings all that the command may need
+    single_threaded  whether it trains models, whose bits depend on the number of threads of linear algebra
     """
 
     path: str
     help: str
     extra: str = "simulation"
+    single_threaded: bool = False
 
 
 class LazyGroup(TyperGroup):
@@ -44,7 +59,10 @@ class LazyGroup(TyperGroup):
 
     def load(self, name: str) -> Any:
         """The function or Typer app of a command."""
-        module, _, attribute = self.listed[name].path.partition(":")
+        listed = self.listed[name]
+        if listed.single_threaded:
+            os.environ.update(ONE_THREAD)
+        module, _, attribute = listed.path.partition(":")
         return getattr(importlib.import_module(module), attribute)
 
     def resolve_command(

@@ -25,7 +25,9 @@ GROUP = "fedsec.commands"
 
 COMMANDS = {
     "run": Listed(
-        "fedsec.cli.run:run", "Train a model across hospitals under Flower and Ray; the server learns sums only."
+        "fedsec.cli.run:run",
+        "Train a model across hospitals under Flower; the server learns sums only.",
+        single_threaded=True,
     ),
     "stats": Listed(
         "fedsec.cli.stats:stats",

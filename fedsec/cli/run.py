@@ -17,23 +17,30 @@ from rich.console import Console
 from fedsec import extras
 from fedsec.app.config import FEWEST, RunConfig
 from fedsec.app.progress import PROGRESS
-from fedsec.cli.options import Json, print_json
+from fedsec.cli.options import Engine, Json, print_json
 from fedsec.cli.run_options import RUN, with_config
 from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.report import run_document, run_page
 from fedsec.simulations.run import hospitals, live_view
+from fedsec.simulations.run.engine_failure import EngineFailed
 from fedsec.simulations.run.launcher import flower_run, make_app
+from fedsec.simulations.run.local_engine import local_run
 from fedsec.simulations.run.tensorboard import tensorboard_writer
 
 VOID = 3
 """The exit status where more rounds were void than allowed."""
 COMPONENTS = ("fedsec.app.server_app:server", "fedsec.app.client_app:client")
+LOG = "run.log"
+STARTING = {Engine.FLOWER: "starting Flower and Ray", Engine.LOCAL: "starting"}
 
 
 @with_config(*RUN)
 def run(
     config: RunConfig,
     *,
+    engine: Annotated[
+        Engine, typer.Option(help="flower: Flower's simulation, on Ray. local: the same app in this process, sooner.")
+    ] = Engine.FLOWER,
     timeout: Annotated[float, typer.Option(help="Seconds that the whole run may take. Above 0.")] = 3600.0,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the results [default: a new one in results/].")
@@ -47,7 +54,7 @@ def run(
     ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Train a model across hospitals under Flower and Ray; the server learns sums only.
+    """Train a model across hospitals under Flower; the server learns sums only.
 
     The result folder holds report.html with its figures, result.json, ledger.csv (what each phase cost), the model as
     safetensors and the log. They are written first; then the exit status is 1 if the run failed, and 3 if more than N
@@ -56,6 +63,8 @@ def run(
     Examples:
 
     `fedsec run`
+
+    `fedsec run --engine local`
 
     `fedsec run --strategy paillier --dataset diabetes --rounds 3`
 
@@ -69,16 +78,15 @@ def run(
 
     `fedsec run --strategy ./my_strategy.py --output results/mine --json`
     """
-    for module in ("ray", "jinja2", "matplotlib"):  # the last two draw the page, once all is done
-        extras.require(module, "`fedsec run`")
+    _require(engine)
     if not timeout > 0:
         raise ConfigurationError(f"timeout is {timeout}; it must be above 0 seconds")
     config = check(config)
     target = _target(output, config.strategy, config.data_name, force)
     board = None if tensorboard is None else tensorboard.expanduser() / target.name
     with tensorboard_writer(board) as listen, _staged(target) as folder:
-        with live_view.live(folder / PROGRESS, config, as_json, listen) as follow:
-            failed = _drive(config.model_copy(update={"output": str(folder)}), folder, timeout, follow)
+        with live_view.live(folder / PROGRESS, config, as_json, listen, STARTING[engine]) as follow:
+            failed = _drive(config.model_copy(update={"output": str(folder)}), folder, engine, timeout, follow)
         document, _ = run_document.load(folder)
     run_page.write(target, RunConfig.labels())  # the results are in their place before they are drawn
     if as_json:
@@ -89,6 +97,17 @@ def run(
         raise failed
     if document.void_rounds > allow_void:
         raise typer.Exit(VOID)
+
+
+def _require(engine: Engine) -> None:
+    """Raise ConfigurationError where a package is missing; jinja2 and matplotlib draw the page, once all is done."""
+    for module in ("jinja2", "matplotlib"):
+        extras.require(module, "`fedsec run`")
+    if engine is Engine.FLOWER:
+        try:
+            extras.require("ray", "`fedsec run`")
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error}; or do without it: --engine local") from None
 
 
 def check(config: RunConfig) -> RunConfig:
@@ -140,24 +159,47 @@ def _staged(target: Path) -> Iterator[Path]:
             shutil.rmtree(old.parent)
         else:
             os.replace(folder, target)
+    except RunFailed as error:
+        raise RunFailed(f"{error}{_kept(folder / LOG, target)}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _drive(config: RunConfig, folder: Path, timeout: float, follow: live_view.Follow) -> RunFailed | None:
-    """Run the Flower app to its end, showing its progress; returns why it failed where it left a result as well."""
-    values, log = config.model_dump(by_alias=True), folder / "run.log"
+def _kept(log: Path, target: Path) -> str:
+    """Keep the log of a failed run beside where its results would be; says where, as the end of an error."""
+    if not log.is_file():
+        return ""
+    kept = target.with_name(f"{target.name}-failed.log")
+    os.replace(log, kept)
+    return f". Its log is {kept}"
+
+
+def _drive(
+    config: RunConfig, folder: Path, engine: Engine, timeout: float, follow: live_view.Follow
+) -> RunFailed | None:
+    """Run the app to its end, showing its progress; returns why it failed where it left a result as well."""
+    left = folder / run_document.RESULT
+    try:
+        if engine is Engine.LOCAL:
+            local_run(config, timeout=timeout, log_file=folder / LOG, follow=follow)
+        else:
+            _drive_flower(config, folder / LOG, timeout, follow)
+    except EngineFailed as error:
+        raise RunFailed(f"{error}, or do without Flower's processes and Ray: --engine local") from error
+    except RunFailed as error:
+        if not left.is_file():
+            raise
+        return error
+    if not left.is_file():
+        raise RunFailed("the run ended without an error, but left no result")
+    return None
+
+
+def _drive_flower(config: RunConfig, log: Path, timeout: float, follow: live_view.Follow) -> None:
+    values = config.model_dump(by_alias=True)
     with tempfile.TemporaryDirectory(prefix="fedsec-app-") as place:
         app = make_app(Path(place), *COMPONENTS, RunConfig.read({}).model_dump(by_alias=True))
-        try:
-            with flower_run(app, values, config.clients, timeout=timeout, log=log) as live:
-                for status in live.poll(0.2):
-                    follow(status)
-                follow("finished")
-        except RunFailed as error:
-            if not (folder / run_document.RESULT).is_file():
-                raise
-            return error
-    if not (folder / run_document.RESULT).is_file():
-        raise RunFailed("Flower reports success, but the run left no result")
-    return None
+        with flower_run(app, values, config.clients, timeout=timeout, log=log) as live:
+            for status in live.poll(0.2):
+                follow(status)
+            follow("finished")

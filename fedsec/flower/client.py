@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, Stale
 from fedsec.flower import app_reply
 from fedsec.flower.records import NOTE, RECORD
+from fedsec.flower.simulation import in_simulation
 from fedsec.party.identity import public_key, read_identity, read_public_keys
 from fedsec.party.journal import Journal
 from fedsec.party.party import Party, PartyState
@@ -87,17 +87,8 @@ def _respond(message: Message, context: Context, call_next: ClientAppCallable) -
     return Message(RecordDict({RECORD: ConfigRecord({"reply": reply, **said})}), reply_to=message)
 
 
-def in_simulation() -> bool:
-    """Whether this process is one of Ray's actors, as the clients of Flower's simulation are.
-
-    An app that uses Ray itself is a driver, not an actor.
-    """
-    ray = sys.modules.get("ray")
-    return ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None
-
-
 def _simulated(context: Context) -> bool:
-    """Whether this party is a simulated one: in one of Ray's actors, and with nothing of a deployment configured."""
+    """Whether this party is a simulated one, with nothing of a deployment configured."""
     config = context.node_config
     return in_simulation() and not any(config.get(f"fedsec-{key}") for key in ("server", "hospitals", "identity"))
 

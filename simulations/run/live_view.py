@@ -11,7 +11,7 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fedsec.app.config import RunConfig
@@ -26,10 +26,12 @@ WHERE = {"setup": "set-up", "query.statistics": "statistics"}
 
 
 @contextmanager
-def live(path: Path, config: RunConfig, quiet: bool, listen: Listen = lambda event: None) -> Iterator[Follow]:
+def live(
+    path: Path, config: RunConfig, quiet: bool, listen: Listen = lambda event: None, starting: str = "starting"
+) -> Iterator[Follow]:
     """Yields a function that reads new events from `path` and shows them; on stderr, so that stdout stays clean.
 
-    `listen` is called with each of them too.
+    `listen` is called with each of them too. `starting` is shown until the first one.
     """
     console = Console(stderr=True, quiet=quiet)
     columns = (
@@ -45,17 +47,18 @@ def live(path: Path, config: RunConfig, quiet: bool, listen: Listen = lambda eve
         highlight=False,
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        watcher = _Watcher(path, bar, console, config, listen)
-        yield watcher
+        task = bar.add_task(starting, total=config.rounds, state="")
+        yield _Watcher(path, bar, task, console, config, listen)
 
 
 class _Watcher:
     """Reads the run's events as they are written and keeps the bar and the printed lines up to date."""
 
-    def __init__(self, path: Path, bar: Progress, console: Console, config: RunConfig, listen: Listen) -> None:
-        self._path, self._bar, self._console, self._listen = path, bar, console, listen
+    def __init__(
+        self, path: Path, bar: Progress, task: TaskID, console: Console, config: RunConfig, listen: Listen
+    ) -> None:
+        self._path, self._bar, self._task, self._console, self._listen = path, bar, task, console, listen
         self._rounds, self._equal = config.rounds, config.equal_weights
-        self._task = bar.add_task("starting Flower and Ray", total=config.rounds, state="")
         self._position, self._bytes, self._reported = 0, 0, 0
         self._line: dict[str, Any] = {}
 
@@ -84,6 +87,9 @@ class _Watcher:
         elif kind == "tested" and event["round"]:
             self._line |= {f"test {key}": value for key, value in event.items() if key not in ("event", "round")}
             self._bar.update(self._task, completed=event["round"])
+        elif kind == "compiling":
+            text = "  compiling kernels for this machine; later runs find them in a cache"
+            self._console.print(text, style="dim", highlight=False)
         elif kind == "baselines":
             self._flush()
             self._bar.update(self._task, description="baselines", state="pooled, alone, plain FedAvg", total=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -53,9 +54,11 @@ def model_hash(parameters: Mapping[str, NDArray[Any]]) -> str:
 def versions() -> dict[str, str]:
     """What this run was computed with."""
     names = ("flwr", "ray", "numpy", "scikit-learn", "cryptography", "gmpy2", "numba")
-    return {"fedsec": __version__, "python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in names
-    }
+    found = {"fedsec": __version__, "python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # Ray, where the run did without
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def finish(

@@ -9,28 +9,24 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Context, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 from safetensors.numpy import load_file
 
 from fedsec import cli
-from fedsec.app import client_app, server_app
 from fedsec.app.config import RunConfig
 from fedsec.data import preparation
-from fedsec.flower import server as glue
-from fedsec.simulations.run import hospitals
+from fedsec.simulations.run import flower_cli, hospitals
 from fedsec.simulations.run.launcher import flower_run
 from fedsec.simulations.run.results import model_hash
-from tests.flower.test_flower_glue import ProcessGrid
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "pairwise_masks.py"
+SAME = ("hospitals", "rows", "statistics", "quality", "intervals", "largest_difference_to_fedavg", "warnings")
+"""What of a result depends on data, seed and arithmetic alone."""
 SHORT = ("--rounds", "2", "--clients", "4", "--seed", "3", "--partition", "label-skew", "--phase-timeout", "3600")
 
 
@@ -39,8 +35,8 @@ def fedsec(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def result(folder: Path, *words: str) -> dict[str, Any]:
-    done = fedsec("run", *SHORT, *words, "--output", str(folder), "--json", cwd=folder.parent)
+def result(folder: Path, *words: str, short: tuple[str, ...] = SHORT) -> dict[str, Any]:
+    done = fedsec("run", *short, *words, "--output", str(folder), "--json", cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     assert document.pop("output") == str(folder)
@@ -53,43 +49,22 @@ def sums(document: dict[str, Any]) -> list[str]:
     return [outcome["sum_hash"] for outcome in document["rounds"]]
 
 
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """The study's ServerApp and ClientApp without Flower's runtime: the run's result.json."""
-    for place in ("fedsec.flower.client", "fedsec.app.own_rows"):
-        monkeypatch.setattr(f"{place}.in_simulation", lambda: True)
-    TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1  # Flower's runtime sets them once
-
-    def run(output: Path, **settings: Any) -> dict[str, Any]:
-        monkeypatch.setattr(glue.PROCESS_SESSIONS, "_by_run", {})
-        output.mkdir()
-        settings = RunConfig(**settings, output=str(output)).model_dump(by_alias=True)
-        grid = ProcessGrid(lambda *_: pytest.fail("the app is the study's"), settings["clients"])
-        grid.mod = lambda message, context, app: client_app.client(message, context)
-        for place, context in enumerate(grid.contexts.values()):
-            context.run_config = settings
-            context.node_config = {"partition-id": place, "num-partitions": settings["clients"]}
-        server_app.main(grid, Context(1, 1, {}, RecordDict(), settings))
-        document: dict[str, Any] = json.loads((output / "result.json").read_text())
-        return document
-
-    return run
-
-
 @pytest.mark.slow
-def test_a_file_from_elsewhere_under_flower_and_a_built_in_in_process_give_the_same_bits(
-    tmp_path: Path, in_process: Any
-) -> None:
+def test_a_run_under_flower_and_one_in_one_process_give_the_same_bits(tmp_path: Path) -> None:
+    """The strategy is a file from elsewhere, and a built-in one sums the same integers."""
     plug_in = tmp_path / "elsewhere" / "my_masks.py"
     plug_in.parent.mkdir()
     shutil.copy(EXAMPLE, plug_in)
     mine = result(tmp_path / "mine", "--strategy", str(plug_in))
     assert mine["configuration"]["strategy"] == "my_masks"
-    shamir = in_process(tmp_path / "shamir", strategy="shamir", rounds=2, clients=4, seed=3, partition="label-skew")
-    assert sums(shamir) == sums(mine)
-    assert shamir["model_hash"] == mine["model_hash"]
-    assert shamir["tolerance"] == {"ShareInput": 1, "SumShares": 1}
     check_files(tmp_path / "mine", mine)
+    for name, strategy in (("local", str(plug_in)), ("shamir", "shamir")):
+        local = result(tmp_path / name, "--strategy", strategy, "--engine", "local")
+        assert sums(local) == sums(mine)
+        assert local["model_hash"] == mine["model_hash"]
+        assert [local[key] for key in SAME] == [mine[key] for key in SAME]
+        check_files(tmp_path / name, local)
+    assert local["tolerance"] == {"ShareInput": 1, "SumShares": 1}
 
 
 def check_files(folder: Path, document: dict[str, Any]) -> None:
@@ -144,11 +119,27 @@ def test_a_failed_run_says_why_and_leaves_the_old_result_alone(tmp_path: Path) -
     assert "TooFewParties: phase ShareInput: 0 of 4 parties answered" in done.stderr
     assert "ClientAppError" in done.stderr and "Traceback" not in done.stderr
     assert (folder / "result.json").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["kept"]
+    log = tmp_path / "kept-failed.log"
+    assert f"Its log is {log}" in done.stderr and "Traceback" in log.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "kept-failed.log"]
 
 
 @pytest.mark.slow
-def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Path, in_process: Any) -> None:
+def test_where_ray_does_not_start_its_reason_is_given_and_a_way_around(
+    fed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flower_cli, "LONGEST_RAY_ROOT", 0)
+    monkeypatch.setitem(flower_cli._SETTINGS, "RAY_TMPDIR", "/dev/null/ray")  # no folder can be made there
+    code, out, err = fed("run", *SHORT, "--output", "out")
+    assert (code, out) == (1, "")
+    assert "Ray failed: " in err and "/dev/null/ray" in err and "--engine local" in err
+    assert "Ending simulation" not in err and "Traceback" not in err
+    assert "/dev/null/ray" in (tmp_path / "out-failed.log").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["out-failed.log"]
+
+
+@pytest.mark.slow
+def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     clone.mkdir()
     for name in ("fedsec", "strategies", "simulations"):
@@ -156,12 +147,13 @@ def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Pat
     shutil.copy(ROOT / "pyproject.toml", clone)
     output = tmp_path / "output"
     output.mkdir()
-    setting = {"dataset": "diabetes", "model": "mlp", "rounds": 1, "phase-timeout": 3600.0}
+    setting: dict[str, Any] = {"dataset": "diabetes", "model": "mlp", "rounds": 1, "phase-timeout": 3600.0}
     with flower_run(clone, {"strategy": "paillier", **setting, "output": str(output)}, 3) as live:
         live.wait()
         assert "pooled data" in live.log_tail(40)
     paillier = json.loads((output / "result.json").read_text())
-    plain = in_process(tmp_path / "plain", strategy="plain", **setting, clients=3)
+    words = itertools.chain.from_iterable((f"--{name}", str(value)) for name, value in setting.items())
+    plain = result(tmp_path / "plain", "--strategy", "plain", *words, "--engine", "local", short=("--clients", "3"))
     assert paillier["configuration"]["model"] == "mlp" and len(paillier["rows"]) == 3
     assert sums(paillier) and sums(paillier) == sums(plain)
     assert paillier["model_hash"] == plain["model_hash"]
