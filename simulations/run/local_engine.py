@@ -57,6 +57,9 @@ def local_run(config: RunConfig, *, timeout: float, log_file: Path, follow: Call
         if watch.failure is None:
             raise
         raise watch.failure from None
+    except RunFailed:
+        follow("failed")  # what led to it
+        raise
     follow("finished")
 
 

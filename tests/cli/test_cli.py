@@ -209,3 +209,15 @@ def test_as_a_process() -> None:
     bad = subprocess.run([*command, "nonesuch.py"], capture_output=True, text=True, check=False)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.startswith("error: strategy file ") and bad.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_comparison_without_ray_gives_its_reason_and_no_traceback(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fedsec.simulations.costs.sweep import ray_jobs
+
+    monkeypatch.setattr(ray_jobs, "new_home", lambda: Path("/dev/null/ray"))  # no folder can be made there
+    words = ("--strategies", "plain", "--hospitals", "3", "--parameters", "100", "--no-task")
+    code, out, err = fed("compare", *words)
+    assert (code, out) == (1, "")
+    assert "error: Ray failed: NotADirectoryError: " in err and "/dev/null/ray" in err and "try again" in err
+    assert "Traceback" not in err

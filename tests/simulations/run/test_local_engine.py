@@ -79,6 +79,7 @@ def test_a_hospital_that_fails_is_named_with_its_cause_and_the_log_is_kept(fed: 
     code, out, err = fed(*SHORT, "--learning-rate", "1e12", "--dataset", "diabetes", "--force")
     assert (code, out) == (1, "")
     assert "TooFewParties: phase ShareInput: 0 of 5 parties answered" in err and "ClientAppError" in err
+    assert "round 1 train is void: TooFewParties" in err
     kept = tmp_path / "out-failed.log"
     assert f"Its log is {kept}" in err and "Traceback" not in err
     assert "RunFailed: no round of training succeeded" in kept.read_text()
