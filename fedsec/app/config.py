@@ -23,6 +23,7 @@ from fedsec.learning import models
 from fedsec.learning.local_training import Training
 from fedsec.protocol import SecureSum
 from fedsec.strategy_spec import StrategySpec
+from fedsec.type_hints import resolved
 
 if TYPE_CHECKING:
     from flwr.serverapp.strategy import FedAvg
@@ -371,4 +372,4 @@ def choices(field: str) -> list[str]:
     """The values that an option takes, by its field's name; empty where they are not a list."""
     found = RunConfig.model_fields[field]
     extra: Any = found.json_schema_extra
-    return list(get_args(found.annotation)) or list(extra["choices"])
+    return list(get_args(resolved(found.annotation))) or list(extra["choices"])

@@ -16,6 +16,7 @@ import numpy as np
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.protocol import RECORDS, Exposure, Message, Record, State
+from fedsec.type_hints import resolved
 
 VERSION = 2
 """2 since tags are stated by the classes; 1 took them from files and class names."""
@@ -56,21 +57,24 @@ def _schema(record: type[Record]) -> tuple[Field, ...]:
     if issubclass(record, State) and "__repr__" in record.__dict__:
         raise TypeError(f"{record.__name__} is a state: declare it with dataclass(repr=False), so it stays redacted")
     hints = get_type_hints(record, include_extras=True)
-    schema_fields = []
+    found = []
     for field in fields(record):
-        hint, notes = hints[field.name], ()
-        if get_origin(hint) is Annotated:
-            hint, *rest = get_args(hint)
-            notes = tuple(rest)
-        exposure = next((note for note in notes if isinstance(note, Exposure)), None)
-        if issubclass(record, Message) and exposure is None and not _nests_messages(hint):
-            raise TypeError(f"{record.__name__}.{field.name} must be Annotated with an Exposure")
         try:
-            _loader(hint)
+            found.append(_field(field.name, resolved(hints[field.name]), issubclass(record, Message)))
         except TypeError as error:
             raise TypeError(f"{record.__name__}.{field.name}: {error}") from None
-        schema_fields.append(Field(field.name, hint, exposure))
-    return tuple(schema_fields)
+    return tuple(found)
+
+
+def _field(name: str, hint: Any, travels: bool) -> Field:
+    notes: list[Any] = []
+    if get_origin(hint) is Annotated:
+        hint, *notes = get_args(hint)
+    exposure = next((note for note in notes if isinstance(note, Exposure)), None)
+    if travels and exposure is None and not _nests_messages(hint):
+        raise TypeError("must be Annotated with an Exposure")
+    _loader(hint)
+    return Field(name, hint, exposure)
 
 
 def _nests_messages(hint: Any) -> bool:

@@ -159,7 +159,7 @@ def test_a_message_states_what_each_field_exposes() -> None:
         pass
 
     for kind, text in (
-        (Silent, "Silent.secret must be Annotated"),
+        (Silent, "Silent.secret: must be Annotated"),
         (Vectors, "vectors"),
         (Bare, "must be a dataclass"),
     ):
