@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import chain
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from setuptools import find_packages
 
 import fedsec
@@ -30,3 +32,16 @@ def test_every_package_is_installed() -> None:
 
 def test_the_version_is_the_same_everywhere() -> None:
     assert PROJECT["project"]["version"] == fedsec.__version__
+
+
+def test_each_dependency_states_one_oldest_version() -> None:
+    """Those are the versions on which `nox -s oldest` runs the fast tests."""
+    project = PROJECT["project"]
+    stated = map(Requirement, chain(project["dependencies"], *project["optional-dependencies"].values()))
+    bounds: dict[str, set[str]] = {}
+    for one in stated:
+        if one.name != project["name"]:
+            oldest = [bound.version for bound in one.specifier if bound.operator == ">="]
+            assert len(oldest) == 1, f"{one}: `{one.name}>=VERSION` was expected"
+            bounds.setdefault(one.name, set()).update(oldest)
+    assert {name: versions for name, versions in bounds.items() if len(versions) > 1} == {}
