@@ -1,23 +1,55 @@
-"""The checks, each by name: `nox -s lint types tests fast campaign busy docs bench`.
+"""The checks, each by name: `nox -s lint types tests fast newest oldest campaign busy docs bench`.
 
 With `--no-venv` a session uses what is installed in the current environment, as .ci/run does.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 
 nox.options.sessions = ["lint", "types", "tests", "docs"]
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 
 ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+OLDEST = PROJECT["requires-python"].removeprefix(">=")
 SHORT = ["tests", "--durations=10"]
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
 """A program that takes a core until it is ended, or its parent is."""
+NEWER = [name for name in ("3.14", "3.13", "3.12") if tuple(map(int, name.split("."))) > sys.version_info[:2]]
+"""Newer releases of Python than the one that the other sessions use, the newest first."""
+VERSIONS = r"""
+import importlib.metadata as metadata, platform, re
+names = {re.match(r"[\w.-]+", line)[0] for line in metadata.requires("fedsec") if "extra" not in line}
+print(f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in sorted(names)), sep=", ")
+"""
+"""A program that prints what fedsec runs on."""
+
+
+def interpreter(*versions: str) -> str | None:
+    """The first of these Pythons that works here: on the path, or among those of pyenv, whose shims may refuse."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    for version in versions:
+        found = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}*/bin/python{version}"))]
+        for path in filter(None, found):
+            if subprocess.run([path, "-c", "0"], capture_output=True, check=False).returncode == 0:  # noqa: S603
+                return str(path)
+    return None
+
+
+def lowest() -> list[str]:
+    """The oldest versions that pyproject.toml allows, as constraints: each `>=X` of a dependency or extra as `==X`."""
+    stated = [Requirement(text) for text in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())]
+    bounds = {(one.name, bound.version) for one in stated for bound in one.specifier if bound.operator == ">="}
+    return [f"{name}=={version}" for name, version in sorted(bounds)]
 
 
 def install(session: nox.Session, *packages: str) -> None:
@@ -60,6 +92,31 @@ def fast(session: nox.Session) -> None:
     """What a developer runs after each change: no Ray, no browser, no Flower run."""
     install(session, "-e", ".[dev]")
     session.run("python", "-m", "pytest", "-q", "-m", "fast", *session.posargs)
+
+
+def fast_on(session: nox.Session, *options: str) -> None:
+    """The fast tests in an environment of their own, installed with these options of pip."""
+    session.install("-e", ".[dev]", *options)
+    session.run("python", "-c", VERSIONS)
+    session.run("python", "-m", "pytest", "-q", "-m", "fast", *(session.posargs or ["-n", "2"]))
+
+
+@nox.session(python=interpreter(*NEWER) or False)
+def newest(session: nox.Session) -> None:
+    """The fast tests on the newest Python that is here, with the newest release of every package."""
+    if session.python is False:
+        session.skip(f"none of Python {', '.join(NEWER)} is here")
+    fast_on(session, "--upgrade")
+
+
+@nox.session(python=interpreter(OLDEST) or False)
+def oldest(session: nox.Session) -> None:
+    """The fast tests on the oldest Python, with the oldest release of every package that pyproject.toml allows."""
+    if session.python is False:
+        session.skip(f"Python {OLDEST} is not here")
+    constraints = Path(session.create_tmp()).resolve() / "oldest.txt"
+    constraints.write_text("\n".join(lowest()), encoding="utf-8")
+    fast_on(session, "--constraint", str(constraints))
 
 
 @nox.session
