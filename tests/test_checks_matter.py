@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECAGG, PARTY = "tests/party/test_party_secagg.py", "tests/party/test_party.py"
 ALL, FEW = "tests/strategies/test_dishonest_server.py", "tests/party/test_party_additive.py"
 SIGNED = "tests/party/test_party_consistency.py"
+PLAN = "tests/party/test_party_plan.py"
 SHAMIR, CONTEXT, GLUE = (
     "tests/party/test_party_shamir.py",
     "tests/party/test_context.py",
@@ -119,8 +120,18 @@ CHECKS = [
         SECAGG,
     ),
     ("fedsec/party/context.py", 'sha256(b"fedsec context" + session.binding)', 'sha256(b"fedsec context")', CONTEXT),
-    ("fedsec/flower/client.py", "if session.model != content_hash(content):", "if False:", GLUE),
-    ("fedsec/flower/client.py", "if session.stage != message.metadata.message_type:", "if False:", GLUE),
+    ("fedsec/flower/app_reply.py", "if plan.model != content_hash(asked.message.content):", "if False:", GLUE),
+    ("fedsec/flower/app_reply.py", "if session.stage != asked.message.metadata.message_type:", "if False:", GLUE),
+    ("fedsec/party/party.py", "if session.model != plan_hash(header.layout):", "if False:", PLAN),
+    (
+        "fedsec/encoding/ladder.py",
+        "if (self.largest, self.typical) != (before.largest, before.typical):",
+        "if 0:",
+        PLAN,
+    ),
+    ("fedsec/encoding/ladder.py", "if self.counts[: len(before.counts)] != before.counts:", "if False:", PLAN),
+    ("fedsec/encoding/ladder.py", "if self.measuring and self.largest:", "if False:", PLAN),
+    ("fedsec/encoding/ladder.py", "if sizes not in ({0}, {rungs}) or any(", "if any(", PLAN),
     ("fedsec/flower/client.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
     ("fedsec/wire/envelope.py", "verify(identity, self.signature, digest(self.head, self.body))", "pass", ALL),
 ]

@@ -3,7 +3,7 @@ import numpy as np
 from fedsec import Fault, LocalFederation, MeanSpec, Update, strategy
 
 dropout = Fault("drop", phase="ShareInput", party=4)
-federation = LocalFederation(strategy("shamir")(), hospitals=5, spec=MeanSpec(largest_weight=100), faults=[dropout])
+federation = LocalFederation(strategy("shamir")(), hospitals=5, spec=MeanSpec(4.0, 100), faults=[dropout])
 
 model = {"weights": np.zeros(3)}
 trained = {h: np.array([0.1, 0.2, -0.3]) * h for h in range(1, 6)}  # after local training

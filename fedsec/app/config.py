@@ -192,7 +192,11 @@ class RunConfig(BaseModel):
     )
     proximal: float = option(0.0, "FedProx mu", "FedProx's mu.", panel=TRAINING, ge=0.0)
     clip: float = option(
-        4.0, "clip", "Largest change of a coordinate in a round; beyond it, it is clipped.", panel=TRAINING, gt=0.0
+        4.0,
+        "clip",
+        "Largest change of a parameter in a round; a larger update is scaled down. 0 measures the scale instead.",
+        panel=TRAINING,
+        ge=0.0,
     )
     largest_weight: int = option(
         0,
@@ -298,7 +302,7 @@ class RunConfig(BaseModel):
 
     def spec(self) -> MeanSpec:
         """How updates become integers."""
-        return MeanSpec(self.clip, 1 if self.equal_weights else self.largest_weight or LEAST_WEIGHT)
+        return MeanSpec(self.clip or None, 1 if self.equal_weights else self.largest_weight or LEAST_WEIGHT)
 
     def resolved(self, rows: Sequence[int]) -> RunConfig:
         """The same run with what its data decide: the number of hospitals, and the largest weight.
@@ -327,7 +331,7 @@ class RunConfig(BaseModel):
         protocol.check(clients)
         protocol.check(range(1, self.sampled(hospitals) + 1))
         prove_headroom(protocol.value_bits, participants, protocol.capacity(clients))
-        FixedPoint(protocol.value_bits, self.clip)
+        FixedPoint(protocol.value_bits, self.clip or 1.0)
         with closing(protocol.setup(clients)) as flow:
             next(flow, None)  # until its first request a set-up only checks the cohort
 

@@ -67,7 +67,7 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     secure = SecureAggregation(
         config.inner(hospitals),
         config.protocol(),
-        clip=config.clip,
+        clip=config.clip or None,
         largest_weight=config.spec().largest_weight,
         metric_ranges=METRIC_RANGES,
         phase_timeout=config.phase_timeout,

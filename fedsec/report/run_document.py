@@ -40,19 +40,25 @@ class Part(BaseModel):
 
 
 class Aggregation(Part):
-    """One secure aggregation; `failure` is empty where it succeeded."""
+    """One secure aggregation; `failure` is empty where it succeeded.
+
+    unusable: of the included, those without a usable update. clipped: those whose update was scaled down; coordinates,
+    in documents without `warnings`.
+    """
 
     round: int
     stage: str
     sampled: int
     included: int
     parties: tuple[int, ...] = ()
-    weight: int = 0
+    unusable: int = 0
+    weight: int | float = 0
     clipped: int
     metrics: Mapping[str, Number | tuple[Number, ...]] | None = None
     sum_hash: str = ""
     failure: str = ""
     incidents: tuple[tuple[str, int, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Quality(Part):
@@ -117,6 +123,15 @@ class RunDocument(Part):
     def data_name(self) -> str:
         """What the data are called: the name of the user's file, or of the data set."""
         return Path(str(self.configuration.get("data") or "")).stem or str(self.configuration.get("dataset", ""))
+
+    @property
+    def cautions(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """What was scaled down, cut, missing or too coarse, each with the aggregations where it happened."""
+        found: dict[str, list[str]] = {}
+        for one in self.rounds:
+            for text in one.warnings:
+                found.setdefault(text, []).append(f"round {one.round} {one.stage}")
+        return tuple((text, tuple(where)) for text, where in found.items())
 
     @property
     def void(self) -> tuple[Aggregation, ...]:

@@ -72,9 +72,6 @@ def _lead(document: RunDocument) -> str:
     difference = document.largest_difference_to_fedavg
     if difference is not None:
         text += f" No weight differs from plain FedAvg's by more than {units.small(difference)}."
-    clipped = sum(one.clipped for one in document.rounds)
-    if clipped:
-        text += f" {units.plural(clipped, 'coordinate')} {'was' if clipped == 1 else 'were'} clipped."
     return text
 
 

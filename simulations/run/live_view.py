@@ -105,6 +105,9 @@ class _Watcher:
             text = f"  round {event['round']} {event['stage']} is void: {event['failure']}"
             self._console.print(text, style="red", highlight=False, markup=False)
             return
+        for text in event.get("warnings") or []:
+            line = f"  round {event['round']} {event['stage']}: {text}"
+            self._console.print(line, style="yellow", highlight=False, markup=False)
         self._reported, metrics = self._bytes, event["metrics"] or {}
         if event["stage"] not in ("train", "evaluate"):
             return
@@ -114,8 +117,6 @@ class _Watcher:
         self._line |= {f"{event['stage']} loss": metrics.get("train_loss", metrics.get("loss"))}
         if POSITIVE in metrics and event["stage"] == "evaluate":
             self._line["evaluate auc"] = auc_of_histogram(metrics)[0]
-        if event["clipped"]:
-            self._line["clipped coordinates"] = event["clipped"]
 
     def _flush(self) -> None:
         """Print the round that is complete."""
@@ -157,6 +158,10 @@ def summary(console: Console, document: RunDocument, target: Path) -> None:
     difference = document.largest_difference_to_fedavg
     if difference is not None:
         console.print(f"Every weight is within {difference:.1e} of plain FedAvg's.", highlight=False)
+    for text, where in document.cautions:
+        console.print(
+            f"Warning: {', '.join(where)}: {text}.", style="yellow", highlight=False, markup=False, soft_wrap=True
+        )
     warn(console, document)
     text = f"Results: {target}\nPage: {target / 'report.html'}"
     console.print(text, highlight=False, markup=False, soft_wrap=True)

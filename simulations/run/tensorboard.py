@@ -20,7 +20,7 @@ def tensorboard_writer(folder: Path | None) -> Iterator[Listen]:
     """Yields what writes events into `folder`, and ignores them where that is None.
 
     Scalars, by round: `test/...` on the common test rows, `hospitals/...` from the secure sums, `round/hospitals` and
-    `round/clipped`, and `cost/...`, bytes and the busiest hospital's CPU seconds so far.
+    `round/scaled_down`, and `cost/...`, bytes and the busiest hospital's CPU seconds so far.
     """
     if folder is None:
         yield lambda event: None
@@ -60,7 +60,7 @@ class _Scalars:
             auc = {"auc": auc_of_histogram(metrics)[0]} if POSITIVE in metrics else {}
             self._add(event["round"], "hospitals", metrics | auc)
             if event["stage"] == "train":
-                counts = {"hospitals": event["included"], "clipped": event["clipped"]}
+                counts = {"hospitals": event["included"], "scaled_down": event["clipped"]}
                 self._add(event["round"], "round", counts)
 
     def _add(self, step: int, group: str, figures: Mapping[str, Any]) -> None:

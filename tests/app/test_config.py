@@ -137,8 +137,8 @@ def test_a_value_that_does_not_fit_is_refused_in_our_words(name: str) -> None:
     ("values", "text"),
     [
         ({"rounds": 0}, "rounds is 0; a whole number was expected, at least 1 (default 5)"),
-        ({"clip": -1.0}, "clip is -1.0; a finite number was expected, above 0 (default 4.0)"),
-        ({"clip": math.inf}, "clip is inf; a finite number was expected, above 0 (default 4.0)"),
+        ({"clip": -1.0}, "clip is -1.0; a finite number was expected, at least 0 (default 4.0)"),
+        ({"clip": math.inf}, "clip is inf; a finite number was expected, at least 0 (default 4.0)"),
         ({"fraction": 1.5}, "fraction is 1.5; a finite number was expected, above 0 and at most 1 (default 1.0)"),
         (
             {"seed": 2**32},

@@ -59,14 +59,14 @@ def one_round(training: Training, number: int, shares: list[Any], model: Any, na
     for place, share in enumerate(shares):
         update, metrics = client_update(training, number, place, model, share.features, share.target)
         updates.append(update)
-        encoded[place + 1] = mean.encode(update, model, metrics, len(share.target), spec, bits)
+        encoded[place + 1] = mean.contribution(update, model, metrics, len(share.target), spec, bits)
     totals = {
-        name: federation(name, len(shares)).sum({party: x for party, (x, _) in encoded.items()})
+        name: federation(name, len(shares)).sum({party: made.vector for party, made in encoded.items()})
         for name in ("plain", *names)
     }
     oracle = totals["plain"].sum.vector
     assert all(np.array_equal(total.sum.vector, oracle) for total in totals.values())
-    layout = encoded[1][1]
+    layout = encoded[1].layout
     means = {name: mean.decode(total.sum, layout, model, spec, bits) for name, total in totals.items()}
     weights = [len(share.target) for share in shares]
     bound = FixedPoint(bits, spec.clip).error_bound(len(shares), spec.largest_weight, sum(weights))

@@ -73,7 +73,7 @@ def test_a_run_is_written_and_read_back(tmp_path: Path) -> None:
     assert scalars == {
         "hospitals/train_loss": [(1, pytest.approx(0.4))],
         "round/hospitals": [(1, 5.0)],
-        "round/clipped": [(1, 2.0)],
+        "round/scaled_down": [(1, 2.0)],
         "hospitals/loss": [(1, pytest.approx(0.3))],
         "hospitals/auc": [(1, 1.0)],
         "test/loss": [(1, 0.25)],
