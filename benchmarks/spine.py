@@ -35,14 +35,15 @@ HOSPITALS = 5
 def encoding(report: Report, values: int) -> None:
     """Encoding and decoding in values a second, beside the mean that FedAvg computes of the same arrays."""
     rng = np.random.default_rng(0)
-    update, model, spec = {"w": rng.normal(0, 1, values)}, {"w": np.zeros(values)}, mean.MeanSpec()
+    update, model, spec = {"w": rng.normal(0, 1, values)}, {"w": np.zeros(values)}, mean.MeanSpec(4.0, 10_000)
     records = [
         RecordDict({"arrays": ArrayRecord({"w": Array(update["w"])}), "metrics": MetricRecord({"num-examples": 100})})
         for _ in range(HOSPITALS)
     ]
     fedavg = best(lambda: aggregate_arrayrecords(records, "num-examples")) / HOSPITALS
-    vector, layout = mean.encode(update, model, {}, 100, spec, 24)
-    total = Sum(vector * np.uint64(HOSPITALS), frozenset(range(1, HOSPITALS + 1)))
+    made = mean.contribution(update, model, {}, 100, spec, 24)
+    layout = made.layout
+    total = Sum(made.vector * np.uint64(HOSPITALS), frozenset(range(1, HOSPITALS + 1)))
     point, out = FixedPoint(24, 4.0), np.empty(values, np.uint64)
     steps = {
         "fixed point": {
@@ -50,7 +51,7 @@ def encoding(report: Report, values: int) -> None:
             "decode": best(lambda: point.decode(total.vector[:values], HOSPITALS)),
         },
         "update": {
-            "encode": best(lambda: mean.encode(update, model, {}, 100, spec, 24)),
+            "encode": best(lambda: mean.contribution(update, model, {}, 100, spec, 24)),
             "decode": best(lambda: mean.decode(total, layout, model, spec, 24)),
         },
     }

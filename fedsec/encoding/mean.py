@@ -232,8 +232,9 @@ class _Changes:
         largest: dict[str, float] = {}
         squares: dict[str, float] = {}
         for each in specs:
-            largest[each.name], squared = self._extent(each.name)
-            if (group := spec.bound_of(each.name)) is not None:
+            group = spec.bound_of(each.name)
+            largest[each.name], squared = self._extent(each.name, group is not None)
+            if group is not None:
                 squares[group[0]] = squares.get(group[0], 0.0) + squared
         self.factors = {each.name: _shrunk(spec.bound_of(each.name), squares) for each in specs}
         peak = max((largest[name] * factor for name, factor in self.factors.items()), default=0.0)
@@ -273,16 +274,20 @@ class _Changes:
         """The changes of one array, a chunk at a time, not yet scaled."""
         for start in range(0, self.arrays[name].size, CHUNK):
             with np.errstate(over="ignore", invalid="ignore"):  # what they would warn of is refused
-                yield np.subtract(*self._flat(name, slice(start, start + CHUNK)), dtype=np.float64)
+                chunk = np.subtract(*self._flat(name, slice(start, start + CHUNK)), dtype=np.float64)
+            yield chunk
 
-    def _extent(self, name: str) -> tuple[float, float]:
+    def _extent(self, name: str, norm: bool) -> tuple[float, float]:
+        """The largest magnitude of an array's changes, and, where the norm is asked for, the sum of their squares."""
         largest = squared = 0.0
         for chunk in self.chunks(name):
-            largest = max(largest, float(np.abs(chunk).max()))
-            with np.errstate(over="ignore"):
-                squared += float(chunk @ chunk)
-            if not math.isfinite(largest) or math.isnan(squared):
+            peak = float(np.abs(chunk).max())
+            if not math.isfinite(peak):
                 _refuse_not_finite(name, self.arrays[name])
+            largest = max(largest, peak)
+            if norm:
+                with np.errstate(over="ignore"):
+                    squared += float(np.einsum("i,i->", chunk, chunk))  # not by BLAS, whose threads cost more
         return largest, squared
 
 
