@@ -1,1 +1,1 @@
-"""One simulated federation under Flower and Ray: `fedsec run`."""
+"""One simulated federation, under Flower and Ray or in one process: `fedsec run`."""
