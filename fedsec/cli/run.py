@@ -94,7 +94,7 @@ def run(
     else:
         live_view.summary(Console(), document, target)
     if failed is not None:
-        raise failed
+        raise RunFailed(f"{failed}. Its log is {target / LOG}") from failed
     if document.void_rounds > allow_void:
         raise typer.Exit(VOID)
 

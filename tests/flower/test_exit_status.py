@@ -1,6 +1,6 @@
 """The exit status of `fedsec run` says whether rounds were void or the run failed, after the results are written.
 
-The command, the study's server and its clients are the real ones; Flower's processes between them are left out.
+The command, the study's server and its clients are the real ones, in one process: `--engine local`.
 """
 
 from __future__ import annotations
@@ -8,24 +8,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flwr.app import Context, RecordDict
 from safetensors.numpy import load_file
 
 from fedsec import cli
-from fedsec.app import client_app, server_app
-from fedsec.cli import run as command
-from fedsec.errors import RunFailed
-from fedsec.flower import server as glue
 from fedsec.report import run_document
 from fedsec.simulations.run.results import model_hash
-from tests.flower.process_grid import ProcessGrid
 
 LOST = "AGGREGATIONS_LOST"
 FLAKY = f'''
@@ -60,39 +52,16 @@ STATISTICS, TRAIN = 1, (2, 4, 6)
 """The numbers of a run's aggregations: statistics first, then training and evaluation of each round."""
 
 
-@contextmanager
-def in_process(
-    app: Path, values: Mapping[str, Any], hospitals: int, *, timeout: float, log: Path
-) -> Iterator[SimpleNamespace]:
-    """A run of the study's app as `flower_run` gives it, in this process."""
-
-    def poll(every: float) -> Iterator[str]:
-        grid = ProcessGrid(lambda *_: pytest.fail("the app is the study's"), hospitals)
-        grid.mod = lambda message, context, _: client_app.client(message, context)
-        for place, context in enumerate(grid.contexts.values()):
-            context.run_config = dict(values)
-            context.node_config = {"partition-id": place, "num-partitions": hospitals}
-        yield "running"
-        try:
-            server_app.main(grid, Context(1, 1, {}, RecordDict(), dict(values)))
-        except Exception as error:
-            raise RunFailed(f"the run failed: {type(error).__name__}: {error}") from error
-        yield "finished:completed"
-
-    log.write_text("the log\n")
-    yield SimpleNamespace(poll=poll)
-
-
 @pytest.fixture
 def fedsec_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulated: None, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """`fedsec run` of three rounds that loses these aggregations: its exit status, and what it printed."""
     strategy = tmp_path / "flaky.py"
     strategy.write_text(FLAKY)
-    monkeypatch.setattr("fedsec.app.own_rows.in_simulation", lambda: True)
-    monkeypatch.setattr(command, "flower_run", in_process)
     words = [
+        "--engine",
+        "local",
         "--rounds",
         "3",
         "--clients",
@@ -105,7 +74,6 @@ def fedsec_run(
     ]
 
     def run(*more: str, lost: tuple[int, ...]) -> tuple[int, str, str]:
-        monkeypatch.setattr(glue.PROCESS_SESSIONS, "_by_run", {})
         monkeypatch.setenv(LOST, ",".join(map(str, lost)))
         for module in [module for name, module in sys.modules.items() if name.endswith(".flaky")]:
             monkeypatch.setattr(module.Flaky, "count", 0)
@@ -127,7 +95,7 @@ def test_void_rounds_are_status_3_after_all_is_written(tmp_path: Path, fedsec_ru
     document, _ = run_document.load(tmp_path / "out")
     assert document.void_rounds == 1 and [one.stage for one in document.void] == ["train"]
     assert model_hash(load_file(tmp_path / "out" / "model.safetensors")) == document.model_hash
-    assert (tmp_path / "out" / "run.log").read_text() == "the log\n"
+    assert "round 2 train is void: TooFewParties" in (tmp_path / "out" / "run.log").read_text()
     why = "TooFewParties: phase ShareInput: 0 of 3 parties answered and 3 are needed"
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"Round 2, train: {why}" in page and "1 aggregation failed" in page
@@ -141,6 +109,7 @@ def test_a_failed_run_is_status_1_after_what_it_reached_is_written(tmp_path: Pat
     status, out, error = fedsec_run("--allow-void", "3", lost=TRAIN[1:])
     assert status == 1
     assert "2 of 3 rounds of training are void, and at most 1 may be" in error
+    assert f"Its log is {tmp_path / 'out' / 'run.log'}" in error
     assert "Void: round 3 train" in out
     assert sorted(os.listdir(tmp_path / "out"))[-4:] == ["model.safetensors", "report.html", "result.json", "run.log"]
 
@@ -148,7 +117,7 @@ def test_a_failed_run_is_status_1_after_what_it_reached_is_written(tmp_path: Pat
 def test_a_run_that_reached_nothing_leaves_nothing(tmp_path: Path, fedsec_run: Any) -> None:
     status, _, error = fedsec_run(lost=TRAIN)
     assert status == 1 and "no round of training succeeded" in error
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists() and f"Its log is {tmp_path / 'out-failed.log'}" in error
     status, _, error = fedsec_run(lost=(STATISTICS,))
     assert status == 1 and "query.statistics failed" in error
 
