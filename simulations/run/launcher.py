@@ -111,7 +111,7 @@ class FlowerRun:
         self._absences = 0 if apps or waiting else self._absences + 1
         size = self.log.stat().st_size if self.log.exists() else 0
         working = size > self._log_size or any("raylet" in command for command in commands.values())
-        self._log_size = size
+        self._log_size = max(size, self._log_size)  # a stream that begins anew begins with the same lines
         if self._absences > _ABSENCES:  # Flower itself would notice after some 90 s without a heartbeat
             self._fail_unless_finished(
                 "Flower's simulation process ended without an error message; perhaps it ran out of memory"
