@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -66,3 +67,24 @@ def test_a_hospital_s_app_imports_nothing_of_a_simulation() -> None:
     assert "flwr" in found
     assert not found & (HEAVY - {"flwr"})
     assert not [name for name in found if name.startswith("fedsec.simulations")]
+
+
+def test_linear_algebra_has_one_thread_in_a_run() -> None:
+    """Whatever the user's environment says: with more of them, a model's bits depend on the machine."""
+    code = """
+import contextlib, json, sys
+from fedsec.cli import main
+sys.argv = ["fedsec", sys.argv[1], "--help"]
+with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+    main()
+import numpy, threadpoolctl
+print(json.dumps([one["num_threads"] for one in threadpoolctl.threadpool_info()]))
+"""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    found = {}
+    for name in ("run", "stats"):
+        command = [sys.executable, "-c", code, name]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        found[name] = set(json.loads(done.stdout))
+    assert found["run"] <= {1}  # none that it knows, on macOS
+    assert 1 not in found["stats"] or os.cpu_count() == 1  # the control
