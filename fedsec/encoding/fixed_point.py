@@ -18,7 +18,7 @@ from fedsec.errors import ConfigurationError, HeadroomError
 from fedsec.protocol import Vector
 
 MAX_BITS = 50
-CHUNK = 1 << 14
+CHUNK = 1 << 16
 """Values encoded at a time, so that temporaries stay in cache."""
 
 

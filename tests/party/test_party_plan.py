@@ -12,7 +12,7 @@ from fedsec.encoding import ladder, mean
 from fedsec.encoding.ladder import LADDER, Plan, plan_hash
 from fedsec.errors import AuthenticationError, BadMessage
 from fedsec.protocol import SERVER
-from fedsec.strategies.shamir import Shamir, ShareInput
+from fedsec.strategies.shamir import ShareInput
 from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import Header
 
