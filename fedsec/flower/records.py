@@ -71,16 +71,33 @@ def model_arrays(content: RecordDict, model: RecordDict | None = None) -> dict[s
     }
 
 
+def integer_arrays(content: RecordDict) -> list[str]:
+    """The arrays of a model that hold integers, by the names of `model_arrays`; their values are not read."""
+    several = len(content.array_records) > 1
+    return [
+        f"{key}{_JOINT}{name}" if several else name
+        for key, record in content.array_records.items()
+        for name, array in record.items()
+        if array.dtype.lstrip("<>=|").startswith(("i", "u"))
+    ]
+
+
 def array_records(arrays: Mapping[str, np.ndarray[Any, Any]], model: RecordDict) -> dict[str, ArrayRecord]:
     """Arrays under the names of `model_arrays`, as records of the model's names."""
     keys = list(model.array_records)
     if len(keys) == 1:
+        if not model.array_records[keys[0]]:  # nothing says their order; Flower counts the arrays of a list
+            arrays = dict(sorted(arrays.items(), key=lambda item: _place(item[0])))
         return {keys[0]: from_numpy(arrays)}
     parts: dict[str, dict[str, np.ndarray[Any, Any]]] = {key: {} for key in keys}
     for name, values in arrays.items():
         key, _, rest = name.partition(_JOINT)
         parts[key][rest] = values
     return {key: from_numpy(part) for key, part in parts.items()}
+
+
+def _place(name: str) -> tuple[bool, int, str]:
+    return (False, int(name), name) if name.isdecimal() else (True, 0, name)
 
 
 def _read(array: Array) -> np.ndarray[Any, Any]:

@@ -6,6 +6,7 @@ returns one synthetic reply: the weighted mean, as if a single client had sent i
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -24,7 +25,7 @@ from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
 from fedsec.flower import incidents, linearity, verdict
 from fedsec.flower.inner import OUTERMOST, declared_linear, refuse_nonlinear, too_few
-from fedsec.flower.records import NOTE, RECORD, array_records, content_hash, model_arrays
+from fedsec.flower.records import NOTE, RECORD, array_records, content_hash, integer_arrays, model_arrays
 from fedsec.flower.rejoining import Rejoining
 from fedsec.flower.verdict import Round
 from fedsec.metering import Ledger, Meter
@@ -359,6 +360,8 @@ class SecureGrid(Grid):
         if not self._can_serve(outcome):
             return []
         wanted = {message.metadata.dst_node_id for message in asked}
+        if outcome.trains:
+            self._keep_integers(content)
         try:
             self._enrol()
             cohort = [party for party, node in self._nodes.items() if node in wanted]
@@ -422,6 +425,14 @@ class SecureGrid(Grid):
                 raise type(error)(text) from error
             return False
         return True
+
+    def _keep_integers(self, content: RecordDict) -> None:
+        """Agree that the model's integers travel as values in all rounds: from a mean, Flower makes floats of them."""
+        terms = self._coordinator.terms
+        known = terms.mean.buffers
+        if new := [name for name in map(glob.escape, integer_arrays(content)) if name not in known]:
+            self._coordinator.terms = replace(terms, mean=replace(terms.mean, buffers=(*known, *new)))
+            self._coordinator.roster = {}  # what was agreed before is void
 
     def _enrol(self) -> None:
         """A new epoch with every node, whenever one is here that was not asked before, or one may come back."""

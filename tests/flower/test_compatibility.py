@@ -140,8 +140,8 @@ CASES: dict[str, Case] = {
     "group-norm": Case({"gn.weight": np.ones((4, 1, 1), np.float32), "gn.bias": np.zeros((4, 1, 1), np.float32)}),
     "embedding": Case({"e": np.zeros((200, 4), np.float32)}, embedding),
     "equal-counters": Case({**net(), "steps": np.array([7, 0])}),
-    "unequal-counters": Case({**net(), "seen": np.array(0)}, counts, off=0.5, options={"buffers": ["seen"]}),
-    "whole-model-replied-as-floats": Case({"w": np.arange(6)}, as_dtype("f8"), off=0.5, options={"buffers": ["w"]}),
+    "unequal-counters": Case({**net(), "seen": np.array(0)}, counts, off=0.5),
+    "whole-model-replied-as-floats": Case({"w": np.arange(6)}, as_dtype("f8"), off=0.5),
     "float64": Case(net(np.float64)),
     "float16": Case(net(np.float16)),
     "server-float64-replies-float32": Case(net(np.float64), as_dtype("f4"), same_dtype=False),
@@ -241,6 +241,15 @@ def test_as_plain(name: str) -> None:
                 assert getattr(found, side)[number][key] == pytest.approx(metric, rel=1e-9, abs=1e-9), (side, key)
 
 
+def test_a_list_of_arrays_that_starts_from_nothing_keeps_its_order() -> None:
+    """Flower names them "0", "1", ... "11", and gives them back in the order in which they stand."""
+    case = Case({}, lambda received, *at: received or {str(n): np.full(n + 1, float(n)) for n in range(12)}, rounds=2)
+    found, _, _ = run(case, secure=True)
+    arrays = found.arrays.to_numpy_ndarrays()
+    assert [array.shape for array in arrays] == [(n + 1,) for n in range(12)]
+    assert np.allclose([array[0] for array in arrays], range(12), atol=1e-4)
+
+
 def test_what_no_client_touched_keeps_its_bits() -> None:
     found, _, _ = run(CASES["embedding"], secure=True)
     table = found.arrays["e"].numpy()
@@ -249,6 +258,34 @@ def test_what_no_client_touched_keeps_its_bits() -> None:
     assert not np.any(np.delete(table, touched, axis=0))
     kept, _, _ = run(CASES["a-subset"], secure=True)
     assert kept.arrays["own"].numpy().tolist() == [3.0, 3.0]
+
+
+def grows(received: Arrays, place: int, number: int) -> Arrays:
+    """A counter without dimensions, under a name that says nothing, that grows by 28 beside small changes."""
+    return {**drift({"w": received["w"]}, place, number), "count": np.asarray(received["count"] + 28)}
+
+
+@pytest.mark.parametrize("clip", [None, 4.0])
+def test_a_counter_of_any_name_counts_in_every_round(clip: float | None) -> None:
+    """Flower hands it out as a float from the second round on; it is a value still, and no change to be clipped."""
+    start = {**net(), "count": np.array(0)}
+    found, _, secure = run(Case(start, grows, options={"clip": clip, "buffers": ["more*"]}, rounds=3), secure=True)
+    assert float(found.arrays["count"].numpy()) == 84.0
+    assert [one.clipped for one in secure.rounds] == [0] * 6
+
+
+def test_a_model_with_integers_after_a_question_without_a_model() -> None:
+    case = Case({**net(), "count": np.array(0)}, grows, metrics=lambda place: {})
+    inner = FedAvg(min_train_nodes=4, min_available_nodes=4, fraction_evaluate=0.0)
+    secure, grid = SecureAggregation(inner, PROTOCOL, sessions=RunSessions()), Nodes(case, secure=True)
+    grid.app = lambda message, context: (
+        Message(RecordDict({"m": MetricRecord({"num-examples": 10, "age": 60.0})}), reply_to=message)
+        if message.metadata.message_type == "query"
+        else grid.answer(message, context)
+    )
+    assert secure.collect(grid, "query") == ({"age": 60.0}, 40)
+    start = ArrayRecord({name: Array(values) for name, values in case.model.items()})
+    assert float(secure.start(grid, start, num_rounds=2).arrays["count"].numpy()) == 56.0
 
 
 def test_an_integer_model_is_rounded_where_plain_fedavg_makes_floats_of_it() -> None:
