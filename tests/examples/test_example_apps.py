@@ -22,7 +22,9 @@ HEAVY = {"sklearn-logistic": "sklearn", "torch-batchnorm": "torch"}
 ROUNDS = {name: {"rounds": 2} for name in NAMES if "rounds" in declared(name)["config"]}
 CLOSE = {"torch-batchnorm": 1e-3}
 """Adam divides a gradient by its size, so that rounding grows where gradients are small; elsewhere 1e-5."""
-SLOW = [pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in NAMES]
+FAST = {"numpy-network", "survival"}
+"""One that trains and one that does not: the cases of tests/flower/test_compatibility.py are fast as well."""
+TIERED = [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in NAMES]
 
 
 def needs(name: str) -> None:
@@ -42,7 +44,7 @@ def check(name: str, plain: Arrays, secure: Arrays) -> None:
 
 
 def test_all_apps_are_of_one_form_and_have_one_switch() -> None:
-    assert len(NAMES) == 6 and HEAVY.keys() <= set(NAMES)
+    assert len(NAMES) == 6 and HEAVY.keys() | FAST <= set(NAMES)
     switches, listed = set(), (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for name in NAMES:
         own, app = package(name), declared(name)
@@ -57,7 +59,7 @@ def test_all_apps_are_of_one_form_and_have_one_switch() -> None:
     assert len(switches) == 1
 
 
-@pytest.mark.parametrize("name", SLOW)
+@pytest.mark.parametrize("name", TIERED)
 def test_an_example_secured_gives_what_it_gives_in_the_clear(name: str, tmp_path: Path) -> None:
     needs(name)
     settings = ROUNDS.get(name, {})
