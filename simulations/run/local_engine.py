@@ -31,6 +31,8 @@ from fedsec.simulations.run.local_grid import SERVER, LocalGrid
 
 EVERY = 0.2
 """Seconds between two looks at the run's events."""
+AGAIN = 1.0
+"""Seconds after which a run that was interrupted and goes on is interrupted again."""
 
 
 def local_run(config: RunConfig, *, timeout: float, log_file: Path, follow: Callable[[str], None]) -> None:
@@ -88,13 +90,17 @@ class _Watch:
                 if time.monotonic() > self._deadline:
                     raise RunFailed(f"the run did not finish within {self._timeout:g} s")
             except Exception as error:
-                return self._interrupt(error)
-
-    def _interrupt(self, error: Exception) -> None:
-        with self._lock:
-            if not self._over.is_set():
                 self.failure = error
+                return self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Interrupt the run, and again where the interrupt came in a callback, whose exceptions Python ignores."""
+        while True:
+            with self._lock:
+                if self._over.is_set():
+                    return
                 _thread.interrupt_main()
+            self._over.wait(AGAIN)
 
 
 @contextmanager
