@@ -122,7 +122,7 @@ CHECKS = [
     ("fedsec/party/context.py", 'sha256(b"fedsec context" + session.binding)', 'sha256(b"fedsec context")', CONTEXT),
     ("fedsec/flower/app_reply.py", "if plan.model != content_hash(asked.message.content):", "if False:", GLUE),
     ("fedsec/flower/app_reply.py", "if session.stage != asked.message.metadata.message_type:", "if False:", GLUE),
-    ("fedsec/party/party.py", "if session.model != plan_hash(header.layout):", "if False:", PLAN),
+    ("fedsec/party/party.py", "if session.model != plan_hash(header.plan):", "if False:", PLAN),
     (
         "fedsec/encoding/ladder.py",
         "if (self.largest, self.typical) != (before.largest, before.typical):",

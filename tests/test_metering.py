@@ -90,7 +90,7 @@ def test_refusals_and_garbage_are_not_counted_as_replies() -> None:
 def test_the_cpu_of_a_message_is_its_header_s(cpu: float, layout: bytes, body: bytes, cut: int) -> None:
     session = LocalFederation(Plain(), 3).coordinator.channel([1, 2, 3], stage="train")._session
     data = envelope.write(
-        envelope.Header(session, "fedsec.plain.send_input/1", 1, 0, layout, cpu), body, SigningKey(bytes(32))
+        envelope.Header(session, "fedsec.plain.send_input/1", 1, 0, layout, cpu=cpu), body, SigningKey(bytes(32))
     )
     assert envelope.cpu_of(data) == envelope.read(data).header.cpu == cpu
     assert envelope.cpu_of(data[:cut]) in (0.0, cpu)
@@ -114,7 +114,7 @@ def test_cpu_is_the_protocol_s_and_never_training_s(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(party, "cpu_seconds", clock)
     federation = LocalFederation(Shamir(), 3)
     federation.enrol()
-    federation._inputs = dict.fromkeys(federation.states, train)
+    federation.begin(dict.fromkeys(federation.states, train))
     federation.coordinator.aggregate([1, 2, 3], round_number=1)
     rows = {row.phase: row for row in federation.ledger.rows if row.role == "hospital"}
     share = rows["ShareInput"]

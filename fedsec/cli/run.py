@@ -50,7 +50,7 @@ def run(
         Path | None, typer.Option(metavar="DIR", help="Write TensorBoard event files there while the run goes on.")
     ] = None,
     allow_void: Annotated[
-        int, typer.Option("--allow-void", metavar="N", min=0, help="Void rounds with which the exit status is still 0.")
+        int, typer.Option("--allow-void", metavar="N", help="Void rounds with which the exit status is still 0.")
     ] = 0,
     as_json: Json = False,
 ) -> None:
@@ -81,6 +81,8 @@ def run(
     _require(engine)
     if not timeout > 0:
         raise ConfigurationError(f"timeout is {timeout}; it must be above 0 seconds")
+    if allow_void < 0:
+        raise ConfigurationError(f"allow-void is {allow_void}; a number of rounds was expected, 0 or more")
     config = check(config)
     target = _target(output, config.strategy, config.data_name, force)
     board = None if tensorboard is None else tensorboard.expanduser() / target.name

@@ -16,8 +16,6 @@ class Round:
     stage: str
     sampled: int
     included: int = 0
-    unusable: int = 0
-    """Of those included, the hospitals without a usable update: they count as no change."""
     parties: tuple[PartyId, ...] = ()
     weight: int | float = 0
     clipped: int = 0
@@ -27,6 +25,8 @@ class Round:
     incidents: tuple[tuple[str, PartyId, str], ...] = ()
     warnings: tuple[str, ...] = ()
     """What was scaled down, cut, missing or too coarse, each with its cure."""
+    unusable: int = 0
+    """Of those included, the hospitals without a usable update: they count as no change."""
 
     @property
     def trains(self) -> bool:

@@ -108,7 +108,7 @@ class Party:
         key = SigningKey(self.state.identity)
         # In a deployment the time that a step took would tell about the data.
         cpu = cpu_seconds() - started - paused if self.policy.simulation else 0.0
-        reply = Header(header.session, header.phase, self.state.party, SERVER, layout, cpu)
+        reply = Header(header.session, header.phase, self.state.party, SERVER, layout, cpu=cpu)
         return envelope.write(reply, body, key)
 
     def _enrol(self, received: Envelope) -> Enrolled:
@@ -218,13 +218,13 @@ class Party:
     def _plan(self, header: Header, spec: MeanSpec) -> Plan | None:
         """The session's plan, if it is the one that the session is bound to and continues its stage's last one."""
         session = header.session
-        if not header.layout:
+        if not header.plan:
             return None
-        if session.model != plan_hash(header.layout):
+        if session.model != plan_hash(header.plan):
             raise AuthenticationError("the plan is not the one that the session is bound to")
-        plan, kept = codec.decode(header.layout, Plan), self.state.plans.get(session.stage)
+        plan, kept = codec.decode(header.plan, Plan), self.state.plans.get(session.stage)
         plan.check(spec.rungs, None if kept is None else codec.decode(kept, Plan))
-        self.state = replace(self.state, plans={**self.state.plans, session.stage: header.layout})
+        self.state = replace(self.state, plans={**self.state.plans, session.stage: header.plan})
         return plan
 
     def _enter(self, protocol: SecureSum[Any, Any], session: Session, phase: int) -> Roster:

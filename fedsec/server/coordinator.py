@@ -242,7 +242,7 @@ class Channel:
                 raise BadMessage(f"one phase carries {tag} and {request.tag}")
             if id(request) not in written:
                 written[id(request)] = codec.encode(request)
-            header = Header(self._session, tag, SERVER, party, self._plan if asks_input else b"")
+            header = Header(self._session, tag, SERVER, party, plan=self._plan if asks_input else b"")
             outgoing[party] = envelope.write(header, written[id(request)], self._lead.sessions.identity)
         phase = Phase(self._session.stage, self._round, type(first).__name__, asks_input)
         replies = self._sift(phase, tag, requests, self._lead.exchange(phase, outgoing))

@@ -44,7 +44,7 @@ class Session(Message, tag="fedsec.session/1"):
     stage: Annotated[str, Exposure.PUBLIC]
     cohort: Annotated[tuple[int, ...], Exposure.PUBLIC]
     roster: Annotated[bytes, Exposure.FRESH]
-    model: Annotated[bytes, Exposure.PUBLIC]
+    model: Annotated[bytes, Exposure.OPENED]
     terms: Annotated[bytes, Exposure.PUBLIC]
 
     @functools.cached_property
@@ -59,10 +59,10 @@ class Session(Message, tag="fedsec.session/1"):
 
 
 @dataclass(frozen=True)
-class Header(Message, tag="fedsec.header/1"):
+class Header(Message, tag="fedsec.header/2"):
     """Where a message belongs. `phase` is the request's tag, in the reply too; `cpu` seconds are the party's.
 
-    layout: with an input, how it is laid out; with the request for it, the session's plan.
+    layout: how the input in a reply is laid out. plan: that of the session, in the request for an input.
     """
 
     session: Session
@@ -70,6 +70,7 @@ class Header(Message, tag="fedsec.header/1"):
     sender: Annotated[int, Exposure.PUBLIC]
     receiver: Annotated[int, Exposure.PUBLIC]
     layout: Annotated[bytes, Exposure.PUBLIC] = b""
+    plan: Annotated[bytes, Exposure.OPENED] = b""
     cpu: Annotated[float, Exposure.METERING] = 0.0
 
 
@@ -112,8 +113,8 @@ _HEAD = codec.pack([codec.VERSION, Header.tag, [0] * len(codec.schema(Header))])
 
 def pack_header(header: Header) -> bytes:
     """`codec.encode(header)`, with the session's bytes taken from the session: they grow with the cohort."""
-    rest = codec.pack([header.phase, header.sender, header.receiver, header.layout, header.cpu])
-    return b"".join((_HEAD, header.session.packed, rest[1:]))  # without the byte that says: a list of five
+    rest = codec.pack([header.phase, header.sender, header.receiver, header.layout, header.plan, header.cpu])
+    return b"".join((_HEAD, header.session.packed, rest[1:]))  # without the byte that says: a list of six
 
 
 def read(data: bytes) -> Envelope:

@@ -173,7 +173,7 @@ def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Pat
         (("--clients", "2"), "at least 3 hospitals"),
         (("--clients", "200"), "455 training rows for 200 hospitals"),
         (("--rounds", "0"), "rounds is 0"),
-        (("--clip", "0"), "clip is 0"),
+        (("--clip", "-1"), "clip is -1"),
         (("--clip", "nan"), "clip"),
         (("--largest-weight", "10"), "largest-weight is 10"),
         (("-p", "threshold=9"), "threshold is 9 and the cohort has 5 clients"),

@@ -33,7 +33,7 @@ class Asked:
     def __call__(self, plan: Plan, bound_to: Plan | None = None) -> None:
         written = codec.encode(plan)
         session = self.server.session(model=plan_hash(codec.encode(bound_to or plan)))
-        header = Header(session, ShareInput.tag, SERVER, 1, written)
+        header = Header(session, ShareInput.tag, SERVER, 1, plan=written)
         self.server.federation._inputs[1] = self.contribute
         federation = self.server.federation
         answer = federation.ask(1, envelope.write(header, codec.encode(ShareInput()), self.server.key))

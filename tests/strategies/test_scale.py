@@ -98,8 +98,8 @@ def test_a_session_is_written_once_and_as_the_codec_writes_it() -> None:
         session = Session(b"run", 1, b"nonce", 1, "train", cohort, b"r" * 32, b"m" * 32, b"t" * 32)
         for header in (
             Header(session, "fedsec.plain.send_input/1", 0, 1),
-            Header(session, "", 1 << 40, 0, b"layout" * 100, 0.25),
-            Header(session, "phase", 1, 0, b"", -1.5e300),
+            Header(session, "", 1 << 40, 0, b"layout" * 100, cpu=0.25),
+            Header(session, "phase", 1, 0, b"", cpu=-1.5e300),
         ):
             assert envelope.pack_header(header) == codec.encode(header)
     assert next(iter(codec.schema(Header))).name == "session"  # which is where `pack_header` puts it

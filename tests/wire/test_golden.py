@@ -28,7 +28,7 @@ from fedsec.wire.envelope import Header, Session
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 BEFORE = json.loads((GOLDEN / "messages-1.json").read_text(encoding="utf-8"))
 SINCE = json.loads((GOLDEN / "messages-2.json").read_text(encoding="utf-8"))
-CHANGED = {"fedsec.enrol/1", "fedsec.mean_spec/1", "fedsec.party_state/1", "fedsec.terms/1"}
+CHANGED = {"fedsec.enrol/1", "fedsec.header/1", "fedsec.mean_spec/1", "fedsec.party_state/1", "fedsec.terms/1"}
 """Kinds that were given another version, because their fields are others."""
 
 for found in pkgutil.iter_modules(fedsec.strategies.__path__):
@@ -76,7 +76,7 @@ def test_an_envelope_of_another_release_says_who_must_update(version: int, who: 
 def test_the_header_is_written_as_the_codec_writes_it() -> None:
     """The header's bytes are put together by hand, and its own tag is among them."""
     session = Session(b"run", 1, b"nonce", 1, "train", (1, 2, 3), bytes(32), bytes(32), bytes(32))
-    header = Header(session, "fedsec.enrol/1", 0, 1, b"layout", 0.5)
+    header = Header(session, "fedsec.enrol/2", 0, 1, b"layout", b"plan", 0.5)
     assert envelope.pack_header(header) == codec.encode(header)
 
 
