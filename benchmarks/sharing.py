@@ -326,7 +326,7 @@ class Rounds(LocalFederation):
     def upload(self, x: Vector) -> Cost:
         """The phases of a round as far as the input, and that of the last hospital alone."""
         self._start()
-        self._inputs = dict.fromkeys(self.states, lambda: (x, b""))
+        self.begin(dict.fromkeys(self.states, lambda: (x, b"")))
         clients = sorted(self.states)
         channel, flow = self.coordinator.channel(clients, stage="train"), self.protocol.aggregate(clients, None)
         requests = next(flow)

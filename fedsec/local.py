@@ -163,7 +163,7 @@ class LocalFederation:
         expect("stage", stage, str, "a text")
         model = _arrays("the model", reference)
         given = dict(_by_party("updates", updates))
-        self._start({party: self._encoder(party, update, model) for party, update in given.items()})
+        self._begin_round({party: self._encoder(party, update, model) for party, update in given.items()})
         self.unusable = {}
         holds_arrays = any(isinstance(update, Update) and update.arrays for update in given.values())
         with self.meter.session():
@@ -201,9 +201,9 @@ class LocalFederation:
 
     def begin(self, inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]]) -> None:
         """A new round, in which each contributor's vector and layout are what its function gives."""
-        self._start({party: _planless(give) for party, give in inputs.items()})
+        self._begin_round({party: _planless(give) for party, give in inputs.items()})
 
-    def _start(self, inputs: Mapping[PartyId, Callable[[Plan | None], tuple[Vector, bytes]]]) -> None:
+    def _begin_round(self, inputs: Mapping[PartyId, Callable[[Plan | None], tuple[Vector, bytes]]]) -> None:
         if not self.coordinator.roster:
             self.enrol()
         self.round, self._inputs, self.averaging.earlier = self.round + 1, inputs, ()
