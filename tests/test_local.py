@@ -217,11 +217,9 @@ UNUSABLE: list[tuple[Any, str]] = [
     (Update({"w": np.array([object(), 1])}, {}, 10), "array 'w' has dtype object"),
     (Update({"w": np.array([1j, 2])}, {}, 10), "array 'w' has dtype complex128"),
     (Update({"w": [[1.0], [1.0, 2.0]]}, {}, 10), "not an array of numbers"),
-    (Update({"w": np.array([np.nan, 1])}, {}, 10), "not finite"),
     (Update({1: np.ones(2)}, {}, 10), "arrays by name were expected"),  # type: ignore[dict-item]
     (Update([np.ones(2)], {}, 10), "arrays by name were expected"),  # type: ignore[arg-type]
     (Update({"w": np.ones(2)}, [0.1], 10), "metrics by name"),  # type: ignore[arg-type]
-    (Update({"w": np.ones(2)}, {}, "many"), "num-examples is many"),  # type: ignore[arg-type]
     (0.5, "an Update with metrics by name was expected, and a value of type float came"),
     (None, "a value of type NoneType came"),
 ]
@@ -232,11 +230,27 @@ def test_a_party_whose_update_cannot_be_averaged_is_left_out_and_the_reason_kept
     federation = LocalFederation(Shamir(), 4)
     assert federation.mean({**UPDATES, 3: unusable}, ZERO).included == {1, 2, 4}
     ((phase, party, reason),) = federation.incidents
-    assert (phase, party) == ("ShareInput", 3) and reason.startswith("DataError: ") and text in reason
+    assert (phase, party) == ("ShareInput", 3) and re.match("(Data|Layout)Error: ", reason) and text in reason
     with pytest.raises(TooFewParties, match=re.escape(text)):
         federation.mean({1: UPDATES[1], 2: UPDATES[2], 3: unusable}, ZERO)
     assert federation.mean(UPDATES, ZERO).arrays["w"] == pytest.approx([0.5, 0.5], abs=1e-3)
     assert federation.incidents == ()
+
+
+@pytest.mark.parametrize(
+    ("unusable", "text"),
+    [
+        (Update({"w": np.array([np.nan, 1])}, {"loss": 0.1}, 10), "not finite"),
+        (Update({"w": np.ones(2)}, {"loss": 0.1}, "many"), "num-examples is many"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_update_that_rows_made_unusable_is_counted_and_the_reason_kept(unusable: Update, text: str) -> None:
+    federation = LocalFederation(Shamir(), 4)
+    found = federation.mean({**UPDATES, 3: unusable}, ZERO)
+    assert (found.included, found.unusable, federation.incidents) == ({1, 2, 3, 4}, 1, ())
+    assert list(federation.unusable) == [3] and text in federation.unusable[3]
+    assert federation.mean(UPDATES, ZERO).arrays["w"] == pytest.approx([0.5, 0.5], abs=1e-3)
+    assert federation.unusable == {}
 
 
 def test_a_policy_of_a_deployment_keeps_the_reason_at_the_party() -> None:
