@@ -165,7 +165,10 @@ class LocalFederation:
         given = dict(_by_party("updates", updates))
         self._begin_round({party: self._encoder(party, update, model) for party, update in given.items()})
         self.unusable = {}
-        holds_arrays = any(isinstance(update, Update) and update.arrays for update in given.values())
+        holds_arrays = any(
+            isinstance(update, Update) and isinstance(update.arrays, Mapping) and update.arrays
+            for update in given.values()
+        )
         with self.meter.session():
             found, _ = self.averaging.mean(given, model if holds_arrays else None, stage=stage, round_number=self.round)
         return found

@@ -22,7 +22,7 @@ from fedsec.encoding import ladder, wide
 from fedsec.encoding.fixed_point import CHUNK, FixedPoint
 from fedsec.encoding.ladder import Plan, Scale
 from fedsec.encoding.layout import Arrays, ArraySpec, Layout, array_layout
-from fedsec.errors import BadMessage, ConfigurationError, DataError, LayoutError
+from fedsec.errors import BadMessage, ConfigurationError, DataError, LayoutError, expect
 from fedsec.protocol import Exposure, Message, Sum, Vector
 
 Metrics = Mapping[str, float | Sequence[float]]
@@ -66,13 +66,15 @@ class MeanSpec(Message, tag="fedsec.mean_spec/2"):
 
     def __post_init__(self) -> None:
         # Whole numbers are welcome, and are the same specification, so the same bytes, as floats.
-        ranges = {key: (float(low), float(high)) for key, (low, high) in self.ranges.items()}
-        low, high = self.metric_range
+        expect("ranges", self.ranges, Mapping, "a range for each key")
+        expect("bounds", self.bounds, Mapping, "a norm for each pattern")
+        expect("weight_key", self.weight_key, str, "a text")
         for name, value in (
-            ("clip", None if self.clip is None else float(self.clip)),
-            ("metric_range", (float(low), float(high))),
-            ("ranges", ranges),
-            ("bounds", {pattern: float(norm) for pattern, norm in self.bounds.items()}),
+            ("clip", None if self.clip is None else _real("clip", self.clip)),
+            ("metric_range", _pair("metric_range", self.metric_range)),
+            ("ranges", {key: _pair(f"the range of metric {key}", pair) for key, pair in self.ranges.items()}),
+            ("bounds", {name: _real(f"the bound of {name!r}", norm) for name, norm in self.bounds.items()}),
+            ("buffers", tuple(self.buffers)),
         ):
             object.__setattr__(self, name, value)
         if self.clip is not None:
@@ -111,6 +113,21 @@ class MeanSpec(Message, tag="fedsec.mean_spec/2"):
     def bound_of(self, name: str) -> tuple[str, float] | None:
         """The group that an array belongs to, and its largest norm; None where none is named."""
         return next((entry for entry in self.bounds.items() if fnmatchcase(name, entry[0])), None)
+
+
+def _real(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ConfigurationError(f"{name} is {value!r}; a number was expected")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigurationError(f"{name} is beyond the largest floating-point number") from None
+
+
+def _pair(name: str, pair: Any) -> tuple[float, float]:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise ConfigurationError(f"{name} is {pair!r}; a lowest and a highest value were expected")
+    return _real(name, pair[0]), _real(name, pair[1])
 
 
 @dataclass(frozen=True)

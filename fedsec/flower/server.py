@@ -125,16 +125,8 @@ class SecureAggregation(Strategy):
             raise ConfigurationError(f"phase_timeout is {phase_timeout!r}; a number of seconds above 0 was expected")
         self.protocol = catalog.configured(StrategySpec.parse(protocol)) if isinstance(protocol, str) else protocol
         weight_key = str(getattr(inner, "weighted_by_key", "num-examples"))
-        ranges = {key: _range(key, pair) for key, pair in (metric_ranges or {}).items()}
-        default = _range("(default)", metric_range)
         self.spec = mean.MeanSpec(
-            None if clip is None else _real("clip", clip),
-            largest_weight,
-            default,
-            ranges,
-            weight_key,
-            {pattern: _real(f"the bound of {pattern!r}", norm) for pattern, norm in (bounds or {}).items()},
-            tuple(buffers),
+            clip, largest_weight, metric_range, metric_ranges or {}, weight_key, bounds or {}, tuple(buffers)
         )
         FixedPoint(self.protocol.value_bits, self.spec.clip or 1.0)
         self.phase_timeout, self.identity, self.pins = phase_timeout, identity, frozenset(pins)
@@ -265,18 +257,6 @@ class SecureAggregation(Strategy):
             log(WARNING, "round %d %s is void: %s", outcome.round, outcome.stage, outcome.failure)
         if self.on_round is not None:
             self.on_round(outcome)
-
-
-def _real(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigurationError(f"{name} is {value!r}; a number was expected")
-    return float(value)
-
-
-def _range(key: str, pair: Any) -> tuple[float, float]:
-    if not (isinstance(pair, tuple | list) and len(pair) == 2):
-        raise ConfigurationError(f"the range of metric {key} is {pair!r}; a lowest and a highest value were expected")
-    return _real(f"the range of metric {key}", pair[0]), _real(f"the range of metric {key}", pair[1])
 
 
 def refuse_outer(grid: Grid) -> None:
