@@ -9,6 +9,7 @@ import _thread
 import json
 import logging
 import secrets
+import signal
 import threading
 import time
 import traceback
@@ -99,7 +100,7 @@ class _Watch:
             with self._lock:
                 if self._over.is_set():
                     return
-                _thread.interrupt_main()
+                _thread.interrupt_main(signal.SIGTERM)  # SIGINT may be ignored, as in a shell's background
             self._over.wait(AGAIN)
 
 

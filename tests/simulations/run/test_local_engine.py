@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,14 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     monkeypatch.setattr(client_app, "client", never)
     return began
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """What a shell starts in the background ignores SIGINT, and so would these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_too_little_time_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
