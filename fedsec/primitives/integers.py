@@ -20,10 +20,10 @@ def integer(name: str, value: SupportsIndex, error: type[FedsecError] = Configur
     Raises `error`, naming the type and never the value, which may be secret, for anything else. A float or a fraction
     is refused even where it is whole: libraries cut it, or read other digits than those meant. True is no number.
     """
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool_):  # older releases of NumPy take theirs for an index
         try:
             return value if type(value) in _EXACT else operator.index(value)  # type: ignore[return-value]
-        except TypeError:  # of numpy's bool too
+        except TypeError:
             pass
     raise error(
         f"{name}: a value of type {type(value).__name__} was given, and an integer is expected; round it first, or "
