@@ -105,7 +105,7 @@ def fast_on(session: nox.Session, *options: str) -> None:
 def newest(session: nox.Session) -> None:
     """The fast tests on the newest Python that is here, with the newest release of every package."""
     if session.python is False:
-        session.skip(f"none of Python {', '.join(NEWER)} is here")
+        session.skip(f"none of Python {', '.join(NEWER)} is installed")
     fast_on(session, "--upgrade")
 
 
@@ -113,7 +113,7 @@ def newest(session: nox.Session) -> None:
 def oldest(session: nox.Session) -> None:
     """The fast tests on the oldest Python, with the oldest release of every package that pyproject.toml allows."""
     if session.python is False:
-        session.skip(f"Python {OLDEST} is not here")
+        session.skip(f"Python {OLDEST} is not installed")
     constraints = Path(session.create_tmp()).resolve() / "oldest.txt"
     constraints.write_text("\n".join(lowest()), encoding="utf-8")
     fast_on(session, "--constraint", str(constraints))

@@ -115,9 +115,13 @@ def expect(name: str, value: object, kinds: type[Any] | tuple[type[Any], ...], w
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
     if isinstance(value, wanted) and not (isinstance(value, bool) and bool not in wanted):
         return
+    raise ConfigurationError(f"{name} is {shown(value)}; {what} was expected")
+
+
+def shown(value: object) -> str:
+    """A value in an error: as Python writes it, cut after LONGEST_SHOWN characters."""
     text = repr(value) if not isinstance(value, int) or abs(value) < 10**LONGEST_SHOWN else "an integer"
-    shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-    raise ConfigurationError(f"{name} is {shown}; {what} was expected")
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def expect_path(name: str, value: object) -> Path:

@@ -29,7 +29,7 @@ from fedsec.server.averaging import Averaging
 from fedsec.server.coordinator import Coordinator, Total
 from fedsec.wire import codec
 from fedsec.wire.envelope import NO_HASH
-from fedsec.wire.exchange import Phase, Refusal
+from fedsec.wire.exchange import Incident, Phase, Refusal
 
 Kind = Literal["drop", "lose", "delay", "duplicate", "repeat", "corrupt-request", "corrupt-reply", "replay"]
 
@@ -147,7 +147,7 @@ class LocalFederation:
         return self.aggregate({party: _giving(vector) for party, vector in vectors.items()})
 
     @property
-    def incidents(self) -> tuple[tuple[str, PartyId, str], ...]:
+    def incidents(self) -> tuple[Incident, ...]:
         """Of the latest sum or mean, phase, party and reason of each answer that was not accepted, failed or not."""
         return self.averaging.incidents
 

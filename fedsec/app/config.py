@@ -18,7 +18,7 @@ from fedsec import catalog
 from fedsec.data import bundled, registry
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.mean import MeanSpec
-from fedsec.errors import ConfigurationError, unknown
+from fedsec.errors import ConfigurationError, shown, unknown
 from fedsec.learning import models
 from fedsec.learning.local_training import Training
 from fedsec.protocol import SecureSum
@@ -41,7 +41,6 @@ FEWEST = 3
 LEAST_WEIGHT = 1000
 OWN_ROWS = "own"
 """The dataset of a deployment: each hospital has its own rows, and the server has their schema alone."""
-LONGEST_SHOWN = 200
 LIMITS = {
     annotated_types.Ge: ("ge", "at least"),
     annotated_types.Gt: ("gt", "above"),
@@ -222,11 +221,12 @@ class RunConfig(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             first = error.errors()[0]
-            field, value = str(first["loc"][0]).replace("_", "-"), repr(first["input"])
+            field = str(first["loc"][0]).replace("_", "-")
             if first["type"] == "extra_forbidden":
                 raise unknown("option", field, [name.replace("_", "-") for name in cls.model_fields]) from None
-            shown = value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}…"
-            raise ConfigurationError(f"{field} is {shown}; {expected(field.replace('-', '_'))}") from None
+            raise ConfigurationError(
+                f"{field} is {shown(first['input'])}; {expected(field.replace('-', '_'))}"
+            ) from None
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> RunConfig:

@@ -80,23 +80,21 @@ def array_layout(arrays: Arrays, reference: Arrays) -> tuple[ArraySpec, ...]:
         raise LayoutError(f"arrays {strange} are in the update and not in the model")
     specs = []
     for name, array in sorted(arrays.items()):
-        numeric(name, array)
-        model = reference.get(name)
-        spec = spec_of(name, array if model is None else model)
-        if model is not None and array.shape != model.shape:
-            raise LayoutError(f"the update has array {name!r} of shape {array.shape}; shape {model.shape} was expected")
-        specs.append(spec)
+        own = spec_of(name, array)
+        expected = spec_of(name, reference[name]) if name in reference else own
+        if own.shape != expected.shape:
+            raise LayoutError(
+                f"the update has array {name!r} of shape {own.shape}; shape {expected.shape} was expected"
+            )
+        specs.append(expected)
     return tuple(specs)
 
 
 def spec_of(name: str, array: NDArray[Any]) -> ArraySpec:
-    """An array's name, shape and dtype, in the machine's byte order."""
-    numeric(name, array)
-    return ArraySpec(name, tuple(map(int, array.shape)), array.dtype.newbyteorder("=").name)
+    """An array's name, shape and dtype, in the machine's byte order.
 
-
-def numeric(name: str, array: NDArray[Any]) -> None:
-    """Raise LayoutError unless an array holds real numbers, all of them."""
+    Raises LayoutError unless it holds real numbers, and all of them.
+    """
     if isinstance(array, np.ma.MaskedArray):
         raise LayoutError(f"array {name!r} is masked, and a mean has no place for missing values: fill it first")
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
@@ -104,6 +102,7 @@ def numeric(name: str, array: NDArray[Any]) -> None:
             f"array {name!r} has dtype {array.dtype}; floating-point or integer numbers of at most 64 bits were "
             "expected"
         )
+    return ArraySpec(name, tuple(map(int, array.shape)), array.dtype.newbyteorder("=").name)
 
 
 def majority(layouts: Mapping[int, Layout]) -> tuple[Layout, dict[int, str]]:

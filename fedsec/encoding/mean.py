@@ -116,8 +116,7 @@ class MeanSpec(Message, tag="fedsec.mean_spec/2"):
 
 
 def _real(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ConfigurationError(f"{name} is {value!r}; a number was expected")
+    expect(name, value, Real, "a number")
     try:
         return float(value)
     except OverflowError:

@@ -8,11 +8,11 @@ that no common divisor of what is summed names the weight.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedsec.encoding.fixed_point import from_limbs, to_limbs
 from fedsec.protocol import Vector
 
 WIDE_BITS = 104
@@ -49,18 +49,11 @@ def encode(values: NDArray[np.float64], factor: float, out: Vector, bits: int) -
 
 def encode_plain(values: Sequence[float], factor: float, bits: int) -> list[int]:
     """`encode` on Python's integers: the oracle of the fast one."""
-    numbers = [round(value * factor) + OFFSET for value in values]
-    mask = (1 << bits) - 1
-    return [(number >> (place * bits)) & mask for place in range(limbs(bits)) for number in numbers]
+    rows = [to_limbs(round(value * factor) + OFFSET, bits, limbs(bits)) for value in values]
+    return [row[place] for place in range(limbs(bits)) for row in rows]
 
 
 def decode(total: Vector, addends: int, bits: int) -> list[int]:
     """The sums of the integers that `addends` encodings stand for, exactly: total[limbs * d] gives d integers."""
-    digits: NDArray[Any] = total.reshape(limbs(bits), -1).astype(object)
-    sums: list[int] = [0] * digits.shape[1]
-    if not sums:
-        return sums
-    joined = digits[-1]
-    for digit in digits[-2::-1]:
-        joined = joined * (1 << bits) + digit
-    return [number - addends * OFFSET for number in joined.tolist()]
+    columns = total.reshape(limbs(bits), -1).T.tolist()
+    return [from_limbs(column, bits) - addends * OFFSET for column in columns]

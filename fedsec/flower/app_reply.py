@@ -22,7 +22,7 @@ from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays, Layout
 from fedsec.encoding.mean import Contribution, MeanSpec
 from fedsec.errors import AuthenticationError, BadMessage, FedsecError, LayoutError
-from fedsec.flower.records import content_hash, model_arrays
+from fedsec.flower.records import content_hash, model_arrays, trains
 from fedsec.wire import codec
 from fedsec.wire.envelope import Session
 
@@ -45,7 +45,7 @@ class Asked:
     @property
     def trains(self) -> bool:
         """Whether the reply's arrays are averaged: those of other stages are not."""
-        return self.message.metadata.message_type.partition(".")[0] == "train"
+        return trains(self.message.metadata.message_type)
 
 
 def contribution(asked: Asked, session: Session, plan: Plan | None, spec: MeanSpec, bits: int) -> Contribution:

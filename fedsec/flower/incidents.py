@@ -9,10 +9,7 @@ from flwr.app import Message
 from flwr.common.constant import ErrorCode
 
 from fedsec.protocol import PartyId
-from fedsec.wire.exchange import NO_ANSWER, Refusal
-
-Incident = tuple[str, PartyId, str]
-"""Phase, party and reason."""
+from fedsec.wire.exchange import NO_ANSWER, Incident, Refusal
 
 LONGEST, SHOWN = 400, 20
 """Characters of one reason, and nodes named in one line."""
@@ -58,6 +55,11 @@ def cured(reason: str) -> str:
 def printable(reason: str) -> str:
     """A reason as it may stand in a log: another machine wrote it."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in reason).split())
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """At most the first LONGEST characters of a text."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from fedsec.errors import OutOfPhase
-from fedsec.flower.incidents import Incident
 from fedsec.protocol import PartyId
-from fedsec.wire.exchange import NO_ANSWER, NOT_ENROLLED
+from fedsec.wire.exchange import NO_ANSWER, NOT_ENROLLED, Incident
 from fedsec.wire.membership import Adopt, Enrol
 
 _LOST = f"{OutOfPhase.__name__}: {NOT_ENROLLED}"

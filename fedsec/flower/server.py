@@ -34,7 +34,7 @@ from fedsec.protocol import PartyId, SecureSum
 from fedsec.server.averaging import Averaging
 from fedsec.server.coordinator import Coordinator, Sessions
 from fedsec.strategy_spec import StrategySpec
-from fedsec.wire.exchange import Phase, Refusal
+from fedsec.wire.exchange import Incident, Phase, Refusal
 
 
 class RunSessions:
@@ -439,7 +439,7 @@ class SecureGrid(Grid):
             for line in incidents.lines(found, self._asked):
                 log(WARNING, "set-up: no usable answer from %s", line)
 
-    def _noted(self, outcome: Round, wanted: Collection[int]) -> tuple[incidents.Incident, ...]:
+    def _noted(self, outcome: Round, wanted: Collection[int]) -> tuple[Incident, ...]:
         """What went wrong with whom in the aggregation that has just ended, logged by node."""
         unusable = tuple(("input", party, f"no usable update: {note}") for party, note in sorted(self._notes.items()))
         found = self._averaging.incidents + unusable if self._coordinator.roster else ()

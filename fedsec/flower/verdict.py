@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fedsec.flower.incidents import shortened
+from fedsec.flower.records import trains
 from fedsec.protocol import PartyId
+from fedsec.wire.exchange import Incident
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Round:
     metrics: Mapping[str, float | list[float]] | None = None
     sum_hash: str = ""
     failure: str = ""
-    incidents: tuple[tuple[str, PartyId, str], ...] = ()
+    incidents: tuple[Incident, ...] = ()
     warnings: tuple[str, ...] = ()
     """What was scaled down, cut, missing or too coarse, each with its cure."""
     unusable: int = 0
@@ -31,11 +34,7 @@ class Round:
     @property
     def trains(self) -> bool:
         """Whether it was an aggregation of training."""
-        return self.stage.partition(".")[0] == "train"
-
-
-LONGEST = 400
-"""Characters of one cause among others: with many parties it lists each, and the log of its round has them all."""
+        return trains(self.stage)
 
 
 def void(rounds: Sequence[Round]) -> str:
@@ -45,11 +44,8 @@ def void(rounds: Sequence[Round]) -> str:
 
 
 def _causes(lost: Sequence[Round]) -> str:
-    return "; ".join(f"round {one.round} {one.stage}: {_cut(one.failure)}" for one in lost)
-
-
-def _cut(failure: str) -> str:
-    return failure if len(failure) <= LONGEST else f"{failure[:LONGEST]}..."
+    """Each shortened: with many parties it lists each, and the log of its round has them all."""
+    return "; ".join(f"round {one.round} {one.stage}: {shortened(one.failure)}" for one in lost)
 
 
 def incomplete(rounds: Sequence[Round]) -> str:

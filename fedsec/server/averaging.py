@@ -14,8 +14,7 @@ from fedsec.protocol import PartyId
 from fedsec.server.coordinator import Coordinator, Total
 from fedsec.wire import codec
 from fedsec.wire.envelope import NO_HASH
-
-Incident = tuple[str, PartyId, str]
+from fedsec.wire.exchange import Incident
 
 
 @dataclass

@@ -23,7 +23,7 @@ from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Deliver, Flow, Message, PartyId, Replies, Requests, Result, SecureSum, Sum, run
 from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import NO_HASH, SETUP, Header, Session
-from fedsec.wire.exchange import NO_ANSWER, Exchange, Phase, Refusal
+from fedsec.wire.exchange import NO_ANSWER, Exchange, Incident, Phase, Refusal
 from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Member, Terms, roster_hash
 
 
@@ -33,7 +33,7 @@ class Total:
 
     sum: Sum
     layout: Layout | None
-    incidents: tuple[tuple[str, PartyId, str], ...]
+    incidents: tuple[Incident, ...]
     deviating: frozenset[PartyId] = frozenset()
     """Parties whose contribution was left out because its layout was not that of the majority."""
 
@@ -75,7 +75,7 @@ class Coordinator:
         self._channels: list[Channel] = []
 
     @property
-    def incidents(self) -> tuple[tuple[str, PartyId, str], ...]:
+    def incidents(self) -> tuple[Incident, ...]:
         """Phase, party and reason of each answer that the latest set-up or round did not accept, failed or not."""
         return tuple(incident for channel in self._channels for incident in channel.incidents)
 
@@ -192,7 +192,7 @@ class Channel:
 
     def __init__(self, coordinator: Coordinator, session: Session, round_number: int, plan: bytes = b"") -> None:
         self._lead, self._session, self._round, self._plan = coordinator, session, round_number, plan
-        self.incidents: list[tuple[str, PartyId, str]] = []
+        self.incidents: list[Incident] = []
         self.deviating: set[PartyId] = set()
         self._layouts: dict[PartyId, bytes] = {}
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fedsec.errors import FedsecError
 from fedsec.protocol import PartyId
 
+Incident = tuple[str, PartyId, str]
+"""One answer that was not accepted: phase, party and reason."""
 NO_ANSWER = "no answer in time"
 """The reason of an incident where nothing came back."""
 NOT_ENROLLED = "this party has not enrolled"
