@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fedsec.report import analysis, figures, ranking, shapes, units
@@ -24,12 +25,21 @@ class Drawn:
     title: str
     caption: str
 
+    @cached_property
+    def svg(self) -> str:
+        """The figure as SVG, drawn once for the page and the file."""
+        return figures.svg(self.figure)
+
+    def files(self) -> dict[str, bytes]:
+        """The figure as files, by their names."""
+        return {f"{self.name}.svg": figures.svg_file(self.svg), f"{self.name}.png": figures.png(self.figure)}
+
     def shown(self, looks: Mapping[str, figures.Style]) -> dict[str, Any]:
         """As the template has it."""
-        svg = figures.inline(self.figure, self.name, f"{self.title}. {self.caption}", looks)
+        text = figures.inline(self.svg, self.name, f"{self.title}. {self.caption}", looks)
         from markupsafe import Markup  # only where a page is written: help must not need it
 
-        return {"name": self.name, "svg": Markup(svg), "caption": self.caption}  # noqa: S704 - matplotlib escapes text
+        return {"name": self.name, "svg": Markup(text), "caption": self.caption}  # noqa: S704 - matplotlib escapes text
 
 
 Measure = tuple[str, str, Callable[[float], str], Callable[[Cell], float | None]]

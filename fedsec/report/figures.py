@@ -429,21 +429,34 @@ def shortened(name: str, most: int = 24) -> str:
     return name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - most // 2 + 1 :]}"
 
 
-def save(figure: Figure, kind: str) -> bytes:
-    """A figure as the bytes of an `svg` or a `png` file, the same each time."""
-    file = io.BytesIO()
-    with _style(), _quiet():
-        figure.savefig(file, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    data = file.getvalue()
-    return data if kind == "png" else data.replace(INK.encode(), b"#000000").replace(PAPER.encode(), b"#ffffff")
-
-
-def inline(figure: Figure, name: str, label: str, looks: Mapping[str, Style]) -> str:
-    """A figure as SVG within a page, in its width, font and theme; `label` is for those who cannot see it."""
+def svg(figure: Figure) -> str:
+    """A figure as SVG in our inks, which `svg_file` and `inline` make their own of: drawn once, it serves both."""
     file = io.StringIO()
     with _style(), _quiet():
         figure.savefig(file, format="svg", metadata={"Date": None})
-    text = file.getvalue()
+    return file.getvalue()
+
+
+def svg_file(drawn: str) -> bytes:
+    """What `svg` drew as the bytes of a file, black on white."""
+    return drawn.replace(INK, "#000000").replace(PAPER, "#ffffff").encode()
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a png file, the same each time."""
+    file = io.BytesIO()
+    with _style(), _quiet():
+        figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
+    return file.getvalue()
+
+
+def save(figure: Figure, kind: str) -> bytes:
+    """A figure as the bytes of an `svg` or a `png` file, the same each time."""
+    return svg_file(svg(figure)) if kind == "svg" else png(figure)
+
+
+def inline(text: str, name: str, label: str, looks: Mapping[str, Style]) -> str:
+    """What `svg` drew, within a page, in its width, font and theme; `label` is for those who cannot see it."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", text, flags=re.DOTALL)
     box = re.search(r'viewBox="[^"]*"', text)

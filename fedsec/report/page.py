@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedsec import __version__
-from fedsec.report import analysis, drawings, figures, output, ranking, sections, shapes, tables
+from fedsec.report import analysis, drawings, output, ranking, sections, shapes, tables
 from fedsec.report.document import Cell, Comparison
 from fedsec.report.selection import networks, selection
 
@@ -31,9 +31,7 @@ def render(comparison: Comparison) -> str:
 def write(comparison: Comparison, folder: Path) -> list[Path]:
     """Write report.html, cells.csv and the figures into a folder; raises ConfigurationError where that fails."""
     drawn = drawings.draw(comparison)
-    contents = {
-        f"{FIGURES}/{one.name}.{kind}": figures.save(one.figure, kind) for one in drawn for kind in ("svg", "png")
-    }
+    contents = {f"{FIGURES}/{name}": data for one in drawn for name, data in one.files().items()}
     contents |= {CELLS: table(comparison), PAGE: _render(comparison, drawn).encode()}
     return output.write(folder, contents)
 

@@ -10,7 +10,7 @@ from fedsec import __version__, catalog
 from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
-from fedsec.report import drawings, figures, output, sections, units
+from fedsec.report import drawings, output, sections, units
 from fedsec.report.run_document import RESULT, Disclosed, RunDocument, final_table, load
 from fedsec.report.run_drawings import STAGES, costs_of, draw, looks_of, span_text, stages_of, value_text
 
@@ -25,9 +25,7 @@ def write(folder: Path, labels: Mapping[str, str] | None = None) -> list[Path]:
     """
     document, rows = load(folder)
     drawn = draw(document, rows)
-    contents = {
-        f"{FIGURES}/{one.name}.{kind}": figures.save(one.figure, kind) for one in drawn for kind in ("svg", "png")
-    }
+    contents = {f"{FIGURES}/{name}": data for one in drawn for name, data in one.files().items()}
     return output.write(folder, contents | {PAGE: _render(document, rows, drawn, labels or {}).encode()})
 
 
