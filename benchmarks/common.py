@@ -23,8 +23,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from fedsec.primitives import mersenne
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+mersenne.always_compile()
 
 
 @dataclass(frozen=True)

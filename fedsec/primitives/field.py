@@ -1,6 +1,7 @@
 """Arithmetic in the Mersenne fields of 2^31 - 1 and 2^61 - 1 on arrays: values in uint32 and uint64.
 
-The kernels are compiled (`mersenne`); `product_plain` and the tests compute the same on Python integers.
+Kernels are compiled (`mersenne`); `sum_plain`, `mul_plain` and `product_plain` are the same on Python integers, which
+compute what is so little that to load the compiler would take longer (`mersenne.compiled`).
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class Field:
         for start in range(0, out.size, BLOCK):
             part = out[start : start + BLOCK]
             drawn: Values = np.frombuffer(randbytes(part.nbytes, rng), dtype=self.word)
-            if mersenne.mask(drawn, np.uint64(self.p), part):
+            np.bitwise_and(drawn, self.word.type(self.p), out=part)
+            if part.max() == self.p:
                 bad = np.flatnonzero(part == self.p)
                 part[bad] = self.random(bad.size, rng)
 
@@ -109,6 +111,8 @@ class Field:
         if any(row.shape != rows[0].shape for row in rows):
             raise BadMessage(f"field sum: shapes differ: {sorted({row.shape for row in rows})}")
         flat = [row.reshape(-1) for row in rows]
+        if not mersenne.compiled(flat[0].size * len(flat)):
+            return self._array(sum_plain([row.tolist() for row in flat], self.p)).reshape(rows[0].shape)
         out: Values = np.empty(flat[0].size, dtype=self.word)
         for start in range(0, out.size, BLOCK):
             part = slice(start, start + BLOCK)
@@ -121,6 +125,8 @@ class Field:
     def mul(self, a: Values, b: Values | int) -> Values:
         """Return the elementwise product mod p; shapes broadcast, and an integer is taken mod p."""
         x, y = np.broadcast_arrays(a, np.asarray(b % self.p, dtype=self.word) if isinstance(b, int) else b)
+        if not mersenne.compiled(x.size):
+            return self._array(mul_plain(x.ravel().tolist(), y.ravel().tolist(), self.p)).reshape(x.shape)
         out: Values = np.empty(x.size, dtype=self.word)
         mersenne.multiply(x.flatten(), y.flatten(), np.uint64(self.p), out)
         return out.reshape(x.shape)
@@ -139,12 +145,29 @@ class Field:
 
     def product_into(self, weights: Values, rows: Values, out: Values, at: int) -> None:
         """Set the columns of `out` from `at` on, as many as `rows` has, to weights times rows; `out` is contiguous."""
+        if not mersenne.compiled(weights.shape[0] * rows.size):
+            products = product_plain(weights.tolist(), rows.tolist(), self.p)
+            out[:, at : at + rows.shape[1]] = self._array(products).reshape(len(products), rows.shape[1])
+            return
         kernel = mersenne.product31 if self.bits == 31 else mersenne.product61
         kernel(weights.copy(), rows, out, at)  # a copy is writable: one type less to compile for
+
+    def _array(self, values: Sequence[Any]) -> Values:
+        return np.array(values, dtype=self.word)
 
 
 M31, M61 = Field(31), Field(61)
 FIELDS = {31: M31, 61: M61}
+
+
+def sum_plain(rows: Sequence[Sequence[int]], p: int) -> list[int]:
+    """Return what `Field.sum` does, on Python integers: the reference."""
+    return [sum(column) % p for column in zip(*rows, strict=True)]
+
+
+def mul_plain(a: Sequence[int], b: Sequence[int], p: int) -> list[int]:
+    """Return what `Field.mul` does, on Python integers: the reference."""
+    return [x * y % p for x, y in zip(a, b, strict=True)]
 
 
 def product_plain(weights: Sequence[Sequence[int]], rows: Sequence[Sequence[int]], p: int) -> list[list[int]]:

@@ -1,6 +1,6 @@
 """Lagrange's weights over a Field: what takes values of a polynomial at some points to its values at others.
 
-`interpolation_plain` computes the same on Python integers.
+`interpolation_plain` computes the same on Python integers, and is used where that is little (`mersenne.compiled`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ def interpolation(sources: tuple[int, ...], targets: tuple[int, ...], field: Fie
     if len(np.unique(x)) != len(x):
         raise ConfigurationError(f"interpolation: a source is there twice: {sorted(sources)}")
     weights: Values = np.empty((t.size, x.size), dtype=field.word)
-    mersenne.interpolate(x, t, np.uint64(field.p), weights)
+    if mersenne.compiled(t.size * x.size**2):
+        mersenne.interpolate(x, t, np.uint64(field.p), weights)
+    else:
+        weights[:] = np.array(interpolation_plain(x.tolist(), t.tolist(), field), field.word).reshape(weights.shape)
     weights.flags.writeable = False
     return weights
 

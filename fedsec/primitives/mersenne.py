@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -19,6 +20,27 @@ Values = NDArray[np.uint32] | NDArray[np.uint64]
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 _compiling = threading.Lock()
+_waiting: list[Callable[[], None]] = []
+
+LOADING = 1 << 22
+"""Products of Python's integers that take as long as to load the compiler, which is about half a second."""
+
+
+class _Tally:
+    """The products that this process has computed on Python's integers."""
+
+    products = 0
+
+
+def compiled(products: int) -> bool:
+    """Whether so many products are better computed by a kernel than on Python's integers; either gives the same.
+
+    The products of a process are added up: one that computes little in all, as a hospital's app that starts anew for
+    each message, never loads the compiler, and one that computes much soon does.
+    """
+    if _Tally.products < LOADING:
+        _Tally.products += products
+    return _Tally.products >= LOADING
 
 
 class _Compiled:
@@ -42,12 +64,30 @@ class _Compiled:
         import numba  # takes longer than all that a command line needs
 
         with _compiling:
+            while _waiting:
+                _waiting.pop()()
             if self._dispatcher is None:
                 try:
                     self._dispatcher = numba.njit(nogil=True, cache=True)(self._function)
                 except RuntimeError:
                     self._dispatcher = numba.njit(nogil=True)(self._function)
         return self._dispatcher
+
+
+def always_compile() -> None:
+    """Compute everything by kernels from now on: measurements are of a process that has computed long enough."""
+    _Tally.products = LOADING
+
+
+@contextmanager
+def when_loaded(call: Callable[[], None]) -> Iterator[None]:
+    """Within this context, call `call` once, when numba has been imported and before it compiles the next kernel."""
+    _waiting.append(call)
+    try:
+        yield
+    finally:
+        if call in _waiting:
+            _waiting.remove(call)
 
 
 def jit(function: Kernel) -> Kernel:
@@ -96,17 +136,6 @@ def mul61(a: np.uint64, b: np.uint64) -> np.uint64:
 @jit
 def mul(a: np.uint64, b: np.uint64, p: np.uint64) -> np.uint64:
     return mul31(a, b) if p == P31 else mul61(a, b)
-
-
-@jit
-def mask(words: Values, p: np.uint64, out: Values) -> bool:
-    """Set out to words & p, and return whether a value is p, which is drawn again."""
-    low = words.dtype.type(p)
-    top = words.dtype.type(0)
-    for i in range(out.size):
-        out[i] = words[i] & low
-        top = max(top, out[i])
-    return bool(top == low)
 
 
 @jit

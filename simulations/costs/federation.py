@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from fedsec.local import Fault, LocalFederation
 from fedsec.metering import Row
+from fedsec.primitives import mersenne
 from fedsec.protocol import PartyId, Sum, Vector
 from fedsec.simulations.costs.setting import KINDS, SPEC, Setting, contribution, plan
 
@@ -17,6 +18,7 @@ class Federation(LocalFederation):
     """A federation whose hospitals contribute `parameters` values each; the setting's last ones drop out."""
 
     def __init__(self, setting: Setting, parameters: int | None = None) -> None:
+        mersenne.always_compile()
         self.setting, self.parameters = setting, parameters or setting.parameters
         protocol = setting.protocol()
         late = range(setting.hospitals - setting.dropouts + 1, setting.hospitals + 1)

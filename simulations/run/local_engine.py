@@ -27,6 +27,7 @@ from fedsec.app.config import RunConfig
 from fedsec.app.progress import PROGRESS
 from fedsec.errors import FedsecError, RunFailed
 from fedsec.flower.simulation import simulating
+from fedsec.primitives.mersenne import when_loaded
 from fedsec.simulations.run import processes
 from fedsec.simulations.run.local_grid import SERVER, LocalGrid
 
@@ -134,6 +135,19 @@ def _warning_writer(file: IO[str]) -> Callable[..., None]:
 @contextmanager
 def _noticing_compilation(progress: Path) -> Iterator[None]:
     """The first time that numba compiles a kernel, and does not find it in its cache, the run's events say so."""
+    with ExitStack() as stack:
+
+        def listen() -> None:
+            from numba.core import event
+
+            stack.enter_context(event.install_listener("numba:compile", _compilation_listener(progress)))
+
+        stack.enter_context(when_loaded(listen))
+        yield
+
+
+def _compilation_listener(progress: Path) -> Any:
+    """What writes one event when numba begins to compile; numba is loaded only where something needs it."""
     from numba.core import event
 
     class Listener(event.Listener):
@@ -148,5 +162,4 @@ def _noticing_compilation(progress: Path) -> Iterator[None]:
         def on_end(self, event: Any) -> None:
             pass
 
-    with event.install_listener("numba:compile", Listener()):
-        yield
+    return Listener()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives.field import BLOCK, FIELDS, M31, M61, Field, product_plain
 
+pytestmark = pytest.mark.usefixtures("tier")
 BOTH = pytest.mark.parametrize("field", [M31, M61], ids=["31", "61"])
 
 

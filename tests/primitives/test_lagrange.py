@@ -11,6 +11,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.primitives.field import M31, M61
 from fedsec.primitives.lagrange import interpolation, interpolation_plain
 
+pytestmark = pytest.mark.usefixtures("tier")
 BOTH = pytest.mark.parametrize("field", [M31, M61], ids=["31", "61"])
 
 

@@ -1,6 +1,8 @@
 """The scalar kernels at their edges, and compilation where no cache can be written."""
 
 import itertools
+import subprocess
+import sys
 
 import numba
 import numpy as np
@@ -53,3 +55,36 @@ def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
 
     monkeypatch.setattr(numba, "njit", refuse)
     assert mersenne.jit(lambda x: x + 1)(1) == 2
+
+
+def test_the_compiler_is_loaded_once_the_work_adds_up(monkeypatch):
+    monkeypatch.setattr(mersenne._Tally, "products", 0)
+    monkeypatch.setattr(mersenne, "LOADING", 100)
+    assert [mersenne.compiled(40) for _ in range(5)] == [False, False, True, True, True]
+
+
+LITTLE = """
+import sys
+import numpy as np
+from fedsec import LocalFederation, Update, strategy
+federation = LocalFederation(strategy("shamir")(), hospitals=3)
+mean = federation.mean({n: Update({"w": np.full(30, n / 8)}, {}, 1) for n in (1, 2, 3)}, {"w": np.zeros(30)})
+assert np.allclose(mean.arrays["w"], 0.25, atol=1e-6)
+print("numba" in sys.modules)
+"""
+
+
+def test_little_work_never_loads_the_compiler():
+    done = subprocess.run([sys.executable, "-c", LITTLE], capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_whoever_waits_for_the_compiler_hears_of_it_once():
+    heard = []
+    with mersenne.when_loaded(lambda: heard.append("loaded")):
+        mersenne.jit(lambda x: x + 2)(1)
+        mersenne.jit(lambda x: x + 3)(1)
+    with mersenne.when_loaded(lambda: heard.append("too late")):
+        pass
+    mersenne.jit(lambda x: x + 4)(1)
+    assert heard == ["loaded"]
