@@ -206,8 +206,8 @@ class RunConfig(BaseModel):
     )
     phase_timeout: float = option(120.0, "phase timeout, s", "Seconds that a phase may take.", gt=0.0)
     identity: str = option("", "server's key file", "In a deployment, the server's key file.", path=True)
-    hospitals: str = option(
-        "", "hospitals' public keys", "In a deployment, the file of the hospitals' public keys, one a line.", path=True
+    agreement: str = option(
+        "", "agreement", "In a deployment, the agreement that all hospitals approved (`fedsec agree`).", path=True
     )
     output: str = option("", "output folder", "Folder for the results.", path=True)
 
@@ -258,7 +258,7 @@ class RunConfig(BaseModel):
         for field, what in (
             ("schema_file", "the file of the schema that all hospitals agreed on"),
             ("identity", "the server's key file"),
-            ("hospitals", "the file of the hospitals' public keys"),
+            ("agreement", "the file of the agreement that all hospitals approved"),
         ):
             if deployed and not getattr(self, field):
                 raise ConfigurationError(f"dataset is own, which also needs {field.replace('_', '-')}: {what}")

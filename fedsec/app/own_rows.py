@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import secrets
 from pathlib import Path
 
 from flwr.app import Context
@@ -22,8 +23,12 @@ DATA, SCHEMA = "fedsec-data", "fedsec-schema"
 
 
 def index(context: Context) -> int:
-    """The hospital's index in the random draws of training: from 0 in a simulation; of its node id in a deployment."""
-    return int(context.node_config.get("partition-id", context.node_id % 2**32))
+    """What tells this hospital's random draws of training apart: its index in a simulation, which can be repeated.
+
+    In a deployment it is drawn anew for each answer: whoever knew the draws could tell rows from an update.
+    """
+    part = None if context.node_config.get(DATA) else context.node_config.get("partition-id")
+    return secrets.randbelow(2**32) if part is None else int(part)
 
 
 def rows(config: RunConfig, context: Context) -> Table:

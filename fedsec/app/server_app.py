@@ -30,9 +30,10 @@ from fedsec.data.preparation import Preparation
 from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation
 from fedsec.flower.records import from_numpy
+from fedsec.flower.simulation import in_simulation
 from fedsec.learning import auc
 from fedsec.metering import Ledger
-from fedsec.party.identity import read_identity, read_public_keys
+from fedsec.party.identity import read_identity
 from fedsec.report.run_document import LEDGER, MODEL
 
 STATISTICS = "query.statistics"
@@ -64,18 +65,24 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     """Statistics, training and results over these hospitals; `simulation` is None where each has its own rows."""
     progress = Progress(config.output)
     agreed = simulation.schema if simulation else schema.read(Path(config.schema_file).expanduser())
-    secure = SecureAggregation(
-        config.inner(hospitals),
-        config.protocol(),
-        clip=config.clip or None,
-        largest_weight=config.spec().largest_weight,
-        metric_ranges=METRIC_RANGES,
-        phase_timeout=config.phase_timeout,
-        identity=read_identity(Path(config.identity).expanduser()) if config.identity else None,
-        pins=read_public_keys(Path(config.hospitals).expanduser()) if config.hospitals else (),
-        ledger=Ledger(watch=progress.phase),
-        on_round=progress.round,
-    )
+    shared: dict[str, Any] = {
+        "phase_timeout": config.phase_timeout,
+        "ledger": Ledger(watch=progress.phase),
+        "on_round": progress.round,
+    }
+    if config.agreement and not in_simulation():
+        identity = read_identity(Path(config.identity).expanduser())
+        agreement = Path(config.agreement).expanduser()
+        secure = SecureAggregation(config.inner(hospitals), agreement=agreement, identity=identity, **shared)
+    else:
+        secure = SecureAggregation(
+            config.inner(hospitals),
+            config.protocol(),
+            clip=config.clip or None,
+            largest_weight=config.spec().largest_weight,
+            metric_ranges=METRIC_RANGES,
+            **shared,
+        )
     progress.write("start", hospitals=hospitals, rounds=config.rounds)
     asked = None if simulation else ConfigRecord({"schema": agreed.to_toml()})
     totals, rows = secure.collect(grid, STATISTICS, asked)

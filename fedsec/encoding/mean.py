@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from numbers import Real
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,16 @@ from fedsec.encoding import ladder, wide
 from fedsec.encoding.fixed_point import CHUNK, FixedPoint
 from fedsec.encoding.ladder import Plan, Scale
 from fedsec.encoding.layout import Arrays, ArraySpec, Layout, array_layout
-from fedsec.errors import BadMessage, ConfigurationError, DataError, LayoutError, expect
+from fedsec.errors import BadMessage, ConfigurationError, DataError, LayoutError, expect, unknown
 from fedsec.protocol import Exposure, Message, Sum, Vector
 
 Metrics = Mapping[str, float | Sequence[float]]
 
+WeightRule = Literal["exact", "powers-of-two", "equal"]
+"""How much a hospital counts: by its number of examples, by the power of two at or below it, or as much as any other.
+
+Exact weights label the addends of a sum: from coordinates of equal size the row counts and signs can be derived.
+"""
 LARGEST_WEIGHT = (1 << 40) - 1
 WEIGHT_STEPS = 1 << 32
 """Weights are rounded to multiples of 2^-32, and so is a buffer times its weight."""
@@ -39,7 +44,7 @@ _NO_PLAN = Plan(b"")
 
 
 @dataclass(frozen=True)
-class MeanSpec(Message, tag="fedsec.mean_spec/2"):
+class MeanSpec(Message, tag="fedsec.mean_spec/3"):
     """How updates become integers: the same for all parties, public, and independent of anybody's data.
 
     clip            largest absolute change of a parameter in one round; a larger update is scaled down as a whole
@@ -51,8 +56,10 @@ class MeanSpec(Message, tag="fedsec.mean_spec/2"):
                     name): a larger one is scaled down, its direction kept
     buffers         patterns of arrays that travel as values, beside PyTorch's buffers and integers
     rungs           the ladder of scales: its lowest and its highest power of two
+    weights         how much a hospital counts: `exact`, `powers-of-two` or `equal`
 
-    With both clip and largest_weight their product is the scale. Otherwise the scale is measured, on the ladder.
+    With both clip and largest_weight their product is the scale, with equal weights clip alone. Otherwise the scale is
+    measured, on the ladder.
     """
 
     clip: Annotated[float | None, Exposure.PUBLIC] = None
@@ -63,6 +70,7 @@ class MeanSpec(Message, tag="fedsec.mean_spec/2"):
     bounds: Annotated[Mapping[str, float], Exposure.PUBLIC] = field(default_factory=dict)
     buffers: Annotated[tuple[str, ...], Exposure.PUBLIC] = ()
     rungs: Annotated[tuple[int, int], Exposure.PUBLIC] = ladder.LADDER
+    weights: Annotated[str, Exposure.PUBLIC] = "exact"
 
     def __post_init__(self) -> None:
         # Whole numbers are welcome, and are the same specification, so the same bytes, as floats.
@@ -88,6 +96,8 @@ class MeanSpec(Message, tag="fedsec.mean_spec/2"):
         for pattern, norm in self.bounds.items():
             if not (math.isfinite(norm) and norm > 0):
                 raise ConfigurationError(f"the bound of {pattern!r} is {norm}; a norm above 0 was expected")
+        if self.weights not in get_args(WeightRule):
+            raise unknown("weights", self.weights, get_args(WeightRule))
         lowest, highest = self.rungs
         if not ladder.LADDER[0] <= lowest <= highest <= ladder.LADDER[1]:
             raise ConfigurationError(
@@ -96,14 +106,24 @@ class MeanSpec(Message, tag="fedsec.mean_spec/2"):
             )
 
     @property
+    def heaviest(self) -> float | None:
+        """The largest weight by the rule of weights; None where it is not known before a session."""
+        return 1.0 if self.weights == "equal" else self.largest_weight
+
+    @property
+    def fixed(self) -> tuple[float, float] | None:
+        """Clip and heaviest weight where they are named, and so fix the scale; None where it is measured."""
+        return None if self.clip is None or self.heaviest is None else (self.clip, self.heaviest)
+
+    @property
     def measured(self) -> bool:
         """Whether the scale is measured, and not named by clip and largest_weight."""
-        return self.clip is None or self.largest_weight is None
+        return self.fixed is None
 
     def scale(self, plan: Plan, bits: int) -> Scale:
         """The scale of a session's parameters; raises BadMessage where the plan names none."""
-        if self.clip is not None and self.largest_weight is not None:
-            return Scale(self.clip * self.largest_weight)
+        if self.fixed is not None:
+            return Scale(self.fixed[0] * self.fixed[1])
         return plan.scale(self.rungs, bits)
 
     def range_of(self, key: str) -> tuple[float, float]:
@@ -216,7 +236,7 @@ def neutral(
     try:
         counted = _checked_weight(weight, spec)
     except DataError:
-        counted = 0.0
+        counted = float(spec.weights == "equal")
     arrays = {each.name: reference.get(each.name, np.zeros(each.shape)) for each in layout.arrays}
     model = {each.name: arrays[each.name] for each in layout.arrays}
     if metrics is None:
@@ -377,8 +397,8 @@ def _write_parameters(changes: _Changes, shape: _Shape, spec: MeanSpec, vector: 
     if changes.clipped or changes.fit(scale.bound):
         counts[: len(ladder.MOVES)] = [1, *[0] * (len(ladder.MOVES) - 1)]
     factor = changes.weight * shape.point.steps / scale.bound
-    if spec.clip is not None and spec.largest_weight is not None:
-        factor = changes.weight / spec.largest_weight * shape.point.steps / spec.clip
+    if spec.fixed is not None:
+        factor = changes.weight / spec.fixed[1] * shape.point.steps / spec.fixed[0]
     place, high = 0, changes.size
     for each in changes.specs:
         for chunk in changes.chunks(each.name):
@@ -458,7 +478,7 @@ def decode(
     _check_usable(unusable, addends, floor)
     values = wide.decode(shape.part(total.vector, shape.values), addends, bits)
     weight = values[0]
-    limit = spec.largest_weight or LARGEST_WEIGHT
+    limit = spec.heaviest or LARGEST_WEIGHT
     if not 0 < weight <= addends * limit * WEIGHT_STEPS:
         raise BadMessage(f"the total weight is {weight / WEIGHT_STEPS}; {addends} contributors were included")
     parameters, typical = _decoded_parameters(total, layout, reference, spec, shape, weight / WEIGHT_STEPS)
@@ -561,12 +581,18 @@ def _decoded_metrics(
 
 
 def _checked_weight(weight: Any, spec: MeanSpec) -> float:
-    """A weight as a multiple of 2^-32; raises DataError where it is none above 0 and up to the largest."""
+    """What a weight counts by the rule of weights, as a multiple of 2^-32.
+
+    Raises DataError where it is none above 0 and up to the largest.
+    """
     limit = spec.largest_weight or LARGEST_WEIGHT
     number = isinstance(weight, Real) and not isinstance(weight, bool)
     if not (number and 0 < weight <= limit):
         raise DataError(f"{spec.weight_key} is {weight}; it must lie above 0 and at most at {limit} (largest_weight)")
-    return round(float(weight) * WEIGHT_STEPS) / WEIGHT_STEPS
+    counted = round(float(weight) * WEIGHT_STEPS) / WEIGHT_STEPS
+    if spec.weights == "exact" or not counted:
+        return counted
+    return 1.0 if spec.weights == "equal" else math.ldexp(0.5, math.frexp(counted)[1])
 
 
 def _numbers(key: str, value: object) -> list[float]:

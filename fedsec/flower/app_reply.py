@@ -19,7 +19,7 @@ from flwr.supercore import log
 
 from fedsec.encoding import mean
 from fedsec.encoding.ladder import Plan
-from fedsec.encoding.layout import Arrays, Layout
+from fedsec.encoding.layout import Arrays, Layout, difference
 from fedsec.encoding.mean import Contribution, MeanSpec
 from fedsec.errors import AuthenticationError, BadMessage, FedsecError, LayoutError
 from fedsec.flower.records import content_hash, model_arrays, trains
@@ -32,6 +32,19 @@ KEPT = "fedsec-reply"
 
 class ClientAppError(FedsecError):
     """The app's own function raised; the text names the class of its exception and nothing else."""
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What an agreement says of a reply: its layout, and this hospital's weight where that was agreed on."""
+
+    layout: Layout
+    weight: int | None = None
+
+    def cast(self, model: Arrays) -> Arrays:
+        """A model in the agreed dtypes: Flower makes floats of integers when it averages."""
+        dtypes = {each.name: each.dtype for each in self.layout.arrays}
+        return {name: array.astype(dtypes.get(name, array.dtype), copy=False) for name, array in model.items()}
 
 
 @dataclass(frozen=True)
@@ -48,11 +61,17 @@ class Asked:
         return trains(self.message.metadata.message_type)
 
 
-def contribution(asked: Asked, session: Session, plan: Plan | None, spec: MeanSpec, bits: int) -> Contribution:
+def contribution(
+    asked: Asked, session: Session, plan: Plan | None, spec: MeanSpec, bits: int, agreed: Agreed | None = None
+) -> Contribution:
     """What the app's reply adds to the sum of this session.
 
-    Raises AuthenticationError where model or stage are not the session's, LayoutError where the reply has no place in
-    a mean, and ClientAppError where the app failed and nobody knows yet what its reply would have held.
+    agreed: what an agreement says of the reply. Whatever the app does, the contribution has that layout: a reply with
+    another one counts as no usable update, for whether a hospital answers must not depend on its rows.
+
+    Raises AuthenticationError where model or stage are not the session's, and, without an agreement, LayoutError where
+    the reply has no place in a mean, and ClientAppError where the app failed and nobody knows yet what its reply would
+    have held.
     """
     if plan is None:
         raise BadMessage("a request for an input without a plan of its encoding")
@@ -60,19 +79,30 @@ def contribution(asked: Asked, session: Session, plan: Plan | None, spec: MeanSp
         raise AuthenticationError("the model received is not the one that the session is bound to")
     if session.stage != asked.message.metadata.message_type:
         raise AuthenticationError(f"stage {session.stage} in a message of type {asked.message.metadata.message_type}")
-    reference = model_arrays(asked.message.content) if asked.trains else {}
+    reference: Arrays = model_arrays(asked.message.content) if asked.trains else {}
+    if agreed:
+        reference = agreed.cast(reference)
+    layout = agreed.layout if agreed else codec.decode(plan.layout, Layout) if plan.layout else None
+    fixed_weight = agreed.weight if agreed else None
     try:
         reply = _kept_reply(asked, plan.model) or _called(asked)
     except ClientAppError as error:
-        if not (plan.layout or plan.measuring):
+        if layout is None and not plan.measuring:
             raise
-        layout = codec.decode(plan.layout, Layout) if plan.layout else Layout((), {})
         cause = f": {error.__cause__}" if error.__cause__ else ""  # for this hospital's own log
-        return mean.neutral(layout, reference, None, spec, bits, plan, f"the app failed: {error}{cause}")
+        reason = f"the app failed: {error}{cause}"
+        return mean.neutral(layout or Layout((), {}), reference, fixed_weight, spec, bits, plan, reason)
     if plan.measuring:
         _keep_reply(asked, reply, plan.model)
-    arrays, metrics, weight = _parts(asked, reply, spec.weight_key)
-    return mean.contribution(arrays, reference, metrics, weight, spec, bits, plan)
+    try:
+        arrays, metrics, weight = _parts(asked, reply, spec.weight_key)
+        if agreed and (found := mean.layout_of(arrays, reference, metrics)) != agreed.layout:
+            raise LayoutError(f"the reply is not what was agreed on: {difference(found, agreed.layout)}")
+    except LayoutError as error:
+        if not agreed:
+            raise
+        return mean.neutral(agreed.layout, reference, fixed_weight, spec, bits, plan, str(error))
+    return mean.contribution(arrays, reference, metrics, fixed_weight or weight, spec, bits, plan)
 
 
 def _called(asked: Asked) -> RecordDict:

@@ -18,32 +18,37 @@ from flwr.common.constant import ErrorCode
 from flwr.supercore import log
 
 from fedsec import catalog
+from fedsec.agreement import admission, agreement_file, approval
+from fedsec.agreement.agreement_file import Agreement
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Layout
 from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, Stale
-from fedsec.flower import app_reply
-from fedsec.flower.records import NOTE, RECORD
+from fedsec.flower import app_reply, bundle
+from fedsec.flower.records import NOTE, RECORD, model_arrays
 from fedsec.flower.simulation import in_simulation
 from fedsec.party.identity import public_key, read_identity, read_public_keys
 from fedsec.party.journal import Journal
 from fedsec.party.party import Party, PartyState
 from fedsec.party.policy import Policy
+from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SecureSum, Vector
 from fedsec.wire import codec
 from fedsec.wire.envelope import Session
 from fedsec.wire.exchange import Refusal
+
+CONFIGURED = ("server", "hospitals", "identity", "agreement")
+"""Keys of a node's configuration that make it a deployed one, wherever it runs."""
 
 
 def secure_aggregation(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """The Flower mod for clients: the app's function is called only when its contribution is asked for.
 
     What this hospital allows comes from its own node configuration (`flower-supernode --node-config`):
-    fedsec-floor, fedsec-threshold, fedsec-trusts-server, fedsec-server (the server's public key, hex),
-    fedsec-hospitals (a file of public keys, one a line), fedsec-identity (a key file), fedsec-journal (the file that
-    remembers what was answered), fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on
-    first use. An error tells the server its class, and its text only where that says nothing of data; in simulation,
-    all of it.
+    fedsec-agreement (the agreement that this hospital approved, see `fedsec agree`), fedsec-identity (a key file),
+    fedsec-journal (the file that remembers what was answered), fedsec-floor, fedsec-threshold, fedsec-trusts-server,
+    fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on first use. An error tells the
+    server its class, and its text only where that says nothing of data; in simulation, all of it.
     """
     started = time.monotonic()
     try:
@@ -70,13 +75,21 @@ def _respond(message: Message, context: Context, call_next: ClientAppCallable) -
     context.state.pop(RECORD, None)  # it holds secret keys: the app's own code never sees them
 
     asked, notes = app_reply.Asked(message, context, call_next), dict[str, str]()
+    agreement = party.policy.agreement
+    if agreement is not None:
+        admission.admit_configuration(agreement, context.run_config)
 
     def contribute(session: Session, plan: Plan | None, spec: MeanSpec, bits: int) -> tuple[Vector, bytes]:
-        made = app_reply.contribution(asked, session, plan, spec, bits)
+        agreed = None
+        if agreement is not None:
+            admission.admit_model(agreement, session.stage, model_arrays(message.content))
+            weight = admission.weight_of(agreement, SigningKey(party.state.identity).public)
+            agreed = app_reply.Agreed(agreement.layout(session.stage), weight)
+        made = app_reply.contribution(asked, session, plan, spec, bits, agreed)
         if made.unusable:
             log(WARNING, "secure aggregation: no usable update; it counts as no change: %s", made.unusable)
             notes[NOTE] = made.unusable
-        return made.vector, codec.encode(made.layout) if made.layout != Layout((), {}) else b""
+        return made.vector, codec.encode(made.layout) if agreed or made.layout != Layout((), {}) else b""
 
     try:
         reply = party.respond(request, contribute)
@@ -90,7 +103,7 @@ def _respond(message: Message, context: Context, call_next: ClientAppCallable) -
 def _simulated(context: Context) -> bool:
     """Whether this party is a simulated one, with nothing of a deployment configured."""
     config = context.node_config
-    return in_simulation() and not any(config.get(f"fedsec-{key}") for key in ("server", "hospitals", "identity"))
+    return in_simulation() and not any(config.get(f"fedsec-{key}") for key in CONFIGURED)
 
 
 def _yes(config: Mapping[str, Any], key: str) -> bool | None:
@@ -103,6 +116,8 @@ def _yes(config: Mapping[str, Any], key: str) -> bool | None:
 def _load_party(context: Context) -> Party:
     config = context.node_config
     server, hospitals = str(config.get("fedsec-server", "")), str(config.get("fedsec-hospitals", ""))
+    agreement_file = str(config.get("fedsec-agreement", ""))
+    agreement = _agreement(Path(agreement_file)) if agreement_file else None
     policy = Policy(
         floor=_whole(config, "fedsec-floor", 3),
         threshold=_whole(config, "fedsec-threshold", 1),
@@ -110,7 +125,13 @@ def _load_party(context: Context) -> Party:
         simulation=_simulated(context),
         server=public_key(server) if server else None,
         hospitals=read_public_keys(Path(hospitals)) if hospitals else frozenset(),
+        agreement=agreement,
     )
+    if agreement is None and not policy.simulation:
+        raise PolicyError(
+            "no agreement is configured here (fedsec-agreement, the file that this hospital approved): without one the "
+            "server would choose what leaves this hospital; only simulations do without"
+        )
     files = str(config.get("fedsec-strategy-files", ""))
 
     def build(name: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]:
@@ -125,12 +146,34 @@ def _load_party(context: Context) -> Party:
     journal = Journal(Path(remembers)) if remembers else None
     kept = context.state.config_records.get(RECORD)
     if kept is not None:
-        return Party(codec.decode(cast(bytes, kept["party"]), PartyState), policy, build, os.urandom, journal)
-    path = str(config.get("fedsec-identity", ""))
-    identity = read_identity(Path(path)) if path else None
-    if identity is None and not policy.simulation:
-        raise PolicyError("no identity is configured here (fedsec-identity); new ones are for simulation alone")
-    return Party.fresh(policy, build, os.urandom, identity, journal)
+        party = Party(codec.decode(cast(bytes, kept["party"]), PartyState), policy, build, os.urandom, journal)
+    else:
+        path = str(config.get("fedsec-identity", ""))
+        identity = read_identity(Path(path)) if path else None
+        if identity is None and not policy.simulation:
+            raise PolicyError("no identity is configured here (fedsec-identity); new ones are for simulation alone")
+        party = Party.fresh(policy, build, os.urandom, identity, journal)
+    if agreement is not None:
+        admission.admit_software(agreement)
+        admission.admit_bundle(agreement, bundle.installed())
+        approval.check(agreement, SigningKey(party.state.identity), approval.path_beside(Path(agreement_file)))
+    return party
+
+
+def _agreement(path: Path) -> Agreement:
+    try:
+        about = path.stat()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the agreement {path} cannot be read: {error.strerror}", public="the agreement cannot be read"
+        ) from error
+    return _read_agreement(path, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _read_agreement(path: Path, changed: int, size: int) -> Agreement:
+    """The file at this path as it was last changed: read once for all messages."""
+    return agreement_file.read(path)
 
 
 @functools.lru_cache(maxsize=64)

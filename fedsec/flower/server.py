@@ -9,9 +9,11 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from logging import ERROR, INFO, WARNING
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -20,10 +22,13 @@ from flwr.serverapp.strategy import Result, Strategy
 from flwr.supercore import log
 
 from fedsec import catalog
+from fedsec.agreement import agreement_file, draft
+from fedsec.agreement.agreement_file import Agreement
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
+from fedsec.encoding.layout import Layout
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
-from fedsec.flower import incidents, linearity, verdict
+from fedsec.flower import bundle, incidents, linearity, verdict
 from fedsec.flower.inner import OUTERMOST, declared_linear, refuse_nonlinear, too_few
 from fedsec.flower.records import NOTE, RECORD, array_records, content_hash, integer_arrays, model_arrays
 from fedsec.flower.rejoining import Rejoining
@@ -58,6 +63,9 @@ PROCESS_SESSIONS = RunSessions()
 """What all strategies of this process share that are given no other: Flower runs a server app in one process."""
 
 
+_PLAIN = mean.MeanSpec()
+
+
 class SecureAggregation(Strategy):
     """Runs a linear Flower strategy over secure sums, so that the server sees no client's update, count or metric.
 
@@ -74,6 +82,9 @@ class SecureAggregation(Strategy):
     buffers         patterns of arrays that are averaged as values, beside PyTorch's buffers and integers
     metric_ranges   what metrics may be, by key; any other lies within `metric_range`
     phase_timeout   seconds each phase may take, at most; `start(timeout=...)` bounds it too
+    weights         how much a client counts: `exact` (its number of examples), `powers-of-two` or `equal`
+    agreement       what all agreed on, or the path of its file: it names strategy, encoding and hospitals, which need
+                    not be given. `agreement_of_run` drafts one from a simulation
     identity, pins  the server's key and the hospitals' public keys; without pins whoever answers first is believed,
                     which is for simulation alone
     sessions        shared by all strategies of a run; by default by all of this process
@@ -99,6 +110,8 @@ class SecureAggregation(Strategy):
         buffers: Iterable[str] = (),
         metric_range: tuple[float, float] = (-mean.VALUES, mean.VALUES),
         metric_ranges: Mapping[str, tuple[float, float]] | None = None,
+        weights: mean.WeightRule = "exact",
+        agreement: Agreement | Path | str | None = None,
         phase_timeout: float = 600.0,
         identity: SigningKey | None = None,
         pins: Iterable[bytes] = (),
@@ -126,8 +139,19 @@ class SecureAggregation(Strategy):
         self.protocol = catalog.configured(StrategySpec.parse(protocol)) if isinstance(protocol, str) else protocol
         weight_key = str(getattr(inner, "weighted_by_key", "num-examples"))
         self.spec = mean.MeanSpec(
-            clip, largest_weight, metric_range, metric_ranges or {}, weight_key, bounds or {}, tuple(buffers)
+            clip,
+            largest_weight,
+            metric_range,
+            metric_ranges or {},
+            weight_key,
+            bounds or {},
+            tuple(buffers),
+            weights=weights,
         )
+        self.agreement = agreement_file.read(Path(agreement)) if isinstance(agreement, str | Path) else agreement
+        if self.agreement is not None:
+            self._keep_to(self.agreement, protocol == "shamir", identity)
+            pins = self.agreement.keys
         FixedPoint(self.protocol.value_bits, self.spec.clip or 1.0)
         self.phase_timeout, self.identity, self.pins = phase_timeout, identity, frozenset(pins)
         self.sessions = sessions
@@ -138,8 +162,31 @@ class SecureAggregation(Strategy):
         self._linear = declared_linear(inner, linear)
         self._tried: dict[str, object] = {}
         self._first = 0
+        self.layouts: dict[str, Layout] = {}
+        """Of each stage, what the replies to its first sum held."""
         self._grid: tuple[Grid, SecureGrid] | None = None
         self.inner = inner  # the last: from here on, what it has and this has not is its own
+
+    def _keep_to(self, agreement: Agreement, default: bool, identity: SigningKey | None) -> None:
+        """Take strategy and encoding from the agreement; raises ConfigurationError where others were given."""
+        agreed, spec = agreement.strategy, agreement.encoding.spec
+        if default:
+            self.protocol = catalog.build(agreed.name, dict(agreed.parameters))
+        parameters = {key: value for key, value in self.protocol.parameters().items() if value is not None}
+        differing = [
+            name
+            for name in asdict(spec)
+            if getattr(self.spec, name) not in (getattr(spec, name), getattr(_PLAIN, name))
+        ]
+        if (self.protocol.name, parameters) != (agreed.name, dict(agreed.parameters)):
+            differing.append("protocol")
+        if differing:
+            raise ConfigurationError(f"{', '.join(differing)} differ from the agreement: leave them out, it names them")
+        self.spec = spec
+        if identity is None or identity.public.hex() != agreement.server:
+            raise ConfigurationError(
+                f"identity must be the key of the agreement's server, whose public key is {agreement.server}"
+            )
 
     def __getattr__(self, name: str) -> Any:
         inner = self.__dict__.get("inner")
@@ -213,6 +260,31 @@ class SecureAggregation(Strategy):
             raise RunFailed(f"{message_type} failed: {outcome.failure if outcome else 'no hospital is connected'}")
         return dict(outcome.metrics or {}), outcome.weight
 
+    def agreement_of_run(self, configuration: Mapping[str, Any], title: str = "") -> Agreement:
+        """What hospitals would have agreed on for what ran so far: the agreement, or one derived from these options.
+
+        configuration: the run's (`context.run_config`). Raises ConfigurationError where nothing has been summed.
+        """
+        if self.agreement is not None:
+            return self.agreement
+        if self._grid is None or not self.layouts:
+            raise ConfigurationError("nothing has been summed yet; an agreement is derived from what a run asked")
+        coordinator = self._grid[1].coordinator
+        roster = [member.identity for _, member in sorted(coordinator.roster.items())]
+        sums = Counter(one.stage for one in self.rounds)
+        return draft.of_run(
+            self.protocol,
+            coordinator.terms.mean,
+            self.layouts,
+            sums,
+            configuration=configuration,
+            server=coordinator.sessions.identity.public,
+            hospitals=roster,
+            every=all(one.sampled >= len(roster) for one in self.rounds),
+            bundle=bundle.installed(),
+            title=title,
+        )
+
     def _over(self, grid: Grid) -> SecureGrid:
         """The secure grid over this one: one set-up serves all that is asked over it."""
         if self._grid is None or self._grid[0] is not grid:
@@ -280,15 +352,16 @@ class SecureGrid(Grid):
         self._request: tuple[RecordDict, str, float] = (RecordDict(), "train", owner.phase_timeout)
         self._notes: dict[PartyId, str] = {}
         self._meter = Meter(self._exchange, owner.ledger)
-        self._coordinator = Coordinator(
+        self.coordinator = Coordinator(
             owner.protocol,
             self._meter,
             mean=owner.spec,
             run_id=grid.run.run_id,
             sessions=owner.sessions.of(grid.run.run_id, owner.identity),
             pins=owner.pins,
+            agreement=owner.agreement.hash if owner.agreement else b"",
         )
-        self._averaging = Averaging(self._coordinator)
+        self._averaging = Averaging(self.coordinator)
 
     def set_run(self, run: Any) -> None:
         """As the grid does."""
@@ -359,6 +432,8 @@ class SecureGrid(Grid):
             self._owner.finished(replace(outcome, failure=why, incidents=self._noted(outcome, wanted)))
             return []
         noted = self._noted(outcome, wanted)
+        if total.layout is not None:
+            self._owner.layouts.setdefault(message_type, total.layout)
         self._owner.try_aggregation(message_type, result.metrics)
         self._owner.finished(
             replace(
@@ -408,11 +483,13 @@ class SecureGrid(Grid):
 
     def _keep_integers(self, content: RecordDict) -> None:
         """Agree that the model's integers travel as values in all rounds: from a mean, Flower makes floats of them."""
-        terms = self._coordinator.terms
+        if self._owner.agreement is not None:
+            return  # it names the dtypes of the model, and what is a buffer
+        terms = self.coordinator.terms
         known = terms.mean.buffers
         if new := [name for name in map(glob.escape, integer_arrays(content)) if name not in known]:
-            self._coordinator.terms = replace(terms, mean=replace(terms.mean, buffers=(*known, *new)))
-            self._coordinator.roster = {}  # what was agreed before is void
+            self.coordinator.terms = replace(terms, mean=replace(terms.mean, buffers=(*known, *new)))
+            self.coordinator.roster = {}  # what was agreed before is void
 
     def _enrol(self) -> None:
         """A new epoch with every node, whenever one is here that was not asked before, or one may come back."""
@@ -420,7 +497,7 @@ class SecureGrid(Grid):
         for node, left in self._rejoining.waits(present).items():
             log(WARNING, "node %d has lost its state again; it may rejoin after %d more aggregations", node, left)
         back = self._rejoining.due(present)
-        if present <= set(self._asked.values()) and self._coordinator.roster and not back:
+        if present <= set(self._asked.values()) and self.coordinator.roster and not back:
             return
         again = f"; back: {', '.join(f'node {node}' for node in back)}, without state or late last time" if back else ""
         log(INFO, "secure aggregation: setting up %s with %d nodes%s", self._owner.protocol.name, len(present), again)
@@ -428,11 +505,11 @@ class SecureGrid(Grid):
         self._asked = dict(enumerate(sorted(present), start=1))
         try:
             with self._meter.session():
-                self._coordinator.enrol(list(self._asked))
+                self.coordinator.enrol(list(self._asked))
             self._founded = True
             self._averaging.forget_parties()
         finally:
-            found, roster = self._coordinator.incidents, self._coordinator.roster
+            found, roster = self.coordinator.incidents, self.coordinator.roster
             self._rejoining.note(found, self._asked)
             self._missing = {party: f"{phase}: {reason}" for phase, party, reason in found if party not in roster}
             self._nodes = {party: node for party, node in self._asked.items() if party in roster}
@@ -442,7 +519,7 @@ class SecureGrid(Grid):
     def _noted(self, outcome: Round, wanted: Collection[int]) -> tuple[Incident, ...]:
         """What went wrong with whom in the aggregation that has just ended, logged by node."""
         unusable = tuple(("input", party, f"no usable update: {note}") for party, note in sorted(self._notes.items()))
-        found = self._averaging.incidents + unusable if self._coordinator.roster else ()
+        found = self._averaging.incidents + unusable if self.coordinator.roster else ()
         self._rejoining.note(found, self._asked)
         self._rejoining.passed()
         outside = tuple(

@@ -4,7 +4,8 @@ One answer per phase and session is what many protocols rest on: a party that an
 lists of survivors say, gives away what each answer alone hides. A party's state cannot promise it alone. It lies where
 the transport keeps it, and can be restored to an older one: by a restart, a backup, or a late worker that overwrites
 newer state. The journal can: a phase is claimed in it, durably, before the answer is computed. A phase that was
-claimed and never answered is lost: the party has dropped out of it.
+claimed and never answered is lost: the party has dropped out of it. What an agreement allows is counted here too, over
+all runs: how many sums of a stage, and that a model is answered once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from fedsec.errors import BadMessage, ConfigurationError, FedsecError, OutOfPhase, Stale, expect, expect_path
+from fedsec.agreement.admission import Allowance
+from fedsec.errors import (
+    BadMessage,
+    ConfigurationError,
+    FedsecError,
+    OutOfPhase,
+    PolicyError,
+    Stale,
+    expect,
+    expect_path,
+)
 from fedsec.protocol import State
 from fedsec.wire import codec
 from fedsec.wire.envelope import Session
@@ -72,11 +83,16 @@ Refused = TypeVar("Refused", bound=FedsecError)
 NOTHING = "; this party answers nothing"
 DAMAGED = f"is damaged{NOTHING}"
 LONGEST_WAIT = 86_400
-_FORMAT = 2
+_FORMAT = 3
 _FORMAT_1 = [1, "journal.Progress"]  # how a record of format 1 began; its fields were the same
+_ANSWERS = """
+CREATE TABLE answers (identity BLOB, agreement BLOB, stage TEXT, model BLOB,
+PRIMARY KEY (identity, agreement, stage, model)) WITHOUT ROWID
+"""
 _SCHEMA = f"""
 PRAGMA user_version = {_FORMAT};
 CREATE TABLE progress (identity BLOB, run BLOB, record BLOB NOT NULL, PRIMARY KEY (identity, run)) WITHOUT ROWID;
+{_ANSWERS};
 """
 
 
@@ -101,11 +117,16 @@ class Journal:
             raise self._refused(ConfigurationError, "must be an absolute path")
         self._ready()
 
-    def claim(self, identity: bytes, run: bytes, step: Callable[[Progress], Progress]) -> None:
+    def claim(
+        self, identity: bytes, run: bytes, step: Callable[[Progress], Progress], allowance: Allowance | None = None
+    ) -> None:
         """Record `step` of what this identity has answered in this run; when this returns, it is on the disk.
 
-        Raises what `step` raises, and then records nothing; JournalError where the file is damaged, full or locked
-        for too long; and ConfigurationError as the constructor does.
+        allowance: what this answer takes of what an agreement allows, counted over all runs.
+
+        Raises what `step` raises, and then records nothing; PolicyError where the model was answered before or the
+        stage has had all its answers; JournalError where the file is damaged, full or locked for too long; and
+        ConfigurationError as the constructor does.
         """
         self._ready()
         with self._transaction() as database:
@@ -116,7 +137,36 @@ class Journal:
             except (BadMessage, TypeError) as error:
                 raise self._refused(JournalError, DAMAGED) from error
             record = codec.encode(step(known))
+            if allowance is not None:
+                self._count(database, identity, allowance)
             database.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?)", (identity, run, record))
+
+    def answered(self, identity: bytes, agreement: bytes) -> dict[str, int]:
+        """How many sums of each stage of an agreement this identity has answered, in all runs."""
+        self._ready()
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT stage, COUNT(*) FROM answers WHERE identity = ? AND agreement = ? GROUP BY stage",
+                (identity, agreement),
+            ).fetchall()
+        return dict(rows)
+
+    @staticmethod
+    def _count(database: sqlite3.Connection, identity: bytes, allowance: Allowance) -> None:
+        key = (identity, allowance.agreement, allowance.stage)
+        count = "SELECT COUNT(*) FROM answers WHERE identity = ? AND agreement = ? AND stage = ?"
+        if database.execute(f"{count} AND model = ?", (*key, allowance.model)).fetchone()[0]:
+            raise PolicyError(
+                f"this model was answered before in stage {allowance.stage!r}; under an agreement a hospital answers "
+                "a model once"
+            )
+        (answers,) = database.execute(count, key).fetchone()
+        if answers >= allowance.limit:
+            raise PolicyError(
+                f"stage {allowance.stage!r} has had the {allowance.limit} sums that the agreement allows; agree on "
+                "another for more"
+            )
+        database.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (*key, allowance.model))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -126,8 +176,8 @@ class Journal:
                 database.execute("PRAGMA synchronous = EXTRA")
                 database.execute("BEGIN IMMEDIATE")
                 (version,) = database.execute("PRAGMA user_version").fetchone()
-                if version == 1:
-                    self._migrate(database)
+                if version in (1, 2):
+                    self._migrate(database, version)
                 elif version != _FORMAT:
                     newer = f": its format is {version}, and this release reads 1 to {_FORMAT}; update fedsec here"
                     raise self._refused(
@@ -138,8 +188,15 @@ class Journal:
         except sqlite3.Error as error:
             raise self._error(error) from error
 
-    def _migrate(self, database: sqlite3.Connection) -> None:
-        """Rewrite a journal of format 1, within the transaction of the claim that found it."""
+    def _migrate(self, database: sqlite3.Connection, version: int) -> None:
+        """Rewrite a journal of an older format, within the transaction of the claim that found it."""
+        if version == 1:
+            self._rewrite_records(database)
+        database.execute(_ANSWERS)
+        database.execute(f"PRAGMA user_version = {_FORMAT}")
+
+    def _rewrite_records(self, database: sqlite3.Connection) -> None:
+        """Give records of format 1 their stated tags."""
         for identity, run, record in database.execute("SELECT identity, run, record FROM progress").fetchall():
             try:
                 *start, values = codec.unpack(record, 3)
@@ -151,7 +208,6 @@ class Journal:
             database.execute(
                 "UPDATE progress SET record = ? WHERE identity = ? AND run = ?", (codec.encode(known), identity, run)
             )
-        database.execute(f"PRAGMA user_version = {_FORMAT}")
 
     def _error(self, error: sqlite3.Error) -> JournalError:
         code = getattr(error, "sqlite_errorcode", None) or 0

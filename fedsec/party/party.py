@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fedsec.agreement import admission
+from fedsec.agreement.admission import Allowance
 from fedsec.encoding.fixed_point import prove_headroom
 from fedsec.encoding.ladder import Plan, plan_hash
 from fedsec.encoding.mean import MeanSpec
@@ -140,6 +142,10 @@ class Party:
     def _allow(self, terms: Terms, parties: int) -> SecureSum[Any, Any]:
         """The strategy that the terms name, if this party's policy lets it run."""
         protocol = _built(terms, self._build)
+        agreement = self.policy.agreement
+        if agreement is not None:
+            agreed = self._build(agreement.strategy.name, agreement.strategy.parameters)
+            admission.admit_terms(agreement, terms.agreement, protocol, terms.mean, agreed)
         if not protocol.private and not self.policy.simulation:
             raise PolicyError(f"strategy {terms.strategy!r} shows the server every input; it runs in simulation only")
         if protocol.floor < self.policy.floor:
@@ -193,7 +199,14 @@ class Party:
         index = table.index(type(request))
         if not setup and index <= table.index(protocol.input_phase) and self.state.party not in session.cohort:
             raise OutOfPhase(f"party {self.state.party} is not in this round's cohort")
-        roster = self._enter(protocol, session, ADOPT_PHASE + 1 + index if setup else index)
+        asks_input = not setup and type(request) is protocol.input_phase
+        phase = ADOPT_PHASE + 1 + index if setup else index
+        roster = self._admit(protocol, session, phase)
+        plan = self._plan(header, terms.mean) if asks_input else None
+        agreement, allowance = self.policy.agreement, None
+        if asks_input and agreement is not None:
+            allowance = admission.admit_session(agreement, session.stage, plan)
+        self._enter(session, phase, allowance)
         me = SessionContext(
             self.state.party,
             SigningKey(self.state.identity),
@@ -203,11 +216,14 @@ class Party:
             max(self.policy.floor, protocol.floor),
         )
         x, layout, paused = None, b"", 0.0
-        if not setup and type(request) is protocol.input_phase:
+        if asks_input:
+            if plan is not None:
+                self.state = replace(self.state, plans={**self.state.plans, session.stage: header.plan})
             started = cpu_seconds()
-            plan = self._plan(header, terms.mean)
             x, layout = contribute(session, plan, terms.mean, protocol.value_bits)
             paused = cpu_seconds() - started
+            if agreement is not None:
+                admission.check_answer(agreement, session.stage, layout)
         kept = self.state.within if self.state.within is not None else self.state.after_setup
         before = None if kept is None else codec.decode(kept, State)
         after, answer = protocol.respond(me, before, request, x, self._rng)
@@ -224,14 +240,10 @@ class Party:
             raise AuthenticationError("the plan is not the one that the session is bound to")
         plan, kept = codec.decode(header.plan, Plan), self.state.plans.get(session.stage)
         plan.check(spec.rungs, None if kept is None else codec.decode(kept, Plan))
-        self.state = replace(self.state, plans={**self.state.plans, session.stage: header.plan})
         return plan
 
-    def _enter(self, protocol: SecureSum[Any, Any], session: Session, phase: int) -> Roster:
-        """Move to a later phase of this session or of a newer one, over a cohort that this party accepts.
-
-        From then on this phase is answered, whatever becomes of the answer.
-        """
+    def _admit(self, protocol: SecureSum[Any, Any], session: Session, phase: int) -> Roster:
+        """This epoch's roster, if this party may go to a later phase of this session or of a newer one."""
         if self.state.roster is None:
             raise OutOfPhase("this party has no roster yet")
         roster, before = read_roster(self.state.roster), self.state.progress
@@ -240,16 +252,21 @@ class Party:
         before.enter(session, phase)  # first, so that a request that is stale is refused as what it is
         if session.binding != before.session:
             self._check_cohort(protocol, session, roster)
-        progress = self._claim(session, lambda known: known.enter(session, phase))
-        within = self.state.within if session.binding == before.session else None
-        self.state = replace(self.state, progress=progress, within=within)
         return roster
 
-    def _claim(self, session: Session, step: Callable[[Progress], Progress]) -> Progress:
+    def _enter(self, session: Session, phase: int, allowance: Allowance | None) -> None:
+        """Move to a phase that was admitted: from then on it is answered, whatever becomes of the answer."""
+        within = self.state.within if session.binding == self.state.progress.session else None
+        progress = self._claim(session, lambda known: known.enter(session, phase), allowance)
+        self.state = replace(self.state, progress=progress, within=within)
+
+    def _claim(
+        self, session: Session, step: Callable[[Progress], Progress], allowance: Allowance | None = None
+    ) -> Progress:
         """Where `step` leads from this party's state, once the journal allows the same from what it remembers."""
         progress = step(self.state.progress)
         if self._journal is not None:
-            self._journal.claim(SigningKey(self.state.identity).public, session.run, step)
+            self._journal.claim(SigningKey(self.state.identity).public, session.run, step, allowance)
         return progress
 
     def _check_cohort(self, protocol: SecureSum[Any, Any], session: Session, roster: Roster) -> None:
@@ -257,6 +274,8 @@ class Party:
         cohort = frozenset(session.cohort)
         if len(cohort) != len(session.cohort) or not cohort <= roster.members.keys():
             raise PolicyError("the cohort lists a party twice or one that is not on the roster")
+        if self.policy.agreement is not None:
+            admission.admit_cohort(self.policy.agreement, cohort, roster.members)
         if len(cohort) < self.policy.floor:
             raise PolicyError(f"a cohort of {len(cohort)} is below this party's floor of {self.policy.floor}")
         protocol.check(cohort)

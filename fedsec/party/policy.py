@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
+from fedsec.agreement import admission
+from fedsec.agreement.agreement_file import Agreement
 from fedsec.errors import ConfigurationError, PolicyError, expect
 from fedsec.primitives.signing import KEY_BYTES
 from fedsec.protocol import PartyId, SecureSum
@@ -25,6 +27,8 @@ class Policy:
     simulation      allow strategies that hide nothing, and trust identities on first use
     server          the server's pinned Ed25519 public key
     hospitals       the pinned public keys of all who may be on the roster
+    agreement       what all agreed on: a request that differs is refused (fedsec/agreement). It pins the server and
+                    the hospitals too
     """
 
     floor: int = 3
@@ -33,6 +37,7 @@ class Policy:
     trusts_server: bool | None = None
     server: bytes | None = None
     hospitals: frozenset[bytes] = frozenset()
+    agreement: Agreement | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("floor", self.floor), ("threshold", self.threshold)):
@@ -40,6 +45,15 @@ class Policy:
         expect("simulation", self.simulation, bool, "true or false")
         expect("trusts_server", self.trusts_server, (bool, NoneType), "true, false or None")
         expect("hospitals", self.hospitals, Set, "a set of public keys")
+        expect("agreement", self.agreement, (Agreement, NoneType), "an Agreement or None")
+        if self.agreement is not None:
+            server, hospitals = bytes.fromhex(self.agreement.server), self.agreement.keys
+            if (self.server or server) != server or (self.hospitals or hospitals) != hospitals:
+                raise ConfigurationError(
+                    "the server or the hospitals pinned here are not those of the agreement: the agreement pins both"
+                )
+            object.__setattr__(self, "server", server)
+            object.__setattr__(self, "hospitals", hospitals)
         for key in self.hospitals if self.server is None else (self.server, *self.hospitals):
             if not isinstance(key, bytes) or len(key) != KEY_BYTES:
                 raise ConfigurationError(f"a pinned key is {key!r}; {KEY_BYTES} bytes of a public key were expected")
@@ -82,6 +96,8 @@ class Policy:
             raise PolicyError("two parties of the roster have the same identity")
         if not self.hospitals and not self.simulation:
             raise PolicyError("no hospitals are pinned here; trust on first use is for simulation alone")
+        if self.agreement is not None:
+            admission.admit_roster(self.agreement, roster)
         strangers = [party for party, member in sorted(roster.items()) if member.identity not in self.hospitals]
         if self.hospitals and strangers:
             raise PolicyError(f"parties {strangers} of the roster are not pinned here")

@@ -52,6 +52,7 @@ class Coordinator:
     """Leads the parties behind an exchange through epochs and rounds.
 
     `pins` are the identities that may join; without them the first identity that answers is believed (simulation).
+    `agreement` is the hash of the agreement whose terms these are.
     """
 
     def __init__(
@@ -63,10 +64,12 @@ class Coordinator:
         run_id: int = 0,
         sessions: Sessions | None = None,
         pins: Collection[bytes] = (),
+        agreement: bytes = b"",
         rng: Random = os.urandom,
     ) -> None:
         self.protocol, self.exchange, self._rng = protocol, exchange, rng
-        self.terms = Terms(protocol.name, json.dumps(protocol.parameters(), sort_keys=True), mean or MeanSpec())
+        parameters = json.dumps(protocol.parameters(), sort_keys=True)
+        self.terms = Terms(protocol.name, parameters, mean or MeanSpec(), agreement)
         self._run = run_id.to_bytes(8, "big", signed=run_id < 0)
         self.sessions = sessions or Sessions(SigningKey.generate(rng))
         self.pins = frozenset(pins)

@@ -18,12 +18,16 @@ from fedsec.wire import codec
 
 
 @dataclass(frozen=True)
-class Terms(Message, tag="fedsec.terms/2"):
-    """What the federation agreed on: the strategy, its parameters (JSON) and how updates become integers."""
+class Terms(Message, tag="fedsec.terms/3"):
+    """What a server offers: the strategy, its parameters (JSON) and how updates become integers.
+
+    agreement: the hash of the agreement that names them; b"" in a simulation, which derives one from its options.
+    """
 
     strategy: Annotated[str, Exposure.PUBLIC]
     parameters: Annotated[str, Exposure.PUBLIC]
     mean: MeanSpec
+    agreement: Annotated[bytes, Exposure.PUBLIC] = b""
 
     @functools.cached_property
     def digest(self) -> bytes:
@@ -56,7 +60,7 @@ class Member(Message, tag="fedsec.member/1"):
 
 
 @dataclass(frozen=True)
-class Enrol(Message, tag="fedsec.enrol/2"):
+class Enrol(Message, tag="fedsec.enrol/3"):
     """Set-up, first exchange: the server offers terms, and a party answers with its keys."""
 
     server: Annotated[bytes, Exposure.FRESH]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from flwr.app import Context, Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedsec.flower import secure_aggregation
-from fedsec.party.identity import read_public_keys, write_identity
+from fedsec.agreement import approval
+from fedsec.agreement.agreement_file import Agreement, validated
+from fedsec.flower import SecureAggregation, secure_aggregation
+from fedsec.flower.simulation import simulating
+from fedsec.party.identity import write_identity
 from fedsec.primitives.signing import SigningKey
 
 App = Callable[[Message, Context], Message]
@@ -53,23 +56,40 @@ class ProcessGrid(Grid):
 
 
 def pinned(
-    folder: Path, app: App, nodes: int = 5, first: int = 100, **config: Any
-) -> tuple[ProcessGrid, frozenset[bytes], SigningKey]:
-    """Nodes as a deployment sets them up, but for `config`: a grid, the hospitals' public keys, and the server's key.
+    folder: Path,
+    app: App,
+    nodes: int = 5,
+    first: int = 100,
+    *,
+    rehearsal: Callable[[], SecureAggregation],
+    configuration: Mapping[str, Any] = MappingProxyType({}),
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    **config: Any,
+) -> tuple[ProcessGrid, Agreement, SigningKey]:
+    """Nodes as a deployment sets them up, but for `config`: a grid, the agreement, and the server's key.
 
-    `folder` holds each node's key and journal, hospitals.txt and server.key.
+    The agreement is the one of what `rehearsal` did in a simulation, but for `changes`, and every node has approved it.
+    `folder` holds each node's key and journal, its agreement under its number, hospitals.txt and server.key.
     """
     server = write_identity(folder / "server.key", lambda size: bytes(range(size)))
     hospitals = [write_identity(folder / f"{n}.key") for n in range(nodes)]
     (folder / "hospitals.txt").write_text("".join(f"{key.public.hex()}\n" for key in hospitals))
+    with simulating():
+        drafted = rehearsal().agreement_of_run(configuration)
+    keys = [{"name": f"H{n}", "key": key.public.hex()} for n, key in enumerate(hospitals)]
+    agreement = validated(
+        {**drafted.model_dump(mode="json"), "server": server.public.hex(), "hospitals": keys, **changes}, "of a test"
+    )
     grid = ProcessGrid(app, nodes, first)
-    for n, context in enumerate(grid.contexts.values()):
+    for n, (context, key) in enumerate(zip(grid.contexts.values(), hospitals, strict=True)):
+        path = folder / f"{n}.toml"
+        agreement.write(path)
+        approval.approve(agreement, key, approval.path_beside(path))
         context.node_config = {
-            "fedsec-server": server.public.hex(),
-            "fedsec-hospitals": str(folder / "hospitals.txt"),
+            "fedsec-agreement": str(path),
             "fedsec-identity": str(folder / f"{n}.key"),
             "fedsec-journal": str(folder / f"{n}.journal"),
             **config,
         }
         context.node_config = {key: value for key, value in context.node_config.items() if value is not None}
-    return grid, read_public_keys(folder / "hospitals.txt"), server
+    return grid, agreement, server

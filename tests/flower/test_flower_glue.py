@@ -15,6 +15,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
 from fedsec import catalog
+from fedsec.agreement.agreement_file import Agreement
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
 from fedsec.flower import SecureAggregation, client, secure_aggregation
 from fedsec.flower.records import content_hash
@@ -111,21 +112,28 @@ def test_a_node_with_pins_is_no_simulation(tmp_path: Any) -> None:
         assert grid.reasons and all("PolicyError" in reason for reason in grid.reasons)
 
 
-def lead(grid: ProcessGrid, pins: Any, server: SigningKey, rounds: int = 2) -> SecureAggregation:
+def lead(
+    grid: ProcessGrid, agreement: Agreement | None = None, server: SigningKey | None = None, rounds: int = 2
+) -> SecureAggregation:
     inner = FedAvg(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
-    strategy = SecureAggregation(inner, PAIRWISE(), identity=server, pins=pins, sessions=RunSessions())
+    strategy = SecureAggregation(inner, PAIRWISE(), identity=server, agreement=agreement, sessions=RunSessions())
     strategy.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=rounds, timeout=3600)
     return strategy
 
 
-def test_a_deployment_runs_with_pins_and_a_journal(tmp_path: Path) -> None:
-    strategy = lead(*pinned(tmp_path, add_one, **FILES))
+def rehearsed() -> SecureAggregation:
+    """Two rounds in a simulation, from which an agreement is derived."""
+    return lead(ProcessGrid(add_one, **FILES))
+
+
+def test_a_deployment_runs_with_an_agreement_and_a_journal(tmp_path: Path) -> None:
+    strategy = lead(*pinned(tmp_path, add_one, rehearsal=rehearsed, **FILES))
     assert [outcome.included for outcome in strategy.rounds] == [5, 5]
     assert all((tmp_path / f"{n}.journal").stat().st_mode & 0o777 == 0o600 for n in range(5))
 
 
 def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
-    grid, pins, server = pinned(tmp_path, add_one, **FILES)
+    grid, agreement, server = pinned(tmp_path, add_one, rehearsal=rehearsed, **FILES)
     asked: list[tuple[Message, RecordDict]] = []
     mod = client.secure_aggregation
 
@@ -135,7 +143,7 @@ def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
         return mod(message, context, app)
 
     grid.mod = watched
-    lead(grid, pins, server)
+    lead(grid, agreement, server)
     assert len(asked) == 5  # Enrol, Adopt, what measures the scale, and two rounds
     for with_journal in (True, False):
         for message, state in asked:
@@ -155,6 +163,8 @@ def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
         ({"fedsec-journal": "here.journal"}, "ConfigurationError: the journal must be an absolute path"),
         ({"fedsec-journal": "/nowhere/journal"}, r"ConfigurationError: the journal cannot be used(?!:)"),
         ({"fedsec-identity": None}, "PolicyError: no identity is configured here"),
+        ({"fedsec-agreement": None}, "PolicyError: no agreement is configured here"),
+        ({"fedsec-agreement": "/nowhere/agreement.toml"}, r"ConfigurationError: the agreement cannot be read(?!:)"),
         ({"fedsec-threshold": 6}, "PolicyError: \\d of these 5 hospitals may open an input .* threshold is 6"),
         ({"fedsec-threshold": 0}, "ConfigurationError: threshold is 0"),
         ({"fedsec-threshold": "two"}, "ConfigurationError: fedsec-threshold is 'two' in this node's configuration"),
@@ -163,9 +173,9 @@ def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_node_s_configuration_lacks_is_named(tmp_path: Path, config: dict[str, Any], text: str) -> None:
-    grid, pins, server = pinned(tmp_path, add_one, **FILES, **config)
+    grid, agreement, server = pinned(tmp_path, add_one, rehearsal=rehearsed, **FILES, **config)
     with pytest.raises(FedsecError, match=text):
-        lead(grid, pins, server)
+        lead(grid, agreement, server)
     assert len(grid.reasons) >= 5 and all(re.match(text, reason) for reason in grid.reasons)
 
 
@@ -295,9 +305,9 @@ def test_an_update_that_is_not_usable_is_counted_and_its_cause_told_in_simulatio
         grid = ProcessGrid(replying(wrong))
         strategy, _ = start(grid, {"w": np.zeros(3)}, rounds=1)
     else:
-        grid, pins, server = pinned(tmp_path, replying(wrong), **FILES)
+        grid, agreement, server = pinned(tmp_path, replying(wrong), rehearsal=rehearsed, **FILES)
         monkeypatch.setattr(client, "in_simulation", lambda: False)
-        strategy = lead(grid, pins, server, rounds=1)
+        strategy = lead(grid, agreement, server, rounds=1)
     (outcome,) = strategy.rounds
     assert (outcome.included, outcome.failure, grid.reasons) == (5, "", [])
     assert "1 of 5 hospitals had no usable update" in outcome.warnings[0]

@@ -54,10 +54,16 @@ def test_a_node_that_lost_its_state_is_back_in_the_next_round(caplog: pytest.Log
 
 
 def test_a_deployed_node_comes_back_with_its_key_and_journal(tmp_path: Path) -> None:
-    grid, pins, server = pinned(tmp_path, add_one, **{"fedsec-trusts-server": True})
+    grid, agreement, server = pinned(
+        tmp_path,
+        add_one,
+        rehearsal=lambda: run(ProcessGrid(add_one), 3, protocol="shamir"),
+        changes={"cohort": "sampled"},
+        **{"fedsec-trusts-server": True},
+    )
     lost = Restarting([2])
     lost.contexts = grid.contexts
-    secure = run(lost, 3, protocol="shamir", identity=server, pins=pins)
+    secure = run(lost, 3, protocol="shamir", identity=server, agreement=agreement)
     assert [outcome.included for outcome in secure.rounds] == [5, 4, 5]
 
 

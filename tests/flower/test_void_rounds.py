@@ -15,6 +15,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.common.constant import ErrorCode
 from flwr.serverapp.strategy import FedAvg, Result
 
+from fedsec.agreement.agreement_file import Agreement
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.flower import SecureAggregation, incidents, secure_aggregation, verdict
 from fedsec.flower.server import RunSessions
@@ -62,10 +63,16 @@ def run(
     return secure, secure.start(ProcessGrid(failing(where)), model(), num_rounds=rounds)
 
 
-def deployed(grid: ProcessGrid, pins: frozenset[bytes], server: SigningKey, rounds: int = 2) -> SecureAggregation:
-    secure = SecureAggregation(everyone(), identity=server, pins=pins, sessions=RunSessions())
+def deployed(
+    grid: ProcessGrid, agreement: Agreement | None = None, server: SigningKey | None = None, rounds: int = 2
+) -> SecureAggregation:
+    secure = SecureAggregation(everyone(), identity=server, agreement=agreement, sessions=RunSessions())
     secure.start(grid, model(), num_rounds=rounds)
     return secure
+
+
+AGREED: dict[str, Any] = {"rehearsal": lambda: deployed(ProcessGrid(add_one)), "changes": {"cohort": "sampled"}}
+"""How the hospitals below came to their agreement."""
 
 
 def lines(log: pytest.LogCaptureFixture, level: int) -> list[str]:
@@ -143,7 +150,7 @@ def test_a_void_round_keeps_its_incidents() -> None:
 
 def test_a_deployment_tells_the_count_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What rows decide is no refusal: the sum counts it, and the hospital's own log has the cause."""
-    secure = deployed(*pinned(tmp_path, failing({("train", 1): 1}), **TRUSTING), rounds=1)
+    secure = deployed(*pinned(tmp_path, failing({("train", 1): 1}), **AGREED, **TRUSTING), rounds=1)
     assert (secure.rounds[0].included, secure.rounds[0].unusable, secure.rounds[0].incidents) == (5, 1, ())
     assert not [line for line in lines(caplog, logging.WARNING) if "no usable answer" in line]
     (line,) = [line for line in lines(caplog, logging.WARNING) if "round 1 train: 1 of 5 hospitals had no" in line]
@@ -151,9 +158,9 @@ def test_a_deployment_tells_the_count_alone(tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_a_node_that_did_not_join_is_named_in_every_round(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    grid, pins, server = pinned(tmp_path, add_one, **TRUSTING)
+    grid, agreement, server = pinned(tmp_path, add_one, **AGREED, **TRUSTING)
     grid.contexts[103].node_config["fedsec-floor"] = 6
-    secure = deployed(grid, pins, server)
+    secure = deployed(grid, agreement, server)
     assert [outcome.included for outcome in secure.rounds] == [4, 4]
     told = [line for line in lines(caplog, logging.WARNING) if "node 103 (party 4)" in line]
     assert [line.partition(":")[0] for line in told] == ["set-up", "round 1 train", "round 2 train"]

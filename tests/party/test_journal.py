@@ -226,7 +226,7 @@ def test_a_damaged_journal_means_no_answer(remembering: Any, journal: Journal, d
             statement = {
                 "record": "UPDATE progress SET record = x'00'",
                 "table": "DROP TABLE progress",
-                "format": "PRAGMA user_version = 3",
+                "format": "PRAGMA user_version = 4",
             }[damage]
             with closing(sqlite3.connect(journal.path)) as database, database:
                 database.execute(statement)
@@ -316,7 +316,7 @@ def broken_journals(folder: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield name, claims(one)
     for name, statement in (
         ("record", "INSERT INTO progress VALUES (x'6d', x'72', x'00')"),
-        ("newer", "PRAGMA user_version = 3"),
+        ("newer", "PRAGMA user_version = 4"),
         ("table", "DROP TABLE progress"),
         ("schema", f"CREATE VIEW '{folder}/{SECRET_NAME}' AS SELECT * FROM '{folder}'; DROP TABLE progress"),  # noqa: S608
     ):

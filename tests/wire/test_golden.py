@@ -27,9 +27,12 @@ from fedsec.wire.envelope import Header, Session
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 BEFORE = json.loads((GOLDEN / "messages-1.json").read_text(encoding="utf-8"))
-SINCE = json.loads((GOLDEN / "messages-2.json").read_text(encoding="utf-8"))
+SECOND = json.loads((GOLDEN / "messages-2.json").read_text(encoding="utf-8"))
+THIRD = json.loads((GOLDEN / "messages-3.json").read_text(encoding="utf-8"))
 CHANGED = {"fedsec.enrol/1", "fedsec.header/1", "fedsec.mean_spec/1", "fedsec.party_state/1", "fedsec.terms/1"}
 """Kinds that were given another version, because their fields are others."""
+CHANGED_AGAIN = {"fedsec.enrol/2", "fedsec.mean_spec/2", "fedsec.terms/2"}
+SINCE = [entry for entry in SECOND if entry["tag"] not in CHANGED_AGAIN] + THIRD
 
 for found in pkgutil.iter_modules(fedsec.strategies.__path__):
     importlib.import_module(f"fedsec.strategies.{found.name}")
@@ -40,7 +43,8 @@ def test_every_kind_of_record_is_among_them() -> None:
     ours -= {Message.tag, State.tag}  # which are never sent as such
     known = {entry["tag"] for entry in BEFORE} - CHANGED | {entry["tag"] for entry in SINCE}
     assert known == {tag for tag in ours if tag.startswith("fedsec.")}
-    assert {tag.replace("/1", "/2") for tag in CHANGED} <= known
+    assert {tag.replace("/1", "/2") for tag in CHANGED} - CHANGED_AGAIN <= known
+    assert {tag.replace("/2", "/3") for tag in CHANGED_AGAIN} <= known
     assert not [tag for tag in ours if not tag.startswith("fedsec.")], "a record of ours states its tag"
 
 
@@ -65,6 +69,12 @@ def test_only_tags_and_versions_differ(entry: dict[str, str]) -> None:
         codec.decode(before, Record)
 
 
+@pytest.mark.parametrize("entry", [entry for entry in SECOND if entry["tag"] in CHANGED_AGAIN], ids=lambda e: e["tag"])
+def test_a_kind_of_the_release_before_is_refused(entry: dict[str, str]) -> None:
+    with pytest.raises(BadMessage, match=f"{entry['tag']}"):
+        codec.decode(bytes.fromhex(entry["bytes"]), Record)
+
+
 @pytest.mark.parametrize(("version", "who"), [(1, "the sender's"), (2, "the sender's"), (4, "this")])
 def test_an_envelope_of_another_release_says_who_must_update(version: int, who: str) -> None:
     session = Session(b"run", 1, b"nonce", 1, "train", (1, 2, 3), bytes(32), bytes(32), bytes(32))
@@ -76,7 +86,7 @@ def test_an_envelope_of_another_release_says_who_must_update(version: int, who: 
 def test_the_header_is_written_as_the_codec_writes_it() -> None:
     """The header's bytes are put together by hand, and its own tag is among them."""
     session = Session(b"run", 1, b"nonce", 1, "train", (1, 2, 3), bytes(32), bytes(32), bytes(32))
-    header = Header(session, "fedsec.enrol/2", 0, 1, b"layout", b"plan", 0.5)
+    header = Header(session, "fedsec.enrol/3", 0, 1, b"layout", b"plan", 0.5)
     assert envelope.pack_header(header) == codec.encode(header)
 
 
@@ -109,7 +119,7 @@ def test_a_journal_of_format_1_is_read_and_rewritten(journal: Path) -> None:
     assert version == 1 and len(before) == 3
     enter(journal, 4, 1, 2)  # one claim migrates all
     version, now = rows(journal)
-    assert version == 2 and [row[:2] for row in now] == [row[:2] for row in before]
+    assert version == 3 and [row[:2] for row in now] == [row[:2] for row in before]
     for (*key, old), (*_, new) in zip(before, now, strict=True):
         values = msgpack.unpackb(old)[2]
         assert msgpack.unpackb(new)[:2] == [codec.VERSION, Progress.tag]
@@ -146,11 +156,11 @@ def test_a_damaged_journal_of_format_1_answers_nothing(journal: Path) -> None:
     assert rows(journal) == before
 
 
-@pytest.mark.parametrize("found", [3, 0])
+@pytest.mark.parametrize("found", [4, 0])
 def test_a_journal_of_another_format_is_left_alone(journal: Path, found: int) -> None:
     with closing(sqlite3.connect(journal)) as database, database:
         database.execute(f"PRAGMA user_version = {found}")
-    text = "its format is 3, and this release reads 1 to 2; update fedsec" if found else "no journal of this release$"
+    text = "its format is 4, and this release reads 1 to 3; update fedsec" if found else "no journal of this release$"
     with pytest.raises(JournalError, match=text):
         enter(journal, 4, 1, 2)
     assert rows(journal)[0] == found
