@@ -10,8 +10,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-
 import fedsec
 from fedsec.agreement.agreement_file import Agreement, trains
 from fedsec.encoding.ladder import Plan
@@ -131,12 +129,13 @@ def admit_model(agreement: Agreement, stage: str, arrays: Arrays) -> None:
             )
     for name, array in sorted(arrays.items()):
         if array.dtype.kind == "f" and array.size:
-            largest = float(np.abs(array.astype(np.float64, copy=False)).max())  # NaN where one is
-            if not largest <= agreement.largest_parameter:
-                raise PolicyError(
-                    f"array {name!r} of the model has a value of magnitude {largest:g}; the agreement's "
-                    f"largest_parameter is {agreement.largest_parameter:g}"
-                )
+            extremes = float(array.min()), float(array.max())  # NaN where one is
+            for value in extremes:
+                if not abs(value) <= agreement.largest_parameter:
+                    raise PolicyError(
+                        f"array {name!r} of the model has the value {value:g}; the agreement's largest_parameter is "
+                        f"{agreement.largest_parameter:g}"
+                    )
 
 
 def _covers(found: Collection[ArraySpec], expected: Collection[ArraySpec]) -> bool:

@@ -7,7 +7,7 @@ the context, and the session that follows sums it. The app's own code never sees
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from logging import WARNING
 from typing import Any
@@ -36,10 +36,12 @@ class ClientAppError(FedsecError):
 
 @dataclass(frozen=True)
 class Agreed:
-    """What an agreement says of a reply: its layout, and this hospital's weight where that was agreed on."""
+    """What an agreement says of a session of one stage: the reply's layout, this hospital's weight where that was
+    agreed on, and `admit`, which raises PolicyError on a model that was not."""
 
     layout: Layout
-    weight: int | None = None
+    weight: int | None
+    admit: Callable[[Arrays], None]
 
     def cast(self, model: Arrays) -> Arrays:
         """A model in the agreed dtypes: Flower makes floats of integers when it averages."""
@@ -79,9 +81,10 @@ def contribution(
         raise AuthenticationError("the model received is not the one that the session is bound to")
     if session.stage != asked.message.metadata.message_type:
         raise AuthenticationError(f"stage {session.stage} in a message of type {asked.message.metadata.message_type}")
-    reference: Arrays = model_arrays(asked.message.content) if asked.trains else {}
+    reference: Arrays = model_arrays(asked.message.content) if asked.trains or agreed else {}
     if agreed:
-        reference = agreed.cast(reference)
+        agreed.admit(reference)
+        reference = agreed.cast(reference) if asked.trains else {}
     layout = agreed.layout if agreed else codec.decode(plan.layout, Layout) if plan.layout else None
     fixed_weight = agreed.weight if agreed else None
     try:

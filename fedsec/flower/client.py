@@ -25,7 +25,7 @@ from fedsec.encoding.layout import Layout
 from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, Stale
 from fedsec.flower import app_reply, bundle
-from fedsec.flower.records import NOTE, RECORD, model_arrays
+from fedsec.flower.records import NOTE, RECORD
 from fedsec.flower.simulation import in_simulation
 from fedsec.party.identity import public_key, read_identity, read_public_keys
 from fedsec.party.journal import Journal
@@ -82,9 +82,9 @@ def _respond(message: Message, context: Context, call_next: ClientAppCallable) -
     def contribute(session: Session, plan: Plan | None, spec: MeanSpec, bits: int) -> tuple[Vector, bytes]:
         agreed = None
         if agreement is not None:
-            admission.admit_model(agreement, session.stage, model_arrays(message.content))
             weight = admission.weight_of(agreement, SigningKey(party.state.identity).public)
-            agreed = app_reply.Agreed(agreement.layout(session.stage), weight)
+            admit = functools.partial(admission.admit_model, agreement, session.stage)
+            agreed = app_reply.Agreed(agreement.layout(session.stage), weight, admit)
         made = app_reply.contribution(asked, session, plan, spec, bits, agreed)
         if made.unusable:
             log(WARNING, "secure aggregation: no usable update; it counts as no change: %s", made.unusable)
