@@ -1,0 +1,114 @@
+"""What an agreement costs a hospital: the CPU of all its checks in one round, beside that of the round.
+
+The round is the strategy's own steps and the encoding of the update; training is left out. A journal is claimed in any
+case: what counts here is what the agreement adds to a claim.
+
+python benchmarks/agreement.py [--quick] [--json] [--output DIR]
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from common import Report, Row, arguments, publish
+
+import fedsec
+from fedsec.agreement import admission
+from fedsec.agreement.agreement_file import AgreedArray, Agreement, Encoding, Hospital, Stage, Strategy
+from fedsec.encoding import mean
+from fedsec.encoding.ladder import Plan
+from fedsec.party.journal import Journal
+from fedsec.simulations.costs.federation import Federation
+from fedsec.simulations.costs.setting import SPEC, Setting
+from fedsec.wire import codec
+
+STRATEGIES = ("plain", "shamir", "secagg")
+HOSPITALS = 5
+
+
+def cpu_of(step: Callable[[], object], repetitions: int) -> float:
+    """The least CPU seconds of a step."""
+    least = float("inf")
+    for _ in range(repetitions):
+        started = time.process_time()
+        step()
+        least = min(least, time.process_time() - started)
+    return least
+
+
+def checks(setting: Setting, folder: Path) -> tuple[Callable[[], None], Callable[[], None]]:
+    """All that a party does in one round because it has an agreement, and what it would do of that without one.
+
+    Each call is for another model.
+    """
+    protocol, size = setting.protocol(), setting.parameters
+    parameters = {key: value for key, value in protocol.parameters().items() if value is not None}
+    configuration = {f"option-{n}": n for n in range(40)}
+    agreement = Agreement(
+        fedsec=fedsec.__version__,
+        server="00" * 32,
+        strategy=Strategy(name=protocol.name, parameters=parameters),
+        encoding=Encoding.of(SPEC),
+        arrays=(AgreedArray(name="w", dtype="float32", shape=(size,)),),
+        stages={"train": Stage(sessions=10**9, metrics={"loss": 0})},
+        configuration=configuration,
+        hospitals=tuple(Hospital(name=f"H{n}", key=f"{n:064x}") for n in range(HOSPITALS)),
+    )
+    layout, model = codec.encode(agreement.layout("train")), {"w": np.zeros(size, np.float32)}
+    journal, counter = Journal(folder / f"{setting.strategy}.journal"), iter(range(10**9))
+
+    def all_checks() -> None:
+        plan = Plan(next(counter).to_bytes(32, "big"), layout=layout)
+        admission.admit_software(agreement)
+        admission.admit_configuration(agreement, configuration)
+        admission.admit_terms(agreement, agreement.hash, protocol, SPEC, protocol)
+        admission.admit_cohort(agreement, range(HOSPITALS), range(HOSPITALS))
+        allowance = admission.admit_session(agreement, "train", plan)
+        admission.admit_model(agreement, "train", model)
+        admission.check_answer(agreement, "train", layout)
+        journal.claim(bytes(32), b"run", lambda known: known, allowance)
+
+    def claim_alone() -> None:
+        journal.claim(bytes(32), b"run", lambda known: known)
+
+    return all_checks, claim_alone
+
+
+def encoding(size: int) -> Callable[[], object]:
+    """How a hospital makes its update of so many parameters a vector."""
+    reference, update = {"w": np.zeros(size, np.float32)}, {"w": np.full(size, 0.01, np.float32)}
+    return lambda: mean.contribution(update, reference, {"loss": 0.5}, 91, SPEC, 24)
+
+
+def main() -> None:
+    """One size, three strategies: the plain sum is the round that leaves least room."""
+    options = arguments(__doc__ or "")
+    report = Report("What an agreement costs a hospital in a round")
+    size = 100_000 if options.quick else 1_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        for name in STRATEGIES:
+            setting = Setting(name, HOSPITALS, size)
+            federation = Federation(setting)
+            federation.enrol()
+            federation.prepare()
+            repetitions = 5 if options.quick else 20
+            federation.run_round()
+            steps = min(
+                sum(row.cpu_seconds for row in federation.run_round().rows if row.role == "hospital") / HOSPITALS
+                for _ in range(repetitions)
+            )
+            cpu = steps + cpu_of(encoding(size), repetitions)
+            checked, claimed = (cpu_of(step, 10 * repetitions) for step in checks(setting, Path(folder)))
+            added = checked - claimed
+            where = {"hospitals": HOSPITALS, "parameters": size}
+            note = f"{added * 1e3:.2f} ms of CPU beside {cpu * 1e3:.1f} ms: {added / cpu:.2%} of a round"
+            report.add(Row(name, "checks of an agreement", where, 1 / added, "round at a hospital", cpu / added, note))
+    publish(report, "agreement", options)
+
+
+if __name__ == "__main__":
+    main()
