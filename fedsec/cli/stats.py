@@ -6,7 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
@@ -19,7 +21,7 @@ from fedsec.cli.options import Json, print_json
 from fedsec.cli.run_options import ROWS, with_config
 from fedsec.data import preparation
 from fedsec.data.preparation import Preparation, statistics
-from fedsec.data.schema import Schema
+from fedsec.data.schema import OTHER, Category, Number, Schema
 from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.local import LocalFederation, Update
@@ -39,6 +41,13 @@ def stats(
             metavar="FILE", help="Write the schema; where none was given, a draft for the hospitals to agree on."
         ),
     ] = None,
+    least_cell: Annotated[
+        int,
+        typer.Option(
+            metavar="ROWS",
+            help="In a draft, join levels with fewer rows, or at one hospital alone, as `other`; 0 joins none.",
+        ),
+    ] = 5,
     force: Annotated[bool, typer.Option("--force", help="Replace the schema file if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -55,13 +64,19 @@ def stats(
 
     `fedsec stats --dataset randhie --strategy secagg --json`
     """
+    if least_cell < 0:
+        raise ConfigurationError(f"least-cell is {least_cell}; a number of rows from 0 on was expected")
     if 0 < config.clients < FEWEST:
         config.prove(config.clients)
     here = of_command(config)
     config = config.resolved([len(part) for part in here.parts])
     config.prove(config.clients)
+    joined: list[str] = []
     if write_schema is not None:
-        _write(write_schema.expanduser(), here.train.schema, force)
+        drafted = here.train.schema
+        if not config.schema_file:
+            drafted, joined = with_least_cell(here, least_cell)
+        _write(write_schema.expanduser(), drafted, force)
     totals, ledger = collect(config, here)
     off = deviation(totals, preparation.pooled(here.train), here.train.schema)
     if as_json:
@@ -86,7 +101,37 @@ def stats(
         markup=False,
     )
     if write_schema is not None:
+        for text in joined:
+            Console().print(text, highlight=False, markup=False)
         Console().print(f"Schema: {write_schema}", highlight=False, markup=False, soft_wrap=True)
+
+
+def with_least_cell(here: Hospitals, least: int) -> tuple[Schema, list[str]]:
+    """A draft in which no level singles out a few rows or one hospital, and a sentence on each column that it changes.
+
+    Levels with fewer than `least` training rows, or at one hospital alone, are joined as `other`; 0 joins none.
+    """
+    columns, said = list[Number | Category](), []
+    places = iter(range(len(here.train.schema.categories)))
+    for column in here.train.schema.columns:
+        if isinstance(column, Category):
+            place = next(places)
+            counts = [np.bincount(part[part >= 0], minlength=len(column.levels)) for part in _levels(here, place)]
+            rows, sites = np.sum(counts, axis=0), np.sum([count > 0 for count in counts], axis=0)
+            rare = [level for level, n, at in zip(column.levels, rows, sites, strict=True) if n < least or at < 2]
+            if least and (rare := [level for level in rare if level != OTHER]):
+                said.append(
+                    f"Column {column.name}: {', '.join(rare)} joined as {OTHER!r}, for fewer than {least} rows have "
+                    "them, or one hospital alone (--least-cell)"
+                )
+                column = column.joined(set(column.levels) - set(rare))
+        columns.append(column)
+    return Schema(tuple(columns), here.train.schema.label), said
+
+
+def _levels(here: Hospitals, place: int) -> list[NDArray[np.int64]]:
+    """Each hospital's levels of one column of words."""
+    return [here.train.levels[part, place] for part in here.parts]
 
 
 def of_command(config: RunConfig) -> Hospitals:

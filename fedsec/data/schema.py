@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,9 +43,13 @@ class Number:
         return f"range {self.low:g} to {self.high:g}"
 
 
+OTHER = "other"
+"""A level of this name takes every word that the schema does not name."""
+
+
 @dataclass(frozen=True)
 class Category:
-    """A column of words, each one of `levels`."""
+    """A column of words, each one of `levels`; where one of them is `other`, it takes all words that have no own."""
 
     name: str
     levels: tuple[str, ...]
@@ -59,6 +63,10 @@ class Category:
                 f"schema: column {self.name!r} has {len(self.levels)} levels, {len(set(self.levels))} of them "
                 f"different; list 1 to {MOST_LEVELS} levels, each once"
             )
+
+    def joined(self, kept: Collection[str]) -> Category:
+        """The column with these levels of its own, and all others as `other`."""
+        return Category(self.name, (*(level for level in self.levels if level in kept and level != OTHER), OTHER))
 
     def __str__(self) -> str:
         return f"levels {', '.join(self.levels)}"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsec.data.bundled import Dataset, Floats, held_out
-from fedsec.data.schema import Category, Label, Number, Schema, Task
+from fedsec.data.schema import OTHER, Category, Label, Number, Schema, Task
 from fedsec.errors import ConfigurationError, DataError
 
 Integers = NDArray[np.int64]
@@ -166,12 +166,13 @@ def _numbers(name: str, column: str, values: Sequence[Any]) -> Floats:
 
 def _levels(name: str, category: Category, values: Sequence[Any]) -> Integers:
     index = {level: number for number, level in enumerate(category.levels)}
-    found = [-1 if is_gap(value) else index.get(word(value), -2) for value in values]
+    unknown = index.get(OTHER, -2)
+    found = [-1 if is_gap(value) else index.get(word(value), unknown) for value in values]
     if -2 in found:
         row = found.index(-2)
         raise DataError(
             f"{name}: column {category.name!r}, row {row + 1}: {values[row]!r} is not among the schema's levels: "
-            f"{', '.join(category.levels)}"
+            f"{', '.join(category.levels)} (a level {OTHER!r} would take it)"
         )
     return np.array(found, dtype=np.int64)
 

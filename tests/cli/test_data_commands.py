@@ -131,3 +131,23 @@ def test_what_cannot_work_is_said(words: tuple[str, ...], said: str, fed: Any, t
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     code, out, err = fed(*words)
     assert code == 2 and out == "" and said in " ".join(err.split())
+
+
+def test_a_draft_joins_what_singles_out_a_few_rows_or_one_hospital(fed: Any, tmp_path: Path) -> None:
+    """A level that one hospital alone has tells of it in every sum; the schema says `other` instead."""
+    wards = {"north": ["icu", "surgery"], "south": ["icu", "surgery"], "west": ["icu", "surgery", "burns"]}
+    lines = ["hospital,ward,age,died"]
+    for place, (hospital, levels) in enumerate(wards.items()):
+        lines += [f"{hospital},{levels[row % len(levels)]},{30 + row + place},{row % 2}" for row in range(60)]
+    lines += [f"{hospital},dialysis,50,1" for hospital in ("north", "south")]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    about = ("--data", "rows.csv", "--site", "hospital", "--label", "died")
+    code, out, _ = fed("stats", *about, "--write-schema", "schema.toml")
+    assert code == 0 and "Column ward: burns, dialysis joined as 'other'" in " ".join(out.split())
+    (ward,) = read(tmp_path / "schema.toml").categories
+    assert ward.levels == ("icu", "surgery", "other")
+    code, out, _ = fed("stats", *about, "--schema", "schema.toml", "--json")
+    shares = json.loads(out)["statistics"]["levels"]["ward"]
+    assert code == 0 and 0.1 < shares["other"] < 0.15 and sum(shares.values()) == pytest.approx(1.0)
+    code, _, _ = fed("stats", *about, "--write-schema", "all.toml", "--least-cell", "0")
+    assert code == 0 and read(tmp_path / "all.toml").categories[0].levels == ("burns", "dialysis", "icu", "surgery")
