@@ -3,7 +3,8 @@
 python benchmarks/paillier.py [--quick] [--json] [--output DIR] [--flower]
 
 Everybody sums 16-bit values of 16 clients. phe encrypts one float at a time, as its users do; pypaillier and sf_heu
-are given our packing; TenSEAL packs by itself. Seconds are the process's CPU time, whatever threads it uses. A ratio
+are given our packing; TenSEAL packs by itself. What a key costs once per epoch, its proof, is
+measured too. Seconds are the process's CPU time, whatever threads it uses. A ratio
 over phe is the product of what packing, the noise's policy and the engine bring, each measured. `--flower` adds a
 whole round of ten hospitals with a million parameters each under Flower (many minutes).
 """
@@ -29,7 +30,7 @@ import numpy as np
 from common import Report, Row, parser, publish
 from spine import rounds_on_flower
 
-from fedsec.primitives import modexp, packing, paillier, parallel
+from fedsec.primitives import blum_modulus, modexp, packing, paillier, parallel
 from fedsec.primitives.ciphertexts import HEADER
 
 BITS, CLIENTS = 16, 16
@@ -261,7 +262,7 @@ def of_tenseal(scheme: str) -> Subject:
 def compare(report: Report, key_bits: int, engines: Sequence[str], peers: Sequence[Subject], seconds: float) -> None:
     """Rows of one key size: ours, the default first, and the peers, each over phe and over sf_heu."""
     private = paillier.generate(key_bits, os.urandom)
-    second = paillier.PrivateKey(private.p, private.q, paillier.noise_base(private.public.n, os.urandom, 2), 2)
+    second = paillier.PrivateKey(private.p, private.q, paillier.noise_base(private.public.n, 2), 2)
     policies: tuple[paillier.Policy, ...] = ("conservative", "fast", "standard")
     subjects = [
         ours(private, engine, policy, 8 if policy == "standard" else 32) for engine in engines for policy in policies
@@ -299,6 +300,23 @@ def factored(found: dict[str, Figures], name: str, operation: str) -> str:
     steps = ("phe", "paillier/gmpy2/standard", f"paillier/gmpy2/{policy}", name)
     packs, chooses, computes = (after / before for before, after in pairwise(found[s].rates[operation] for s in steps))
     return f"packing {packs:.3g} x policy {chooses:.3g} x engine {computes:.3g}"
+
+
+def proven_key(report: Report, key_bits: int, seconds: float) -> None:
+    """What a key costs once per epoch: its proof, the check of it, and the noise's base, by GMP on every engine."""
+    private, context = paillier.generate(key_bits, os.urandom), os.urandom(32)
+    n = private.public.n
+    proof = blum_modulus.prove(private.p, private.q, context, os.urandom)
+    steps: dict[str, Callable[[], object]] = {
+        "prove": lambda: blum_modulus.prove(private.p, private.q, context, os.urandom),
+        "verify": lambda: blum_modulus.verify(n, proof, context),
+        "derive h, s=1": lambda: paillier.noise_base(n, 1, context),
+        "derive h, s=2": lambda: paillier.noise_base(n, 2, context),
+    }
+    for operation, step in steps.items():
+        each = cpu(step, seconds)
+        note = f"{each * 1e3:.0f} ms" + (f"; {len(proof):,} bytes" if operation == "prove" else "")
+        report.add(Row("paillier/key", operation, {"key_bits": key_bits}, 1 / each, note=note))
 
 
 def pack_and_unpack(report: Report, seconds: float) -> None:
@@ -400,6 +418,7 @@ def main(values: Sequence[str] | None = None) -> None:
         peer(report, peers, "pypaillier", lambda bits=key_bits: of_pypaillier(bits))
         peer(report, peers, "sf_heu", lambda bits=key_bits: of_sf_heu(bits))
         compare(report, key_bits, engines, [*peers, *lattice], seconds)
+        proven_key(report, key_bits, seconds)
     pack_and_unpack(report, seconds)
     cores(report, engines[0], seconds)
     if chosen.flower:

@@ -46,18 +46,20 @@ class Key(Message, tag="fedsec.key_holder.key/1"):
 
 
 @dataclass(frozen=True)
-class GeneratedKey(Message, tag="fedsec.key_holder.generated_key/1"):
-    """The key holder's public key under its signature."""
+class GeneratedKey(Message, tag="fedsec.key_holder.generated_key/2"):
+    """The key holder's public key, the proof that it is well made, and a signature on the key."""
 
     key: Key
+    proof: Annotated[bytes, Exposure.FRESH]
     signature: Annotated[bytes, Exposure.FRESH]
 
 
 @dataclass(frozen=True)
-class AdoptKey(Message, tag="fedsec.key_holder.adopt_key/1"):
-    """Set-up 2, to all: check and keep the key holder's public key."""
+class AdoptKey(Message, tag="fedsec.key_holder.adopt_key/2"):
+    """Set-up 2, to all: check the key holder's public key and its proof, and keep the key."""
 
     key: Key
+    proof: Annotated[bytes, Exposure.FRESH]
     signature: Annotated[bytes, Exposure.FRESH]
 
 
@@ -130,10 +132,10 @@ class Opened(Message, tag="fedsec.key_holder.opened/1"):
 
 
 @dataclass(frozen=True, repr=False)
-class Keys(State, tag="fedsec.key_holder.keys/1"):
-    """The public key, and at the key holder the private one."""
+class Keys(State, tag="fedsec.key_holder.keys/2"):
+    """The public key with what this party derived from it itself, and at the key holder the private one."""
 
-    key: Key
+    public: bytes
     private: bytes = b""
 
 
@@ -157,19 +159,27 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
         if self.key_holder == self.witness:
             raise ConfigurationError(f"key_holder and witness are both party {self.witness}; they must differ")
 
-    # What a cryptosystem says. `public` is a key that `fingerprint` let pass, `clients` the round's cohort.
+    # What a cryptosystem says. `public` is a key as `adopt` returned it, `clients` the round's cohort, and `context`
+    # 32 bytes that name the session: in the set-up, the key holder too.
 
     @abstractmethod
-    def generate(self, rng: Random) -> tuple[bytes, bytes]:
-        """A public and a private key."""
+    def generate(self, context: bytes, rng: Random) -> tuple[bytes, bytes, bytes]:
+        """The public key as it is sent, the proof that it is well made, and the private key."""
+
+    @abstractmethod
+    def adopt(self, sent: bytes, proof: bytes, context: bytes) -> bytes:
+        """The public key as a party keeps it: as sent, with what each party derives itself.
+
+        Raises BadMessage where the key is none of those that were agreed, or the proof does not hold in this context.
+        """
 
     @abstractmethod
     def fingerprint(self, public: bytes) -> bytes:
-        """32 bytes that name the key; raises BadMessage where it is none of those that were agreed."""
+        """32 bytes that name the key."""
 
     @abstractmethod
     def encrypt(self, public: bytes, x: Vector, clients: Collection[PartyId], context: bytes, rng: Random) -> bytes:
-        """The ciphertexts of one input, with what names them; context is 32 bytes that name the session."""
+        """The ciphertexts of one input, with what names them."""
 
     @abstractmethod
     def read(
@@ -188,9 +198,7 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
         """The plaintexts, as they are sent."""
 
     @abstractmethod
-    def decode(
-        self, public: bytes, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int
-    ) -> Vector:
+    def decode(self, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int) -> Vector:
         """The sum that the plaintexts hold, uint64[values]; raises BadMessage where they cannot be one."""
 
     # The protocol
@@ -206,9 +214,9 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
             if party not in clients:
                 raise ConfigurationError(f"{role} is party {party}, which has not enrolled ({sorted(clients)} have)")
         made = yield from ask({self.key_holder: GenerateKey()}, GeneratedKey, 1)
-        key, signature = made[self.key_holder].key, made[self.key_holder].signature
-        yield from ask(dict.fromkeys(clients, AdoptKey(key, signature)), KeyAdopted, self.floor)
-        return key
+        one = made[self.key_holder]
+        yield from ask(dict.fromkeys(clients, AdoptKey(one.key, one.proof, one.signature)), KeyAdopted, self.floor)
+        return one.key
 
     def aggregate(self, clients: Collection[PartyId], public: Key) -> Flow[Sum]:
         encrypted = yield from ask(dict.fromkeys(clients, Encrypt()), Encrypted, self.floor)
@@ -218,7 +226,7 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
             raise BadMessage(f"the witness included parties {sorted(included - set(encrypted))}, which sent nothing")
         request = Open(witnessed.sealed, witnessed.product, witnessed.signature)
         opened = (yield from ask({self.key_holder: request}, Opened, 1))[self.key_holder]
-        vector = self.decode(public.public, opened.plaintexts, opened.values, clients, len(included))
+        vector = self.decode(opened.plaintexts, opened.values, clients, len(included))
         return Sum(vector, included)
 
     def respond(
@@ -227,16 +235,16 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
         match request:
             case GenerateKey():
                 return self._generate(me, rng)
-            case AdoptKey(key, signature):
-                return self._adopt(me, state, key, signature)
+            case AdoptKey():
+                return self._adopt(me, state, request)
         if state is None:
             raise OutOfPhase(f"{type(request).__name__} before a key was adopted")
         match request:
             case Encrypt() if x is not None:
-                blob = self.encrypt(state.key.public, x, me.cohort, me.context, rng)
+                blob = self.encrypt(state.public, x, me.cohort, me.context, rng)
                 return state, Encrypted(me.seal(self.witness, blob, rng), me.sign(Blob(_digest(blob))))
             case Witness(contributions):
-                return state, self._witness(me, state.key.public, contributions, rng)
+                return state, self._witness(me, state.public, contributions, rng)
             case Open(sealed, product, signature):
                 return state, self._open(me, state, sealed, product, signature)
             case _:
@@ -246,21 +254,25 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
         self._check_holder(me)
         if me.id != self.key_holder:
             raise PolicyError(f"party {self.key_holder} is the key holder, not party {me.id}")
-        public, private = self.generate(rng)
-        return Keys(Key(public), private), GeneratedKey(Key(public), me.sign(Key(public)))
+        sent, proof, private = self.generate(self._setup_context(me), rng)
+        kept = self.adopt(sent, proof, self._setup_context(me))
+        return Keys(kept, private), GeneratedKey(Key(sent), proof, me.sign(Key(sent)))
+
+    def _setup_context(self, me: PartyContext) -> bytes:
+        return hashlib.sha256(b"fedsec key holder" + me.context + me.identity(self.key_holder)).digest()
 
     def _check_holder(self, me: PartyContext) -> None:
         pinned = self.key_holder_identity
         if pinned and me.identity(self.key_holder).hex() != pinned.lower():
             raise PolicyError(f"party {self.key_holder} is not the key holder whose identity the terms name")
 
-    def _adopt(self, me: PartyContext, state: Keys | None, key: Key, signature: bytes) -> tuple[Keys, KeyAdopted]:
+    def _adopt(self, me: PartyContext, state: Keys | None, request: AdoptKey) -> tuple[Keys, KeyAdopted]:
         self._check_holder(me)
-        me.verify(self.key_holder, key, signature)
-        fingerprint = self.fingerprint(key.public)
-        if state is not None and state.key != key:
+        me.verify(self.key_holder, request.key, request.signature)
+        public = self.adopt(request.key.public, request.proof, self._setup_context(me))
+        if state is not None and state.public != public:
             raise BadMessage("the public key relayed is not the one that this key holder made")
-        return state or Keys(key), KeyAdopted(fingerprint)
+        return state or Keys(public), KeyAdopted(self.fingerprint(public))
 
     def _witness(
         self, me: PartyContext, public: bytes, contributions: Mapping[PartyId, Encrypted], rng: Random
@@ -294,7 +306,7 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
         blob = me.unseal(self.witness, sealed)
         if product.digest != _digest(blob):
             raise AuthenticationError("the sum to open is not the one that the witness signed")
-        batch, values = self.read(state.key.public, blob, me.cohort, len(product.included), me.context)
+        batch, values = self.read(state.public, blob, me.cohort, len(product.included), me.context)
         return Opened(self.decrypt(state.private, batch), values)
 
 

@@ -79,24 +79,29 @@ class Bfv(KeyHolderSum[list[Any]]):
     def columns(self, clients: Collection[PartyId], values: int) -> int:
         return -(-values // self._slots)
 
-    def generate(self, rng: Random) -> tuple[bytes, bytes]:
+    def generate(self, context: bytes, rng: Random) -> tuple[bytes, bytes, bytes]:
         made = _fresh(self._slots, self._bits)
         public, private = (
             made.serialize(save_public_key=True, save_secret_key=secret, save_galois_keys=False, save_relin_keys=False)
             for secret in (False, True)
         )
-        return _padded(public, KEY_BYTES[self._slots] * self._slots), private
+        return _padded(public, KEY_BYTES[self._slots] * self._slots), b"", private
 
-    def fingerprint(self, public: bytes) -> bytes:
+    def adopt(self, sent: bytes, proof: bytes, context: bytes) -> bytes:
+        if proof:
+            raise BadMessage(f"public key: a proof of {len(proof)} bytes came, and bfv has none")
         try:
-            context = _context(_unpadded(public))
-            slots = tenseal.bfv_vector(context, [0] * self._slots).size()
+            key = _context(_unpadded(sent))
+            slots = tenseal.bfv_vector(key, [0] * self._slots).size()
         except Exception as error:
             raise BadMessage(f"public key: TenSEAL cannot read it, or it is not for {self._slots} slots") from error
-        if list(context.seal_context().data.key_parms_id()) != list(_parameters(self._slots, self._bits)):
+        if list(key.seal_context().data.key_parms_id()) != list(_parameters(self._slots, self._bits)):
             raise BadMessage(f"public key: its moduli are not those of {self._slots} slots and {self._bits} bits")
-        if context.is_private() or slots != self._slots or len(public) != KEY_BYTES[slots] * slots:
+        if key.is_private() or slots != self._slots or len(sent) != KEY_BYTES[slots] * slots:
             raise BadMessage(f"public key: one for {self._slots} slots, and without the secret key, was expected")
+        return sent
+
+    def fingerprint(self, public: bytes) -> bytes:
         return hashlib.sha256(public).digest()
 
     def encrypt(self, public: bytes, x: Vector, clients: Collection[PartyId], context: bytes, rng: Random) -> bytes:
@@ -149,9 +154,7 @@ class Bfv(KeyHolderSum[list[Any]]):
         numbers = [np.array(part.decrypt(key), dtype=np.int64) for part in batch]
         return b"".join((part % modulus).astype(">u8").tobytes() for part in numbers)
 
-    def decode(
-        self, public: bytes, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int
-    ) -> Vector:
+    def decode(self, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int) -> Vector:
         if values < 0 or len(plaintexts) != 8 * values:
             raise BadMessage(f"{len(plaintexts)} bytes of plaintexts; {values} values of 8 were expected")
         vector = np.frombuffer(plaintexts, ">u8").astype(np.uint64)

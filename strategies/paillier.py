@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.primitives import paillier
+from fedsec.primitives import blum_modulus, paillier
 from fedsec.primitives.ciphertexts import Ciphertexts, from_bytes, to_bytes
 from fedsec.primitives.packing import MAXIMUM_SLOT_BITS, check_canary, pack, plaintext_count, unpack
 from fedsec.primitives.paillier import LARGEST_S, POLICIES, PrivateKey, PublicKey
@@ -71,29 +71,37 @@ class Paillier(KeyHolderSum[Ciphertexts]):
     def columns(self, clients: Collection[PartyId], values: int) -> int:
         return plaintext_count(values, self.slot_bits(clients), self._plaintext_bits)
 
-    def generate(self, rng: Random) -> tuple[bytes, bytes]:
-        private = paillier.generate(self.key_bits, rng, self.s)
-        width = -(-self.key_bits // 8)
-        public = private.public.n.to_bytes(width, "big") + private.hs.to_bytes(private.public.ciphertext_bytes, "big")
-        return public, public + b"".join(prime.to_bytes(width, "big") for prime in (private.p, private.q))
+    @property
+    def _modulus_bytes(self) -> int:
+        return -(-self.key_bits // 8)
+
+    def generate(self, context: bytes, rng: Random) -> tuple[bytes, bytes, bytes]:
+        private = paillier.generate(self.key_bits, rng, self.s, context)
+        proof = blum_modulus.prove(private.p, private.q, context, rng)
+        primes = b"".join(prime.to_bytes(self._modulus_bytes, "big") for prime in (private.p, private.q))
+        return private.public.n.to_bytes(self._modulus_bytes, "big"), proof, self._kept(private.public) + primes
+
+    def adopt(self, sent: bytes, proof: bytes, context: bytes) -> bytes:
+        n = agreed_modulus(sent, self.key_bits)
+        blum_modulus.verify(n, proof, context)
+        key = PublicKey(n, paillier.noise_base(n, self.s, context), self.s)  # h_s is never taken from a message
+        key.check()
+        return self._kept(key)
+
+    def _kept(self, key: PublicKey) -> bytes:
+        return key.n.to_bytes(self._modulus_bytes, "big") + key.hs.to_bytes(key.ciphertext_bytes, "big")
 
     def _public(self, data: bytes) -> PublicKey:
-        width = -(-self.key_bits // 8)
+        width = self._modulus_bytes
         return PublicKey(int.from_bytes(data[:width], "big"), int.from_bytes(data[width:], "big"), self.s)
 
     def _private(self, data: bytes) -> PrivateKey:
-        width = -(-self.key_bits // 8)
+        width = self._modulus_bytes
         p, q = (int.from_bytes(part, "big") for part in (data[-2 * width : -width], data[-width:]))
         return PrivateKey(p, q, self._public(data[: -2 * width]).hs, self.s)
 
     def fingerprint(self, public: bytes) -> bytes:
-        key, expected = self._public(public), -(-self.key_bits // 8) + ((self.s + 1) * self.key_bits + 7) // 8
-        if len(public) != expected:
-            raise BadMessage(f"public key: {len(public)} bytes came and {expected} were expected")
-        key.check()
-        if key.bits != self.key_bits:
-            raise BadMessage(f"the public key has {key.bits} bits; {self.key_bits} were agreed")
-        return key.fingerprint
+        return self._public(public).fingerprint
 
     def encrypt(self, public: bytes, x: Vector, clients: Collection[PartyId], context: bytes, rng: Random) -> bytes:
         key, slots = self._public(public), self.slot_bits(clients)
@@ -119,15 +127,23 @@ class Paillier(KeyHolderSum[Ciphertexts]):
         plaintexts = paillier.decrypt(self._private(private), batch.ciphertexts)
         return b"".join(m.to_bytes(self._width, "big") for m in plaintexts)
 
-    def decode(
-        self, public: bytes, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int
-    ) -> Vector:
+    def decode(self, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int) -> Vector:
         numbers, slots = _integers(plaintexts, self._width), self.slot_bits(clients)
         if values < 0 or len(numbers) != self.columns(clients, values):
             raise BadMessage(f"{len(numbers)} plaintexts were opened, which {values} values do not fill")
         vector, canaries = unpack(numbers, values, slots, self._plaintext_bits)
         check_canary(canaries, addends)
         return vector
+
+
+def agreed_modulus(sent: bytes, key_bits: int) -> int:
+    """The modulus that is sent as a public key; raises BadMessage unless it alone is there, and has so many bits."""
+    expected, n = -(-key_bits // 8), int.from_bytes(sent, "big")
+    if len(sent) != expected:
+        raise BadMessage(f"public key: {len(sent)} bytes came and {expected} were expected, those of n alone")
+    if n.bit_length() != key_bits:
+        raise BadMessage(f"the public key has {n.bit_length()} bits; {key_bits} were agreed")
+    return n
 
 
 def _integers(data: bytes, width: int) -> list[int]:

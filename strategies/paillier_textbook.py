@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from fedsec.errors import BadMessage
-from fedsec.primitives import paillier
+from fedsec.primitives import blum_modulus, paillier
 from fedsec.primitives.integers import integers
 from fedsec.primitives.interop_phe import to_phe_private, to_phe_public
 from fedsec.primitives.randomness import Random, randbelow
 from fedsec.protocol import PartyId, Vector, parameter
 from fedsec.strategies._key_holder import KeyHolderSum
+from fedsec.strategies.paillier import agreed_modulus
 
 if TYPE_CHECKING:
     from phe.paillier import EncryptedNumber
@@ -59,20 +60,21 @@ class PaillierTextbook(KeyHolderSum[list["EncryptedNumber"]]):
     def columns(self, clients: Collection[PartyId], values: int) -> int:
         return values
 
-    def generate(self, rng: Random) -> tuple[bytes, bytes]:
+    def generate(self, context: bytes, rng: Random) -> tuple[bytes, bytes, bytes]:
         private = paillier.generate(self.key_bits, rng)
+        proof = blum_modulus.prove(private.p, private.q, context, rng)
         primes = (prime.to_bytes(self._width // 2, "big") for prime in (private.p, private.q))
-        return private.public.n.to_bytes(self._width, "big"), b"".join(primes)
+        return private.public.n.to_bytes(self._width, "big"), proof, b"".join(primes)
+
+    def adopt(self, sent: bytes, proof: bytes, context: bytes) -> bytes:
+        blum_modulus.verify(agreed_modulus(sent, self.key_bits), proof, context)
+        return sent
 
     def _public(self, data: bytes) -> paillier.PublicKey:
         return paillier.PublicKey(int.from_bytes(data, "big"), 4)  # phe has no h_s: any square passes for one
 
     def fingerprint(self, public: bytes) -> bytes:
-        key = self._public(public)
-        key.check()
-        if key.bits != self.key_bits:
-            raise BadMessage(f"the public key has {key.bits} bits; {self.key_bits} were agreed")
-        return key.fingerprint
+        return self._public(public).fingerprint
 
     def encrypt(self, public: bytes, x: Vector, clients: Collection[PartyId], context: bytes, rng: Random) -> bytes:
         key = to_phe_public(self._public(public))
@@ -128,9 +130,7 @@ class PaillierTextbook(KeyHolderSum[list["EncryptedNumber"]]):
                 raise BadMessage("a sum is no number of 64 bits: an addend was not one") from error
         return b"".join(out)
 
-    def decode(
-        self, public: bytes, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int
-    ) -> Vector:
+    def decode(self, plaintexts: bytes, values: int, clients: Collection[PartyId], addends: int) -> Vector:
         if values < 0 or len(plaintexts) != 8 * values:
             raise BadMessage(f"{len(plaintexts)} bytes of plaintexts; {values} values of 8 were expected")
         vector = np.frombuffer(plaintexts, ">u8").astype(np.uint64)

@@ -18,6 +18,8 @@ SECAGG, PARTY = "tests/party/test_party_secagg.py", "tests/party/test_party.py"
 ALL, FEW = "tests/strategies/test_dishonest_server.py", "tests/party/test_party_additive.py"
 SIGNED = "tests/party/test_party_consistency.py"
 PLAN = "tests/party/test_party_plan.py"
+PROOF, KEY = "tests/primitives/test_blum_modulus.py", "tests/party/test_party_paillier.py"
+BLUM, HOLDER = "fedsec/primitives/blum_modulus.py", "strategies/_key_holder.py"
 SHAMIR, CONTEXT, GLUE = (
     "tests/party/test_party_shamir.py",
     "tests/party/test_context.py",
@@ -134,6 +136,20 @@ CHECKS = [
     ("fedsec/encoding/ladder.py", "if sizes not in ({0}, {rungs}) or any(", "if any(", PLAN),
     ("fedsec/flower/client.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
     ("fedsec/wire/envelope.py", "verify(identity, self.signature, digest(self.head, self.body))", "pass", ALL),
+    (BLUM, "if gmpy2.jacobi(w, n) != -1:", "if False:", PROOF),
+    (BLUM, "if gmpy2.is_prime(n):", "if False:", PROOF),
+    (BLUM, "if gmpy2.gcd(n, _small_primes()) != 1:", "if False:", PROOF),
+    (BLUM, "if gmpy2.gcd(total, n) != 1:", "if False:", PROOF),
+    (BLUM, "if not all(0 < number < n for number in numbers):", "if False:", PROOF),
+    (BLUM, "if gmpy2.powmod(x, 4, n) not in _candidates(y, w, n):", "if False:", PROOF),
+    (BLUM, "if gmpy2.powmod(z, n, n) != y:", "if False:", PROOF),
+    (BLUM, "    verify(n, proof, context)\n    return proof", "    return proof", PROOF),
+    (BLUM, "hashlib.sha256(context).digest() + numbers", "numbers", PROOF),
+    ("strategies/paillier.py", "blum_modulus.verify(n, proof, context)", "pass", KEY),
+    ("strategies/paillier.py", "if len(sent) != expected:", "if False:", KEY),
+    (HOLDER, "me.context + me.identity(self.key_holder)", "me.context", KEY),
+    (HOLDER, "me.context + me.identity(self.key_holder)", "me.identity(self.key_holder)", KEY),
+    (HOLDER, "me.verify(self.key_holder, request.key, request.signature)", "pass", KEY),
 ]
 
 

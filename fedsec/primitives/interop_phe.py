@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from fedsec.errors import ConfigurationError
 from fedsec.primitives.paillier import PrivateKey, PublicKey, noise_base
-from fedsec.primitives.randomness import Random
 
 if TYPE_CHECKING:
     from phe.paillier import PaillierPrivateKey, PaillierPublicKey
@@ -37,11 +36,11 @@ def to_phe_private(private: PrivateKey) -> PaillierPrivateKey:
     return PaillierPrivateKey(to_phe_public(private.public), private.p, private.q)
 
 
-def from_phe_private(key: PaillierPrivateKey, rng: Random) -> PrivateKey:
-    """Return our key of the same p and q, with a new h_s from `rng`.
+def from_phe_private(key: PaillierPrivateKey) -> PrivateKey:
+    """Return our key of the same p and q, with the `noise_base` of n.
 
     Raises ConfigurationError, as `PrivateKey` does, unless p and q are 3 modulo 4 with gcd(p-1, q-1) = 2. phe does not
     ask for that, so about one in six of its keys passes; elsewhere powers of h_s might stay in a small subgroup.
     """
     p, q = int(key.p), int(key.q)
-    return PrivateKey(p, q, noise_base(p * q, rng))
+    return PrivateKey(p, q, noise_base(p * q))

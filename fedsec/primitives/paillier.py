@@ -1,9 +1,10 @@
 """Paillier's cryptosystem with g = n + 1 (Eurocrypt 1999), as generalised by Damgård and Jurik (PKC 2001).
 
 c = (1 + n)^m h_s^a mod n^(s+1), where m < n^s and h_s = (-x^2)^(n^s) mod n^(s+1) is public and a is short: a fixed-base
-table raises h_s (Damgård, Jurik and Nielsen, IJIS 9, 2010). s = 1 is Paillier's own; with s = 2 a plaintext is twice as
-long and a ciphertext half as long again. Ciphertexts multiply where plaintexts add, modulo n^s. The noise's policy
-names what it rests on:
+table raises h_s (Damgård, Jurik and Nielsen, IJIS 9, 2010). x is hashed from n and a context, so that nobody chooses
+h_s: it is computed, never received. That n is well made is what `blum_modulus` proves. s = 1 is Paillier's own; with
+s = 2 a plaintext is twice as long and a ciphertext half as long again. Ciphertexts multiply where plaintexts add,
+modulo n^s. The noise's policy names what it rests on:
 
 conservative  a of ceil(|n| / 2) bits, as Damgård, Jurik and Nielsen propose; the default
 fast          a of 256 bits up to |n| = 2048, 320 up to 3072, 384 up to 4096: a short-exponent assumption besides
@@ -16,6 +17,7 @@ Plaintexts and ciphertexts are integers: int, mpz or numpy's. A float, a fractio
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import threading
 import weakref
@@ -29,6 +31,7 @@ from gmpy2 import mpz
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import modexp
+from fedsec.primitives.blum_modulus import hashed
 from fedsec.primitives.integers import integer, integers
 from fedsec.primitives.randomness import Random, randbelow, randbits
 
@@ -47,7 +50,10 @@ _SMALL_PRIMES = gmpy2.primorial(4000)
 
 @dataclass(frozen=True)
 class PublicKey:
-    """The modulus n, h_s = (-x^2)^(n^s) modulo n^(s+1), and s. A received key goes through `check` first."""
+    """The modulus n, h_s = (-x^2)^(n^s) modulo n^(s+1), and s.
+
+    Of a key that is received, n goes through `blum_modulus.verify`, and h_s is computed by `noise_base`.
+    """
 
     n: int
     hs: int
@@ -89,7 +95,8 @@ class PublicKey:
         """Raise BadMessage unless the key has the structure that its holder must have given it, as far as one can see.
 
         n has at least 256 bits, is 1 modulo 4 (p = q = 3 modulo 4), no prime and no power; h_s is in range, prime to n,
-        not 1 or -1, and has Jacobi symbol 1 as every -x^2 has. That n has two prime factors is not visible.
+        not 1 or -1, and has Jacobi symbol 1 as every -x^2 has. That n has two prime factors is not visible:
+        `blum_modulus` proves it.
         """
         integers("public key: n, h_s and s", (self.n, self.hs, self.s), BadMessage)
         if not 1 <= self.s <= LARGEST_S:
@@ -137,8 +144,8 @@ class PrivateKey:
         return f"PrivateKey(<redacted>, public={self.public.fingerprint.hex()})"
 
 
-def generate(bits: int, rng: Random, s: int = 1) -> PrivateKey:
-    """Return a key with |n| = `bits` exactly, about a second at 3072.
+def generate(bits: int, rng: Random, s: int = 1, context: bytes = b"") -> PrivateKey:
+    """Return a key with |n| = `bits` exactly, about a second at 3072, and the `noise_base` of `context`.
 
     p and q are uniform among the primes that are 3 modulo 4 and whose two highest bits are set, with gcd(p-1, q-1) = 2
     and |p - q| > 2^(bits/2 - 100) (FIPS 186-5, A.1.3). An even number of at least 256 bits is accepted, which protects
@@ -152,12 +159,18 @@ def generate(bits: int, rng: Random, s: int = 1) -> PrivateKey:
     while True:
         q = _prime(bits // 2, rng)
         if gmpy2.gcd(p - 1, q - 1) == 2 and abs(p - q) >> (bits // 2 - 100):
-            return PrivateKey(p, q, noise_base(p * q, rng, s), s)
+            return PrivateKey(p, q, noise_base(p * q, s, context), s)
 
 
-def noise_base(n: int, rng: Random, s: int = 1) -> int:
-    """Return h_s = (-x^2)^(n^s) mod n^(s+1) for x uniform among the units modulo n."""
-    x = _unit(n, rng)
+def noise_base(n: int, s: int = 1, context: bytes = b"") -> int:
+    """Return h_s = (-x^2)^(n^s) mod n^(s+1), the same to everybody who has n, s and `context`.
+
+    x is the first unit modulo n that SHAKE-256 gives of them, so whoever made n did not choose h_s.
+    """
+    width = (n.bit_length() + 7) // 8
+    seed = b"fedsec noise base" + hashlib.sha256(context).digest() + bytes([s]) + n.to_bytes(width, "big")
+    drawn = (hashed(seed + i.to_bytes(4, "big"), n) for i in itertools.count())
+    x = next(x for x in drawn if gmpy2.gcd(x, n) == 1)
     return int(gmpy2.powmod(-x * x % n, n**s, n ** (s + 1)))
 
 

@@ -6,8 +6,10 @@ import hashlib
 import os
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
+import gmpy2
 import numpy as np
 import pytest
 
@@ -20,10 +22,13 @@ from fedsec.errors import (
     PolicyError,
     TooFewParties,
 )
+from fedsec.party.journal import Journal
+from fedsec.party.policy import Policy
+from fedsec.primitives.blum_modulus import prove
 from fedsec.primitives.ciphertexts import Ciphertexts, from_bytes, to_bytes
 from fedsec.primitives.packing import pack
-from fedsec.primitives.paillier import PublicKey, encrypt
-from fedsec.strategies._key_holder import AdoptKey, Encrypt, GenerateKey, Key, Open, Product, Witness
+from fedsec.primitives.paillier import PublicKey, encrypt, noise_base
+from fedsec.strategies._key_holder import AdoptKey, Encrypt, GenerateKey, Key, Keys, Open, Product, Witness
 from fedsec.strategies.paillier import Paillier
 from fedsec.wire import codec
 from fedsec.wire.envelope import SETUP
@@ -40,8 +45,13 @@ def encrypted(paillier: Any) -> tuple[Any, Any, dict[int, Any]]:
 
 
 def key(server: Any) -> PublicKey:
-    held: PublicKey = server.protocol._public(server.coordinator.public.public)
+    held: PublicKey = server.protocol._public(kept(server, 2).public)
     return held
+
+
+def kept(server: Any, party: int) -> Keys:
+    """What a party keeps of the set-up."""
+    return codec.decode(server.state(party).after_setup, Keys)
 
 
 def blob_of(server: Any, session: Any, value: int = 7) -> bytes:
@@ -196,12 +206,67 @@ def test_paillier_the_key_is_the_key_holder_s(paillier: Any) -> None:
     public, random = paillier.coordinator.public, os.urandom(64)
     for signature in (random, paillier.key.sign(b"key"), b""):
         with pytest.raises(AuthenticationError, match="signature"):
-            paillier.ask(3, AdoptKey(public, signature), paillier.session(stage=SETUP))
+            paillier.ask(3, AdoptKey(public, b"", signature), paillier.session(stage=SETUP))
     assert key(paillier).bits == 2048
+
+
+@pytest.fixture
+def deployed(dishonest: Any, tmp_path: Path) -> Any:
+    """Before five hospitals with a roster and no key yet, as a deployment has them: all pinned, with a journal."""
+    server = dishonest(Paillier(key_bits=2048, policy="fast"))
+    pinned = frozenset(server.identity(party).public for party in server.inputs)
+    server.federation.policy = Policy(trusts_server=True, server=server.key.public, hospitals=pinned)
+    server.federation.journal = Journal(tmp_path / "journal")
+    return server.found()
+
+
+def test_paillier_a_key_holder_chooses_no_noise(deployed: Any, paillier: Any) -> None:
+    """Whatever the key holder signs: h has no place, and without a proof for this session nothing is encrypted."""
+    secret = paillier.protocol._private(kept(paillier, 1).private)
+    n, prime = secret.p * secret.q, 2**2048 - 1942289
+    assert gmpy2.is_prime(prime)
+    for public, words in (
+        (n.to_bytes(256, "big") + (1).to_bytes(512, "big"), "768 bytes came and 256 were expected, those of n alone"),
+        (n.to_bytes(256, "big") + (n**2 - 1).to_bytes(512, "big"), "those of n alone"),
+        (prime.to_bytes(256, "big"), "n is prime"),
+        ((2**2047).to_bytes(256, "big"), r"a prime factor below 2\^16"),
+        ((3 * 2**2046 + 3).to_bytes(256, "big"), r"a prime factor below 2\^16"),
+        ((n + 2).to_bytes(256, "big"), "public key|proof of the modulus"),
+        ((n >> 2).to_bytes(256, "big"), "2046 bits; 2048 were agreed"),
+    ):
+        session = deployed.session(stage=SETUP)
+        holder = deployed.context_of(1, session)
+        proof = prove(secret.p, secret.q, deployed.protocol._setup_context(holder), os.urandom)
+        with pytest.raises(BadMessage, match=words):
+            deployed.ask(3, AdoptKey(Key(public), proof, holder.sign(Key(public))), session)
+        with pytest.raises(OutOfPhase, match="Encrypt before a key was adopted"):
+            deployed.ask(3, Encrypt(), deployed.session())
+    assert [field.name for field in codec.schema(Key)] == ["public"]
+
+
+def test_paillier_a_proof_holds_in_its_session_for_its_holder_alone(deployed: Any, paillier: Any) -> None:
+    secret = paillier.protocol._private(kept(paillier, 1).private)
+    n = secret.p * secret.q
+    public, another = Key(n.to_bytes(256, "big")), replace(deployed.protocol, key_holder=2, witness=1)
+    earlier = deployed.protocol._setup_context(deployed.context_of(1, deployed.session(stage=SETUP)))
+    for other in (lambda _: earlier, another._setup_context, lambda me: me.context, lambda _: b""):
+        session = deployed.session(stage=SETUP)
+        holder = deployed.context_of(1, session)
+        proof = prove(secret.p, secret.q, other(holder), os.urandom)
+        with pytest.raises(BadMessage, match="proof of the modulus: fourth root 0 does not hold for this n"):
+            deployed.ask(3, AdoptKey(public, proof, holder.sign(public)), session)
+    session = deployed.session(stage=SETUP)
+    holder = deployed.context_of(1, session)
+    context = deployed.protocol._setup_context(holder)
+    request = AdoptKey(public, prove(secret.p, secret.q, context, os.urandom), holder.sign(public))
+    for party in (3, 4):
+        deployed.ask(party, request, session)
+        h = int.from_bytes(kept(deployed, party).public[256:], "big")
+        assert h == noise_base(n, 1, context) != noise_base(n, 1, earlier)
 
 
 def test_paillier_a_pinned_key_holder_is_no_other(dishonest: Any) -> None:
     server = dishonest(Paillier(key_holder_identity="ab" * 32)).found()
-    for party, request in ((1, GenerateKey()), (3, AdoptKey(Key(b""), b""))):
+    for party, request in ((1, GenerateKey()), (3, AdoptKey(Key(b""), b"", b""))):
         with pytest.raises(PolicyError, match="party 1 is not the key holder whose identity the terms name"):
             server.ask(party, request, server.session(stage=SETUP))

@@ -158,9 +158,9 @@ def test_iso_18033_6():
     # refused, and made here past the refusal, to reproduce the arithmetic.
     p, q = ISO["p"], ISO["q"]
     with pytest.raises(ConfigurationError, match="= 2"):
-        PrivateKey(p, q, noise_base(p * q, os.urandom))
+        PrivateKey(p, q, noise_base(p * q))
     key = object.__new__(PrivateKey)
-    vars(key).update(p=p, q=q, hs=noise_base(p * q, os.urandom))
+    vars(key).update(p=p, q=q, hs=noise_base(p * q))
     public = key.public
     for m, r, c in (("m1", "r1", "c1"), ("m2", "r2", "c2")):
         fixed = ISO[r].to_bytes((public.bits + 7) // 8, "big")
@@ -181,13 +181,13 @@ def test_phe_decrypts_ours_and_we_decrypt_phe_s():
 
 
 def test_phe_keys_convert_or_are_refused():
-    back = from_phe_private(to_phe_private(KEY), os.urandom)
+    back = from_phe_private(to_phe_private(KEY))
     assert {back.p, back.q} == {KEY.p, KEY.q}
     back.public.check()
     for p, q in ((KEY.p, 13), (2**127 - 1, 2**89 - 1), (2**521 - 1, 2**607 - 1)):
         key = phe.PaillierPrivateKey(phe.PaillierPublicKey(p * q), p, q)
         with pytest.raises(ConfigurationError):
-            from_phe_private(key, os.urandom)
+            from_phe_private(key)
 
 
 def test_private_keys_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from fedsec import catalog
 from fedsec.cli.arguments import print_left_out
 from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.primitives import paillier
 from fedsec.strategies.paillier_textbook import HEADER, PaillierTextbook
 
 SESSION, OTHER = b"\x01" * 32, b"\x02" * 32
@@ -23,11 +25,17 @@ BUILT = {
 }
 
 
+def made(protocol: Any) -> tuple[bytes, bytes]:
+    """The public key as a party keeps it, and the private one."""
+    sent, proof, private = protocol.generate(SESSION, os.urandom)
+    return protocol.adopt(sent, proof, SESSION), private
+
+
 @pytest.fixture(scope="module", params=BUILT)
 def sealed(request: Any) -> tuple[Any, bytes, bytes, bytes]:
     """A strategy, its keys, and the ciphertexts of one input."""
     protocol: Any = catalog.strategy(request.param)(**BUILT[request.param])
-    public, private = protocol.generate(os.urandom)
+    public, private = made(protocol)
     x = np.arange(10, dtype=np.uint64)
     return protocol, public, private, protocol.encrypt(public, x, CLIENTS, SESSION, os.urandom)
 
@@ -37,13 +45,13 @@ def test_what_is_read_opens_to_what_was_encrypted(sealed: Any) -> None:
     batch, values = protocol.read(public, blob, CLIENTS, 1, SESSION)
     total = protocol.add(public, [batch, batch, batch], values, CLIENTS, SESSION)
     summed, values = protocol.read(public, total, CLIENTS, 3, SESSION)
-    found = protocol.decode(public, protocol.decrypt(private, summed), values, CLIENTS, 3)
+    found = protocol.decode(protocol.decrypt(private, summed), values, CLIENTS, 3)
     assert found.tolist() == [3 * i for i in range(10)] and len(total) == len(blob)
 
 
 def test_other_rounds_keys_and_lengths_are_refused(sealed: Any) -> None:
     protocol, public, _, blob = sealed
-    other, _ = protocol.generate(os.urandom)
+    other, _ = made(protocol)
     for arguments in (
         (public, blob, CLIENTS, 1, OTHER),
         (public, blob, CLIENTS, 2, SESSION),
@@ -68,12 +76,42 @@ def test_any_flipped_byte_of_the_header_is_refused(sealed: Any) -> None:
 
 
 def test_keys_that_are_none_are_refused(sealed: Any) -> None:
-    protocol, public, private, _ = sealed
-    assert protocol.fingerprint(public) == protocol.fingerprint(public)
-    even = b"\xfe" * len(public)  # bytes drawn at random can be a key: that n has two prime factors is not visible
-    for bad in (b"", b"\0", public[:-9], public + b"\0\1", bytes(len(public)), even, private):
-        with pytest.raises(BadMessage):
-            protocol.fingerprint(bad)
+    protocol, _, private, _ = sealed
+    sent, proof, _ = protocol.generate(SESSION, os.urandom)
+    assert protocol.adopt(sent, proof, SESSION) == protocol.adopt(sent, proof, SESSION)
+    for bad in (b"", b"\0", sent[:-9], sent + b"\0\1", bytes(len(sent)), b"\xff" * len(sent), private):
+        with pytest.raises(BadMessage, match="public key"):
+            protocol.adopt(bad, proof, SESSION)
+
+
+def test_keys_whose_proof_does_not_hold_are_refused(sealed: Any) -> None:
+    protocol, *_ = sealed
+    sent, proof, _ = protocol.generate(SESSION, os.urandom)
+    _, another, _ = protocol.generate(SESSION, os.urandom)
+    if protocol.name == "bfv":
+        assert proof == b""
+        with pytest.raises(BadMessage, match="a proof of 3 bytes came, and bfv has none"):
+            protocol.adopt(sent, b"abc", SESSION)
+        return
+    for bad, context in ((proof, OTHER), (b"", SESSION), (proof[:-1], SESSION), (another, SESSION)):
+        with pytest.raises(BadMessage, match="proof of the modulus"):
+            protocol.adopt(sent, bad, context)
+
+
+def test_noise_s_base_is_derived_and_has_no_place_in_a_message() -> None:
+    """A key holder that would like h = 1, or an h of order two, finds no field for it."""
+    protocol: Any = catalog.strategy("paillier")(key_bits=2048)
+    sent, proof, private = protocol.generate(SESSION, os.urandom)
+    kept = protocol.adopt(sent, proof, SESSION)
+    n, square = int.from_bytes(sent, "big"), int.from_bytes(sent, "big") ** 2
+    for h in (1, square - 1, 4):
+        with pytest.raises(BadMessage, match="768 bytes came and 256 were expected, those of n alone"):
+            protocol.adopt(sent + h.to_bytes(512, "big"), proof, SESSION)
+    seed = b"fedsec noise base" + hashlib.sha256(SESSION).digest() + b"\1" + sent + bytes(4)
+    x = int.from_bytes(hashlib.shake_256(seed).digest(256 + 16), "big") % n
+    assert int.from_bytes(kept[256:], "big") == pow(-x * x % n, n, square)
+    assert private.startswith(kept)
+    assert paillier.noise_base(n, 1, SESSION) != paillier.noise_base(n, 1, OTHER)
 
 
 def test_plaintexts_that_cannot_be_a_sum_are_refused(sealed: Any) -> None:
@@ -82,12 +120,12 @@ def test_plaintexts_that_cannot_be_a_sum_are_refused(sealed: Any) -> None:
     plaintexts = protocol.decrypt(private, batch)
     for bad, count in ((plaintexts[:-1], values), (plaintexts, values + 10_000), (plaintexts, -1), (b"", values)):
         with pytest.raises(BadMessage):
-            protocol.decode(public, bad, count, CLIENTS, 1)
+            protocol.decode(bad, count, CLIENTS, 1)
 
 
 def test_textbook_ciphertexts_out_of_range_are_named() -> None:
     protocol = PaillierTextbook(key_bits=256)
-    public, private = protocol.generate(os.urandom)
+    public, private = made(protocol)
     n, p = int.from_bytes(public, "big"), int.from_bytes(private[:16], "big")
     blob = protocol.encrypt(public, np.arange(3, dtype=np.uint64), CLIENTS, SESSION, os.urandom)
     for bad, words in (
@@ -151,18 +189,18 @@ def test_a_missing_package_is_named(monkeypatch: Any, capsys: Any) -> None:
 def test_a_sum_that_no_textbook_inputs_have_is_refused(chosen: int) -> None:
     """One hospital encrypts what is no input: the sum is refused in words, not decoded."""
     protocol = PaillierTextbook(key_bits=256)
-    public, private = protocol.generate(os.urandom)
+    public, private = made(protocol)
     key = phe.PaillierPublicKey(int.from_bytes(public, "big"))
     batch = [key.encrypt(chosen), key.encrypt(7)]
     with pytest.raises(BadMessage, match="a sum is"):
-        protocol.decode(public, protocol.decrypt(private, batch), 2, CLIENTS, 2)
+        protocol.decode(protocol.decrypt(private, batch), 2, CLIENTS, 2)
 
 
 def test_bfv_keys_of_other_moduli_are_refused() -> None:
     kind: Any = catalog.strategy("bfv")
-    small, _ = kind(capacity_bits=34).generate(os.urandom)
+    small, proof, _ = kind(capacity_bits=34).generate(SESSION, os.urandom)
     with pytest.raises(BadMessage, match="moduli are not those of 4096 slots and 44 bits"):
-        kind(capacity_bits=44).fingerprint(small)
+        kind(capacity_bits=44).adopt(small, proof, SESSION)
 
 
 def test_paillier_fast_is_refused_beyond_its_exponents() -> None:
