@@ -20,6 +20,7 @@ SIGNED = "tests/party/test_party_consistency.py"
 PLAN = "tests/party/test_party_plan.py"
 PROOF, KEY = "tests/primitives/test_blum_modulus.py", "tests/party/test_party_paillier.py"
 BLUM, HOLDER = "fedsec/primitives/blum_modulus.py", "strategies/_key_holder.py"
+PLAUSIBLE = "tests/encoding/test_plausible.py"
 SHAMIR, CONTEXT, GLUE = (
     "tests/party/test_party_shamir.py",
     "tests/party/test_context.py",
@@ -134,6 +135,26 @@ CHECKS = [
     ("fedsec/encoding/ladder.py", "if self.counts[: len(before.counts)] != before.counts:", "if False:", PLAN),
     ("fedsec/encoding/ladder.py", "if self.measuring and self.largest:", "if False:", PLAN),
     ("fedsec/encoding/ladder.py", "if sizes not in ({0}, {rungs}) or any(", "if any(", PLAN),
+    ("fedsec/encoding/plausible.py", "if largest > limit:", "if False:", PLAUSIBLE),
+    ("fedsec/encoding/plausible.py", "if number > addends:", "if False:", PLAUSIBLE),
+    ("fedsec/encoding/plausible.py", "if sum(counts.values()) > addends:", "if False:", PLAUSIBLE),
+    ("fedsec/encoding/plausible.py", "if coarse > sum(sizes):", "if False:", PLAUSIBLE),
+    ("fedsec/encoding/plausible.py", "if not 0 < total <= addends * heaviest * steps:", "if False:", PLAUSIBLE),
+    ("fedsec/encoding/plausible.py", 'if rule == "equal" and', "if False and", PLAUSIBLE),
+    ("fedsec/encoding/plausible.py", 'if rule == "powers-of-two" and', "if False and", PLAUSIBLE),
+    ("fedsec/encoding/plausible.py", "        if beyond:", "        if False:", PLAUSIBLE),
+    ("fedsec/encoding/plausible.py", "if norm > limit * (1 + RELATIVE)", "if limit < 0", PLAUSIBLE),
+    ("fedsec/encoding/mean.py", "        bounds.add(each.name, mean, spec.bound_of(each.name))\n", "", PLAUSIBLE),
+    ("fedsec/encoding/mean.py", "    bounds.check_norms()\n", "", PLAUSIBLE),
+    ("fedsec/encoding/mean.py", "    plausible.check_sums(total.vector, addends, bits)\n", "", PLAUSIBLE),
+    ("fedsec/encoding/mean.py", "    plausible.check_bands(bands, unusable, addends)\n", "", PLAUSIBLE),
+    ("fedsec/encoding/mean.py", "plausible.check_weight(weight", "(lambda *_: None)(weight", PLAUSIBLE),
+    (
+        "fedsec/encoding/mean.py",
+        "check_histograms(largest, typical, unusable, addends)",
+        "check_counts({}, 0)",
+        PLAUSIBLE,
+    ),
     ("fedsec/flower/client.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
     ("fedsec/wire/envelope.py", "verify(identity, self.signature, digest(self.head, self.body))", "pass", ALL),
     (BLUM, "if gmpy2.jacobi(w, n) != -1:", "if False:", PROOF),

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.encoding import ladder, wide
+from fedsec.encoding import ladder, plausible, wide
 from fedsec.encoding.fixed_point import CHUNK, FixedPoint
 from fedsec.encoding.ladder import Plan, Scale
 from fedsec.encoding.layout import Arrays, ArraySpec, Layout, array_layout
@@ -344,14 +344,17 @@ def _measurement(changes: _Changes | None, spec: MeanSpec) -> Vector:
 def read_measurement(total: Sum, spec: MeanSpec, floor: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The histograms of the largest and of the typical |w·v| that a measuring session opened.
 
-    Raises DataError where fewer hospitals than the floor had a usable update.
+    Raises DataError where fewer hospitals than the floor had a usable update, and BadMessage where no contributions
+    sum to this.
     """
     rungs = spec.rungs[1] - spec.rungs[0] + 1
     if total.vector.size != 2 * rungs + 1:
         raise BadMessage(f"the sum has {total.vector.size} coordinates; a measurement has {2 * rungs + 1}")
-    numbers = list(map(int, total.vector.tolist()))
-    _check_usable(numbers[-1], len(total.included), floor)
-    return tuple(numbers[:rungs]), tuple(numbers[rungs:-1])
+    *numbers, unusable = map(int, total.vector.tolist())
+    largest, typical, addends = tuple(numbers[:rungs]), tuple(numbers[rungs:]), len(total.included)
+    plausible.check_histograms(largest, typical, unusable, addends)
+    _check_usable(unusable, addends, floor)
+    return largest, typical
 
 
 def _check_usable(unusable: int, included: int, floor: int) -> None:
@@ -463,28 +466,30 @@ def decode(
     """The weighted mean that a sum of contributions stands for.
 
     Arrays of the model that the layout does not name keep their values. Raises BadMessage where the sum does not fit
-    its layout or the layout not the model, and DataError where fewer hospitals than the floor had a usable update, or
-    a mean leaves its dtype's range.
+    its layout, the layout not the model, or no contributions within their bounds add up to it; and DataError where
+    fewer hospitals than the floor had a usable update, or a mean leaves its dtype's range.
     """
     shape, addends = _Shape(layout, spec, bits, plan), len(total.included)
     if total.vector.size != shape.size:
         raise BadMessage(f"the sum has {total.vector.size} coordinates, which its layout does not explain")
     _check_model(layout, reference)
+    plausible.check_sums(total.vector, addends, bits)
     counts = list(map(int, shape.part(total.vector, shape.counts).tolist()))
     unusable, saturated, bounded, *rest = counts
     bands = tuple(rest[: ladder.COUNTS])
-    if max(counts) > addends:
-        raise BadMessage(f"a count of the sum is {max(counts)}; {addends} contributors were included")
+    uncomputed, cut = rest[ladder.COUNTS :][: len(layout.metrics)], rest[ladder.COUNTS + len(layout.metrics) :]
+    missing = dict(zip(sorted(layout.metrics), uncomputed, strict=True))
+    plausible.check_counts({"with a buffer cut to its range": saturated}, addends)
+    plausible.check_disjoint({"without a usable update": unusable, "bounded": bounded}, addends)
+    plausible.check_bands(bands, unusable, addends)
+    for without, beyond in zip(uncomputed, cut, strict=True):
+        plausible.check_disjoint({"without a metric": without, "with that metric cut to its range": beyond}, addends)
     _check_usable(unusable, addends, floor)
     values = wide.decode(shape.part(total.vector, shape.values), addends, bits)
     weight = values[0]
-    limit = spec.heaviest or LARGEST_WEIGHT
-    if not 0 < weight <= addends * limit * WEIGHT_STEPS:
-        raise BadMessage(f"the total weight is {weight / WEIGHT_STEPS}; {addends} contributors were included")
+    plausible.check_weight(weight, WEIGHT_STEPS, spec.heaviest or LARGEST_WEIGHT, spec.weights, addends)
     parameters, typical = _decoded_parameters(total, layout, reference, spec, shape, weight / WEIGHT_STEPS)
-    arrays = {**dict(reference), **parameters, **_decoded_buffers(values, layout, spec)}
-    uncomputed, cut = rest[ladder.COUNTS :][: len(layout.metrics)], rest[ladder.COUNTS + len(layout.metrics) :]
-    missing = dict(zip(sorted(layout.metrics), uncomputed, strict=True))
+    arrays = {**dict(reference), **parameters, **_decoded_buffers(values, layout, spec, addends)}
     withheld = tuple(key for key, number in missing.items() if number and addends - unusable - number < floor)
     metrics = _decoded_metrics(shape.part(total.vector, shape.metrics), layout, spec, weight, addends, bits)
     return Mean(
@@ -520,17 +525,22 @@ def _decoded_parameters(
     arrays: dict[str, NDArray[Any]] = {}
     place, high = 0, shape.parameters[1] // 2
     stride, sample = max(1, shape.parameters[1] // _SAMPLE), [np.zeros(0)]
+    addends, step = len(total.included), shape.scale.bound / shape.point.steps / weight
+    largest = min(addends * shape.scale.bound / weight, math.inf if spec.clip is None else spec.clip)
+    bounds = plausible.ChangeBounds(largest, spec.bounds, step, addends)
     for each in layout.parameters(spec.buffers):
         part = total.vector[place : place + each.size]
         if shape.scale.limbs == 2:
             part = part + (total.vector[high + place : high + place + each.size] << np.uint64(shape.bits))
-        mean = shape.point.decode(part, len(total.included)).reshape(each.shape)
+        mean = shape.point.decode(part, addends).reshape(each.shape)
         mean /= weight
+        bounds.add(each.name, mean, spec.bound_of(each.name))
         sample.append(np.abs(mean.ravel()[::stride]))
         if (model := reference.get(each.name)) is not None:
             mean += model
         arrays[each.name] = _cast(each, mean)
         place += each.size
+    bounds.check_norms()
     return arrays, _median(np.concatenate(sample))
 
 
@@ -540,11 +550,12 @@ def _median(magnitudes: NDArray[np.float64]) -> float:
     return float(np.median(above)) if above.size else 0.0
 
 
-def _decoded_buffers(values: Sequence[int], layout: Layout, spec: MeanSpec) -> dict[str, NDArray[Any]]:
+def _decoded_buffers(values: Sequence[int], layout: Layout, spec: MeanSpec, addends: int) -> dict[str, NDArray[Any]]:
     """Buffers' means: sums of weighted values over the sum of weights, which stands first."""
     arrays, place = {}, 1
     for each in layout.buffers(spec.buffers):
         mean = np.array([value / values[0] for value in values[place : place + each.size]], np.float64)
+        plausible.check_within(f"buffer {each.name!r}", mean, -VALUES, VALUES, 1 / values[0], addends)
         if each.never_negative:
             np.maximum(mean, 0.0, out=mean)
         arrays[each.name] = _cast(each, mean.reshape(each.shape))
@@ -576,6 +587,8 @@ def _decoded_metrics(
         low, high = spec.range_of(key)
         steps = metric_steps(low, high)
         values = [next(sums) / weight * (WEIGHT_STEPS / steps) for _ in range(length or 1)]
+        step = WEIGHT_STEPS / steps / weight
+        plausible.check_within(f"metric {key!r}", np.array(values), low, high, step, addends)
         metrics[key] = values if length else values[0]
     return metrics
 
@@ -590,9 +603,9 @@ def _checked_weight(weight: Any, spec: MeanSpec) -> float:
     if not (number and 0 < weight <= limit):
         raise DataError(f"{spec.weight_key} is {weight}; it must lie above 0 and at most at {limit} (largest_weight)")
     counted = round(float(weight) * WEIGHT_STEPS) / WEIGHT_STEPS
-    if spec.weights == "exact" or not counted:
-        return counted
-    return 1.0 if spec.weights == "equal" else math.ldexp(0.5, math.frexp(counted)[1])
+    if spec.weights == "equal":
+        return 1.0
+    return math.ldexp(0.5, math.frexp(counted)[1]) if spec.weights == "powers-of-two" and counted else counted
 
 
 def _numbers(key: str, value: object) -> list[float]:

@@ -22,7 +22,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedsec import catalog
-from fedsec.errors import ConfigurationError, FedsecError, TooFewParties
+from fedsec.encoding import mean
+from fedsec.encoding.fixed_point import MAX_BITS
+from fedsec.encoding.mean import MeanSpec
+from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
 from fedsec.local import Fault, LocalFederation
 from fedsec.party.party import PartyState
 from fedsec.protocol import RECORDS, Message, PartyId, SecureSum, State, Vector, headings
@@ -124,6 +127,22 @@ class Conformance:
         largest = (1 << federation.protocol.value_bits) - 1
         total = federation.sum({party: [largest] * 3 for party in federation.states})
         assert total.sum.vector.tolist() == [largest * self.hospitals] * 3
+
+    def test_a_hospital_that_replaces_the_model_makes_the_round_void(self, federation: LocalFederation) -> None:
+        """Its integers are in their range, and the mean that they lead to is beyond what any updates come to."""
+        bits, spec = federation.protocol.value_bits, MeanSpec(clip=1.0, largest_weight=1000)
+        if not 2 <= bits <= MAX_BITS:
+            pytest.skip(f"means are of 2 to {MAX_BITS} value bits")
+        made = [
+            mean.contribution({"w": np.full(2, 0.5)}, {"w": np.zeros(2)}, {}, 10, spec, bits) for _ in federation.states
+        ]
+        vectors = dict(zip(federation.states, (one.vector for one in made), strict=True))
+        found = mean.decode(federation.sum(vectors).sum, made[0].layout, {"w": np.zeros(2)}, spec, bits)
+        assert abs(found.arrays["w"] - 0.5).max() <= found.step * len(made)
+        vectors[max(vectors)][:2] = (1 << bits) - 1
+        total = federation.sum(vectors).sum
+        with pytest.raises(BadMessage, match="beyond its limit of 1"):
+            mean.decode(total, made[0].layout, {"w": np.zeros(2)}, spec, bits)
 
     def _asked(self, federation: LocalFederation, data: dict[PartyId, Vector]) -> dict[str, list[PartyId]]:
         asked: dict[str, list[PartyId]] = {}
