@@ -16,11 +16,13 @@ from typing import Annotated, Generic, TypeVar
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
+    Coalition,
     Exposure,
     Flow,
     Message,
     PartyContext,
     PartyId,
+    Role,
     SecureSum,
     State,
     Sum,
@@ -205,6 +207,24 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
 
     def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
         return 0  # the server alone; with the witness, it opens any input
+
+    def coalitions(self, clients: Collection[PartyId], malicious: bool = False) -> tuple[Coalition, ...]:
+        both = frozenset({self.witness, self.key_holder})
+        return (
+            Coalition(frozenset({self.witness}), 1, f"the witness (party {self.witness})"),
+            Coalition(both, 2, f"the witness and the key holder (parties {self.witness} and {self.key_holder})", False),
+        )
+
+    def roles(self, clients: Collection[PartyId]) -> tuple[Role, ...]:
+        return (
+            Role("key holder", (self.key_holder,), "It opens each sum, and so learns it too; it sees no single input."),
+            Role(
+                "witness",
+                (self.witness,),
+                "It sees every hospital's ciphertext, and has no key. Nobody checks that what it has opened is the sum "
+                "of all: it is trusted to.",
+            ),
+        )
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         return {Encrypt: len(clients) - self.floor, Witness: 0, Open: 0}

@@ -22,11 +22,13 @@ from fedsec.primitives.prg import SEED_BYTES, masks_into
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.ring import R32, R64, Ring
 from fedsec.protocol import (
+    Coalition,
     Exposure,
     Flow,
     Message,
     PartyContext,
     PartyId,
+    Role,
     SecureSum,
     State,
     Sum,
@@ -104,6 +106,20 @@ class Additive(SecureSum[State, None]):
 
     def withstands(self, clients: Collection[PartyId], malicious: bool = False) -> int:
         return len(self.chosen(clients)) - 1  # each aggregator adds up one set of at least the floor, whoever asks
+
+    def coalitions(self, clients: Collection[PartyId], malicious: bool = False) -> tuple[Coalition, ...]:
+        chosen = self.chosen(clients)
+        return (Coalition(frozenset(chosen), len(chosen), "aggregators"),)
+
+    def roles(self, clients: Collection[PartyId]) -> tuple[Role, ...]:
+        return (
+            Role(
+                "aggregator",
+                tuple(self.chosen(clients)),
+                "It holds a seed of a mask of every hospital's input, which says nothing without the masked input and "
+                "the other aggregators' seeds.",
+            ),
+        )
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         return {MaskInput: len(clients) - self.floor, SumMasks: 0}

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from fedsec.errors import ConfigurationError
-from fedsec.primitives.graph import Neighbours, harary, neighbours, part, permuted
+from fedsec.primitives.graph import SECURITY_BITS, Neighbours, harary, neighbours, part, permuted
 from fedsec.protocol import PartyId, ServerModel, parameter
 from fedsec.strategies.secagg import MaskKey, SecAgg
 
@@ -117,3 +117,6 @@ class SecAggPlus(SecAgg):
         if self.sparse(clients) is None:
             return super().withstands(clients, malicious)
         return -1 if malicious else part(self.corruption, len(clients))
+
+    def statistical_bits(self, clients: Collection[PartyId]) -> int | None:
+        return None if self.sparse(clients) is None else SECURITY_BITS

@@ -23,6 +23,7 @@ from fedsec.primitives.field import M31, M61, Field
 from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
+    Coalition,
     Exposure,
     Flow,
     Message,
@@ -147,6 +148,10 @@ class Shamir(SecureSum[Shared, None]):
         if malicious:
             return min(private, 2 * needed - len(clients) - 1) if self.server == ServerModel.MALICIOUS else -1
         return private
+
+    def coalitions(self, clients: Collection[PartyId], malicious: bool = False) -> tuple[Coalition, ...]:
+        alone = Coalition(frozenset(clients), self.colluding(clients) + 1, server=False)  # they hold shares of inputs
+        return (*super().coalitions(clients, malicious), alone)
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         parties, needed = len(clients), self.points_needed(clients)

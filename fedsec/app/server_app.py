@@ -27,6 +27,7 @@ from fedsec.app.progress import Progress
 from fedsec.app.simulated import Study, study
 from fedsec.data import preparation, schema
 from fedsec.data.preparation import Preparation
+from fedsec.disclosure import DISCLOSURE
 from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation
 from fedsec.flower.records import from_numpy
@@ -134,9 +135,11 @@ def _tester(
 def _keep(
     secure: SecureAggregation, final: dict[str, NDArray[np.float64]], prepared: Preparation, progress: Progress
 ) -> None:
-    """What a deployment leaves behind: the model, how rows are prepared for it, and what each phase cost."""
+    """What a deployment leaves behind: the model, how rows are prepared for it, what each phase cost, and who could
+    learn what."""
     if progress.folder is not None:
         secure.ledger.write(progress.folder / LEDGER)
+        atomic.write(progress.folder / DISCLOSURE, secure.disclosure().to_json().encode())
         atomic.write(progress.folder / PREPARATION, prepared.to_json().encode() + b"\n")
         arrays = {name: np.ascontiguousarray(array) for name, array in final.items()}
         atomic.write(progress.folder / MODEL, save(arrays))

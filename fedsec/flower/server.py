@@ -10,7 +10,7 @@ import glob
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
@@ -24,6 +24,7 @@ from flwr.supercore import log
 from fedsec import catalog
 from fedsec.agreement import agreement_file, draft
 from fedsec.agreement.agreement_file import Agreement
+from fedsec.disclosure import Statement, statement
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.layout import Layout
@@ -315,6 +316,16 @@ class SecureAggregation(Strategy):
         """As the inner strategy does."""
         return self.inner.aggregate_evaluate(server_round, replies)
 
+    def disclosure(self, warnings: Sequence[str] = ()) -> Statement:
+        """The disclosure statement of all rounds so far: who could learn what of them, with numbers.
+
+        warnings: what else is known, each a sentence without its full stop.
+        """
+        spec, layouts = (self.spec, {}) if self._grid is None else self._grid[1].described()
+        return statement(
+            self.protocol, spec, self.rounds, layouts=layouts, pinned=bool(self.pins), warnings=tuple(warnings)
+        )
+
     def summary(self) -> None:
         """Log what protects the updates, and the inner strategy's own summary."""
         log(INFO, "\t├──> Secure aggregation: %s %s", self.protocol.name, self.protocol.parameters())
@@ -362,6 +373,12 @@ class SecureGrid(Grid):
             agreement=owner.agreement.hash if owner.agreement else b"",
         )
         self._averaging = Averaging(self.coordinator)
+
+    def described(self) -> tuple[mean.MeanSpec, dict[str, Layout]]:
+        """How updates became integers, and what the coordinates of each stage were."""
+        stages = self._averaging.stages.items()
+        layouts = {name: stage.layout for name, stage in stages if stage.layout is not None}
+        return self.coordinator.terms.mean, layouts
 
     def set_run(self, run: Any) -> None:
         """As the grid does."""

@@ -4,6 +4,7 @@ The server's side of a protocol is a generator (a flow) that yields requests and
 the paper; a party's side is a pure step. Transport, metering, Flower and floating point are elsewhere.
 """
 
+from fedsec.protocol.coalitions import Coalition, Role
 from fedsec.protocol.flow import Deliver, Flow, Item, Replies, Reply, Requests, Result, Sum, ask, run, total, transpose
 from fedsec.protocol.messages import RECORDS, SERVER, Exposure, Message, PartyId, Record, State, Vector, reject_unknown
 from fedsec.protocol.parameters import Parameter, parameter, parameters_of
@@ -14,6 +15,7 @@ __all__ = [
     "HEADINGS",
     "RECORDS",
     "SERVER",
+    "Coalition",
     "Deliver",
     "Exposure",
     "Flow",
@@ -28,6 +30,7 @@ __all__ = [
     "Reply",
     "Requests",
     "Result",
+    "Role",
     "SecureSum",
     "ServerModel",
     "State",

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from fedsec.errors import ConfigurationError
 from fedsec.primitives.randomness import Random
+from fedsec.protocol.coalitions import Coalition, Role
 from fedsec.protocol.flow import Flow, Sum
 from fedsec.protocol.messages import Message, PartyId, State, Vector
 from fedsec.protocol.parameters import parameter, parameters_of, plain
@@ -134,6 +135,28 @@ class SecureSum(ABC, Generic[StateT, Public]):
         that the server alone must follow the protocol, and where the strategy is not `private`, not even that.
         """
         return -1 if malicious else 0
+
+    def coalitions(self, clients: Collection[PartyId], malicious: bool = False) -> tuple[Coalition, ...]:
+        """The smallest groups that could open one hospital's input; the server as in `withstands`.
+
+        The default is one hospital more than the strategy withstands, with the server, which is alone where the
+        strategy promises nothing. Overridden where some hospitals are worth more than others, or need no server.
+        That all but one of a sum's hospitals know the last one's input is true of every sum, and not repeated.
+        """
+        count = self.withstands(clients, malicious) + 1 if self.private else 0
+        return (Coalition(frozenset(clients), count),)
+
+    def roles(self, clients: Collection[PartyId]) -> tuple[Role, ...]:
+        """The tasks that some parties have beside contributing. The default is none."""
+        return ()
+
+    def statistical_bits(self, clients: Collection[PartyId]) -> int | None:
+        """s where `withstands` may fail by chance, with probability 2^-s at most; None where it does not."""
+        return None
+
+    def corrects(self, clients: Collection[PartyId], answers: int) -> int:
+        """How many false answers, of so many that help to open a sum, do not change it. The default is none."""
+        return 0
 
     def columns(self, clients: Collection[PartyId], values: int) -> int:
         """How many numbers a message carries for so many values: fewer where several are packed. For planning."""

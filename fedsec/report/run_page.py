@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedsec import __version__, catalog
+from fedsec.disclosure import DISCLOSURE, Statement
 from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
@@ -24,13 +25,19 @@ def write(folder: Path, labels: Mapping[str, str] | None = None) -> list[Path]:
     labels: what the page calls each option of the configuration; an option without one goes by its name.
     """
     document, rows = load(folder)
+    path = folder / DISCLOSURE
+    stated = output.read(path, Statement, "a disclosure statement") if path.exists() else None
     drawn = draw(document, rows)
     contents = {f"{FIGURES}/{name}": data for one in drawn for name, data in one.files().items()}
-    return output.write(folder, contents | {PAGE: _render(document, rows, drawn, labels or {}).encode()})
+    return output.write(folder, contents | {PAGE: _render(document, rows, stated, drawn, labels or {}).encode()})
 
 
 def _render(
-    document: RunDocument, rows: Sequence[Row], drawn: Sequence[drawings.Drawn], labels: Mapping[str, str]
+    document: RunDocument,
+    rows: Sequence[Row],
+    stated: Statement | None,
+    drawn: Sequence[drawings.Drawn],
+    labels: Mapping[str, str],
 ) -> str:
     setting, looks = document.configuration, looks_of()
     own = bool(setting.get("data"))
@@ -49,6 +56,7 @@ def _render(
             headings=_headings(document.strategy),
             stages=[_stage(rows, stage) for stage in stages_of(rows)],
             failures=document.void,
+            stated=stated,
             disclosed=[disclosure(one) for one in document.disclosed],
             configuration=[
                 (labels.get(key, key), value_text(value))

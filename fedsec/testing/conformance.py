@@ -104,6 +104,20 @@ class Conformance:
     def test_parameters_rebuild_the_strategy(self, protocol: SecureSum[Any, Any]) -> None:
         assert catalog.build(protocol.name, protocol.parameters(), [self.strategy]) == protocol
 
+    @pytest.mark.parametrize("malicious", [False, True])
+    def test_no_coalition_is_smaller_than_what_the_strategy_withstands(
+        self, protocol: SecureSum[Any, Any], malicious: bool
+    ) -> None:
+        cohort = range(1, self.hospitals + 1)
+        groups = protocol.coalitions(cohort, malicious)
+        assert any(group.server for group in groups)
+        for group in groups:
+            assert group.parties <= set(cohort) and group.who and 0 <= group.count <= len(group.parties)
+            assert group.count > protocol.withstands(cohort, malicious) or not protocol.private
+        assert all(role.name and role.learns and set(role.parties) <= set(cohort) for role in protocol.roles(cohort))
+        assert (protocol.statistical_bits(cohort) or 40) >= 40
+        assert 0 <= 2 * protocol.corrects(cohort, self.hospitals) <= self.hospitals
+
     def test_every_message_field_states_its_exposure(self, protocol: SecureSum[Any, Any]) -> None:
         rounds = protocol.rounds()
         assert protocol.input_phase in rounds and len(set(rounds)) == len(rounds)

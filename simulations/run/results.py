@@ -21,6 +21,7 @@ from fedsec.app.config import RunConfig
 from fedsec.app.progress import Progress
 from fedsec.data.bundled import Dataset
 from fedsec.data.preparation import Preparation
+from fedsec.disclosure import DISCLOSURE
 from fedsec.flower import SecureAggregation
 from fedsec.flower.verdict import Round
 from fedsec.learning import auc
@@ -115,6 +116,7 @@ def finish(
         secure.ledger.write(progress.folder / LEDGER)
         arrays = {name: np.ascontiguousarray(array) for name, array in final.items()}
         atomic.write(progress.folder / MODEL, save(arrays))
+        atomic.write(progress.folder / DISCLOSURE, secure.disclosure(document.warnings).to_json().encode())
         atomic.write(progress.folder / RESULT, document.to_json().encode())
     progress.write("done")
     return document
