@@ -80,7 +80,12 @@ def _rows(facts: Statement) -> str:
         "is that amount times"
     )
     if facts.weights == "equal":
-        chance = f": with directions by chance, in 1 of {alike(facts.cohort):,} parameters" if facts.cohort else ""
+        chance = (
+            f": with directions by chance in 1 of {alike(facts.cohort):,} parameters, and in many more where "
+            "hospitals' rows are alike"
+            if facts.cohort
+            else ""
+        )
         return (
             f"Row counts are hidden: all hospitals weigh the same. {signs} how many more went up than down. Where all "
             f"went the same way, the direction of each is known{chance}."
@@ -100,7 +105,7 @@ def _rows(facts: Statement) -> str:
 
 def alike(hospitals: int) -> int:
     """In one of how many parameters all hospitals' changes have the same sign, where signs are by chance."""
-    return 2 ** (hospitals - 1)
+    return 1 << (hospitals - 1)
 
 
 def enough_parameters(hospitals: int) -> int:
