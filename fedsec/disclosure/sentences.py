@@ -25,13 +25,14 @@ def sections(facts: Statement) -> tuple[Section, ...]:
 
 def _server(facts: Statement) -> Iterator[str]:
     fewest = min((stage.fewest for stage in facts.stages if stage.sums), default=0)
+    most = max((stage.most for stage in facts.stages), default=0)
     if not facts.private:
-        yield "It reads every hospital's update, count and metrics: this strategy hides nothing."
+        yield "It reads every hospital's update, row count and metrics: this strategy hides nothing."
     elif facts.sums:
         yield (
-            f"It learned {_plural(facts.sums, 'sum')} of {fewest} hospitals or more. Of a single hospital, messages "
-            "showed it no update, count or metric, but whether it took part, when it answered, and what kind of error "
-            "it reported."
+            f"It learned {_plural(facts.sums, 'sum')}, each of {fewest if fewest == most else f'{fewest} to {most}'} "
+            "hospitals. Of a single hospital, messages showed it no update, row count or metric, but whether it took "
+            "part, when it answered, and what kind of error it reported."
         )
     else:
         yield "It learned no sum: every round was void."
@@ -121,8 +122,8 @@ def _counted(facts: Statement) -> str:
     widest = max((stage for stage in facts.stages if stage.sums), key=lambda stage: len(stage.counters))
     text = (
         f"With each sum it learned counts of hospitals, up to {len(widest.counters)}: those without a usable update, "
-        f"scaled down or cut. Each can tell {widest.counter_bits:.1f} bits, and a model can be made so that rows "
-        "steer one."
+        f"scaled down or cut. Each takes one of {widest.most + 1} values ({widest.counter_bits:.1f} bits), and a "
+        "model can be made so that rows steer one."
     )
     if facts.scale == "measured" and any(stage.measured for stage in facts.stages):
         bits = sum(stage.histogram_bits for stage in facts.stages)
@@ -172,8 +173,11 @@ def _colluding(facts: Statement) -> Iterator[str]:
     if not facts.private:
         yield "The server needs nobody's help to read an input."
         return
+    alone = {(group.who, group.count) for group in facts.groups if not group.server}
     for group in facts.groups:
-        yield _group(group, chance)
+        twice = group.server and not group.malicious and (group.who, group.count) in alone
+        if not twice:
+            yield _group(group, chance)
     if facts.cohort:
         yield (
             f"All but one of a sum's hospitals, {facts.cohort - 1} of {facts.cohort}, know the last one's input "
@@ -187,17 +191,22 @@ def _colluding(facts: Statement) -> Iterator[str]:
 
 
 def _group(group: Group, chance: str) -> str:
-    who = group.who if group.count == group.of and group.who.startswith("the ") else _of(group)
+    named = group.who.startswith("the ")
+    who = group.who if named else _of(group)
     if group.alone:
-        return "A server that does not follow the protocol could open an input alone: nothing is promised against it."
+        return (
+            "A server that does not follow the protocol could open one hospital's input alone: nothing is promised "
+            "against it."
+        )
     if group.malicious:
-        return f"If the server does not follow the protocol, {who} and the server together could open an input{chance}."
-    if not group.server:
-        return f"{who[:1].upper()}{who[1:]} could open an input without the server."
-    return (
-        f"{who[:1].upper()}{who[1:]} and the server together could open an input; fewer learn a sum of the others' "
-        f"inputs and no more{chance}."
-    )
+        return (
+            f"If the server does not follow the protocol, {who} and the server together could open one hospital's "
+            f"input{chance}."
+        )
+    together = f"{who} and the server together" if group.server else f"{who} together, without the server,"
+    less = "the server and other hospitals" if named else "fewer, with the server,"
+    fewer = f"; {less} learn a sum of the others' inputs and no more{chance}" if group.server or not named else ""
+    return f"{together[:1].upper()}{together[1:]} could open one hospital's input{fewer}."
 
 
 def _of(group: Group) -> str:

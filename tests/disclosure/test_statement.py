@@ -48,22 +48,21 @@ def of(protocol: SecureSum[Any, Any], spec: MeanSpec = EXACT, **options: Any) ->
     return statement(protocol, spec, options.pop("sessions", rounds(EVERYONE)), layouts=LAYOUTS, **options)
 
 
-TOGETHER = "and the server together could open an input"
+TOGETHER = "and the server together could open one hospital's input"
+ALONE = "together, without the server, could open one hospital's input"
 SAID: dict[str, tuple[dict[str, Any], list[str]]] = {
     "plain": ({}, ["The server needs nobody's help to read an input."]),
     "shamir": (
         {},
         [
-            f"3 of 5 hospitals {TOGETHER}; fewer",
-            "3 of 5 hospitals could open an input without the server.",
-            "could open an input alone: nothing is promised against it",
+            f"3 of 5 hospitals {ALONE}; fewer, with the server, learn a sum of the others' inputs and no more.",
+            "could open one hospital's input alone: nothing is promised against it",
         ],
     ),
     "packed_shamir": (
         {"server": "malicious"},
         [
-            f"4 of 5 hospitals {TOGETHER}; fewer",
-            "4 of 5 hospitals could open an input without the server.",
+            f"4 of 5 hospitals {ALONE}; fewer",
             f"If the server does not follow the protocol, 2 of 5 hospitals {TOGETHER}",
         ],
     ),
@@ -77,8 +76,8 @@ SAID: dict[str, tuple[dict[str, Any], list[str]]] = {
     "paillier": (
         {"witness": 3},
         [
-            f"The witness (party 3) {TOGETHER}; fewer",
-            "The witness and the key holder (parties 3 and 1) could open an input without the server.",
+            f"The witness (party 3) {TOGETHER}; the server and other hospitals learn a sum",
+            f"The witness and the key holder (parties 3 and 1) {ALONE}.",
             f"follow the protocol, the witness (party 3) {TOGETHER}",
             f"follow the protocol, 2 of 5 hospitals {TOGETHER}",
         ],
@@ -123,8 +122,9 @@ def test_a_sparse_graph_holds_but_for_chance() -> None:
     protocol = catalog.strategy("secagg_plus")()
     found = of(protocol, sessions=rounds([tuple(range(1, 201))], sampled=200))
     assert found.statistical_bits == 40
-    assert f"21 of 200 hospitals {TOGETHER}; fewer learn a sum of the others' inputs and no more, except with " in said(
-        found, "colluding hospitals"
+    assert (
+        f"21 of 200 hospitals {TOGETHER}; fewer, with the server, learn a sum of the others' inputs and no more, except"
+        in said(found, "colluding hospitals")
     )
     assert "probability 2^-40" in said(found, "colluding hospitals")
     assert of(protocol).statistical_bits is None
