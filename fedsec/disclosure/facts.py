@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from fedsec.encoding.mean import WeightRule
+
 DISCLOSURE = "disclosure.json"
-Weights = Literal["exact", "powers-of-two", "equal"]
-"""How a hospital's row count enters a sum: as it is, rounded to a power of two, or not at all."""
 
 
 class Part(BaseModel):
@@ -95,6 +95,7 @@ class Statement(Part):
 
     cohort            hospitals that were asked for a sum, at the fewest; what is said of collusion is of so many
     identities        "pinned", or "first use": whoever answered first was believed
+    agreement         hash of the agreement that every hospital enforced; "" where there was none
     groups            who could open an input together; empty where the server reads every input anyhow
     statistical_bits  s where what is said of collusion may fail by chance, with probability 2^-s at most
     corrects          false answers that do not change a sum, of `cohort` answers
@@ -109,13 +110,14 @@ class Statement(Part):
     parameters: Mapping[str, int | float | str | bool | None]
     private: bool
     identities: Literal["pinned", "first use"]
+    agreement: str
     cohort: int
     floor: int
     groups: tuple[Group, ...]
     roles: tuple[Task, ...]
     statistical_bits: int | None
     corrects: int
-    weights: Weights
+    weights: WeightRule
     scale: Literal["agreed", "measured"]
     rungs: int
     clip: float | None

@@ -49,6 +49,11 @@ def _server(facts: Statement) -> Iterator[str]:
     if facts.subtracted:
         parts = "; ".join(f"party {one.party}: {', '.join(_known(one))}" for one in facts.subtracted)
         yield f"By subtracting sums over different hospitals it knows of {parts}."
+    if not facts.agreement:
+        yield (
+            "No hospital enforced an agreement: within each one's policy, the server chose strategy, bounds, weights, "
+            "stages, and how many sums there were."
+        )
     yield from (f"{text[:1].upper()}{text[1:]}." for text in facts.warnings)
 
 

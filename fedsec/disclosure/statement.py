@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from fedsec.disclosure.facts import Group, StageSums, Statement, Subtracted, Task, Weights
+from fedsec.disclosure.facts import Group, StageSums, Statement, Subtracted, Task
 from fedsec.disclosure.sentences import sections
 from fedsec.encoding import ladder
 from fedsec.encoding.layout import Layout
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean import MeanSpec, WeightRule
 from fedsec.protocol import Coalition, PartyId, SecureSum
 from fedsec.server.differencing import determined
 
@@ -44,12 +44,14 @@ def statement(
     *,
     layouts: Mapping[str, Layout] | None = None,
     pinned: bool = False,
+    agreement: str = "",
     warnings: Sequence[str] = (),
 ) -> Statement:
     """Who could learn what from these sessions, with sentences for each role.
 
     layouts: what the coordinates of a stage were, where that is known; without it only metrics are. pinned: whether
-    identities were. warnings: what is known besides, as of cohorts to come.
+    identities were. agreement: the hash of the agreement that hospitals enforced, "" where there was none. warnings:
+    what is known besides, as of cohorts to come.
     """
     good = [one for one in sessions if not one.failure]
     cohort = min((asked(one) for one in good), default=0)
@@ -59,6 +61,7 @@ def statement(
         parameters=protocol.parameters(),
         private=protocol.private,
         identities="pinned" if pinned else "first use",
+        agreement=agreement,
         cohort=cohort,
         floor=protocol.floor,
         groups=groups(protocol, everyone) if cohort else (),
@@ -111,14 +114,13 @@ def groups(protocol: SecureSum[Any, Any], cohort: Collection[PartyId]) -> tuple[
     return tuple(found)
 
 
-def weights_rule(spec: MeanSpec, sessions: Sequence[Session]) -> Weights:
+def weights_rule(spec: MeanSpec, sessions: Sequence[Session]) -> WeightRule:
     """How row counts enter the sums: as the specification says, or equal where no weight can be any but 1."""
-    rule: Weights = getattr(spec, "weights", "exact")
-    ones = all(one.weight == int(one.weight) <= len(one.parties) for one in sessions)
-    return "equal" if rule == "exact" and spec.largest_weight == 1 and ones else rule
+    ones = spec.largest_weight == 1 and all(one.weight == int(one.weight) <= len(one.parties) for one in sessions)
+    return "equal" if spec.weights == "exact" and ones else cast(WeightRule, spec.weights)
 
 
-def subtracted(sessions: Sequence[Session], weights: Weights) -> tuple[Subtracted, ...]:
+def subtracted(sessions: Sequence[Session], weights: WeightRule) -> tuple[Subtracted, ...]:
     """What sums over different hospitals disclose of single ones: weights where they are not equal, and metrics.
 
     A metric is disclosed where it follows from weighted means of several models, so about.

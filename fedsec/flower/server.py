@@ -321,9 +321,14 @@ class SecureAggregation(Strategy):
 
         warnings: what else is known, each a sentence without its full stop.
         """
-        spec, layouts = (self.spec, {}) if self._grid is None else self._grid[1].described()
         return statement(
-            self.protocol, spec, self.rounds, layouts=layouts, pinned=bool(self.pins), warnings=tuple(warnings)
+            self.protocol,
+            self.spec if self._grid is None else self._grid[1].coordinator.terms.mean,
+            self.rounds,
+            layouts=self.layouts,
+            pinned=bool(self.pins),
+            agreement=self.agreement.hash.hex() if self.agreement else "",
+            warnings=warnings,
         )
 
     def summary(self) -> None:
@@ -373,12 +378,6 @@ class SecureGrid(Grid):
             agreement=owner.agreement.hash if owner.agreement else b"",
         )
         self._averaging = Averaging(self.coordinator)
-
-    def described(self) -> tuple[mean.MeanSpec, dict[str, Layout]]:
-        """How updates became integers, and what the coordinates of each stage were."""
-        stages = self._averaging.stages.items()
-        layouts = {name: stage.layout for name, stage in stages if stage.layout is not None}
-        return self.coordinator.terms.mean, layouts
 
     def set_run(self, run: Any) -> None:
         """As the grid does."""

@@ -27,6 +27,7 @@ from fedsec.data import files, preparation, registry
 from fedsec.data.preparation import Preparation
 from fedsec.data.schema import Category, Label, Number, Schema
 from fedsec.data.table import of_columns
+from fedsec.disclosure import Statement
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.flower import SecureAggregation
@@ -163,11 +164,14 @@ def test_a_deployment_trains_the_model_of_plain_fedavg(
     deployment.run()
     assert not deployment.grid.reasons
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "disclosure.json",
         "ledger.csv",
         "model.safetensors",
         "preparation.json",
         "progress.jsonl",
     }
+    stated = Statement.model_validate_json((tmp_path / "out" / "disclosure.json").read_bytes())
+    assert (stated.identities, stated.cohort, stated.sums) == ("pinned", hospitals, 5) and len(stated.agreement) == 64
     events = [json.loads(line) for line in (tmp_path / "out" / "progress.jsonl").read_text().splitlines()]
     assert [event["included"] for event in events if event["event"] == "round"] == [hospitals] * 5
     assert not any(event.get("clipped") for event in events)

@@ -137,6 +137,9 @@ def test_row_counts_by_the_rule_of_weights() -> None:
     equal = of(protocol, EQUAL, sessions=rounds(EVERYONE, weight=1))
     assert equal.weights == "equal"
     assert "Row counts are hidden" in said(equal, "server") and "in 1 of 16 parameters" in said(equal, "server")
+    rounded = of(protocol, MeanSpec(4.0, 1000, weights="powers-of-two"))
+    assert "Row counts are powers of two" in said(rounded, "server")
+    assert of(protocol, MeanSpec(4.0, weights="equal")).weights == "equal"
     assert of(protocol, EQUAL).weights == "exact", "weights of 91 are not equal, whatever the specification's largest"
 
 
@@ -203,6 +206,8 @@ def test_pins_and_corrections() -> None:
 
     assert "first use" in said(of(catalog.strategy("shamir")()), "colluding hospitals")
     assert "first use" not in said(of(catalog.strategy("shamir")(), pinned=True), "colluding hospitals")
+    assert "No hospital enforced an agreement" in said(of(catalog.strategy("shamir")()), "server")
+    assert "agreement" not in said(of(catalog.strategy("shamir")(), agreement="ab" * 32), "server")
     assert "is not corrected" in said(of(catalog.strategy("shamir")()), "hospital")
     assert "Of 5 answers that open a sum, 1 may be false without changing it" in said(of(Correcting()), "hospital")
 

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from fedsec import catalog
+from fedsec.disclosure import DISCLOSURE, statement
+from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import ConfigurationError
+from fedsec.flower.verdict import Round
 from fedsec.metering import Ledger
 from fedsec.report import run_page
 from fedsec.report.run_document import Aggregation, Intervals, Quality, RunDocument, final_table, load
@@ -45,6 +49,21 @@ def test_a_document_of_format_1_has_all_that_the_page_shows(folder: Path) -> Non
     for part in ("breast-cancer across 5 hospitals", "0.992 to 1.00", "hospital 5 alone", "mobile", "91"):
         assert part in text, part
     assert "None" not in text and "no ledger.csv" not in text
+
+
+def test_the_page_shows_the_disclosure_statement_where_the_run_left_one(folder: Path) -> None:
+    run_page.write(folder)
+    assert "Who could learn what" not in (folder / "report.html").read_text(encoding="utf-8")
+    rounds = [Round(1, "train", 5, 5, (1, 2, 3, 4, 5), 455, metrics={"<loss>": 0.5})]
+    stated = statement(catalog.strategy("secagg")(), MeanSpec(4.0, 1000), rounds)
+    (folder / DISCLOSURE).write_text(stated.to_json(), encoding="utf-8")
+    run_page.write(folder)
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    for part in ("Who could learn what", "4 of 5 hospitals and the server together", "&lt;loss&gt;", "An outsider"):
+        assert part in text, part
+    (folder / DISCLOSURE).write_text('{"format": 2}', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="is not a disclosure statement of this release: format"):
+        run_page.write(folder)
 
 
 def test_every_key_of_the_form_is_in_the_old_document(folder: Path) -> None:

@@ -56,6 +56,14 @@ def test_a_run_leaves_what_one_under_flower_leaves(fed: Any, tmp_path: Path) -> 
     document = json.loads((folder / "result.json").read_text())
     assert document["configuration"]["strategy"] == "pairwise_masks" and document["source"]
     assert model_hash(load_file(folder / "model.safetensors")) == document["model_hash"]
+    stated = json.loads((folder / "disclosure.json").read_text())
+    assert [(one["stage"], one["sums"]) for one in stated["stages"]] == [
+        ("query.statistics", 1),
+        ("train", 2),
+        ("evaluate", 2),
+    ]
+    assert stated["strategy"] == "pairwise_masks" and document["warnings"] == stated["warnings"]
+    assert "Who could learn what" in (folder / "report.html").read_text(encoding="utf-8")
     with (folder / "ledger.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["stage"] for row in rows} == {"setup", "query.statistics", "train", "evaluate"}
