@@ -106,6 +106,30 @@ def test_equal_weights_tell_directions_where_all_agree(hospitals: list[tuple[Rea
     )
 
 
+def test_powers_of_two_tell_the_direction_of_who_is_alone_with_one(hospitals: list[tuple[Real, Real]]) -> None:
+    """61 rows count as 32 and all others as 64: the first hospital's direction is told by the remainder, everywhere."""
+    steps = [first_adam_step(*rows) for rows in hospitals]
+    mean = mean_of(steps, SIZES, MeanSpec(4.0, 1000, weights="powers-of-two"))
+    down = np.rint((1 - mean / RATE) * (32 + 4 * 64) / 2).astype(int)
+    assert set((down % 64).tolist()) == {0, 32}
+    assert ((down % 64 == 32) == (steps[0] < 0)).all() and down.size == 513
+
+
+def test_two_sums_that_differ_by_one_hospital_give_its_update(hospitals: list[tuple[Real, Real]]) -> None:
+    """The weight is known first, as the difference of the totals; the update then to a 500th of its size."""
+    steps = [first_adam_step(*rows) for rows in hospitals]
+    federation = LocalFederation(Shamir(), 5, MeanSpec(4.0, 1000))
+    given = {party: Update({"w": step}, {}, SIZES[party - 1]) for party, step in enumerate(steps, start=1)}
+    model = {"w": np.zeros(steps[0].size)}
+    both = federation.mean(given, model)
+    four = federation.mean({party: given[party] for party in (1, 2, 3, 4)}, model)
+    weight = both.weight - four.weight
+    found = (both.arrays["w"] * both.weight - four.arrays["w"] * four.weight) / weight
+    assert weight == 123
+    error = np.abs(found - steps[4]).max()
+    assert error <= 9 / 2 * both.step * both.weight / weight * 1.001 < RATE / 500, "half a step of each of nine inputs"
+
+
 @pytest.mark.parametrize("count", [3, 5, 7])
 def test_so_many_parameters_show_all_patterns_of_directions(count: int) -> None:
     """The two numbers that a statement names: by chance 95 of 100 times, and 1 in 2^(n-1)."""
