@@ -10,7 +10,7 @@ from fedsec.disclosure.facts import Group, Section, StageSums, Statement, Subtra
 NAMED = 6
 """How many metrics a sentence names."""
 MANY = 20
-"""With more hospitals no model has as many parameters as it takes to see all patterns of signs."""
+"""With more hospitals few models have as many parameters as it takes to see all patterns of signs."""
 
 
 def sections(facts: Statement) -> tuple[Section, ...]:
@@ -86,15 +86,11 @@ def _rows(facts: Statement) -> str:
         "is that amount times"
     )
     if facts.weights == "equal":
-        chance = (
-            f": with directions by chance in 1 of {alike(facts.cohort):,} parameters, and in many more where "
-            "hospitals' rows are alike"
-            if facts.cohort
-            else ""
-        )
+        chance = f" in 1 of {alike(facts.cohort):,} parameters" if 0 < facts.cohort <= MANY else " seldom"
+        often = f": with directions by chance{chance}, and in many more where hospitals' rows are alike"
         return (
             f"Row counts are hidden: all hospitals weigh the same. {signs} how many more went up than down. Where all "
-            f"went the same way, the direction of each is known{chance}."
+            f"went the same way, the direction of each is known{often}."
         )
     if facts.weights == "powers-of-two":
         return (

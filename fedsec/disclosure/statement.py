@@ -166,7 +166,7 @@ def _stage(stage: str, sessions: Sequence[Session], spec: MeanSpec, layout: Layo
         key: len(value) if isinstance(value, list) else 0 for one in good for key, value in (one.metrics or {}).items()
     }
     metrics = {key: length or 1 for key, length in sorted((layout.metrics if layout else seen).items())}
-    measured = int(bool(good) and parameters > 0 and spec.measured)
+    measured = int(parameters > 0 and spec.measured)
     return StageSums(
         stage=stage,
         sums=len(good),
