@@ -1,20 +1,22 @@
 """Messages and states to bytes and back: msgpack, versioned, size-capped, driven by type hints, never pickle.
 
-A record is `[version, tag, [field, ...]]`, and its fields are decoded by the types that its class declares, so
-bytes of another shape are refused before anything reads them. Equal records have equal bytes.
+A record is `[version, tag, [field, ...]]`. Its bytes are read field by field, as the types that its class declares:
+containers nest as deep as these types do and hold at most so many items in all, and nothing is made of bytes of another
+shape. Reading takes at most `MEMORY_FACTOR` times the bytes and `ITEM_BYTES` for each item. Equal records have equal
+bytes.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgpack
 import numpy as np
 
-from fedsec.errors import BadMessage, ConfigurationError
+from fedsec.errors import BadMessage, ConfigurationError, shown
 from fedsec.protocol import RECORDS, Exposure, Message, Record, State
 from fedsec.type_hints import resolved
 
@@ -22,7 +24,13 @@ VERSION = 2
 """2 since tags are stated by the classes; 1 took them from files and class names."""
 MAX_BYTES = 1 << 30
 """The largest record that is read or written: 1 GiB."""
+MAX_ITEMS = 1 << 16
+"""Items in all tuples, sets and mappings of a record. Numbers in bulk travel as arrays, which count for none."""
+MAX_TEXT = 1 << 20
+"""The longest text in a record, in bytes."""
 MAX_DIMENSIONS = 32
+MEMORY_FACTOR, ITEM_BYTES = 7, 512
+"""What reading a record takes, at most: so many times its bytes, and so many bytes for each item."""
 
 _DTYPES = {np.dtype(kind).str for kind in ("u1", "<u4", "<u8", "<i4", "<i8", "<f4", "<f8")}
 
@@ -91,18 +99,30 @@ def encode(record: Record) -> bytes:
     return data
 
 
-def decode(data: bytes | memoryview, expected: type[RecordT], limit: int = MAX_BYTES) -> RecordT:
+def decode(
+    data: bytes | memoryview, expected: type[RecordT], limit: int = MAX_BYTES, items: int = MAX_ITEMS
+) -> RecordT:
     """The record of class `expected`, or of a subclass, that `data` holds.
 
-    Raises BadMessage on anything else: over `limit` bytes, truncated, another version, tag, length or field type.
+    Raises BadMessage on anything else: over `limit` bytes, more than `items` items in containers, truncated, another
+    version, tag, length or field type.
     """
-    version, tag, values = _unpack(data, limit, 3)
-    if version != VERSION:
+    _check_size(data, limit)
+    reader = _Reader(data, items)
+    if reader.array() != 3:
+        raise BadMessage(f"the {len(data)} bytes received are no record: a list of 3 items was expected")
+    if (version := reader.value("the version", int)) != VERSION or type(version) is not int:
         raise other_version("message format", version, VERSION)
+    tag = reader.value("the tag", str)
     record = RECORDS.get(tag) if isinstance(tag, str) else None
     if record is None or not issubclass(record, expected) or not is_dataclass(record):
-        raise BadMessage(f"message {tag!r}; {expected.__name__} was expected")
-    return _load_record(record, values)
+        raise BadMessage(f"message {shown(tag)}; {expected.__name__} was expected")
+    try:
+        found = _load_record(record, reader)
+    except RecursionError as error:  # where a class holds its own kind
+        raise BadMessage(f"{tag}: the {len(data)} bytes received are nested too deeply") from error
+    reader.end()
+    return found
 
 
 def other_version(what: str, version: Any, ours: int) -> BadMessage:
@@ -129,20 +149,146 @@ def pack(values: list[Any]) -> bytes:
 
 
 def unpack(data: bytes | memoryview, length: int, limit: int = MAX_BYTES) -> list[Any]:
-    """A plain msgpack list of `length` items; raises BadMessage."""
-    return _unpack(data, limit, length)
-
-
-def _unpack(data: bytes | memoryview, limit: int, length: int) -> list[Any]:
-    if len(data) > limit:
-        raise BadMessage(f"{len(data)} bytes received; the cap is {limit}")
+    """A plain msgpack list of `length` items, from a file of one's own; raises BadMessage."""
+    _check_size(data, limit)
     try:
         content = msgpack.unpackb(data, strict_map_key=False, use_list=True, max_ext_len=0)
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:  # TypeError: a list as a key
-        raise BadMessage(f"the {len(data)} bytes received are truncated or not msgpack") from error
+        raise _damaged(data) from error
     if not isinstance(content, list) or len(content) != length:
         raise BadMessage(f"a list of {length} items was expected")
     return content
+
+
+def _check_size(data: bytes | memoryview, limit: int) -> None:
+    if len(data) > limit:
+        raise BadMessage(f"{len(data)} bytes received; the cap is {limit}")
+
+
+def _damaged(data: bytes | memoryview) -> BadMessage:
+    return BadMessage(f"the {len(data)} bytes received are truncated or not msgpack")
+
+
+_NO_BYTES: frozenset[Any] = frozenset()
+
+
+class _Window:
+    """Hands out bytes from one place on, in pieces: the unpacker buffers what it reads, and need not buffer all."""
+
+    def __init__(self, data: memoryview, at: int) -> None:
+        self._data, self._at = data, at
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`."""
+        part = self._data[self._at : self._at + size]
+        self._at += len(part)
+        return bytes(part)
+
+
+class _Reader:
+    """Hands out what msgpack bytes hold, one value or one container's length at a time.
+
+    The unpacker itself makes no container: whoever reads one asks for its length first, and then for each item.
+    """
+
+    def __init__(self, data: bytes | memoryview, items: int) -> None:
+        self._data, self._items, self._left = memoryview(data), items, items
+        self._go_on(0)
+
+    def _go_on(self, at: int) -> None:
+        self._since = at
+        self._unpacker = msgpack.Unpacker(
+            _Window(self._data, at),
+            read_size=max(min(len(self._data) - at, _WINDOW), 1),
+            max_buffer_size=MAX_TEXT + 2 * _WINDOW,
+            strict_map_key=False,
+            max_array_len=0,
+            max_map_len=0,
+            max_ext_len=0,
+            max_bin_len=_WINDOW,
+            max_str_len=MAX_TEXT,
+        )
+
+    def _at(self) -> int:
+        return self._since + int(self._unpacker.tell())
+
+    def _next_is(self, mark: int) -> bool:
+        at = self._at()
+        return at < len(self._data) and self._data[at] == mark
+
+    def value(self, where: str, hint: Any) -> Any:
+        """The next value; raises BadMessage, with the type expected, where it is a container with items."""
+        if hint is bytes and self._next_is(_LONG_BYTES):
+            return self._long_bytes()
+        try:
+            return self._unpacker.unpack()
+        except msgpack.OutOfData as error:
+            raise _damaged(self._data) from error
+        except (ValueError, msgpack.UnpackException) as error:
+            raise _wrong(hint, where) from error
+
+    def _long_bytes(self) -> bytes:
+        """Bytes that are copied out once, and not buffered before."""
+        start = self._at() + 5
+        end = start + int.from_bytes(self._data[start - 4 : start], "big")
+        if end > len(self._data):
+            raise _damaged(self._data)
+        self._go_on(end)
+        return bytes(self._data[start:end])
+
+    def values(self, count: int, where: str, hint: Any, kinds: frozenset[Any] = _NO_BYTES) -> list[Any]:
+        """The next `count` values, which are of these kinds."""
+        unpack, start = self._unpacker.unpack, self._at()
+        try:
+            return [unpack() for _ in range(count)]
+        except msgpack.OutOfData as error:
+            raise _damaged(self._data) from error
+        except (ValueError, msgpack.UnpackException) as error:
+            if bytes not in kinds:
+                raise _wrong(hint, where) from error
+        self._go_on(start)  # long bytes are among them
+        return [self.value(where, bytes) for _ in range(count)]
+
+    def array(self) -> int:
+        """How many items the list has that follows; -1 where none follows."""
+        return self._length(self._unpacker.read_array_header)
+
+    def items(self, where: str, hint: Any, mapping: bool = False) -> int:
+        """How many items the container has that follows; raises BadMessage where none does, or one with too many."""
+        count = self._length(self._unpacker.read_map_header) if mapping else self.array()
+        if count < 0:
+            raise _wrong(hint, where)
+        if count > self._left:
+            raise BadMessage(f"{where} has {count} items; {self._items} in all its containers are the most here")
+        if count > len(self._data) - self._at():
+            raise _damaged(self._data)
+        self._left -= count
+        return count
+
+    def _length(self, read: Callable[[], int]) -> int:
+        try:
+            return read()
+        except msgpack.OutOfData as error:
+            raise _damaged(self._data) from error
+        except (ValueError, msgpack.UnpackException):
+            return -1
+
+    def none(self) -> bool:
+        """Whether None follows; it is then passed over."""
+        if self._next_is(_NONE):
+            self._unpacker.skip()
+            return True
+        return False
+
+    def end(self) -> None:
+        """Raise BadMessage unless all has been read."""
+        if self._at() != len(self._data):
+            raise _damaged(self._data)
+
+
+_NONE, _LONG_BYTES = 0xC0, 0xC6  # as msgpack writes them; the latter have a length of four bytes
+_WINDOW = (1 << 16) - 1
+"""Bytes that are read at once: the longest byte string of another mark."""
 
 
 _PLAIN = frozenset((int, str, bytes, float, bool, type(None)))
@@ -177,19 +323,19 @@ def _dump(value: Any) -> Any:
     raise TypeError(f"values of {type(value).__name__} are not sent")
 
 
-def _load_record(record: type[RecordT], values: Any) -> RecordT:
+def _load_record(record: type[RecordT], reader: _Reader) -> RecordT:
     known = _fields(record)
-    if not isinstance(values, list) or len(values) != len(known):
+    if reader.array() != len(known):
         raise BadMessage(f"{record.tag} has {len(known)} fields")
-    loaded = {name: load(value, where) for (name, where, load), value in zip(known, values, strict=True)}
+    loaded = {name: load(reader, where) for name, where, load in known}
     try:
         return record(**loaded)
     except ConfigurationError as error:
         raise BadMessage(f"{record.tag}: {error}") from error
 
 
-Load = Callable[[Any, str], Any]
-"""Turns what msgpack read into what a field's type declares, or raises BadMessage naming the field."""
+Load = Callable[[_Reader, str], Any]
+"""Reads what a field's type declares, or raises BadMessage naming the field."""
 
 
 _LOADERS: dict[type[Record], tuple[tuple[str, str, Load], ...]] = {}
@@ -219,11 +365,11 @@ def _loader(hint: Any) -> Load:
         if not arrays and len(kinds) != 1:
             raise TypeError(f"{hint} is a union; one type and None, or arrays of several dtypes, were expected")
         inner = _load_arrays([_dtype(kind) for kind in kinds]) if arrays else _loader(kinds[0])
-        return lambda value, where: None if optional and value is None else inner(value, where)
+        return lambda reader, where: None if optional and reader.none() else inner(reader, where)
     if origin is np.ndarray:
         return _load_arrays([_dtype(hint)])
     if isinstance(hint, type) and issubclass(hint, Record):
-        return lambda value, where: _load_record(hint, value)
+        return lambda reader, where: _load_record(hint, reader)
     if origin is tuple and arguments[-1] is not Ellipsis:
         return _load_tuple(hint, [_loader(kind) for kind in arguments])
     if origin in (tuple, frozenset):
@@ -235,24 +381,25 @@ def _loader(hint: Any) -> Load:
     return _load_plain(hint)
 
 
-def _wrong(hint: Any, value: Any, where: str) -> BadMessage:
-    return BadMessage(f"{where} must be {hint}, and {type(value).__name__} came")
+def _wrong(hint: Any, where: str, came: str = "something else") -> BadMessage:
+    return BadMessage(f"{where} must be {hint}, and {came} came")
 
 
 def _load_plain(hint: Any) -> Load:
-    def load(value: Any, where: str) -> Any:
+    def load(reader: _Reader, where: str) -> Any:
+        value = reader.value(where, hint)
         if type(value) is hint:  # not isinstance: True is no number here
             return value
-        raise _wrong(hint, value, where)
+        raise _wrong(hint, where, type(value).__name__)
 
     return load
 
 
 def _load_tuple(hint: Any, loaders: list[Load]) -> Load:
-    def load(value: Any, where: str) -> Any:
-        if not isinstance(value, list) or len(value) != len(loaders):
-            raise _wrong(hint, value, where)
-        return tuple(load_item(item, where) for load_item, item in zip(loaders, value, strict=True))
+    def load(reader: _Reader, where: str) -> Any:
+        if reader.array() != len(loaders):
+            raise _wrong(hint, where)
+        return tuple(load_item(reader, where) for load_item in loaders)
 
     return load
 
@@ -260,32 +407,34 @@ def _load_tuple(hint: Any, loaders: list[Load]) -> Load:
 def _load_items(hint: Any, make: Callable[[Any], Any], kind: Any) -> Load:
     inner = _loader(kind)
 
-    def load(value: Any, where: str) -> Any:
-        if not isinstance(value, list):
-            raise _wrong(hint, value, where)
-        if _all(kind, value):
-            return make(value)
-        return make([inner(item, where) for item in value])
+    def load(reader: _Reader, where: str) -> Any:
+        count = reader.items(where, hint)
+        if kind not in _PLAIN:
+            return make([inner(reader, where) for _ in range(count)])
+        return make(_of_kind(kind, reader.values(count, where, hint, frozenset({kind})), where, hint))
 
     return load
+
+
+def _of_kind(kind: Any, values: list[Any], where: str, hint: Any) -> list[Any]:
+    """`values`, all of which are of this very type: True is no number here."""
+    if values and set(map(type, values)) != {kind}:
+        raise _wrong(hint, where)
+    return values
 
 
 def _load_mapping(hint: Any, key: Any, kind: Any) -> Load:
     load_key, inner = _loader(key), _loader(kind)
 
-    def load(value: Any, where: str) -> Any:
-        if not isinstance(value, dict):
-            raise _wrong(hint, value, where)
-        if _all(key, value) and _all(kind, value.values()):
-            return value
-        return {load_key(name, where): inner(item, where) for name, item in value.items()}
+    def load(reader: _Reader, where: str) -> Any:
+        count = reader.items(where, hint, mapping=True)
+        if key in _PLAIN and kind in _PLAIN:
+            flat = reader.values(2 * count, where, hint, frozenset({key, kind}))
+            names = _of_kind(key, flat[::2], where, hint)
+            return dict(zip(names, _of_kind(kind, flat[1::2], where, hint), strict=True))
+        return {load_key(reader, where): inner(reader, where) for _ in range(count)}
 
     return load
-
-
-def _all(kind: Any, values: Collection[Any]) -> bool:
-    """Whether all of `values` are plain and of this very type: then there is nothing to load one by one."""
-    return kind in _PLAIN and (not values or set(map(type, values)) == {kind})
 
 
 def _dtype(hint: Any) -> np.dtype[Any]:
@@ -297,19 +446,28 @@ def _load_arrays(dtypes: list[np.dtype[Any]]) -> Load:
     """Arrays of any of these dtypes: the bytes say which."""
     known = {dtype.str: dtype for dtype in dtypes}
 
-    def load(value: Any, where: str) -> Any:
-        match value:
-            case [str(kind), list(shape), bytes(data)] if len(shape) <= MAX_DIMENSIONS and all(
-                type(size) is int and size >= 0 for size in shape
-            ):
-                pass
-            case _:
-                raise BadMessage(f"{where} must be an array")
+    def load(reader: _Reader, where: str) -> Any:
+        kind, shape, data = _array_parts(reader, where)
         if kind not in known:
             raise BadMessage(f"{where} must be an array of {' or '.join(known)}, and {kind} came")
         return _load_array(known[kind], shape, data, where)
 
     return load
+
+
+def _array_parts(reader: _Reader, where: str) -> tuple[str, list[int], bytes]:
+    """An array as it is written: its dtype, its shape, its bytes."""
+    if reader.array() == 3 and isinstance(kind := reader.value(where, _ARRAY), str):
+        dimensions = reader.array()
+        if 0 <= dimensions <= MAX_DIMENSIONS:
+            shape = reader.values(dimensions, where, _ARRAY)
+            data = reader.value(where, bytes)
+            if all(type(size) is int and size >= 0 for size in shape) and isinstance(data, bytes):
+                return kind, shape, data
+    raise BadMessage(f"{where} must be {_ARRAY}")
+
+
+_ARRAY = "an array"
 
 
 def _load_array(dtype: np.dtype[Any], shape: list[int], data: bytes, where: str) -> np.ndarray[Any, Any]:
