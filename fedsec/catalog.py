@@ -47,11 +47,11 @@ def strategy(name: str, files: Iterable[str] = ()) -> Strategy:
         return loaders[name]()
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("fedsec"):
-            raise ConfigurationError(f"strategy {name!r} cannot be imported: {error}") from error
+            raise _not_loaded(f"strategy {name!r} cannot be imported", error) from error
         cure = extras.install(error.name)
         raise ConfigurationError(f"strategy {name!r} needs {error.name}, which is not installed{cure}") from error
     except ImportError as error:
-        raise ConfigurationError(f"strategy {name!r} cannot be imported: {error}") from error
+        raise _not_loaded(f"strategy {name!r} cannot be imported", error) from error
 
 
 def build(name: str, parameters: Mapping[str, Any], files: Iterable[str] = ()) -> SecureSum[Any, Any]:
@@ -134,12 +134,13 @@ def _from_entry_point(point: importlib.metadata.EntryPoint) -> Strategy:
     try:
         loaded = point.load()
     except Exception as error:
-        raise ConfigurationError(
-            f"entry point {point.name!r} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
+        raise _not_loaded(f"entry point {point.name!r} cannot be loaded", error) from error
     kind = _only(loaded) if isinstance(loaded, ModuleType) else loaded
     if not (isinstance(kind, type) and issubclass(kind, SecureSum)):
-        raise ConfigurationError(f"entry point {point.name!r} is {loaded!r}; a SecureSum was expected")
+        raise ConfigurationError(
+            f"entry point {point.name!r} is {loaded!r}; a SecureSum was expected",
+            public=f"entry point {point.name!r} is not a SecureSum",
+        )
     if kind.__module__.rpartition(".")[2] != point.name:
         raise ConfigurationError(f"entry point {point.name!r} loads {kind.__module__}: it must have its module's name")
     return kind
@@ -168,6 +169,11 @@ def _from_file(path: Path) -> Strategy:
             del sys.modules[name]
             raise _unusable(path, "cannot be loaded", f": {type(error).__name__}: {error}") from error
     return _only(sys.modules[name])
+
+
+def _not_loaded(what: str, error: Exception) -> ConfigurationError:
+    """For this machine, with what the error says, which may name files here; the server is told only what failed."""
+    return ConfigurationError(f"{what}: {type(error).__name__}: {error}", public=what)
 
 
 def _unusable(path: Path, reason: str, cause: str = "") -> ConfigurationError:

@@ -7,7 +7,7 @@ data never does: the server receives the class alone.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,10 +27,28 @@ class FedsecError(Exception):
 
     @property
     def public_text(self) -> str:
-        """What a party may tell the server beside the class; empty where the text speaks of data."""
+        """What a party may tell the server beside the class.
+
+        Empty where the text speaks of data, or repeats what an error that is not fedsec's says: such texts name files,
+        and may quote rows.
+        """
         if self.speaks_of_data:
             return ""
-        return str(self) if self._public is None else self._public
+        if self._public is not None:
+            return self._public
+        text = str(self)
+        return "" if any(said in text for said in _foreign_texts(self)) else text
+
+
+def _foreign_texts(error: BaseException) -> Iterator[str]:
+    """What the errors behind this one say, and the files that they name, as far as fedsec did not raise them."""
+    behind = error.__cause__ or error.__context__
+    while behind is not None:
+        if not isinstance(behind, FedsecError):
+            words = [each for each in behind.args if isinstance(each, str | Path)]
+            files = [getattr(behind, name, None) or "" for name in ("filename", "filename2")]
+            yield from filter(None, map(str, (behind, *words, *files)))
+        behind = behind.__cause__ or behind.__context__
 
 
 class ConfigurationError(FedsecError):
@@ -128,7 +146,7 @@ def expect_path(name: str, value: object) -> Path:
     """A path that came as text or as a Path; raises ConfigurationError for anything else."""
     expect(name, value, (str, Path), "a path")
     if not str(value) or "\0" in str(value):
-        raise ConfigurationError(f"{name} is {str(value)!r}; a path was expected")
+        raise ConfigurationError(f"{name} is {str(value)!r}; a path was expected", public=f"{name} is not a path")
     return Path(str(value))
 
 
@@ -137,4 +155,6 @@ def home_expanded(name: str, path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError as error:
-        raise ConfigurationError(f"{name} {path}: there is no home folder of that name") from error
+        raise ConfigurationError(
+            f"{name} {path}: there is no home folder of that name", public=f"{name}: there is no such home folder"
+        ) from error

@@ -109,7 +109,7 @@ def _simulated(context: Context) -> bool:
 def _yes(config: Mapping[str, Any], key: str) -> bool | None:
     value = config.get(key)
     if value is not None and not isinstance(value, bool):
-        raise ConfigurationError(f"{key} is {value!r} in this node's configuration; true or false was expected")
+        raise _not_a(key, value, "true or false")
     return value
 
 
@@ -186,5 +186,11 @@ def _whole(config: Mapping[str, Any], key: str, default: int) -> int:
     """A whole number of the node configuration; raises ConfigurationError, for 4.9 is not 4."""
     value = config.get(key, default)
     if isinstance(value, bool) or not str(value).isdecimal():
-        raise ConfigurationError(f"{key} is {value!r} in this node's configuration; a whole number was expected")
+        raise _not_a(key, value, "a whole number")
     return int(value)
+
+
+def _not_a(key: str, value: object, what: str) -> ConfigurationError:
+    """For this hospital's own log, with the value; the server is not told what is configured here."""
+    expected = f"in this node's configuration; {what} was expected"
+    return ConfigurationError(f"{key} is {value!r} {expected}", public=f"{key} has another value {expected}")

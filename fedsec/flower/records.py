@@ -123,7 +123,8 @@ def _numpy(name: str, array: Array) -> np.ndarray[Any, Any]:
     try:
         values, stated = _read(array), np.dtype(array.dtype)
     except (TypeError, ValueError) as error:
-        raise LayoutError(f"array {name!r} has dtype {array.dtype}, which NumPy does not know: {error}") from None
+        unknown = f"array {name!r} has dtype {array.dtype}, which NumPy does not know"
+        raise LayoutError(f"{unknown}: {error}", public=unknown) from None
     if (values.dtype, values.shape) != (stated, tuple(array.shape)):
         raise LayoutError(
             f"array {name!r} says that it has dtype {array.dtype} and shape {tuple(array.shape)}, and has not"

@@ -21,7 +21,7 @@ from fedsec.strategies.shamir import Shamir, Shares
 from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import Header
 from fedsec.wire.exchange import NO_ANSWER, Phase, Refusal
-from fedsec.wire.membership import Adopted, Enrolled, Member
+from fedsec.wire.membership import Adopted, Enrolled, Epoch, Member
 
 
 def ready(protocol: Any, hospitals: int = 5) -> LocalFederation:
@@ -117,7 +117,8 @@ def test_nobody_joins_in_the_middle_of_a_round() -> None:
 
     def forge(request: bytes) -> bytes:
         session = envelope.read(request).header.session
-        statement = Member.statement(2, session.epoch, session.terms, bytes(32))
+        epoch = Epoch.of(session, federation.coordinator.sessions.identity.public)
+        statement = Member.statement(2, epoch, bytes(32))
         member = Member(mallory.public, bytes(32), mallory.sign(statement))
         return signed(federation, 2, request, Enrolled(member), key=mallory)
 
@@ -224,6 +225,45 @@ def test_refusals_tell_nothing_of_data() -> None:
     assert Refusal.of(DataError("patient 17")) == Refusal("DataError")
     assert Refusal.of(ValueError("patient 17")) == Refusal("ValueError")
     assert Refusal.of(BadMessage("of 3 bytes")) == Refusal("BadMessage: of 3 bytes")
+
+
+def raised(make: Any, cause: Exception, suppressed: bool = False) -> Any:
+    """The error that `make` builds while `cause` is handled."""
+    try:
+        try:
+            raise cause
+        except Exception as error:
+            made = make(error)
+            if suppressed:
+                raise made from None
+            raise made from error
+    except Exception as error:
+        return error
+
+
+def test_refusals_repeat_nothing_that_another_library_said() -> None:
+    missing = FileNotFoundError(2, "No such file or directory", "/data/ward.csv")
+    for cause in (
+        ValueError("row 17 is odd"),
+        missing,
+        KeyError("row 17"),
+        UnicodeDecodeError("utf-8", b"", 0, 1, "x17"),
+    ):
+        for suppressed in (False, True):
+            error = raised(lambda error: ConfigurationError(f"it failed: {error}"), cause, suppressed)
+            assert Refusal.of(error) == Refusal("ConfigurationError")
+            kept = raised(lambda error: ConfigurationError("it failed, so install it"), cause, suppressed)
+            assert Refusal.of(kept) == Refusal("ConfigurationError: it failed, so install it")
+            said = raised(
+                lambda error: ConfigurationError(f"it failed: {error}", public="it failed"), cause, suppressed
+            )
+            assert Refusal.of(said) == Refusal("ConfigurationError: it failed")
+    named = raised(lambda error: BadMessage(f"{error.filename} is missing"), missing)
+    assert Refusal.of(named) == Refusal("BadMessage")
+    deep = raised(lambda error: BadMessage(f"in it: {error}"), raised(lambda error: BadMessage(str(error)), missing))
+    assert Refusal.of(deep) == Refusal("BadMessage")
+    ours = raised(lambda error: BadMessage(f"in it: {error}"), ConfigurationError("clip is 0"))
+    assert Refusal.of(ours) == Refusal("BadMessage: in it: clip is 0")
 
 
 def test_in_a_simulation_a_refusal_tells_everything() -> None:
