@@ -144,7 +144,8 @@ class LocalFederation:
     def sum(self, inputs: Mapping[PartyId, ArrayLike]) -> Total:
         """The sum of non-negative integer vectors below 2**value_bits, one for each contributor."""
         vectors = {party: self._checked(party, vector) for party, vector in _by_party("inputs", inputs)}
-        return self.aggregate({party: _giving(vector) for party, vector in vectors.items()})
+        longest = max((vector.size for vector in vectors.values()), default=0)
+        return self.aggregate({party: _giving(vector) for party, vector in vectors.items()}, values=longest)
 
     @property
     def incidents(self) -> tuple[Incident, ...]:
@@ -194,12 +195,16 @@ class LocalFederation:
         inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]],
         stage: str = "train",
         plan: Plan | None = None,
+        values: int | None = None,
     ) -> Total:
-        """The sum of what these functions give: each a contributor's vector and its encoded layout."""
+        """The sum of what these functions give: each a contributor's vector and its encoded layout.
+
+        values: the most that a vector has, where that is known.
+        """
         self.begin(inputs)
         with self.meter.session():
             return self.coordinator.aggregate(
-                sorted(inputs), stage=stage, round_number=self.round, model=NO_HASH, plan=plan
+                sorted(inputs), stage=stage, round_number=self.round, model=NO_HASH, plan=plan, values=values
             )
 
     def begin(self, inputs: Mapping[PartyId, Callable[[], tuple[Vector, bytes]]]) -> None:

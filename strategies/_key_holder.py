@@ -34,6 +34,9 @@ from fedsec.protocol import (
 
 Batch = TypeVar("Batch")
 
+INPUT, SUM = "encrypted input", "encrypted sum"
+"""What is sealed to the witness, and to the key holder."""
+
 
 @dataclass(frozen=True)
 class GenerateKey(Message, tag="fedsec.key_holder.generate_key/1"):
@@ -262,7 +265,7 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
         match request:
             case Encrypt() if x is not None:
                 blob = self.encrypt(state.public, x, me.cohort, me.context, rng)
-                return state, Encrypted(me.seal(self.witness, blob, rng), me.sign(Blob(_digest(blob))))
+                return state, Encrypted(me.seal(self.witness, blob, INPUT, rng), me.sign(Blob(_digest(blob))))
             case Witness(contributions):
                 return state, self._witness(me, state.public, contributions, rng)
             case Open(sealed, product, signature):
@@ -304,7 +307,7 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
         batches: dict[PartyId, tuple[Batch, int]] = {}
         for sender, contribution in contributions.items():
             try:
-                blob = me.unseal(sender, contribution.sealed)
+                blob = me.unseal(sender, contribution.sealed, Encrypt, INPUT)
                 me.verify(sender, Blob(_digest(blob)), contribution.signature)
                 batches[sender] = self.read(public, blob, me.cohort, 1, me.context)
             except (AuthenticationError, BadMessage):
@@ -316,14 +319,14 @@ class KeyHolderSum(SecureSum[Keys, Key], Generic[Batch]):
             raise BadMessage(f"contributions of {sorted(sizes)} values cannot be summed")
         blob = self.add(public, [batch for batch, _ in batches.values()], sizes.pop(), me.cohort, me.context)
         product = Product(_digest(blob), included)
-        return Witnessed(me.seal(self.key_holder, blob, rng), product, me.sign(product))
+        return Witnessed(me.seal(self.key_holder, blob, SUM, rng), product, me.sign(product))
 
     def _open(self, me: PartyContext, state: Keys, sealed: bytes, product: Product, signature: bytes) -> Opened:
         if not state.private:
             raise OutOfPhase("this party does not hold the private key")
         _check_included(me, product.included)
         me.verify(self.witness, product, signature)
-        blob = me.unseal(self.witness, sealed)
+        blob = me.unseal(self.witness, sealed, Witness, SUM)
         if product.digest != _digest(blob):
             raise AuthenticationError("the sum to open is not the one that the witness signed")
         batch, values = self.read(state.public, blob, me.cohort, len(product.included), me.context)

@@ -39,6 +39,8 @@ from fedsec.protocol import (
     transpose,
 )
 
+SEED = "seed"
+"""What parties seal to each other."""
 LENGTH_BYTES = 8
 MAX_VALUES = 1 << 28
 """The longest sum of masks that an aggregator computes: no message could carry a longer one."""
@@ -164,7 +166,7 @@ class Additive(SecureSum[State, None]):
         masked = self.ring(me.cohort).words(x)
         masks_into(masked, added=list(seeds.values()), subtracted=[])
         length = x.size.to_bytes(LENGTH_BYTES, "little")
-        return MaskedInput(masked, {party: me.seal(party, seed + length, rng) for party, seed in seeds.items()})
+        return MaskedInput(masked, {party: me.seal(party, seed + length, SEED, rng) for party, seed in seeds.items()})
 
     def _sum(self, me: PartyContext, inbox: Mapping[PartyId, bytes]) -> MaskSum:
         if me.id not in self.chosen(me.cohort):
@@ -172,7 +174,7 @@ class Additive(SecureSum[State, None]):
         seeds: dict[PartyId, bytes] = {}
         for sender in sorted(set(inbox) & me.cohort):
             try:
-                opened = me.unseal(sender, inbox[sender])
+                opened = me.unseal(sender, inbox[sender], MaskInput, SEED)
             except AuthenticationError:
                 continue  # equivocation, or corrupted: for this party the sender dropped out
             if len(opened) == SEED_BYTES + LENGTH_BYTES:

@@ -79,6 +79,10 @@ class Bfv(KeyHolderSum[list[Any]]):
     def columns(self, clients: Collection[PartyId], values: int) -> int:
         return -(-values // self._slots)
 
+    def message_bytes(self, clients: Collection[PartyId], values: int) -> int:
+        key = KEY_BYTES[self._slots] * self._slots
+        return key + len(clients) * (4096 + self._padded * self.columns(clients, values) + 8 * values)
+
     def generate(self, context: bytes, rng: Random) -> tuple[bytes, bytes, bytes]:
         made = _fresh(self._slots, self._bits)
         public, private = (

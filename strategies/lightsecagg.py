@@ -42,6 +42,9 @@ from fedsec.protocol import (
 )
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
 
+PIECE = "piece"
+"""What parties seal to each other."""
+
 
 @dataclass(frozen=True)
 class MaskInput(Message, tag="fedsec.lightsecagg.mask_input/1"):
@@ -220,7 +223,9 @@ class LightSecAgg(SecureSum[Masked, None]):
         mask, pieces = shamir.mask(sorted(me.cohort), needed, x.size, field, seeds, pack)
         own = seeds.pop(me.id)
         payloads = seeds | {party: field.dump(piece) for party, piece in pieces.items()}
-        outbox = {party: me.seal(party, shamir.dump_share(payload, x.size), rng) for party, payload in payloads.items()}
+        outbox = {
+            party: me.seal(party, shamir.dump_share(payload, x.size), PIECE, rng) for party, payload in payloads.items()
+        }
         values: Values = x.astype(field.word)
         return Masked(x.size, own), MaskedInput(field.add(values, mask), field.bits, outbox)
 
@@ -233,7 +238,7 @@ class LightSecAgg(SecureSum[Masked, None]):
         pieces = {me.id: shamir.expand_share(state.seed, -(-state.values // pack), field)}
         for sender in sorted((set(inbox) & me.cohort) - {me.id}):
             try:
-                opened = me.unseal(sender, inbox[sender])
+                opened = me.unseal(sender, inbox[sender], MaskInput, PIECE)
                 seeded = me.id in self._seeded(sender, me.cohort)
                 pieces[sender] = shamir.load_share(opened, state.values, pack, field, seeded)
             except (AuthenticationError, BadMessage):

@@ -60,6 +60,9 @@ class PaillierTextbook(KeyHolderSum[list["EncryptedNumber"]]):
     def columns(self, clients: Collection[PartyId], values: int) -> int:
         return values
 
+    def message_bytes(self, clients: Collection[PartyId], values: int) -> int:
+        return len(clients) * (4096 + (2 * self._width + 8) * values)
+
     def generate(self, context: bytes, rng: Random) -> tuple[bytes, bytes, bytes]:
         private = paillier.generate(self.key_bits, rng)
         proof = blum_modulus.prove(private.p, private.q, context, rng)

@@ -43,6 +43,9 @@ from fedsec.protocol import (
 )
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
 
+SHARES = "shares"
+"""What parties seal to each other."""
+
 
 @dataclass(frozen=True)
 class AdvertiseKeys(Message, tag="fedsec.secagg.advertise_keys/1"):
@@ -311,7 +314,7 @@ class SecAgg(SecureSum[Progress, None]):
             raise PolicyError("two parties advertise the same key")
         seed = rng(32)
         shares = split_secrets([state.key, seed], sorted({me.id, *publics}), self.shares_needed(me.cohort), rng)
-        outbox = {other: me.seal(other, shares[other], rng) for other in publics}
+        outbox = {other: me.seal(other, shares[other], SHARES, rng) for other in publics}
         kept = replace(state, seed=seed, keys=publics, shares={me.id: shares[me.id]})
         return kept, Shares(outbox, hashlib.sha256(seed).digest())
 
@@ -324,7 +327,7 @@ class SecAgg(SecureSum[Progress, None]):
         shares = dict(state.shares)
         for other in sorted(set(inbox) & set(state.keys)):
             try:
-                share = me.unseal(other, inbox[other])
+                share = me.unseal(other, inbox[other], ShareKeys, SHARES)
             except AuthenticationError:
                 continue  # equivocation, or corrupted: for this party the other dropped out
             if len(share) == 2 * SHARE_BYTES:

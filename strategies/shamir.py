@@ -42,6 +42,9 @@ from fedsec.protocol import (
 )
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
 
+SHARE = "share"
+"""What parties seal to each other."""
+
 
 @dataclass(frozen=True)
 class ShareInput(Message, tag="fedsec.shamir.share_input/1"):
@@ -210,7 +213,9 @@ class Shamir(SecureSum[Shared, None]):
         shares = shamir.split(x, sorted(me.cohort), needed, field, seeds, pack)
         own = seeds.pop(me.id)
         payloads = seeds | {party: field.dump(share) for party, share in shares.items()}
-        sealed = {party: me.seal(party, shamir.dump_share(payload, x.size), rng) for party, payload in payloads.items()}
+        sealed = {
+            party: me.seal(party, shamir.dump_share(payload, x.size), SHARE, rng) for party, payload in payloads.items()
+        }
         return Shared(x.size, own), Shares(sealed)
 
     def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
@@ -221,7 +226,7 @@ class Shamir(SecureSum[Shared, None]):
         shares = {me.id: shamir.expand_share(state.seed, -(-state.values // pack), field)}
         for sender in sorted((set(inbox) & me.cohort) - {me.id}):
             try:
-                opened = me.unseal(sender, inbox[sender])
+                opened = me.unseal(sender, inbox[sender], ShareInput, SHARE)
                 seeded = me.id in self._seeded(sender, me.cohort)
                 shares[sender] = shamir.load_share(opened, state.values, pack, field, seeded)
             except (AuthenticationError, BadMessage):

@@ -85,12 +85,15 @@ class DishonestServer:
     def identity(self, party: PartyId) -> SigningKey:
         return SigningKey(self.state(party).identity)
 
-    def context_of(self, party: PartyId, session: Session) -> SessionContext:
-        """What `party` itself can sign, seal and open in a session."""
+    def context_of(
+        self, party: PartyId, session: Session, step: type[Message] | None = None, server: bytes = b""
+    ) -> SessionContext:
+        """What `party` itself can sign, seal and open in a session, where it answers `step` or the input phase."""
         state = self.state(party)
         keys = SigningKey(state.identity), AgreementKey(state.agreement)
         members = read_roster(state.roster).members if state.roster else {}
-        return SessionContext(party, *keys, members, session, floor=3)
+        phase = (step or self.protocol.input_phase).tag
+        return SessionContext(party, *keys, members, session, server or self.key.public, phase, floor=3)
 
     def session(self, cohort: Collection[PartyId] = (), stage: str = "train", **changes: Any) -> Session:
         """A new session of the coordinator's, as it would be but for `changes`."""

@@ -25,18 +25,18 @@ from fedsec.primitives.signing import SigningKey, verify
 from fedsec.protocol import Message, PartyContext, PartyId
 from fedsec.wire import codec
 from fedsec.wire.envelope import Session
-from fedsec.wire.membership import Member
+from fedsec.wire.membership import Epoch, Member
 
 
 @functools.lru_cache(maxsize=1 << 18)
-def _believe(verifier: bytes, party: PartyId, member: Member, epoch: int, terms: bytes) -> None:
+def _believe(verifier: bytes, party: PartyId, member: Member, epoch: Epoch) -> None:
     """Raise AuthenticationError unless `member` itself joined this epoch as `party`.
 
     What held once holds again (errors are not kept). `verifier`, the identity of who checks, is part of the key only
     so that in a simulation each party pays for its own checks, as it would by itself.
     """
     try:
-        member.check(party, epoch, terms)
+        member.check(party, epoch)
     except AuthenticationError as error:
         raise AuthenticationError(f"party {party} of the roster did not join this epoch itself: {error}") from error
 
@@ -51,10 +51,12 @@ class SessionContext(PartyContext):
         agreement: AgreementKey,
         members: Mapping[PartyId, Member],
         session: Session,
+        server: bytes,
+        phase: str,
         floor: int,
     ) -> None:
         self._identity, self._agreement, self._session = identity, agreement, session
-        self._members = members
+        self._members, self._epoch, self._phase = members, Epoch.of(session, server), phase
         self._secrets: dict[PartyId, bytes] = {}
         self.id, self.floor = party, floor
         self.context = hashlib.sha256(b"fedsec context" + session.binding).digest()
@@ -68,8 +70,7 @@ class SessionContext(PartyContext):
             raise AuthenticationError(f"party {party} is not on the roster")
         member = self._members[party]
         if party != self.id:  # its own entry was compared with its own keys when it adopted the roster
-            own = self._members[self.id].identity
-            _believe(own, party, member, self._session.epoch, self._session.terms)
+            _believe(self._members[self.id].identity, party, member, self._epoch)
         return member
 
     def identity(self, party: PartyId) -> bytes:
@@ -92,12 +93,13 @@ class SessionContext(PartyContext):
         info = b"fedsec pairwise" + codec.pack([*sorted((self.id, other)), label])
         return derive(self._secrets[other], self._members[self.id].agreement, theirs, info, self._session.binding)
 
-    def _associated(self, sender: PartyId, receiver: PartyId) -> bytes:
-        return b"fedsec sealed" + codec.pack([self._session.binding, sender, receiver])
+    def _associated(self, sender: PartyId, receiver: PartyId, phase: str, kind: str) -> bytes:
+        return b"fedsec sealed" + codec.pack([self._session.binding, sender, receiver, phase, kind])
 
-    def seal(self, receiver: PartyId, plaintext: bytes, rng: Random) -> bytes:
+    def seal(self, receiver: PartyId, plaintext: bytes, kind: str, rng: Random) -> bytes:
         key = self.pairwise_key(receiver, f"seal from {self.id}")
-        return seal(key, plaintext, self._associated(self.id, receiver), rng)
+        return seal(key, plaintext, self._associated(self.id, receiver, self._phase, kind), rng)
 
-    def unseal(self, sender: PartyId, sealed: bytes) -> bytes:
-        return unseal(self.pairwise_key(sender, f"seal from {sender}"), sealed, self._associated(sender, self.id))
+    def unseal(self, sender: PartyId, sealed: bytes, step: type[Message], kind: str) -> bytes:
+        key = self.pairwise_key(sender, f"seal from {sender}")
+        return unseal(key, sealed, self._associated(sender, self.id, step.tag, kind))

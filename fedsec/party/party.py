@@ -25,10 +25,21 @@ from fedsec.primitives.parallel import cpu_seconds
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Message, SecureSum, State, Vector
-from fedsec.wire import codec, envelope
+from fedsec.wire import caps, codec, envelope
 from fedsec.wire.envelope import Envelope, Header, Session
 from fedsec.wire.exchange import NOT_ENROLLED
-from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Member, Roster, Terms, read_roster, read_terms
+from fedsec.wire.membership import (
+    Adopt,
+    Adopted,
+    Enrol,
+    Enrolled,
+    Epoch,
+    Member,
+    Roster,
+    Terms,
+    read_roster,
+    read_terms,
+)
 
 Contribute = Callable[[Session, Plan | None, MeanSpec, int], tuple[Vector, bytes]]
 """Computes a party's input of so many value bits when it is asked for: the integers and their encoded layout.
@@ -46,7 +57,7 @@ ADOPT_PHASE = 0
 
 
 @dataclass(frozen=True, repr=False)
-class PartyState(State, tag="fedsec.party_state/2"):
+class PartyState(State, tag="fedsec.party_state/3"):
     """All that a party keeps between messages. Secret; a State of the codec, so it can be kept as bytes."""
 
     identity: bytes
@@ -61,6 +72,8 @@ class PartyState(State, tag="fedsec.party_state/2"):
     within: bytes | None = None
     plans: Mapping[str, bytes] = field(default_factory=dict)
     """The last plan of each stage, encoded."""
+    values: int = 0
+    """Of how many values this party's input was in the session that `progress` names; 0 where it gave none."""
 
 
 class Party:
@@ -94,6 +107,7 @@ class Party:
         """
         started = cpu_seconds()
         received = envelope.read(data)
+        self._believe(received)
         header = received.header
         if header.sender != SERVER:
             raise BadMessage(f"a request from party {header.sender}; requests come from the server")
@@ -113,10 +127,26 @@ class Party:
         reply = Header(header.session, header.phase, self.state.party, SERVER, layout, cpu=cpu)
         return envelope.write(reply, body, key)
 
+    def _believe(self, received: Envelope) -> None:
+        """Check the server's signature before anything is decoded, unless no key is known yet: in a simulation."""
+        known = self.state.server or self.policy.server
+        if known is None:
+            self.policy.admit_server(b"")  # which only a simulation lets pass
+            return
+        try:
+            received.check(known)
+        except AuthenticationError as error:
+            whose = "with which this party enrolled" if self.state.server else "that is pinned here"
+            raise AuthenticationError(f"{error}, that of the server {whose}") from error
+
     def _enrol(self, received: Envelope) -> Enrolled:
-        offer, session = codec.decode(received.body, Enrol), received.header.session
+        session = received.header.session
+        if session.stage != envelope.SETUP:
+            raise OutOfPhase(f"an offer to enrol in a session of stage {session.stage!r}; only a set-up enrols")
+        offer = codec.decode(received.body, Enrol, caps.OFFER)
         self.policy.admit_server(offer.server)
-        received.check(offer.server)
+        if not (self.state.server or self.policy.server):
+            received.check(offer.server)  # first use, in a simulation: the key that is believed is in the offer itself
         if self.state.server and offer.server != self.state.server:
             raise PolicyError("the server's identity changed within a run")
         if session.terms != offer.terms.digest:
@@ -125,7 +155,7 @@ class Party:
             raise BadMessage(f"party {received.header.receiver} is not among those enrolled")
         self._allow(offer.terms, len(session.cohort))
         progress = self._claim(session, lambda known: known.enrol(session))
-        agreement = AgreementKey.generate(self._rng)
+        agreement, epoch = AgreementKey.generate(self._rng), Epoch.of(session, offer.server)
         key = SigningKey(self.state.identity)
         self.state = PartyState(
             identity=self.state.identity,
@@ -136,7 +166,7 @@ class Party:
             terms=codec.encode(offer.terms),
             progress=progress,
         )
-        statement = Member.statement(self.state.party, session.epoch, offer.terms.digest, agreement.public)
+        statement = Member.statement(self.state.party, epoch, agreement.public)
         return Enrolled(Member(key.public, agreement.public, key.sign(statement)))
 
     def _allow(self, terms: Terms, parties: int) -> SecureSum[Any, Any]:
@@ -159,7 +189,6 @@ class Party:
         header, session = received.header, received.header.session
         if not self.state.party:
             raise OutOfPhase(NOT_ENROLLED)
-        received.check(self.state.server)
         if header.receiver != self.state.party:
             raise BadMessage(f"a request for party {header.receiver}; this is party {self.state.party}")
         epoch = self.state.progress.epoch
@@ -169,7 +198,15 @@ class Party:
             raise AuthenticationError("the configuration hash is not that of the terms this party agreed to")
 
     def _adopt(self, received: Envelope) -> Adopted:
-        session, body = received.header.session, bytes(received.body)
+        session = received.header.session
+        if session.stage != envelope.SETUP:
+            raise OutOfPhase(f"a roster in a session of stage {session.stage!r}; only a set-up has one adopted")
+        size, most = len(received.body), caps.roster(len(session.cohort))
+        if size > most:
+            raise BadMessage(
+                f"a roster of {size} bytes; the {len(session.cohort)} parties of this session take at most {most}"
+            )
+        body = bytes(received.body)
         if self.state.roster is not None:
             raise OutOfPhase(f"epoch {session.epoch} has its roster already")
         roster = read_roster(body)
@@ -189,13 +226,9 @@ class Party:
         header, session = received.header, received.header.session
         terms = read_terms(self.state.terms)
         protocol = _built(terms, self._build)
-        request = codec.decode(received.body, Message)
         setup = session.stage == envelope.SETUP
         table = protocol.setup_phases if setup else protocol.rounds()
-        if type(request) not in table or request.tag != header.phase:
-            raise OutOfPhase(
-                f"{header.phase!r} is no phase of {terms.strategy} with these parameters, in stage {session.stage}"
-            )
+        request = self._read(received, protocol, table)
         index = table.index(type(request))
         if not setup and index <= table.index(protocol.input_phase) and self.state.party not in session.cohort:
             raise OutOfPhase(f"party {self.state.party} is not in this round's cohort")
@@ -213,6 +246,8 @@ class Party:
             AgreementKey(self.state.agreement),
             roster.members,
             session,
+            self.state.server,
+            header.phase,
             max(self.policy.floor, protocol.floor),
         )
         x, layout, paused = None, b"", 0.0
@@ -224,12 +259,27 @@ class Party:
             paused = cpu_seconds() - started
             if agreement is not None:
                 admission.check_answer(agreement, session.stage, layout)
+            self.state = replace(self.state, values=x.size)
         kept = self.state.within if self.state.within is not None else self.state.after_setup
         before = None if kept is None else codec.decode(kept, State)
         after, answer = protocol.respond(me, before, request, x, self._rng)
         saved = None if after is None else codec.encode(after)
         self.state = replace(self.state, after_setup=saved) if setup else replace(self.state, within=saved)
         return answer, layout, paused
+
+    def _read(self, received: Envelope, protocol: SecureSum[Any, Any], table: tuple[type[Message], ...]) -> Message:
+        """The request, once its phase is one of these and it has no more bytes than that phase's may have."""
+        header, session = received.header, received.header.session
+        kind = next((phase for phase in table if phase.tag == header.phase), None)
+        if kind is not None:
+            values = self.state.values if session.binding == self.state.progress.session else 0
+            most = caps.message(protocol, kind, session.cohort, values or None, reply=False)
+            request = codec.decode(received.body, Message, most)
+            if type(request) is kind:
+                return request
+        raise OutOfPhase(
+            f"{header.phase!r} is no phase of {protocol.name} with these parameters, in stage {session.stage}"
+        )
 
     def _plan(self, header: Header, spec: MeanSpec) -> Plan | None:
         """The session's plan, if it is the one that the session is bound to and continues its stage's last one."""
@@ -256,9 +306,10 @@ class Party:
 
     def _enter(self, session: Session, phase: int, allowance: Allowance | None) -> None:
         """Move to a phase that was admitted: from then on it is answered, whatever becomes of the answer."""
-        within = self.state.within if session.binding == self.state.progress.session else None
+        same = session.binding == self.state.progress.session
+        within, values = (self.state.within, self.state.values) if same else (None, 0)
         progress = self._claim(session, lambda known: known.enter(session, phase), allowance)
-        self.state = replace(self.state, progress=progress, within=within)
+        self.state = replace(self.state, progress=progress, within=within, values=values)
 
     def _claim(
         self, session: Session, step: Callable[[Progress], Progress], allowance: Allowance | None = None

@@ -51,12 +51,15 @@ class PartyContext(ABC):
         """Check what `sender` signed in this session; raises AuthenticationError."""
 
     @abstractmethod
-    def seal(self, receiver: PartyId, plaintext: bytes, rng: Random) -> bytes:
-        """Encrypt to one party of the roster, end to end."""
+    def seal(self, receiver: PartyId, plaintext: bytes, kind: str, rng: Random) -> bytes:
+        """Encrypt to one party of the roster, end to end, bound to the phase that is answered and to what it is."""
 
     @abstractmethod
-    def unseal(self, sender: PartyId, sealed: bytes) -> bytes:
-        """Open what `sender` sealed to me in this session; raises AuthenticationError."""
+    def unseal(self, sender: PartyId, sealed: bytes, step: type[Message], kind: str) -> bytes:
+        """Open what `sender` sealed to me in this session, in answer to `step`, as this kind.
+
+        Raises AuthenticationError, also where it was sealed in another step or as another kind.
+        """
 
     @abstractmethod
     def pairwise_key(self, other: PartyId, label: str) -> bytes:
@@ -161,6 +164,14 @@ class SecureSum(ABC, Generic[StateT, Public]):
     def columns(self, clients: Collection[PartyId], values: int) -> int:
         """How many numbers a message carries for so many values: fewer where several are packed. For planning."""
         return values
+
+    def message_bytes(self, clients: Collection[PartyId], values: int) -> int:
+        """The most bytes of a message over these clients whose inputs have so many values; with 0, of one without any.
+
+        A longer message is refused before it is read. The default allows, for each client, 4 KiB for its keys,
+        signatures and shares of secrets, and 24 bytes a value.
+        """
+        return len(clients) * (4096 + 24 * values)
 
     def peers(self, clients: Collection[PartyId]) -> int:
         """With how many others each of these contributors has to do, at most. For planning."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from fedsec.encoding import mean
+from fedsec.encoding import mean, wide
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays, Layout
 from fedsec.encoding.mean import Mean
@@ -15,6 +15,18 @@ from fedsec.server.coordinator import Coordinator, Total
 from fedsec.wire import codec
 from fedsec.wire.envelope import NO_HASH
 from fedsec.wire.exchange import Incident
+
+COUNTED = 1024
+"""Coordinates for the weight and the counts of a mean, generously, and as many more for each metric."""
+
+
+def most_values(layout: Layout, bits: int) -> int:
+    """An upper bound on how many values of `bits` bits a contribution of this layout has.
+
+    Each of its numbers takes one or two, or the limbs of a wide value.
+    """
+    numbers = sum(each.size for each in layout.arrays) + layout.metric_values + COUNTED * (1 + len(layout.metrics))
+    return numbers * max(2, wide.limbs(bits))
 
 
 @dataclass
@@ -65,7 +77,8 @@ class Averaging:
             asked = self._measure(asked, known, stage, round_number, model)
             self.earlier += self.coordinator.incidents
         plan = replace(known.plan, model=model, layout=b"" if known.layout is None else codec.encode(known.layout))
-        total = self.coordinator.aggregate(asked, stage=stage, round_number=round_number, plan=plan)
+        values = None if known.layout is None else most_values(known.layout, self.coordinator.protocol.value_bits)
+        total = self.coordinator.aggregate(asked, stage=stage, round_number=round_number, plan=plan, values=values)
         self._note(known, total)
         if total.layout is None:
             raise DataError("no contributor said what its coordinates are")

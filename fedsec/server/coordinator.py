@@ -21,10 +21,10 @@ from fedsec.primitives.key_agreement import check_public
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Deliver, Flow, Message, PartyId, Replies, Requests, Result, SecureSum, Sum, run
-from fedsec.wire import codec, envelope
+from fedsec.wire import caps, codec, envelope
 from fedsec.wire.envelope import NO_HASH, SETUP, Header, Session
 from fedsec.wire.exchange import NO_ANSWER, Exchange, Incident, Phase, Refusal
-from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Member, Terms, roster_hash
+from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Epoch, Member, Terms, roster_hash
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,12 @@ class Coordinator:
         round_number: int = 0,
         model: bytes = NO_HASH,
         plan: Plan | None = None,
+        values: int | None = None,
     ) -> Total:
         """One secure sum over `cohort`; a round that fails is aborted, and the next one has fresh keys and masks.
 
         plan: how contributions are encoded; it names the model, and without one the inputs are vectors as they are.
+        values: how many values an input has, at most, where that is known: longer answers are refused unread.
         """
         cohort = sorted(cohort)
         if not set(cohort) <= set(self.roster):
@@ -138,7 +140,7 @@ class Coordinator:
         self.protocol.check(cohort)
         prove_headroom(self.protocol.value_bits, len(cohort), self.protocol.capacity(cohort))
         self._channels = []
-        channel = self.channel(cohort, stage=stage, round_number=round_number, model=model, plan=plan)
+        channel = self.channel(cohort, stage=stage, round_number=round_number, model=model, plan=plan, values=values)
         result = channel.run(self.protocol.aggregate(cohort, self.public))
         if not result.included <= set(cohort) or len(result.included) < self.protocol.floor:
             raise TooFewParties("release", self.protocol.floor, result.included, cohort).because(channel.reasons())
@@ -153,8 +155,9 @@ class Coordinator:
         round_number: int = 0,
         model: bytes = NO_HASH,
         plan: Plan | None = None,
+        values: int | None = None,
     ) -> Channel:
-        """A new session over `cohort`, bound to its plan where it has one."""
+        """A new session over `cohort`, bound to its plan where it has one; `values` as in `aggregate`."""
         written = b"" if plan is None else codec.encode(plan)
         self.sessions.counter += 1
         session = Session(
@@ -168,15 +171,15 @@ class Coordinator:
             model=plan_hash(written) if written else model,
             terms=self.terms.digest,
         )
-        self._channels.append(Channel(self, session, round_number, written))
+        self._channels.append(Channel(self, session, round_number, written, values))
         return self._channels[-1]
 
-    def join(self, party: PartyId, member: Member) -> None:
+    def join(self, party: PartyId, member: Member, session: Session) -> None:
         """Raise FedsecError unless `member` joined as `party`, under a pinned identity where there are pins.
 
         With a key that agrees on nothing, all who have to seal something to this party would refuse every round.
         """
-        member.check(party, self.sessions.epoch, self.terms.digest)
+        member.check(party, Epoch.of(session, self.sessions.identity.public))
         check_public(member.agreement)
         if self.pins and member.identity not in self.pins:
             raise ConfigurationError("its identity is not pinned at the server")
@@ -193,8 +196,16 @@ def _layout(data: bytes) -> Layout | None:
 class Channel:
     """One session as the server sees it: typed requests in, checked replies out."""
 
-    def __init__(self, coordinator: Coordinator, session: Session, round_number: int, plan: bytes = b"") -> None:
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        session: Session,
+        round_number: int,
+        plan: bytes = b"",
+        values: int | None = None,
+    ) -> None:
         self._lead, self._session, self._round, self._plan = coordinator, session, round_number, plan
+        self._values = values
         self.incidents: list[Incident] = []
         self.deviating: set[PartyId] = set()
         self._layouts: dict[PartyId, bytes] = {}
@@ -281,19 +292,22 @@ class Channel:
         if party not in requests:
             raise BadMessage(f"party {party} was not asked")
         received = envelope.read(answer)
+        # Whoever enrols signs with the key that it sends: these bytes of one size are all that is read before.
+        joined = codec.decode(received.body, Enrolled, caps.ENROLLED) if tag == Enrol.tag else None
+        received.check(joined.member.identity if joined else self._lead.roster[party].identity)
         header = received.header
-        reply = codec.decode(received.body, Message)
-        if tag == Enrol.tag:
-            if not isinstance(reply, Enrolled):
-                raise BadMessage(f"{reply.tag} in answer to {tag}")
-            received.check(reply.member.identity)
-            self._lead.join(party, reply.member)
-        else:
-            received.check(self._lead.roster[party].identity)
         expected = replace(header, session=self._session, phase=tag, sender=party, receiver=SERVER)
         if header != expected:
             raise BadMessage(
                 f"a stale or misdirected answer: phase {header.phase} of session {header.session.counter} "
                 f"from party {header.sender}; phase {tag} of session {self._session.counter} was expected"
             )
-        return reply, header.layout
+        if joined is not None:
+            self._lead.join(party, joined.member, self._session)
+        return joined or codec.decode(received.body, Message, self._most(requests[party])), header.layout
+
+    def _most(self, request: Message) -> int:
+        """How many bytes an answer to this request may have."""
+        if isinstance(request, Adopt):
+            return caps.ADOPTED
+        return caps.message(self._lead.protocol, type(request), self._session.cohort, self._values, reply=True)

@@ -76,12 +76,19 @@ class Header(Message, tag="fedsec.header/2"):
 
 @dataclass(frozen=True)
 class Envelope:
-    """A header and a message as received, not yet believed: call `check` with the sender's key."""
+    """A header and a message as received: bytes, of which nothing is decoded before it is asked for.
 
-    header: Header
+    Call `check` with the sender's key first, wherever that key is known.
+    """
+
     head: memoryview
     body: memoryview
     signature: bytes
+
+    @functools.cached_property
+    def header(self) -> Header:
+        """The header, decoded when it is first asked for; raises BadMessage."""
+        return codec.decode(self.head, Header)
 
     def check(self, identity: bytes) -> None:
         """Raise AuthenticationError unless the owner of `identity` signed header and body."""
@@ -118,7 +125,9 @@ def pack_header(header: Header) -> bytes:
 
 
 def read(data: bytes) -> Envelope:
-    """Take a received envelope apart, without copying its body; raises BadMessage on a wrong form or version."""
+    """Take a received envelope apart, and decode nothing; raises BadMessage on a wrong form, version or size."""
+    if len(data) > codec.MAX_BYTES + _MAX_HEAD:
+        raise BadMessage(f"{len(data)} bytes received; the cap is {codec.MAX_BYTES + _MAX_HEAD}")
     if len(data) < _FRAME.size + SIGNATURE_BYTES:
         raise BadMessage(f"{len(data)} bytes are too few for a message")
     version, length = _FRAME.unpack_from(data)
@@ -130,7 +139,7 @@ def read(data: bytes) -> Envelope:
     head, signature, body = rest[:length], rest[length : length + SIGNATURE_BYTES], rest[length + SIGNATURE_BYTES :]
     if len(signature) != SIGNATURE_BYTES:
         raise BadMessage(f"{len(data)} bytes are too few for a header of {length} bytes and a signature")
-    return Envelope(codec.decode(head, Header), head, body, bytes(signature))
+    return Envelope(head, body, bytes(signature))
 
 
 def cpu_of(data: bytes) -> float:

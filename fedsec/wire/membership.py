@@ -15,6 +15,7 @@ from fedsec.primitives import key_agreement, signing
 from fedsec.primitives.signing import verify
 from fedsec.protocol import Exposure, Message, PartyId
 from fedsec.wire import codec
+from fedsec.wire.envelope import Session
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,22 @@ def read_terms(data: bytes) -> Terms:
 
 
 @dataclass(frozen=True)
-class Member(Message, tag="fedsec.member/1"):
+class Epoch:
+    """What a member joins: so many-th set-up of a run, led by the server of this identity, on terms of this hash."""
+
+    run: bytes
+    server: bytes
+    number: int
+    terms: bytes
+
+    @classmethod
+    def of(cls, session: Session, server: bytes) -> Epoch:
+        """The epoch that a session belongs to."""
+        return cls(session.run, server, session.epoch, session.terms)
+
+
+@dataclass(frozen=True)
+class Member(Message, tag="fedsec.member/2"):
     """One party on the roster: its Ed25519 identity, and the X25519 key of this epoch under its signature."""
 
     identity: Annotated[bytes, Exposure.FRESH]
@@ -50,13 +66,13 @@ class Member(Message, tag="fedsec.member/1"):
     signature: Annotated[bytes, Exposure.FRESH]
 
     @staticmethod
-    def statement(party: PartyId, epoch: int, terms: bytes, agreement: bytes) -> bytes:
-        """What a member signs when it joins."""
-        return b"fedsec member" + codec.pack([party, epoch, terms, agreement])
+    def statement(party: PartyId, epoch: Epoch, agreement: bytes) -> bytes:
+        """What a member signs when it joins: it holds in no other run, and at no other server."""
+        return b"fedsec member" + codec.pack([party, epoch.run, epoch.server, epoch.number, epoch.terms, agreement])
 
-    def check(self, party: PartyId, epoch: int, terms: bytes) -> None:
-        """Raise AuthenticationError unless this member itself joined as `party`."""
-        verify(self.identity, self.signature, self.statement(party, epoch, terms, self.agreement))
+    def check(self, party: PartyId, epoch: Epoch) -> None:
+        """Raise AuthenticationError unless this member itself joined this epoch as `party`."""
+        verify(self.identity, self.signature, self.statement(party, epoch, self.agreement))
 
 
 @dataclass(frozen=True)
@@ -68,14 +84,14 @@ class Enrol(Message, tag="fedsec.enrol/3"):
 
 
 @dataclass(frozen=True)
-class Enrolled(Message, tag="fedsec.enrolled/1"):
+class Enrolled(Message, tag="fedsec.enrolled/2"):
     """A party joins."""
 
     member: Member
 
 
 @dataclass(frozen=True)
-class Adopt(Message, tag="fedsec.adopt/1"):
+class Adopt(Message, tag="fedsec.adopt/2"):
     """Set-up, second exchange: the roster, which each party checks and keeps for the epoch."""
 
     roster: Mapping[int, Member]

@@ -79,13 +79,13 @@ def test_masks_of_other_lengths_do_not_count(server: Any) -> None:
     session = server.session()
     masked = mask(server, session, additive.MaskInput())
     context = server.context_of(2, session)
-    sealed = context.seal(1, bytes(32) + (1 << 40).to_bytes(8, "little"), server.federation.rng)
+    sealed = context.seal(1, bytes(32) + (1 << 40).to_bytes(8, "little"), additive.SEED, server.federation.rng)
     answer = server.ask(1, additive.SumMasks({**inbox(masked, 1), 2: sealed}), session)
     assert answer.included == {1, 3, 4, 5} and answer.vector.size == 2
-    session = server.session()
+    session, too_long = server.session(), bytes(32) + (1 << 40).to_bytes(8, "little")
     masked = mask(server, session, additive.MaskInput())
     long = {
-        party: server.context_of(party, session).seal(1, bytes(32) + (1 << 40).to_bytes(8, "little"), os.urandom)
+        party: server.context_of(party, session).seal(1, too_long, additive.SEED, os.urandom)
         for party in session.cohort
     }
     with pytest.raises(BadMessage, match="masks of 1099511627776 values; at most 268435456"):

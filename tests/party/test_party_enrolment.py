@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from fedsec.strategies.plain import Plain, SendInput
 from fedsec.strategies.shamir import Shamir, ShareInput, SumShares
 from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import NO_HASH, SETUP
-from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Member, roster_hash
+from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Epoch, Member, roster_hash
 
 
 def stranger() -> SigningKey:
@@ -28,8 +28,9 @@ def stranger() -> SigningKey:
 
 def joined(server: Any, key: SigningKey, party: int, agreement: bytes = bytes(range(32))) -> Member:
     """What `key` signs to join the server's present epoch as `party`."""
-    epoch, terms = server.coordinator.sessions.epoch, server.coordinator.terms.digest
-    return Member(key.public, agreement, key.sign(Member.statement(party, epoch, terms, agreement)))
+    led = server.coordinator
+    epoch = Epoch(led._run, server.key.public, led.sessions.epoch, led.terms.digest)
+    return Member(key.public, agreement, key.sign(Member.statement(party, epoch, agreement)))
 
 
 def test_an_enrolment_is_into_a_newer_epoch_by_the_same_server(server: Any) -> None:
@@ -39,8 +40,10 @@ def test_an_enrolment_is_into_a_newer_epoch_by_the_same_server(server: Any) -> N
     with pytest.raises(Stale, match="enrolment into epoch 2"):  # a new epoch under an old counter
         server.ask(1, offer, server.session(stage=SETUP, epoch=2, counter=1))
     other = stranger()
-    with pytest.raises(PolicyError, match="server's identity changed"):
+    with pytest.raises(AuthenticationError, match="that of the server with which this party enrolled"):
         server.ask(1, Enrol(other.public, offer.terms), server.session(stage=SETUP, epoch=2), key=other)
+    with pytest.raises(PolicyError, match="server's identity changed"):  # it hands the party on
+        server.ask(1, Enrol(other.public, offer.terms), server.session(stage=SETUP, epoch=2))
     with pytest.raises(AuthenticationError, match="signature does not hold"):  # an offer in the server's name
         server.ask(1, offer, server.session(stage=SETUP, epoch=2), key=other)
 
@@ -90,12 +93,68 @@ def test_a_roster_is_adopted_as_it_is_bound_and_signed(dishonest: Any) -> None:
         with pytest.raises(BadMessage, match="party 2 on the roster: keys and signature of"):
             server.adopt(1, {**roster, 2: damaged})
     with pytest.raises(BadMessage, match="party 0 on the roster"):
-        server.adopt(1, {**roster, 0: joined(server, stranger(), 0)})
+        server.adopt(1, {**{party: roster[party] for party in (1, 2, 3, 4)}, 0: joined(server, stranger(), 0)})
+    with pytest.raises(BadMessage, match="a roster of 835 bytes; the 5 parties of this session take at most"):
+        server.adopt(1, {**roster, 6: joined(server, stranger(), 6)})
     server.coordinator.sessions.epoch += 1
     with pytest.raises(Stale, match="epoch 2"):
         server.adopt(1, {**roster, 2: joined(server, stranger(), 2)})
     server.coordinator.sessions.epoch -= 1
     assert server.adopt(1, roster) == Adopted()
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", ""])
+def test_a_session_that_is_no_set_up_enrols_nobody_and_adopts_nothing(dishonest: Any, stage: str) -> None:
+    server = dishonest(Shamir())
+    offer = Enrol(server.key.public, server.coordinator.terms)
+    server.coordinator.sessions.epoch = 1
+    with pytest.raises(OutOfPhase, match=f"session of stage '{stage}'; only a set-up enrols"):
+        server.ask(1, offer, server.session(stage=stage))
+    assert not server.state(1).party
+    server.coordinator.sessions.epoch = 0
+    roster = server.enrol()
+    with pytest.raises(OutOfPhase, match=f"session of stage '{stage}'; only a set-up has one adopted"):
+        server.ask(1, Adopt(roster), server.session(stage=stage, roster=roster_hash(roster)))
+    assert server.state(1).roster is None
+    assert server.adopt(1, roster) == Adopted()
+
+
+OTHER_EPOCHS: list[dict[str, Any]] = [{"run": b"another"}, {"server": bytes(32)}, {"number": 2}, {"terms": bytes(32)}]
+
+
+@pytest.mark.parametrize("other", OTHER_EPOCHS, ids=lambda other: next(iter(other)))
+def test_a_member_s_word_holds_in_one_run_at_one_server(server: Any, other: dict[str, Any]) -> None:
+    """What party 2 signed to join elsewhere is handed to party 1 here: it is refused where it is used."""
+    led, key = server.coordinator, server.identity(2)
+    epoch = Epoch(led._run, server.key.public, led.sessions.epoch, led.terms.digest)
+    assert {name for each in OTHER_EPOCHS for name in each} == {each.name for each in fields(Epoch)}
+    agreement = led.roster[2].agreement
+    for there in (epoch, replace(epoch, **other)):
+        member = Member(key.public, agreement, key.sign(Member.statement(2, there, agreement)))
+        context = server.context_of(1, server.session())
+        context._members = {**context._members, 2: member}
+        if there == epoch:
+            member.check(2, epoch)
+            assert context.identity(2) == key.public
+            continue
+        with pytest.raises(AuthenticationError):
+            member.check(2, epoch)
+        with pytest.raises(AuthenticationError, match="party 2 of the roster did not join this epoch itself"):
+            context.identity(2)
+
+
+def test_a_member_of_one_server_is_none_at_another(dishonest: Any) -> None:
+    """Two federations of the same run number, epoch and terms: only the servers' identities differ."""
+    here, there = dishonest(Shamir()).found(), dishonest(Shamir()).found()
+    assert here.coordinator.terms == there.coordinator.terms and here.coordinator._run == there.coordinator._run
+    context = here.context_of(1, here.session())
+    context._members = {**context._members, 2: there.coordinator.roster[2]}
+    with pytest.raises(AuthenticationError, match="did not join this epoch itself"):
+        context.pairwise_key(2, "mask")
+    with pytest.raises(AuthenticationError):
+        session = here.session(stage=SETUP)
+        here.coordinator.join(2, there.coordinator.roster[2], session)
+    here.coordinator.join(2, here.coordinator.roster[2], session)
 
 
 FORGERIES: list[Callable[[Any, Any], Member]] = [
@@ -121,8 +180,8 @@ def test_a_forged_member_has_no_influence(dishonest: Any, forge: Callable[[Any, 
     signature = server.identity(2).sign(b"")
     for use in (
         lambda: context.identity(2),
-        lambda: context.seal(2, b"", os.urandom),
-        lambda: context.unseal(2, bytes(64)),
+        lambda: context.seal(2, b"", "share", os.urandom),
+        lambda: context.unseal(2, bytes(64), ShareInput, "share"),
         lambda: context.pairwise_key(2, "mask"),
         lambda: context.verify(2, statement, signature),
     ) * 2:
@@ -132,7 +191,7 @@ def test_a_forged_member_has_no_influence(dishonest: Any, forge: Callable[[Any, 
         with pytest.raises(AuthenticationError, match=r"party 2 of the roster.*signature does not hold"):
             server.ask(party, ShareInput(), session)
     other = server.context_of(3, session)
-    assert other.unseal(1, context.seal(3, b"secret", os.urandom)) == b"secret"
+    assert other.unseal(1, context.seal(3, b"secret", "share", os.urandom), ShareInput, "share") == b"secret"
     without = server.session([1, 3, 4])
     assert sorted(server.ask(1, ShareInput(), without).outbox) == [3, 4]
 
@@ -183,7 +242,7 @@ def test_outside_simulation_nobody_is_believed_without_a_pin(dishonest: Any) -> 
     with pytest.raises(PolicyError, match="no server key is pinned"):
         server.enrol()
     server.federation.policy = Policy(server=stranger().public, hospitals=everyone)
-    with pytest.raises(PolicyError, match="server's identity is not the pinned one"):
+    with pytest.raises(AuthenticationError, match="that of the server that is pinned here"):
         server.enrol()
     server.federation.policy = Policy(server=server.key.public)
     roster = server.enrol()
@@ -201,8 +260,12 @@ def test_outside_simulation_nobody_is_believed_without_a_pin(dishonest: Any) -> 
 
 def test_pins_hold_in_simulation_too(dishonest: Any) -> None:
     server = dishonest(Shamir(), policy=Policy(simulation=True, server=stranger().public))
-    with pytest.raises(PolicyError, match="pinned"):
+    with pytest.raises(AuthenticationError, match="pinned"):
         server.enrol()
+    server.federation.policy = Policy(simulation=True, server=server.key.public)
+    other = Enrol(stranger().public, server.coordinator.terms)
+    with pytest.raises(PolicyError, match="the server's identity is not the pinned one"):
+        server.ask(1, other, server.session(stage=SETUP))
     server.federation.policy = Policy(simulation=True, hospitals=frozenset({server.identity(1).public}))
     roster = server.enrol()
     with pytest.raises(PolicyError, match=r"parties \[2, 3, 4, 5\]"):
@@ -291,8 +354,8 @@ def test_a_hospital_whose_key_agrees_on_nothing_does_not_join(key: bytes) -> Non
     def spoil(party: int, answer: bytes) -> bytes:
         received = envelope.read(answer)
         identity = SigningKey(codec.decode(federation.states[party], PartyState).identity)
-        session = received.header.session
-        statement = Member.statement(party, session.epoch, session.terms, key)
+        epoch = Epoch.of(received.header.session, federation.coordinator.sessions.identity.public)
+        statement = Member.statement(party, epoch, key)
         member = Member(identity.public, key, identity.sign(statement))
         return envelope.write(received.header, codec.encode(Enrolled(member)), identity)
 

@@ -28,7 +28,7 @@ from fedsec.primitives.blum_modulus import prove
 from fedsec.primitives.ciphertexts import Ciphertexts, from_bytes, to_bytes
 from fedsec.primitives.packing import pack
 from fedsec.primitives.paillier import PublicKey, encrypt, noise_base
-from fedsec.strategies._key_holder import AdoptKey, Encrypt, GenerateKey, Key, Keys, Open, Product, Witness
+from fedsec.strategies._key_holder import INPUT, SUM, AdoptKey, Encrypt, GenerateKey, Key, Keys, Open, Product, Witness
 from fedsec.strategies.paillier import Paillier
 from fedsec.wire import codec
 from fedsec.wire.envelope import SETUP
@@ -83,16 +83,17 @@ def test_paillier_nobody_but_the_witness_sees_a_single_ciphertext(encrypted: Any
         assert key(server).fingerprint not in codec.encode(contribution)
         for reader in set(contributions) - {2}:
             with pytest.raises(AuthenticationError):
-                server.context_of(reader, session).unseal(sender, contribution.sealed)
-        assert key(server).fingerprint in server.context_of(2, session).unseal(sender, contribution.sealed)
+                server.context_of(reader, session).unseal(sender, contribution.sealed, Encrypt, INPUT)
+        opened = server.context_of(2, session).unseal(sender, contribution.sealed, Encrypt, INPUT)
+        assert key(server).fingerprint in opened
 
 
 def test_paillier_opens_only_what_the_witness_signed(encrypted: Any) -> None:
     server, session, contributions = encrypted
     told = server.ask(2, Witness({party: contributions[party] for party in (1, 2, 3)}), session)
     single = blob_of(server, session)
-    sealed = server.context_of(2, session).seal(1, single, os.urandom)  # as if the witness had sent it
-    other = server.context_of(3, session).seal(1, single, os.urandom)
+    sealed = server.context_of(2, session, Witness).seal(1, single, SUM, os.urandom)  # as if the witness had sent it
+    other = server.context_of(3, session, Witness).seal(1, single, SUM, os.urandom)
     forged = Product(hashlib.sha256(single).digest(), frozenset({1, 2, 3}))
     larger = replace(told.product, included=frozenset({1, 2, 3, 4}))
     cases = [
@@ -150,7 +151,7 @@ def test_paillier_the_witness_leaves_out_what_does_not_hold(encrypted: Any) -> N
         kept = dict(server.federation.states)
         told = server.ask(2, Witness(changed), session)
         assert told.product.included == {1, 2, 3, 4, 5} - out
-        product = server.context_of(1, session).unseal(2, told.sealed)
+        product = server.context_of(1, session).unseal(2, told.sealed, Witness, SUM)
         assert from_bytes(key(server), product).addends == 5 - len(out)
         server.federation.states = kept
     for changed, text in (

@@ -10,7 +10,7 @@ import pytest
 
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives.shamir import combine
-from fedsec.strategies.shamir import Shamir, ShareInput, SumShares
+from fedsec.strategies.shamir import SHARE, Shamir, ShareInput, SumShares
 
 A, B = b"\xaa" * 32, b"\xbb" * 32
 """Two models."""
@@ -68,7 +68,7 @@ def test_shamir_shares_of_strangers_other_rounds_or_senders_do_not_count(server:
     session = server.session([1, 2, 3, 4])
     inbox = share(server, session)[1]
     outsider = server.context_of(5, session).seal(
-        1, bytes(8), os.urandom
+        1, bytes(8), SHARE, os.urandom
     )  # on the roster, and not in this round's cohort
     inbox |= {4: inbox[3], 5: outsider, 9: inbox[2]}  # 4's is relayed from 3
     answer = server.ask(1, SumShares(inbox), session)

@@ -15,6 +15,7 @@ from fedsec.party import context
 from fedsec.primitives import key_agreement
 from fedsec.protocol import Message
 from fedsec.strategies.plain import Plain
+from fedsec.strategies.shamir import ShareInput
 from fedsec.wire import codec, envelope
 from fedsec.wire.codec import MAX_BYTES
 from fedsec.wire.envelope import Header, Session
@@ -89,7 +90,7 @@ def test_one_agreement_serves_all_keys_of_a_session(server: Any, monkeypatch: py
     one, two = server.context_of(1, session), server.context_of(2, session)
     for label in ("mask", "other"):
         assert one.pairwise_key(2, label) == two.pairwise_key(1, label)
-        assert two.unseal(1, one.seal(2, label.encode(), lambda size: bytes(size))) == label.encode()
+        assert two.unseal(1, one.seal(2, label.encode(), label, bytes), ShareInput, label) == label.encode()
     assert set(calls.values()) == {1} and len(calls) == 2
 
 
