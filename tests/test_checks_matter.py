@@ -21,6 +21,9 @@ PLAN = "tests/party/test_party_plan.py"
 PROOF, KEY = "tests/primitives/test_blum_modulus.py", "tests/party/test_party_paillier.py"
 BLUM, HOLDER = "fedsec/primitives/blum_modulus.py", "strategies/_key_holder.py"
 PLAUSIBLE = "tests/encoding/test_plausible.py"
+VERIFY, LIMITS = "tests/wire/test_verify_then_decode.py", "tests/wire/test_codec_limits.py"
+ENROLMENT, SERVER = "tests/party/test_party_enrolment.py", "tests/server/test_coordinator.py"
+REFUSALS = "tests/flower/test_refusals.py"
 SHAMIR, CONTEXT, GLUE = (
     "tests/party/test_party_shamir.py",
     "tests/party/test_context.py",
@@ -171,6 +174,66 @@ CHECKS = [
     (HOLDER, "me.context + me.identity(self.key_holder)", "me.context", KEY),
     (HOLDER, "me.context + me.identity(self.key_holder)", "me.identity(self.key_holder)", KEY),
     (HOLDER, "me.verify(self.key_holder, request.key, request.signature)", "pass", KEY),
+    ("fedsec/party/party.py", "        self._believe(received)\n", "", VERIFY),
+    ("fedsec/party/party.py", 'self.policy.admit_server(b"")', "pass", VERIFY),
+    (
+        "fedsec/party/party.py",
+        "            received.check(offer.server)",
+        "            pass",
+        VERIFY,
+    ),
+    (
+        "fedsec/party/party.py",
+        "codec.decode(received.body, Enrol, caps.OFFER)",
+        "codec.decode(received.body, Enrol)",
+        VERIFY,
+    ),
+    (
+        "fedsec/party/party.py",
+        "codec.decode(received.body, Message, most)",
+        "codec.decode(received.body, Message)",
+        VERIFY,
+    ),
+    ("fedsec/party/party.py", "        if size > most:", "        if False:", VERIFY),
+    (
+        "fedsec/party/party.py",
+        'if session.stage != envelope.SETUP:\n            raise OutOfPhase(f"an offer',
+        'if False:\n            raise OutOfPhase(f"an offer',
+        ENROLMENT,
+    ),
+    (
+        "fedsec/party/party.py",
+        'if session.stage != envelope.SETUP:\n            raise OutOfPhase(f"a roster',
+        'if False:\n            raise OutOfPhase(f"a roster',
+        ENROLMENT,
+    ),
+    (
+        "fedsec/server/coordinator.py",
+        "received.check(joined.member.identity if joined else self._lead.roster[party].identity)",
+        "pass",
+        VERIFY,
+    ),
+    ("fedsec/server/coordinator.py", "Message, self._most(requests[party]))", "Message)", VERIFY),
+    ("fedsec/server/coordinator.py", "Enrolled, caps.ENROLLED)", "Enrolled)", VERIFY),
+    ("fedsec/wire/caps.py", "(place == first and not reply):", "False:", VERIFY),
+    ("fedsec/wire/codec.py", "        if count > self._left:", "        if False:", LIMITS),
+    ("fedsec/wire/codec.py", "        self._left -= count", "        pass", LIMITS),
+    ("fedsec/wire/codec.py", "            max_array_len=0,", "            max_array_len=1 << 30,", LIMITS),
+    ("fedsec/wire/codec.py", "            max_map_len=0,", "            max_map_len=1 << 30,", LIMITS),
+    ("fedsec/wire/codec.py", "            max_str_len=MAX_TEXT,", "            max_str_len=1 << 30,", LIMITS),
+    ("fedsec/wire/codec.py", "    except RecursionError as error:", "    except ZeroDivisionError as error:", LIMITS),
+    ("fedsec/wire/membership.py", "[party, epoch.run, ", "[party, ", ENROLMENT),
+    ("fedsec/wire/membership.py", "epoch.server, epoch.number", "epoch.number", ENROLMENT),
+    ("fedsec/party/context.py", "sender, receiver, phase, kind])", "sender, receiver, kind])", CONTEXT),
+    ("fedsec/party/context.py", "sender, receiver, phase, kind])", "sender, receiver, phase])", CONTEXT),
+    (
+        "fedsec/errors.py",
+        'return "" if any(said in text for said in _foreign_texts(self)) else text',
+        "return text",
+        SERVER,
+    ),
+    ("fedsec/errors.py", 'public=f"{name} is not a path"', "", REFUSALS),
+    ("fedsec/flower/client.py", ', public=f"{key} has another value {expected}"', "", REFUSALS),
 ]
 
 
