@@ -215,11 +215,14 @@ def read(path: Path) -> Agreement:
             f"the agreement {path} cannot be read: {reason}", public="the agreement cannot be read"
         ) from error
     if len(data) > LARGEST_FILE:
-        raise ConfigurationError(f"the agreement {path} has {len(data)} bytes; at most {LARGEST_FILE} are read")
+        size = f"has {len(data)} bytes; at most {LARGEST_FILE} are read"
+        raise ConfigurationError(f"the agreement {path} {size}", public=f"the agreement {size}")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"the agreement {path} is not text in UTF-8: {error}") from error
+        raise ConfigurationError(
+            f"the agreement {path} is not text in UTF-8: {error}", public="the agreement is not text in UTF-8"
+        ) from error
     return parse(text, str(path))
 
 
@@ -229,7 +232,9 @@ def parse(text: str, source: str) -> Agreement:
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigurationError(f"agreement {source} is not TOML: {error}") from error
+        raise ConfigurationError(
+            f"agreement {source} is not TOML: {error}", public="the agreement is not TOML"
+        ) from error
     return validated(document, source)
 
 
@@ -242,6 +247,8 @@ def validated(document: Mapping[str, Any], source: str) -> Agreement:
         place = ".".join(map(str, first["loc"])) or "it"
         shown = "" if isinstance(first["input"], dict) else f" ({first['input']!r:.80})"
         what = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"agreement {source}: {place}{shown}: {what}") from error
+        raise ConfigurationError(
+            f"agreement {source}: {place}{shown}: {what}", public=f"the agreement is not valid: see {place}"
+        ) from error
     made.encoding.spec  # noqa: B018 - raises on values that cannot be encoded
     return made

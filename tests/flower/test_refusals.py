@@ -12,10 +12,11 @@ from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordD
 from flwr.serverapp.strategy import FedAvg
 
 from fedsec import catalog
+from fedsec.agreement.agreement_file import LARGEST_FILE
 from fedsec.errors import FedsecError
 from fedsec.flower import SecureAggregation
 from fedsec.flower.server import RunSessions
-from tests.flower.process_grid import App, pinned
+from tests.flower.process_grid import App, ProcessGrid, pinned
 
 pytestmark = pytest.mark.usefixtures("simulated")
 SECRET = "patient-4711"
@@ -23,18 +24,24 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "pairwise_masks.py"
 
 
 def app(message: Message, context: Context) -> Message:
-    metrics = MetricRecord({"num-examples": 10})
+    metrics = MetricRecord({"num-examples": 10, "count": 1})
     arrays = ArrayRecord({"w": Array(np.ones(3))})
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 
 
 def reasons(folder: Path, of: App = app, protocol: Any = "secagg", **config: Any) -> list[str]:
     """What five hospitals with this configuration tell the server, until it gives up."""
-    grid, pins, server = pinned(folder, of, **config)
-    inner = FedAvg(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
-    secure = SecureAggregation(inner, protocol, identity=server, pins=pins, sessions=RunSessions())
-    with pytest.raises(FedsecError):
+
+    def lead(grid: ProcessGrid, **keywords: Any) -> SecureAggregation:
+        inner = FedAvg(min_train_nodes=5, min_available_nodes=5, fraction_evaluate=0.0)
+        secure = SecureAggregation(inner, protocol, sessions=RunSessions(), **keywords)
         secure.start(grid, ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=1)
+        return secure
+
+    allowed = {"fedsec-strategy-files": str(EXAMPLE)}
+    grid, agreement, server = pinned(folder, of, rehearsal=lambda: lead(ProcessGrid(app, **allowed)), **config)
+    with pytest.raises(FedsecError):
+        lead(grid, identity=server, agreement=agreement)
     assert grid.reasons
     return grid.reasons
 
@@ -74,6 +81,15 @@ BROKEN: list[tuple[str, Callable[[Path], Any], str]] = [
     ("fedsec-hospitals", missing("keys"), "ConfigurationError: the file of public keys cannot be read"),
     ("fedsec-hospitals", write("keys", b"\xff"), "ConfigurationError: the file of public keys cannot be read"),
     ("fedsec-hospitals", write("keys", SECRET.encode()), "ConfigurationError: a public key has 64 hexadecimal digits"),
+    ("fedsec-agreement", missing("agreement.toml"), "ConfigurationError: the agreement cannot be read"),
+    ("fedsec-agreement", write("agreement.toml", b"\xff"), "ConfigurationError: the agreement is not text in UTF-8"),
+    ("fedsec-agreement", write("agreement.toml", SECRET.encode()), "ConfigurationError: the agreement is not TOML"),
+    ("fedsec-agreement", write("agreement.toml", b""), "ConfigurationError: the agreement is not valid: see"),
+    (
+        "fedsec-agreement",
+        write("agreement.toml", b"#" * (LARGEST_FILE + 1)),
+        f"ConfigurationError: the agreement has {LARGEST_FILE + 1} bytes",
+    ),
     ("fedsec-floor", text(SECRET), "ConfigurationError: fedsec-floor has another value"),
     ("fedsec-trusts-server", text(SECRET), "ConfigurationError: fedsec-trusts-server has another value"),
     ("fedsec-server", text(SECRET), "ConfigurationError: a public key has 64 hexadecimal digits"),
@@ -113,9 +129,12 @@ def test_what_an_app_says_when_it_fails_stays_there(tmp_path: Path) -> None:
     def failing(message: Message, context: Context) -> Message:
         raise FileNotFoundError(2, "No such file or directory", f"/{SECRET}")
 
-    grid, pins, server = pinned(tmp_path, failing)
-    secure = SecureAggregation(FedAvg(), "secagg", identity=server, pins=pins, sessions=RunSessions())
-    with pytest.raises(FedsecError):
+    def lead(grid: ProcessGrid, **keywords: Any) -> SecureAggregation:
+        secure = SecureAggregation(FedAvg(), "secagg", sessions=RunSessions(), **keywords)
         secure.collect(grid, "query.count")
-    assert grid.reasons
+        return secure
+
+    grid, agreement, server = pinned(tmp_path, failing, rehearsal=lambda: lead(ProcessGrid(app)))
+    with pytest.raises(FedsecError):
+        lead(grid, identity=server, agreement=agreement)
     assert not [reason for reason in grid.reasons if SECRET in reason or "No such file" in reason]

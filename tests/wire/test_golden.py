@@ -89,7 +89,7 @@ def test_an_envelope_of_another_release_says_who_must_update(version: int, who: 
 def test_the_header_is_written_as_the_codec_writes_it() -> None:
     """The header's bytes are put together by hand, and its own tag is among them."""
     session = Session(b"run", 1, b"nonce", 1, "train", (1, 2, 3), bytes(32), bytes(32), bytes(32))
-    header = Header(session, "fedsec.enrol/2", 0, 1, b"layout", b"plan", 0.5)
+    header = Header(session, "fedsec.enrol/3", 0, 1, b"layout", b"plan", 0.5)
     assert envelope.pack_header(header) == codec.encode(header)
 
 
@@ -122,7 +122,7 @@ def test_a_journal_of_format_1_is_read_and_rewritten(journal: Path) -> None:
     assert version == 1 and len(before) == 3
     enter(journal, 4, 1, 2)  # one claim migrates all
     version, now = rows(journal)
-    assert version == 2 and [row[:2] for row in now] == [row[:2] for row in before]
+    assert version == 3 and [row[:2] for row in now] == [row[:2] for row in before]
     for (*key, old), (*_, new) in zip(before, now, strict=True):
         values = msgpack.unpackb(old)[2]
         assert msgpack.unpackb(new)[:2] == [codec.VERSION, Progress.tag]
@@ -159,11 +159,11 @@ def test_a_damaged_journal_of_format_1_answers_nothing(journal: Path) -> None:
     assert rows(journal) == before
 
 
-@pytest.mark.parametrize("found", [3, 0])
+@pytest.mark.parametrize("found", [4, 0])
 def test_a_journal_of_another_format_is_left_alone(journal: Path, found: int) -> None:
     with closing(sqlite3.connect(journal)) as database, database:
         database.execute(f"PRAGMA user_version = {found}")
-    text = "its format is 3, and this release reads 1 to 2; update fedsec" if found else "no journal of this release$"
+    text = "its format is 4, and this release reads 1 to 3; update fedsec" if found else "no journal of this release$"
     with pytest.raises(JournalError, match=text):
         enter(journal, 4, 1, 2)
     assert rows(journal)[0] == found
