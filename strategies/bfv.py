@@ -80,8 +80,7 @@ class Bfv(KeyHolderSum[list[Any]]):
         return -(-values // self._slots)
 
     def message_bytes(self, clients: Collection[PartyId], values: int) -> int:
-        key = KEY_BYTES[self._slots] * self._slots
-        return key + len(clients) * (4096 + self._padded * self.columns(clients, values) + 8 * values)
+        return len(clients) * (4096 + self._padded * self.columns(clients, values) + 8 * values)
 
     def generate(self, context: bytes, rng: Random) -> tuple[bytes, bytes, bytes]:
         made = _fresh(self._slots, self._bits)

@@ -12,6 +12,8 @@ from fedsec.wire.membership import Adopt, Adopted, Enrolled, Member
 
 OFFER = 1 << 20
 """Bytes of an `Enrol`: the terms name groups of arrays and metrics, and hold no values."""
+SETUP = 1 << 20
+"""Bytes of a message of a strategy's own set-up, at least: it holds keys and what proves them."""
 _MEMBER = Member(bytes(signing.KEY_BYTES), bytes(key_agreement.KEY_BYTES), bytes(signing.SIGNATURE_BYTES))
 ENROLLED = len(codec.encode(Enrolled(_MEMBER)))
 """Bytes of an `Enrolled`: its keys and its signature have one size."""
@@ -39,7 +41,9 @@ def message(
     inputs. What is sent before any input is, and every message of the set-up, holds none.
     """
     order = protocol.rounds()
-    first = order.index(protocol.input_phase)
-    if phase not in order or (place := order.index(phase)) < first or (place == first and not reply):
+    if phase not in order:
+        return max(protocol.message_bytes(clients, 0), SETUP)
+    place, first = order.index(phase), order.index(protocol.input_phase)
+    if place < first or (place == first and not reply):
         values = 0
     return codec.MAX_BYTES if values is None else min(protocol.message_bytes(clients, values), codec.MAX_BYTES)

@@ -16,6 +16,7 @@ from fedsec.party.party import Party, PartyState
 from fedsec.party.policy import Policy
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Message
+from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.plain import Plain
 from fedsec.strategies.secagg import SecAgg
 from fedsec.strategies.shamir import Shamir, ShareInput, SumShares
@@ -190,6 +191,15 @@ def test_how_long_a_message_may_be_is_stated_by_the_strategy() -> None:
         assert caps.message(protocol, phase, clients, 1000, reply=reply) == protocol.message_bytes(clients, 1000)
         assert caps.message(protocol, phase, clients, None, reply=reply) == codec.MAX_BYTES
         assert caps.message(protocol, phase, clients, 1 << 40, reply=reply) == codec.MAX_BYTES
+
+
+def test_a_strategy_s_own_set_up_has_room_for_keys_and_proofs() -> None:
+    protocol = Paillier()
+    for phase in protocol.setup_phases:
+        for reply in (False, True):
+            assert caps.message(protocol, phase, range(1, 6), None, reply=reply) == caps.SETUP
+            many = range(1, 1001)
+            assert caps.message(protocol, phase, many, None, reply=reply) == protocol.message_bytes(many, 0)
 
 
 def test_the_sizes_of_enrolment_are_those_of_its_messages(dishonest: Any) -> None:
