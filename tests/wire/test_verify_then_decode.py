@@ -88,6 +88,17 @@ def test_on_first_use_an_offer_is_small_and_nothing_else_is_read(decoded: list[b
     assert BAIT not in decoded and len(decoded) == 2  # two headers
 
 
+def test_on_first_use_an_offer_is_signed_with_the_key_that_it_names(dishonest: Any) -> None:
+    """Whoever relays the server's offer under another key is believed neither now nor later."""
+    server = dishonest(Plain())
+    server.coordinator.sessions.epoch = 1
+    offer = Enrol(server.key.public, server.coordinator.terms)
+    with pytest.raises(AuthenticationError, match="signature does not hold"):
+        server.ask(1, offer, server.session(stage=SETUP), key=SigningKey.generate(os.urandom))
+    assert server.state(1).server == b""
+    assert server.ask(1, offer, server.session(stage=SETUP)).member.identity == server.identity(1).public
+
+
 def test_the_largest_message_is_refused_by_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "MAX_BYTES", 1000)
     most = 1000 + envelope._MAX_HEAD
