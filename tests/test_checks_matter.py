@@ -176,12 +176,7 @@ CHECKS = [
     (HOLDER, "me.verify(self.key_holder, request.key, request.signature)", "pass", KEY),
     ("fedsec/party/party.py", "        self._believe(received)\n", "", VERIFY),
     ("fedsec/party/party.py", 'self.policy.admit_server(b"")', "pass", VERIFY),
-    (
-        "fedsec/party/party.py",
-        "            received.check(offer.server)",
-        "            pass",
-        VERIFY,
-    ),
+    ("fedsec/party/party.py", "            received.check(offer.server)", "            pass", VERIFY),
     (
         "fedsec/party/party.py",
         "codec.decode(received.body, Enrol, caps.OFFER)",
