@@ -48,10 +48,10 @@ def load_share(data: bytes, values: int, pack: int, field: Field, seeded: bool) 
     if len(data) < COUNT_BYTES or dealt != values:
         raise BadMessage(f"share of {dealt} values; {values} are expected")
     if not seeded:
-        return field.load(payload, _columns(values, pack), "share")
+        return field.load(payload, columns_of(values, pack), "share")
     if len(payload) != prg.SEED_BYTES:
         raise BadMessage(f"seed of a share: {len(payload)} bytes came and {prg.SEED_BYTES} are expected")
-    return expand_share(payload, _columns(values, pack), field)
+    return expand_share(payload, columns_of(values, pack), field)
 
 
 def seeded_points(dealer: int, points: Collection[int], count: int) -> list[int]:
@@ -89,13 +89,13 @@ def split(
         or (secret.size and int(secret.max()) >= field.p)
     ):
         raise ConfigurationError(f"secret: one dimension of unsigned integers below 2^{field.bits} - 1 is expected")
-    count = _columns(secret.size, pack)
+    count = columns_of(secret.size, pack)
     rest = [point for point in points if point not in seeds]
-    weights = interpolation((*_secret_points(pack), *seeds), tuple(rest), field)
+    weights = interpolation((*secret_points(pack), *seeds), tuple(rest), field)
     # One allocation gets huge pages where many smaller ones would cost a page fault every 4 KiB.
     out: Values = np.empty((len(rest), count), dtype=field.word)
     streams = [prg.expand(seed) for seed in seeds.values()]
-    for start, rows in _blocks(threshold, count, field):
+    for start, rows in blocks(threshold, count, field):
         for i in range(pack):
             part = secret[i * count + start : min((i + 1) * count, i * count + start + rows.shape[1])]
             rows[i, : part.size], rows[i, part.size :] = part, 0
@@ -119,10 +119,10 @@ def mask(
     if count < 0:
         raise ConfigurationError(f"mask: {count} values were asked for; at least 0 are needed")
     rest = [point for point in points if point not in seeds]
-    weights = interpolation(tuple(seeds), (*_secret_points(pack), *rest), field)
-    out: Values = np.empty((pack + len(rest), _columns(count, pack)), dtype=field.word)
+    weights = interpolation(tuple(seeds), (*secret_points(pack), *rest), field)
+    out: Values = np.empty((pack + len(rest), columns_of(count, pack)), dtype=field.word)
     streams = [prg.expand(seed) for seed in seeds.values()]
-    for start, rows in _blocks(threshold, out.shape[1], field):
+    for start, rows in blocks(threshold, out.shape[1], field):
         for row, stream in zip(rows, streams, strict=True):
             field.fill(row, stream)
         field.product_into(weights, rows, out, start)
@@ -136,11 +136,11 @@ def combine(shares: Mapping[int, Values], threshold: int, field: Field, count: i
     Raises BadMessage where fewer shares came, a shape is another, a point is not in [1, p - pack], a value is not
     below p, or a further share lies elsewhere; ConfigurationError for a pack below 1 or a threshold not above it.
     """
-    points = _check_combine(shares, threshold, field, count, pack)
+    points = check_shares(shares, threshold, field, count, pack)
     base, further = points[:threshold], points[threshold:]
-    weights = interpolation(tuple(base), (*_secret_points(pack), *further), field)
-    out: Values = np.empty((pack, _columns(count, pack)), dtype=field.word)
-    for start, rows in _blocks(threshold, out.shape[1], field):
+    weights = interpolation(tuple(base), (*secret_points(pack), *further), field)
+    out: Values = np.empty((pack, columns_of(count, pack)), dtype=field.word)
+    for start, rows in blocks(threshold, out.shape[1], field):
         part = slice(start, start + rows.shape[1])
         for row, point in zip(rows, base, strict=True):
             row[:] = shares[point][part]
@@ -199,12 +199,12 @@ def split_plain(
 ) -> dict[int, list[int]]:
     """Return what `split` does from the same seeds, on Python integers: the reference."""
     _check_split(points, threshold, field, seeds, threshold - pack, pack)
-    count = _columns(len(secret), pack)
+    count = columns_of(len(secret), pack)
     padded = [*secret, *[0] * (pack * count - len(secret))]
     rows = [padded[i * count : (i + 1) * count] for i in range(pack)]
     rows += [expand_share(seed, count, field).tolist() for seed in seeds.values()]
     rest = [point for point in points if point not in seeds]
-    weights = interpolation_plain((*_secret_points(pack), *seeds), rest, field)
+    weights = interpolation_plain((*secret_points(pack), *seeds), rest, field)
     return dict(zip(rest, product_plain(weights, rows, field.p), strict=True))
 
 
@@ -214,8 +214,8 @@ def mask_plain(
     """Return what `mask` does from the same seeds, on Python integers: the reference."""
     _check_split(points, threshold, field, seeds, threshold, pack)
     rest = [point for point in points if point not in seeds]
-    rows = [expand_share(seed, _columns(count, pack), field).tolist() for seed in seeds.values()]
-    weights = interpolation_plain(tuple(seeds), (*_secret_points(pack), *rest), field)
+    rows = [expand_share(seed, columns_of(count, pack), field).tolist() for seed in seeds.values()]
+    weights = interpolation_plain(tuple(seeds), (*secret_points(pack), *rest), field)
     values = product_plain(weights, rows, field.p)
     return [value for row in values[:pack] for value in row][:count], dict(zip(rest, values[pack:], strict=True))
 
@@ -225,20 +225,22 @@ def combine_plain(
 ) -> list[int]:
     """Return what `combine` does, on Python integers, from the `threshold` smallest points: the reference."""
     points = sorted(shares)[:threshold]
-    weights = interpolation_plain(points, _secret_points(pack), field)
+    weights = interpolation_plain(points, secret_points(pack), field)
     values = product_plain(weights, [[int(value) for value in shares[point]] for point in points], field.p)
     return [value for row in values for value in row][:count]
 
 
-def _secret_points(pack: int) -> tuple[int, ...]:
+def secret_points(pack: int) -> tuple[int, ...]:
+    """Return where the polynomials hold the secrets."""
     return tuple(range(0, -pack, -1))
 
 
-def _columns(count: int, pack: int) -> int:
+def columns_of(count: int, pack: int) -> int:
+    """Return how many polynomials carry `count` secrets: the length of a share."""
     return -(-count // pack)
 
 
-def _blocks(height: int, count: int, field: Field) -> Iterable[tuple[int, Values]]:
+def blocks(height: int, count: int, field: Field) -> Iterable[tuple[int, Values]]:
     """Yield the first column and the memory, shape (height, columns), of one block after another: `fill`'s blocks."""
     memory: Values = np.empty(height * min(BLOCK, count), dtype=field.word)
     for start in range(0, count, BLOCK):
@@ -283,7 +285,8 @@ def _check_split(
         raise ConfigurationError(f"seeds: for points {sorted(seeds)}; {seeded} of {sorted(points)} are expected")
 
 
-def _check_combine(shares: Mapping[int, Values], threshold: int, field: Field, count: int, pack: int) -> list[int]:
+def check_shares(shares: Mapping[int, Values], threshold: int, field: Field, count: int, pack: int) -> list[int]:
+    """Return the points, sorted; raises as `combine` does, but for shares that lie on no polynomial."""
     integers("threshold, values and pack", (threshold, count, pack))
     if pack < 1:
         raise ConfigurationError(f"pack: {pack}; at least 1 secret is shared by a polynomial")
@@ -296,8 +299,8 @@ def _check_combine(shares: Mapping[int, Values], threshold: int, field: Field, c
         if not 1 <= point <= field.p - pack:
             raise BadMessage(f"share of point {point}: points are at least 1 and at most 2^{field.bits} - 1 - {pack}")
         field.check(shares[point], f"share of point {point}")
-        if shares[point].shape != (_columns(count, pack),):
+        if shares[point].shape != (columns_of(count, pack),):
             raise BadMessage(
-                f"share of point {point}: shape {shares[point].shape}; ({_columns(count, pack)},) is expected"
+                f"share of point {point}: shape {shares[point].shape}; ({columns_of(count, pack)},) is expected"
             )
     return points
