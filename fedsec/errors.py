@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class FedsecError(Exception):
@@ -20,10 +20,17 @@ class FedsecError(Exception):
 
     speaks_of_data: ClassVar[bool] = False
     """True where the text may reveal a party's private data, so that only the class name may be sent."""
+    false: frozenset[int] = frozenset()
+    """At the server, the parties that the failed step proved false."""
 
     def __init__(self, *arguments: object, public: str | None = None) -> None:
         super().__init__(*arguments)
         self._public = public
+
+    def proving(self, false: Iterable[int]) -> Self:
+        """The same error, with the parties that are proven false."""
+        self.false = frozenset(false)
+        return self
 
     @property
     def public_text(self) -> str:

@@ -41,6 +41,7 @@ from fedsec.protocol import (
     transpose,
 )
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
+from fedsec.strategies._sum_of_shares import Answer, open_sum
 
 PIECE = "piece"
 """What parties seal to each other."""
@@ -174,11 +175,12 @@ class LightSecAgg(SecureSum[Masked, None]):
         needed, field = self.points_needed(clients), self.field(clients)
         least = max(needed, self.floor)
         sent = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, least)
+        # Who sent another form is false, and counts as dropped out, as does who sent another length.
+        false = frozenset(party for party, reply in sent.items() if not _holds(reply, field))
         size, _ = Counter(reply.vector.size for reply in sent.values()).most_common(1)[0]
-        # Who sent another form counts as dropped out.
-        masked = {party: reply for party, reply in sent.items() if _holds(reply, size, field)}
+        masked = {party: reply for party, reply in sent.items() if party not in false and reply.vector.size == size}
         if len(masked) < least:
-            raise TooFewParties("MaskInput", least, masked, clients)
+            raise TooFewParties("MaskInput", least, masked, clients).proving(false)
         inboxes = transpose({sender: reply.outbox for sender, reply in masked.items()})
         asked, signatures = list(masked), dict[PartyId, bytes]()
         if self.server == ServerModel.MALICIOUS:
@@ -186,14 +188,13 @@ class LightSecAgg(SecureSum[Masked, None]):
             asked = list(signatures)
         requests = {party: SumPieces(inboxes.get(party, {}), signatures) for party in asked}
         pieces = yield from ask(requests, PieceOfSum, needed)
-        # After equivocation a party cannot unseal the others' pieces: only one group can be large.
-        included, _ = Counter(reply.included for reply in pieces.values()).most_common(1)[0]
-        agreeing = {party: reply.piece for party, reply in pieces.items() if reply.included == included}
-        if len(agreeing) < needed or not included <= masked.keys():
-            raise TooFewParties("SumPieces", needed, agreeing, masked)
-        total = field.sum([masked[party].vector for party in sorted(included)])
-        mask = shamir.combine(agreeing, needed, field, total.size, needed - self.colluding(clients))
-        return Sum(field.sub(total, mask).astype(np.uint64), included)
+        answers = {
+            party: Answer(reply.piece, reply.prime_bits, size, reply.included) for party, reply in pieces.items()
+        }
+        pack = needed - self.colluding(clients)
+        mask = open_sum("SumPieces", answers, masked, needed, self.floor, field, pack)
+        total = field.sum([masked[party].vector for party in sorted(mask.included)])
+        return Sum(field.sub(total, mask.sum).astype(np.uint64), mask.included, false | mask.false, mask.corrected)
 
     def respond(
         self, me: PartyContext, state: Masked | None, request: Message, x: Vector | None, rng: Random
@@ -256,10 +257,10 @@ def _begun(state: Masked | None) -> Masked:
     return state
 
 
-def _holds(reply: MaskedInput, size: int, field: Field) -> bool:
-    """Whether a masked input is `size` elements of the field, as those of the others are."""
+def _holds(reply: MaskedInput, field: Field) -> bool:
+    """Whether a masked input is one dimension of elements of the field, as whoever follows the protocol sends."""
     try:
         field.check(reply.vector, "masked input")
     except BadMessage:
         return False
-    return reply.vector.shape == (size,)
+    return reply.vector.ndim == 1 and reply.prime_bits == field.bits

@@ -9,7 +9,6 @@ Costs: two phases, or three; up n-k sealed shares and k-1 seeds, then a share of
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated
@@ -17,7 +16,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
+from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError
 from fedsec.primitives import shamir
 from fedsec.primitives.field import M31, M61, Field
 from fedsec.primitives.prg import SEED_BYTES
@@ -41,6 +40,7 @@ from fedsec.protocol import (
     transpose,
 )
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
+from fedsec.strategies._sum_of_shares import Answer, open_sum
 
 SHARE = "share"
 """What parties seal to each other."""
@@ -173,17 +173,12 @@ class Shamir(SecureSum[Shared, None]):
             asked = list(signatures)
         requests = {party: SumShares(inboxes.get(party, {}), signatures) for party in asked}
         summed = yield from ask(requests, ShareOfSum, needed)
-        # After equivocation a party cannot unseal the others' shares and sums alone: only one group can be large.
-        (included, values), _ = Counter((reply.included, reply.values) for reply in summed.values()).most_common(1)[0]
-        agreeing = {
-            party: reply.share
+        answers = {
+            party: Answer(reply.share, reply.prime_bits, reply.values, reply.included)
             for party, reply in summed.items()
-            if (reply.included, reply.values) == (included, values)
         }
-        if len(agreeing) < needed:
-            raise TooFewParties("SumShares", needed, agreeing, shared)
-        total = shamir.combine(agreeing, needed, self.field(clients), values, pack)
-        return Sum(total.astype(np.uint64), included)
+        opened = open_sum("SumShares", answers, shared, needed, self.floor, self.field(clients), pack)
+        return Sum(opened.sum.astype(np.uint64), opened.included, opened.false, opened.corrected)
 
     def respond(
         self, me: PartyContext, state: Shared | None, request: Message, x: Vector | None, rng: Random

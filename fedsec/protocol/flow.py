@@ -35,6 +35,10 @@ class Sum:
 
     vector: Vector
     included: frozenset[PartyId]
+    false: frozenset[PartyId] = frozenset()
+    """Parties whose own answers prove that they do not follow the protocol, whatever others did."""
+    corrected: frozenset[PartyId] = frozenset()
+    """Parties whose answers were off and were corrected. It proves nothing: others can make an honest one's so."""
 
 
 def ask(requests: Mapping[PartyId, Message], reply: type[Reply], at_least: int) -> Flow[dict[PartyId, Reply]]:

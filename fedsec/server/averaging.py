@@ -11,7 +11,7 @@ from fedsec.encoding.layout import Arrays, Layout
 from fedsec.encoding.mean import Mean
 from fedsec.errors import DataError, TooFewParties
 from fedsec.protocol import PartyId
-from fedsec.server.coordinator import Coordinator, Total
+from fedsec.server.coordinator import FALSE_ANSWER, Coordinator, Total
 from fedsec.wire import codec
 from fedsec.wire.envelope import NO_HASH
 from fedsec.wire.exchange import Incident
@@ -45,6 +45,8 @@ class Averaging:
         self.coordinator = coordinator
         self.stages: dict[str, Stage] = {}
         self.earlier: tuple[Incident, ...] = ()
+        self.corrected = 0
+        """Of the latest mean, how many answers were off and were corrected."""
 
     @property
     def incidents(self) -> tuple[Incident, ...]:
@@ -63,14 +65,18 @@ class Averaging:
         """The mean over `cohort`, and the sum that it was read from.
 
         reference: the model's arrays; None where metrics alone are asked for. Parties whose layout was not the
-        majority's in the stage's last session are left out. Raises a FedsecError where the session failed.
+        majority's in the stage's last session are left out, and those that were proven false in this epoch. Raises a
+        FedsecError where the session failed.
         """
         known, spec = self.stages.setdefault(stage, Stage()), self.coordinator.terms.mean
-        asked = sorted(set(cohort) - known.deviating)
+        false = self.coordinator.false
+        asked = sorted(set(cohort) - known.deviating - false)
         self.earlier = tuple(
             ("layout", party, "LayoutError: left out, for its layout was another in the last session")
-            for party in sorted(set(cohort) & known.deviating)
+            for party in sorted(set(cohort) & known.deviating - false)
         )
+        self.earlier += tuple(("release", party, FALSE_ANSWER) for party in sorted(set(cohort) & false))
+        self.corrected = 0
         if len(asked) < self.coordinator.protocol.floor:
             raise TooFewParties("layout", self.coordinator.protocol.floor, asked, cohort)
         if reference is not None and spec.measured and not known.plan.largest:
@@ -99,9 +105,10 @@ class Averaging:
         spec, floor = self.coordinator.terms.mean, self.coordinator.protocol.floor
         largest, typical = mean.read_measurement(total.sum, spec, floor)
         known.plan = replace(known.plan, largest=largest, typical=typical)
-        return sorted(total.sum.included)
+        return sorted(total.sum.included - self.coordinator.false)
 
     def _note(self, known: Stage, total: Total) -> None:
+        self.corrected += len(total.sum.corrected)
         if total.layout is not None and total.layout != known.layout:
             known.layout, known.deviating = total.layout, frozenset()
         known.deviating |= total.deviating
@@ -115,6 +122,11 @@ class Averaging:
         """What somebody should know of a mean: what was scaled down, cut, missing or too coarse, and the cure."""
         spec, n = self.coordinator.terms.mean, len(found.included)
         warned = []
+        if self.corrected:
+            warned.append(
+                f"{self.corrected} of the hospitals' answers that open the sum were false and were corrected: a "
+                "hospital answered falsely, or sealed a false share to one that answered honestly; nothing proves which"
+            )
         if found.clipped:
             cure = (
                 f"raise clip ({spec.clip:g}), or leave it out and the scale is measured"

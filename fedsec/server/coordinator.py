@@ -26,6 +26,8 @@ from fedsec.wire.envelope import NO_HASH, SETUP, Header, Session
 from fedsec.wire.exchange import NO_ANSWER, Exchange, Incident, Phase, Refusal
 from fedsec.wire.membership import Adopt, Adopted, Enrol, Enrolled, Epoch, Member, Terms, roster_hash
 
+FALSE_ANSWER = "FalseAnswer: nobody who follows the protocol sends what it signed; it is left out of later rounds"
+
 
 @dataclass(frozen=True)
 class Total:
@@ -75,6 +77,8 @@ class Coordinator:
         self.pins = frozenset(pins)
         self.roster: dict[PartyId, Member] = {}
         self.public: Any = None
+        self.false: frozenset[PartyId] = frozenset()
+        """Of this epoch, the parties that were proven false."""
         self._channels: list[Channel] = []
 
     @property
@@ -90,7 +94,7 @@ class Coordinator:
         """
         self.protocol.check(parties)
         prove_headroom(self.protocol.value_bits, len(parties), self.protocol.capacity(parties))
-        self.roster, self.public, self._channels = {}, None, []
+        self.roster, self.public, self.false, self._channels = {}, None, frozenset(), []
         try:
             self._found(sorted(parties))
         except FedsecError:
@@ -141,11 +145,20 @@ class Coordinator:
         prove_headroom(self.protocol.value_bits, len(cohort), self.protocol.capacity(cohort))
         self._channels = []
         channel = self.channel(cohort, stage=stage, round_number=round_number, model=model, plan=plan, values=values)
-        result = channel.run(self.protocol.aggregate(cohort, self.public))
+        try:
+            result = channel.run(self.protocol.aggregate(cohort, self.public))
+        except FedsecError as error:
+            self._note_false(channel, error.false)
+            raise
+        self._note_false(channel, result.false)
         if not result.included <= set(cohort) or len(result.included) < self.protocol.floor:
             raise TooFewParties("release", self.protocol.floor, result.included, cohort).because(channel.reasons())
         layout = channel.layout_of(result.included)
         return Total(result, layout, tuple(channel.incidents), frozenset(channel.deviating))
+
+    def _note_false(self, channel: Channel, false: Collection[PartyId]) -> None:
+        self.false |= frozenset(false)
+        channel.incidents += [("release", party, FALSE_ANSWER) for party in sorted(false)]
 
     def channel(
         self,

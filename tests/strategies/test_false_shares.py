@@ -1,0 +1,248 @@
+"""Hospitals that answer with false shares, or deal them: what is corrected, what is void, and nobody honest is named.
+
+These parties hold their own keys and state, and depart from the protocol in one step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedsec.errors import BadMessage, FedsecError, TooFewParties
+from fedsec.local import LocalFederation, Update
+from fedsec.party.party import Party, PartyState
+from fedsec.primitives import robust, shamir
+from fedsec.primitives.field import FIELDS
+from fedsec.protocol import Message, PartyId, SecureSum
+from fedsec.server.coordinator import FALSE_ANSWER
+from fedsec.strategies.lightsecagg import LightSecAgg, MaskedInput, PieceOfSum
+from fedsec.strategies.packed_shamir import PackedShamir
+from fedsec.strategies.shamir import Shamir, ShareOfSum, Shares
+from fedsec.wire import codec
+from fedsec.wire.exchange import Refusal
+
+Change = Callable[[Any, "Dishonest", Any, Any], Message]
+KINDS = [Shamir(), PackedShamir(), LightSecAgg(), Shamir(value_bits=40)]
+EACH = pytest.mark.parametrize("protocol", KINDS, ids=["shamir", "packed_shamir", "lightsecagg", "61 bits"])
+HOSPITALS, VALUES = 8, 5
+
+
+@dataclass(frozen=True)
+class Dishonest:
+    """A party's protocol, whose answers are changed before they are signed."""
+
+    honest: SecureSum[Any, Any]
+    change: Change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.honest, name)
+
+    def respond(self, me: Any, state: Any, request: Message, x: Any, rng: Any) -> tuple[Any, Message]:
+        state, reply = self.honest.respond(me, state, request, x, rng)
+        return state, self.change(reply, self, me, rng)
+
+
+@dataclass
+class Federation(LocalFederation):
+    """A federation some of whose parties are dishonest."""
+
+    dishonest: Mapping[PartyId, Change] = field(default_factory=dict)
+
+    def ask(self, party: PartyId, request: bytes) -> bytes | Refusal:
+        if party not in self.dishonest:
+            return super().ask(party, request)
+
+        def build(strategy: str, parameters: Mapping[str, Any]) -> Any:
+            return Dishonest(self.build(strategy, parameters), self.dishonest[party])
+
+        actor = Party(codec.decode(self.states[party], PartyState), self.policy, build, self.rng)
+        try:
+            return actor.respond(request, lambda session, plan, spec, bits: self._inputs[party](plan))
+        except FedsecError as error:
+            return Refusal.of(error, whole=True)
+        finally:
+            self.states[party] = codec.encode(actor.state)
+
+
+def other_share(reply: Message, *_: Any) -> Message:
+    """The last value of a share of the sum is another one."""
+    if isinstance(reply, ShareOfSum):
+        return replace(reply, share=moved(reply.share, reply.prime_bits))
+    return replace(reply, piece=moved(reply.piece, reply.prime_bits)) if isinstance(reply, PieceOfSum) else reply
+
+
+def moved(share: np.ndarray[Any, Any], prime_bits: int) -> np.ndarray[Any, Any]:
+    changed = share.copy()
+    while changed[-1] == share[-1]:
+        changed[-1:] = FIELDS[prime_bits].random(1, os.urandom)
+    return changed
+
+
+def dealing_to(*victims: PartyId) -> Change:
+    """Seals to these a share that is on no polynomial of the others': another seed, or other values."""
+
+    def change(reply: Message, protocol: Dishonest, me: Any, rng: Any) -> Message:
+        if not isinstance(reply, Shares | MaskedInput):
+            return reply
+        outbox, used = dict(reply.outbox), protocol.field(me.cohort)
+        for victim in set(victims) - {me.id}:
+            payload = rng(32)
+            if victim not in protocol._seeded(me.id, me.cohort):
+                payload = used.dump(used.random(protocol.columns(me.cohort, VALUES), rng))
+            outbox[victim] = me.seal(victim, shamir.dump_share(payload, VALUES), rng)
+        return replace(reply, outbox=outbox)
+
+    return change
+
+
+def data(hospitals: int = HOSPITALS) -> dict[PartyId, np.ndarray[Any, Any]]:
+    return {party: np.arange(VALUES, dtype=np.uint64) + 100 * party for party in range(1, hospitals + 1)}
+
+
+def right(included: frozenset[PartyId], hospitals: int = HOSPITALS) -> list[int]:
+    return [int(value) for value in sum(data(hospitals)[party] for party in included)]
+
+
+def opened_by(protocol: Any, hospitals: int = HOSPITALS) -> int:
+    return int(protocol.points_needed(range(1, hospitals + 1)))
+
+
+@EACH
+@pytest.mark.parametrize("liar", range(1, HOSPITALS + 1))
+def test_a_false_share_of_the_sum_is_corrected(protocol: Any, liar: PartyId) -> None:
+    assert robust.radius(HOSPITALS, opened_by(protocol)) >= 1
+    federation = Federation(protocol, HOSPITALS, dishonest={liar: other_share})
+    total = federation.sum(data())
+    assert total.sum.included == set(data()) and total.sum.vector.tolist() == right(total.sum.included)
+    assert (total.sum.corrected, total.sum.false, total.incidents) == ({liar}, frozenset(), ())
+
+
+@EACH
+def test_more_false_shares_than_can_be_corrected_void_the_round_and_name_nobody(protocol: Any) -> None:
+    most = robust.radius(HOSPITALS, opened_by(protocol))
+    for liars in itertools.islice(itertools.combinations(range(1, HOSPITALS + 1), most + 1), 6):
+        federation = Federation(protocol, HOSPITALS, dishonest=dict.fromkeys(liars, other_share))
+        with pytest.raises(BadMessage, match=f"more than {most} are false, and nothing proves which") as error:
+            federation.sum(data())
+        assert (error.value.false, federation.incidents) == (frozenset(), ())
+
+
+@EACH
+def test_a_dealer_who_makes_an_honest_answer_false_frames_nobody(protocol: Any) -> None:
+    """From the server this looks like a false answer of the victim's: it is corrected, and proves nothing."""
+    for victim in (1, 4, 5):
+        federation = Federation(protocol, HOSPITALS, dishonest={3: dealing_to(victim)})
+        total = federation.sum(data())
+        assert total.sum.included == set(data()) and total.sum.vector.tolist() == right(total.sum.included)
+        assert (total.sum.corrected, total.sum.false, total.incidents) == ({victim}, frozenset(), ())
+
+
+@EACH
+def test_a_dealer_whose_shares_are_on_no_polynomial_is_detected_and_not_named(protocol: Any) -> None:
+    federation = Federation(protocol, HOSPITALS, dishonest={3: dealing_to(*range(1, HOSPITALS + 1))})
+    with pytest.raises(BadMessage, match="they are not on one polynomial") as error:
+        federation.sum(data())
+    assert (error.value.false, federation.incidents) == (frozenset(), ())
+
+
+@pytest.mark.parametrize(("hospitals", "corrected"), [(3, 0), (4, 0), (5, 0), (6, 0), (7, 1)])
+@pytest.mark.parametrize("kind", [Shamir, PackedShamir, LightSecAgg])
+def test_against_a_malicious_server_nothing_is_corrected_up_to_six_hospitals(
+    kind: Any, hospitals: int, corrected: int
+) -> None:
+    protocol = kind(server="malicious")
+    needed = opened_by(protocol, hospitals)
+    assert robust.radius(hospitals, needed) == corrected
+    federation = Federation(protocol, hospitals, dishonest={2: other_share})
+    if corrected:
+        assert federation.sum(data(hospitals)).sum.corrected == {2}
+    elif hospitals > needed:
+        with pytest.raises(BadMessage, match=f"to correct one, {needed + 2} are needed, and nothing proves which"):
+            federation.sum(data(hospitals))
+    else:  # three hospitals open with three shares: nobody can tell
+        assert federation.sum(data(hospitals)).sum.vector.tolist() != right(frozenset(data(hospitals)), hospitals)
+
+
+IMPOSSIBLE: dict[str, Callable[[Any], Message]] = {
+    "another length": lambda reply: replace(reply, share=reply.share[:-1]),
+    "another type": lambda reply: replace(reply, share=reply.share.astype(np.uint64)),
+    "another field": lambda reply: replace(reply, prime_bits=61),
+    "no field element": lambda reply: replace(reply, share=np.full_like(reply.share, 2**31 - 1)),
+    "a stranger's input": lambda reply: replace(reply, included=reply.included | {99}),
+    "without its own": lambda reply: replace(reply, included=reply.included - {2}),
+    "below the floor": lambda reply: replace(reply, included=frozenset({2, 3})),
+}
+
+
+@pytest.mark.parametrize("how", IMPOSSIBLE)
+def test_an_answer_that_proves_itself_false_is_left_out_and_its_sender_too(how: str) -> None:
+    def change(reply: Message, *_: Any) -> Message:
+        return IMPOSSIBLE[how](reply) if isinstance(reply, ShareOfSum) else reply
+
+    federation = Federation(Shamir(), 6, dishonest={2: change})
+    total = federation.sum(data(6))
+    assert total.sum.vector.tolist() == right(frozenset(data(6)), 6)
+    assert (total.sum.false, total.sum.corrected) == ({2}, frozenset())
+    assert total.incidents == (("release", 2, FALSE_ANSWER),)
+
+
+def test_a_masked_input_outside_the_field_proves_itself_false() -> None:
+    def change(reply: Message, *_: Any) -> Message:
+        return replace(reply, prime_bits=61) if isinstance(reply, MaskedInput) else reply
+
+    total = Federation(LightSecAgg(), 6, dishonest={4: change}).sum(data(6))
+    assert total.sum.false == {4} and total.sum.included == set(data(6)) - {4}
+    assert total.sum.vector.tolist() == right(total.sum.included, 6)
+
+
+def test_who_is_proven_false_is_left_out_until_a_new_epoch_also_where_the_round_failed() -> None:
+    def change(reply: Message, *_: Any) -> Message:
+        return IMPOSSIBLE["another length"](reply) if isinstance(reply, ShareOfSum) else reply
+
+    updates = {party: Update({"w": np.full(3, float(party))}, {}, 1) for party in range(1, 7)}
+    federation = Federation(Shamir(), 6, dishonest={2: change})
+    for stage in ("train", "train", "evaluate"):  # the first mean takes two sessions
+        assert federation.mean(updates, {}, stage=stage).included == set(updates) - {2}
+        assert federation.incidents == (("release", 2, FALSE_ANSWER),)
+    federation.enrol()
+    assert federation.coordinator.false == frozenset()
+    federation.dishonest = dict.fromkeys((2, 4, 5), change)
+    with pytest.raises(TooFewParties) as error:
+        federation.mean(updates, {})
+    assert error.value.false == federation.coordinator.false == {2, 4, 5}
+    assert {incident for incident in federation.incidents if incident[2] == FALSE_ANSWER} == {
+        ("release", party, FALSE_ANSWER) for party in (2, 4, 5)
+    }
+    assert federation.mean(updates, {}).included == {1, 3, 6}
+
+
+def test_what_was_corrected_is_warned_of_by_number() -> None:
+    updates = {party: Update({"w": np.full(3, float(party))}, {}, 1) for party in range(1, 7)}
+    federation = Federation(Shamir(), 6, dishonest={5: other_share})
+    for expected in (["2 of"], ["1 of"], []):  # the first mean takes two sessions
+        found = federation.mean(updates, {})
+        warned = [text for text in federation.averaging.warnings(found) if "nothing proves which" in text]
+        assert [text[:4] for text in warned] == expected
+        federation.dishonest = {} if expected == ["1 of"] else federation.dishonest
+
+
+def test_those_who_lie_together_about_the_inputs_that_they_added_are_few() -> None:
+    """Two of six agree on another set: four answers are left, which open the sum and have none to spare."""
+
+    def change(reply: Message, *_: Any) -> Message:
+        return replace(reply, included=reply.included - {6}) if isinstance(reply, ShareOfSum) else reply
+
+    total = Federation(Shamir(), 6, dishonest={1: change, 2: change}).sum(data(6))
+    assert total.sum.vector.tolist() == right(frozenset(data(6)), 6)
+    assert (total.sum.false, total.sum.corrected) == (frozenset(), frozenset())
+
+
+def test_what_these_parties_answer_without_a_change_is_honest() -> None:
+    federation = Federation(Shamir(), 6, dishonest=dict.fromkeys(range(1, 7), lambda reply, *_: reply))
+    assert federation.sum(data(6)).sum.vector.tolist() == right(frozenset(data(6)), 6)
