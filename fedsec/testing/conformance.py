@@ -28,8 +28,10 @@ from fedsec.encoding.mean import MeanSpec
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
 from fedsec.local import Fault, LocalFederation
 from fedsec.party.party import PartyState
-from fedsec.protocol import RECORDS, Message, PartyId, SecureSum, State, Vector, headings
+from fedsec.protocol import RECORDS, Exposure, Message, PartyId, SecureSum, State, Vector, headings
+from fedsec.server.coordinator import Total
 from fedsec.testing import leakage
+from fedsec.testing.false_answers import changeable, lying
 from fedsec.wire import codec, envelope
 from fedsec.wire.exchange import Phase, Refusal
 
@@ -72,6 +74,14 @@ def wire_violations(protocol: SecureSum[Any, Any], hospitals: int = 3, values: i
     return leakage.violations(*(record(protocol, data) for data in (first, first, other, rotated)))
 
 
+def _sum_or_none(federation: LocalFederation, data: dict[PartyId, Vector]) -> Total | None:
+    """The sum; None where the round failed, in words."""
+    try:
+        return federation.sum(data)
+    except FedsecError:
+        return None
+
+
 class Conformance:
     """Inherit in a class whose name starts with Test, and set `strategy`."""
 
@@ -97,6 +107,7 @@ class Conformance:
     def _without_faults(self, federation: LocalFederation) -> Iterator[None]:
         yield
         federation.faults, federation.tap = (), None
+        federation.coordinator.false = frozenset()
 
     def test_opens_with_the_five_lines(self, protocol: SecureSum[Any, Any]) -> None:
         assert all(headings(type(protocol)).values())
@@ -208,6 +219,39 @@ class Conformance:
             return
         assert total.sum.vector.tolist() == exact(drawn, total.sum.included, 4)
         assert len(total.sum.included) >= federation.protocol.floor
+
+    def test_one_false_answer_names_nobody_honest(
+        self, federation: LocalFederation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One party changes one field of one answer and signs it: what it sealed with its input, or any later answer.
+
+        The sum is right or fails, if more parties answer the phase than it takes, and nobody else is proven false.
+        """
+        protocol = federation.protocol
+        data = inputs(sorted(federation.states), 4, protocol.value_bits, seed=7)
+        honest: dict[str, tuple[PartyId, Message]] = {}
+
+        def note(phase: Phase, party: PartyId, request: bytes, answer: object) -> None:
+            assert isinstance(answer, bytes)
+            honest.setdefault(phase.name, (party, codec.decode(envelope.read(answer).body, Message)))
+
+        federation.tap = note
+        federation.sum(data)
+        federation.tap = None
+        rounds = protocol.rounds()
+        for phase in rounds[rounds.index(protocol.input_phase) :]:
+            if phase.__name__ not in honest:
+                continue  # it waits for a dropout
+            liar, answer = honest[phase.__name__]
+            opening = set(Exposure) - {Exposure.METERING}
+            for name in changeable(answer, {Exposure.SEALED} if phase is protocol.input_phase else opening):
+                with monkeypatch.context() as lie:
+                    lie.setattr(federation, "ask", lying(federation, liar, phase, name))
+                    total = _sum_or_none(federation, data)
+                if total is not None and protocol.tolerance(sorted(data)).get(phase, 0):
+                    assert total.sum.vector.tolist() == exact(data, total.sum.included, 4), (phase, name)
+                assert federation.coordinator.false <= {liar}, (phase, name)
+                federation.coordinator.false = frozenset()
 
     def test_a_party_answers_in_order_and_once(self, federation: LocalFederation) -> None:
         """In no session does a party answer a phase after a later one, or any phase twice."""

@@ -1,0 +1,61 @@
+"""The conformance suite finds a strategy that opens a wrong sum from a false answer, or names an honest party."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedsec.local import LocalFederation
+from fedsec.primitives import shamir as sharing
+from fedsec.protocol import Exposure, Sum
+from fedsec.strategies import shamir
+from fedsec.strategies._sum_of_shares import Answer, Opened
+from fedsec.testing import Conformance
+from fedsec.testing.false_answers import changeable, changed
+
+
+class NamesTheSecond(shamir.Shamir):
+    """Says of every round that party 2 answered falsely."""
+
+    def aggregate(self, clients: Any, public: None) -> Any:
+        found = yield from super().aggregate(clients, public)
+        return Sum(found.vector, found.included, frozenset({2}))
+
+
+def first_shares(phase: str, answers: dict[int, Answer], senders: Any, needed: int, *rest: Any) -> Opened:
+    """Open the sum from as many shares as it takes, and look at no other."""
+    some = {party: answers[party].share for party in sorted(answers)[:needed]}
+    values, included = answers[min(answers)].values, answers[min(answers)].included
+    field, pack = rest[-2:]
+    return Opened(sharing.combine(some, needed, field, values, pack), included, frozenset(), frozenset())
+
+
+def check(protocol: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = LocalFederation(protocol, hospitals=6)
+    Conformance().test_one_false_answer_names_nobody_honest(federation, monkeypatch)
+
+
+def test_a_wrong_sum_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    check(shamir.Shamir(), monkeypatch)
+    monkeypatch.setattr(shamir, "open_sum", first_shares)
+    with pytest.raises(AssertionError, match="outbox"):
+        check(shamir.Shamir(), monkeypatch)
+
+
+def test_an_honest_party_that_is_named_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AssertionError, match="outbox"):
+        check(NamesTheSecond(), monkeypatch)
+
+
+def test_every_kind_of_value_is_changed() -> None:
+    answer = shamir.ShareOfSum(np.array([1, 2], np.uint32), 2, 31, frozenset({3, 4}))
+    assert changeable(answer, {Exposure.SHARED}) == ["share"]
+    assert changeable(answer, set(Exposure)) == ["share", "values", "prime_bits", "included"]
+    other = changed(answer, "share")
+    assert isinstance(other, shamir.ShareOfSum) and other.share.tolist() == [0, 2] and answer.share.tolist() == [1, 2]
+    for name, value in (("values", 3), ("prime_bits", 32), ("included", {4})):
+        assert getattr(changed(answer, name), name) == value
+    sealed = shamir.Shares({5: b"ab", 6: b"cd"})
+    assert changed(sealed, "outbox") == shamir.Shares({5: b"ac", 6: b"cd"})
+    assert changeable(shamir.Shares({}), set(Exposure)) == []
+    assert changeable(shamir.Shares({5: b""}), set(Exposure)) == []
