@@ -47,10 +47,14 @@ class Field:
 
     def check(self, values: Values, name: str) -> None:
         """Raise BadMessage, naming `name`, unless `values` is an array of field elements."""
-        if not plain_array(values) or values.dtype != self.word:
-            raise BadMessage(f"{name}: field elements are expected as an array of {self.word.name}")
+        self.check_type(values, name)
         if values.size and int(values.max()) >= self.p:
             raise BadMessage(f"{name}: a value is not below the modulus 2^{self.bits} - 1")
+
+    def check_type(self, values: Values, name: str) -> None:
+        """Raise BadMessage, naming `name`, unless `values` is an array of words, whatever they hold."""
+        if not plain_array(values) or values.dtype != self.word:
+            raise BadMessage(f"{name}: field elements are expected as an array of {self.word.name}")
 
     def load(self, data: bytes, count: int, name: str = "field elements") -> Values:
         """Return the `count` values, read-only, in `data`: little-endian, 4 bytes each, or 8 for 61 bits.

@@ -20,7 +20,10 @@ from fedsec.errors import BadMessage
 from fedsec.primitives.field import Field
 from fedsec.primitives.lagrange import interpolation
 from fedsec.primitives.mersenne import Values
-from fedsec.primitives.shamir import blocks, check_shares, columns_of, secret_points
+from fedsec.primitives.shamir import blocks, check_shares, check_values, columns_of, secret_points
+
+CACHED, COLUMNS = 1 << 21, 1 << 12
+"""Bytes of shares that are worked on at once, which stay in cache, and the fewest columns: a block has its own cost."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +50,24 @@ def combine(shares: Mapping[int, Values], threshold: int, field: Field, count: i
     points = check_shares(shares, threshold, field, count, pack)
     room, trusted = radius(len(points), threshold), points
     out: Values = np.empty((pack, columns_of(count, pack)), dtype=field.word)
-    for start, memory in blocks(pack + len(points), out.shape[1], field):
+    height = pack + 2 * len(points) - threshold
+    for start, memory in blocks(height, out.shape[1], field, max(CACHED // (height * field.word.itemsize), COLUMNS)):
         part = slice(start, start + memory.shape[1])
         while True:
-            base, further = trusted[:threshold], trusted[threshold:]
-            weights = interpolation(tuple(base), (*secret_points(pack), *further), field)
-            rows, values = memory[:threshold], memory[threshold : threshold + weights.shape[0]]
-            for row, point in zip(rows, base, strict=True):
+            rows, values = memory[: len(trusted)], memory[len(trusted) : pack + 2 * len(trusted) - threshold]
+            for row, point in zip(rows, trusted, strict=True):
                 row[:] = shares[point][part]
-            field.product_into(weights, rows, values, 0)
-            column = _first_difference([shares[point][part] for point in further], values[pack:])
-            if column is None:
+            if int(rows.max()) >= field.p:
+                check_values(shares, field)
+            base, further = tuple(trusted[:threshold]), trusted[threshold:]
+            weights = interpolation(base, (*secret_points(pack), *further), field)
+            field.product_into(weights, rows[:threshold], values, 0)
+            differ = rows[threshold:] != values[pack:]
+            if not differ.any():
                 break
-            found = [int(shares[point][start + column]) for point in trusted]
-            left = room - (len(points) - len(trusted))
-            false = locate(trusted, found, threshold, field)
-            if not 0 < len(false) <= left:
+            column = int(np.flatnonzero(differ.any(axis=0))[0])
+            false = locate(trusted, rows[:, column].tolist(), threshold, field)
+            if not 0 < len(false) <= room - (len(points) - len(trusted)):
                 raise void(len(points), threshold)
             trusted = [point for point in trusted if point not in false]
         out[:, part] = values[:pack]
@@ -133,16 +138,6 @@ def _horner(coefficients: Sequence[int], x: int, p: int) -> int:
     for coefficient in coefficients:
         value = (value * x + coefficient) % p
     return value
-
-
-def _first_difference(rows: Sequence[Values], expected: Values) -> int | None:
-    """The first column in which some row is not what was expected; None where there is none."""
-    columns = [
-        int(np.flatnonzero(row != other)[0])
-        for row, other in zip(rows, expected, strict=True)
-        if not np.array_equal(row, other)
-    ]
-    return min(columns, default=None)
 
 
 def combine_plain(

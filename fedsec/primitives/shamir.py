@@ -137,6 +137,7 @@ def combine(shares: Mapping[int, Values], threshold: int, field: Field, count: i
     below p, or a further share lies elsewhere; ConfigurationError for a pack below 1 or a threshold not above it.
     """
     points = check_shares(shares, threshold, field, count, pack)
+    check_values(shares, field)
     base, further = points[:threshold], points[threshold:]
     weights = interpolation(tuple(base), (*secret_points(pack), *further), field)
     out: Values = np.empty((pack, columns_of(count, pack)), dtype=field.word)
@@ -240,11 +241,11 @@ def columns_of(count: int, pack: int) -> int:
     return -(-count // pack)
 
 
-def blocks(height: int, count: int, field: Field) -> Iterable[tuple[int, Values]]:
+def blocks(height: int, count: int, field: Field, most: int = BLOCK) -> Iterable[tuple[int, Values]]:
     """Yield the first column and the memory, shape (height, columns), of one block after another: `fill`'s blocks."""
-    memory: Values = np.empty(height * min(BLOCK, count), dtype=field.word)
-    for start in range(0, count, BLOCK):
-        width = min(BLOCK, count - start)
+    memory: Values = np.empty(height * min(most, count), dtype=field.word)
+    for start in range(0, count, most):
+        width = min(most, count - start)
         yield start, memory[: height * width].reshape(height, width)
 
 
@@ -286,7 +287,7 @@ def _check_split(
 
 
 def check_shares(shares: Mapping[int, Values], threshold: int, field: Field, count: int, pack: int) -> list[int]:
-    """Return the points, sorted; raises as `combine` does, but for shares that lie on no polynomial."""
+    """Return the points, sorted; raises as `combine` does, but not for what the shares hold."""
     integers("threshold, values and pack", (threshold, count, pack))
     if pack < 1:
         raise ConfigurationError(f"pack: {pack}; at least 1 secret is shared by a polynomial")
@@ -298,9 +299,15 @@ def check_shares(shares: Mapping[int, Values], threshold: int, field: Field, cou
     for point in points:
         if not 1 <= point <= field.p - pack:
             raise BadMessage(f"share of point {point}: points are at least 1 and at most 2^{field.bits} - 1 - {pack}")
-        field.check(shares[point], f"share of point {point}")
+        field.check_type(shares[point], f"share of point {point}")
         if shares[point].shape != (columns_of(count, pack),):
             raise BadMessage(
                 f"share of point {point}: shape {shares[point].shape}; ({columns_of(count, pack)},) is expected"
             )
     return points
+
+
+def check_values(shares: Mapping[int, Values], field: Field) -> None:
+    """Raise BadMessage where a share holds a value that is not below p."""
+    for point in sorted(shares):
+        field.check(shares[point], f"share of point {point}")

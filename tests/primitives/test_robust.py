@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec.errors import BadMessage, ConfigurationError
-from fedsec.primitives import shamir
+from fedsec.primitives import robust, shamir
 from fedsec.primitives.field import M31, M61, Field, product_plain
 from fedsec.primitives.lagrange import interpolation_plain
 from fedsec.primitives.robust import combine, combine_plain, locate, radius, welch_berlekamp
@@ -187,7 +187,8 @@ def test_liars_that_lie_in_different_blocks_are_all_found(field: Field, monkeypa
     for liar, column in ((1, size - 1), (7, 2 * block), (1, size - 2)):
         shares[liar] = shares[liar].copy()
         shares[liar][column] = (int(shares[liar][column]) + 1) % field.p
-    monkeypatch.setattr(shamir, "BLOCK", block)
+    monkeypatch.setattr(robust, "CACHED", 0)
+    monkeypatch.setattr(robust, "COLUMNS", block)
     opened = combine(shares, threshold, field, secret.size, pack)
     assert np.array_equal(opened.secret, secret) and opened.off == {1, 7}
     shares[3][5] = (int(shares[3][5]) + 1) % field.p
