@@ -2,7 +2,8 @@
 
 python benchmarks/sharing.py [--quick] [--json] [--output DIR] [--memory GIB] [--seconds S] [--strategies NAME,...]
 
-Kernels are single calls in one thread. Rounds run in process, after a first one that compiles and fills caches: CPU of
+Kernels are single calls in one thread. A sum is opened with just enough answers, with all of them compared, and with as
+many of them false as can be corrected. Rounds run in process, after a first one that compiles and fills caches: CPU of
 the hospitals as they report it, CPU of the server around the exchanges, bytes as they stand on the wire.
 """
 
@@ -36,7 +37,7 @@ from fedsec import catalog
 from fedsec.errors import ConfigurationError
 from fedsec.local import LocalFederation
 from fedsec.metering import Row as Metered
-from fedsec.primitives import shamir
+from fedsec.primitives import robust, shamir
 from fedsec.primitives.field import M31
 from fedsec.primitives.prg import CHUNK_BYTES, SEED_BYTES, masks_into
 from fedsec.primitives.ring import R32, Words
@@ -121,8 +122,8 @@ def sharing(subject: str, protocol: Shamir, hospitals: int, values: int, limit: 
     seeds = {point: os.urandom(SEED_BYTES) for point in clients[: needed - pack]}
     split = partial(shamir.split, x, clients, needed, field, seeds, pack)
     shares = split() | {point: shamir.expand_share(seed, -(-values // pack), field) for point, seed in seeds.items()}
-    combine = partial(shamir.combine, shares, needed, field, values, pack)
-    assert np.array_equal(combine(), x)
+    combine = partial(robust.combine, shares, needed, field, values, pack)
+    assert np.array_equal(combine().secret, x)
     subject = f"{subject} {needed}-of-{hospitals}" + (f", pack {pack}" if pack > 1 else "")
     return [Kernel(subject, "split", split, values, limit), Kernel(subject, "combine", combine, values)]
 
@@ -190,6 +191,50 @@ def kernels(report: Report, values: int, seconds: float, turns: int) -> tuple[li
         row = Row(kernel.subject, kernel.operation, setting, values / took, "AES-128-CTR", aes / took, note)
         report.add(row)
     return [(kernel, found[str(place)] / aes) for place, kernel in enumerate(measured)], aes / values
+
+
+# False shares
+
+OPENINGS = (
+    ("Shamir", Shamir(), 3),
+    ("Shamir", Shamir(), 5),
+    ("Shamir", Shamir(), 10),
+    ("Shamir, 61 bits,", Shamir(value_bits=59), 10),
+    ("packed Shamir", PackedShamir(), 10),
+    ("packed Shamir", PackedShamir(), 100),
+)
+
+
+def false_shares(report: Report, values: int, seconds: float, turns: int) -> None:
+    """Opening with all m answers compared, and with as many of them false as can be corrected, over opening with t."""
+    x = np.random.default_rng(0).integers(0, 1 << 24, values, dtype=INPUT)
+    for subject, protocol, hospitals in OPENINGS:
+        clients = range(1, hospitals + 1)
+        needed, pack, field = protocol.points_needed(clients), protocol.packed(clients), protocol.field(clients)
+        seeds, columns = {point: os.urandom(SEED_BYTES) for point in clients[: needed - pack]}, -(-values // pack)
+        shares = shamir.split(x, clients, needed, field, seeds, pack)
+        shares |= {point: shamir.expand_share(seed, columns, field) for point, seed in seeds.items()}
+        lies = {point: shares[point].copy() for point in clients[: robust.radius(hospitals, needed)]}
+        for place, point in enumerate(lies):  # each in a column of its own: they are found one after the other
+            lies[point][columns * (place + 1) // (len(lies) + 1)] ^= 1
+        few = {point: shares[point] for point in clients[:needed]}
+        steps: dict[str, Step] = {
+            "few": partial(shamir.combine, few, needed, field, values, pack),
+            "all": partial(robust.combine, shares, needed, field, values, pack),
+            "lies": partial(robust.combine, shares | lies, needed, field, values, pack),
+        }
+        opened = robust.combine(shares | lies, needed, field, values, pack)
+        assert np.array_equal(opened.secret, x) and opened.off == set(lies)
+        found = interleaved(steps, seconds, turns)
+        subject = f"{subject} {needed}-of-{hospitals}" + (f", pack {pack}" if pack > 1 else "")
+        setting, just = {"values": values, "answers": hospitals}, f"open {needed} answers"
+        report.add(Row(subject, just, setting, values / found["few"], note=_ms(found["few"])))
+        for name, operation in (("all", "open and compare all"), ("lies", f"with {len(lies)} false")):
+            if name == "lies" and not lies:
+                continue
+            note = f"{_ms(found[name])}, {found[name] / found['few']:.2f} times; m / t is {hospitals / needed:.2f}"
+            ratio = found["few"] / found[name]
+            report.add(Row(subject, operation, setting, values / found[name], f"{subject}, {just}", ratio, note))
 
 
 # Peers
@@ -548,6 +593,7 @@ def main(values: Sequence[str] | None = None) -> None:
     report, quick = Report("fedsec: secret sharing and masking"), options.quick
     slot, turns = (0.02, 4) if quick else (0.15, 8)
     measured, aes = kernels(report, VALUES, slot, turns)
+    false_shares(report, VALUES, slot, turns)
     peers(report, VALUES, slot, turns)
     cohorts, sizes = (QUICK_COHORTS, QUICK_SIZES) if quick else (COHORTS, SIZES)
     names = options.strategies.split(",")

@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SECAGG, PARTY = "tests/party/test_party_secagg.py", "tests/party/test_party.py"
 ALL, FEW = "tests/strategies/test_dishonest_server.py", "tests/party/test_party_additive.py"
+FALSE, ROBUST = "tests/strategies/test_false_shares.py", "tests/primitives/test_robust.py"
 SIGNED = "tests/party/test_party_consistency.py"
 PLAN = "tests/party/test_party_plan.py"
 PROOF, KEY = "tests/primitives/test_blum_modulus.py", "tests/party/test_party_paillier.py"
@@ -92,7 +93,22 @@ CHECKS = [
     ("strategies/additive.py", "if votes < len(chosen) or not included <= masked.keys():", "if False:", FEW),
     ("strategies/shamir.py", "if len(shares) < me.floor:", "if False:", SHAMIR),
     ("strategies/shamir.py", "if needed < least:", "if False:", ALL),
-    ("strategies/shamir.py", "if (reply.included, reply.values) == (included, values)", "", SHAMIR),
+    ("strategies/_sum_of_shares.py", "if (answer.included, answer.values) == (included, values)", "", SHAMIR),
+    ("strategies/_sum_of_shares.py", "answer.prime_bits == field.bits", "True", FALSE),
+    ("strategies/_sum_of_shares.py", "and answer.share.shape == (columns_of(answer.values, pack),)", "", FALSE),
+    ("strategies/_sum_of_shares.py", "and party in answer.included", "", FALSE),
+    ("strategies/_sum_of_shares.py", "and answer.included <= set(senders)", "", FALSE),
+    ("strategies/_sum_of_shares.py", "and len(answer.included) >= floor", "", FALSE),
+    (
+        "strategies/_sum_of_shares.py",
+        "included, false, opened.off)",
+        "included, false | opened.off, opened.off)",
+        FALSE,
+    ),
+    ("fedsec/primitives/robust.py", "            if not differ.any():", "            if True:", FALSE),
+    ("fedsec/primitives/robust.py", "<= room - (len(points) - len(trusted)):", "<= len(points):", ROBUST),
+    ("fedsec/primitives/robust.py", "if len(off) == length <= radius(len(points), threshold)", "if True", ROBUST),
+    ("fedsec/server/averaging.py", "- known.deviating - false)", "- known.deviating)", FALSE),
     ("strategies/lightsecagg.py", "if len(pieces) < me.floor:", "if False:", FEW),
     ("strategies/lightsecagg.py", "if private < parties // 2:", "if False:", ALL),
     (
@@ -115,7 +131,7 @@ CHECKS = [
         SIGNED,
     ),
     ("strategies/shamir.py", "consistency.admit(me, survivors,", "(lambda *_: 0)(me, survivors,", SIGNED),
-    ("strategies/lightsecagg.py", "if _holds(reply, size, field)", "", FEW),
+    ("strategies/lightsecagg.py", "if party not in false and reply.vector.size == size", "", FEW),
     ("fedsec/party/journal.py", "if known and phase <= self.phase:", "if False:", SECAGG),
     ("fedsec/party/journal.py", "if session.counter < self.counter:", "if False:", PARTY),
     ("fedsec/party/journal.py", "if session.counter == self.counter and not known:", "if False:", PARTY),

@@ -197,6 +197,21 @@ def test_liars_that_lie_in_different_blocks_are_all_found(field: Field, monkeypa
 
 
 @BOTH
+def test_errors_that_would_lie_at_a_point_of_nobody_name_nobody(field: Field) -> None:
+    """Values whose syndromes are those of errors at the points 3 and 50, of which only 3 is there."""
+    points, p = range(1, 7), field.p
+    weights = interpolation_plain(points, [0], field)[0]
+    equations = [
+        [*(w * pow(x, k + 1, p) % p for w, x in zip(weights, points, strict=True)), (3**k + 50**k) % p]
+        for k in range(4)
+    ]
+    values = robust._solve(equations, field)
+    assert values is not None
+    assert locate(points, values, 2, field) == frozenset()
+    assert welch_berlekamp(points, values, 2, 2, field) is None
+
+
+@BOTH
 def test_nothing_to_open(field: Field) -> None:
     empty = np.empty(0, field.word)
     opened = combine({1: empty, 2: empty, 3: empty}, 2, field, 0)
