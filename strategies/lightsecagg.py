@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
-from fedsec.primitives import shamir
+from fedsec.primitives import robust, shamir
 from fedsec.primitives.field import M31, M61, Field
 from fedsec.primitives.mersenne import Values
 from fedsec.primitives.prg import SEED_BYTES
@@ -163,6 +163,9 @@ class LightSecAgg(SecureSum[Masked, None]):
 
     def columns(self, clients: Collection[PartyId], values: int) -> int:
         return -(-values // (self.points_needed(clients) - self.colluding(clients)))
+
+    def corrects(self, clients: Collection[PartyId], answers: int) -> int:
+        return robust.radius(answers, self.points_needed(clients))
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         parties, needed = len(clients), self.points_needed(clients)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError
-from fedsec.primitives import shamir
+from fedsec.primitives import robust, shamir
 from fedsec.primitives.field import M31, M61, Field
 from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random
@@ -155,6 +155,9 @@ class Shamir(SecureSum[Shared, None]):
     def coalitions(self, clients: Collection[PartyId], malicious: bool = False) -> tuple[Coalition, ...]:
         alone = Coalition(frozenset(clients), self.colluding(clients) + 1, server=False)  # they hold shares of inputs
         return (*super().coalitions(clients, malicious), alone)
+
+    def corrects(self, clients: Collection[PartyId], answers: int) -> int:
+        return robust.radius(answers, self.points_needed(clients))
 
     def tolerance(self, clients: Collection[PartyId]) -> Mapping[type[Message], int]:
         parties, needed = len(clients), self.points_needed(clients)

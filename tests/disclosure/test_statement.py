@@ -202,16 +202,15 @@ def test_a_run_without_a_sum() -> None:
 
 
 def test_pins_and_corrections() -> None:
-    class Correcting(type(catalog.strategy("shamir")())):  # type: ignore[misc]
-        def corrects(self, clients: Any, answers: int) -> int:
-            return (answers - self.points_needed(clients)) // 2
-
     assert "first use" in said(of(catalog.strategy("shamir")()), "colluding hospitals")
     assert "first use" not in said(of(catalog.strategy("shamir")(), pinned=True), "colluding hospitals")
     assert "No hospital enforced an agreement" in said(of(catalog.strategy("shamir")()), "server")
     assert "agreement" not in said(of(catalog.strategy("shamir")(), agreement="ab" * 32), "server")
-    assert "is not corrected" in said(of(catalog.strategy("shamir")()), "hospital")
-    assert "Of 5 answers that open a sum, 1 may be false without changing it" in said(of(Correcting()), "hospital")
+    for name in ("shamir", "packed_shamir", "lightsecagg"):
+        found = said(of(catalog.strategy(name)()), "hospital")
+        assert "Of 5 answers that open a sum, 1 may be false without changing it" in found
+        assert "is not corrected" in said(of(catalog.strategy(name)(server="malicious")), "hospital")
+    assert "is not corrected" in said(of(catalog.strategy("additive")()), "hospital")
 
 
 def test_a_server_that_needs_nobody() -> None:
