@@ -86,7 +86,7 @@ def admit_session(agreement: Agreement, stage: str, plan: Plan | None) -> Allowa
     if plan.measuring:
         if not (trains(stage) and agreement.encoding.spec.measured):
             raise PolicyError("a session that measures the scale, which the agreement names; nothing is measured")
-        return Allowance(agreement.hash, f"{stage} (scale)", plan.model, 1)
+        return Allowance(agreement.hash, scale_of(stage), plan.model, 1)
     if plan.layout and plan.layout != codec.encode(agreement.layout(stage)):
         asked = codec.decode(plan.layout, Layout)
         raise PolicyError(
@@ -94,6 +94,11 @@ def admit_session(agreement: Agreement, stage: str, plan: Plan | None) -> Allowa
             f"{difference(asked, agreement.layout(stage))}: {CURE}"
         )
     return Allowance(agreement.hash, stage, plan.model, agreed.sessions + agreed.repeats)
+
+
+def scale_of(stage: str) -> str:
+    """What a journal calls the session that measures a stage's scale."""
+    return f"{stage} (scale)"
 
 
 def admit_configuration(agreement: Agreement, asked: Mapping[str, Any]) -> None:

@@ -188,7 +188,11 @@ class Agreement(_Part):
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all; raises ConfigurationError where it cannot be written."""
-        atomic.write(expect_path("the agreement", path), self.to_toml().encode())
+        path = expect_path("the agreement", path)
+        try:
+            atomic.write(path, self.to_toml().encode())
+        except OSError as error:
+            raise ConfigurationError(f"the agreement {path} cannot be written: {error.strerror}") from error
 
 
 HEAD = """\

@@ -22,20 +22,24 @@ def path_beside(agreement: Path) -> Path:
 def approve(agreement: Agreement, key: SigningKey, path: Path) -> None:
     """Sign the agreement's hash with a hospital's identity, and write that to `path`.
 
-    Raises PolicyError where the identity is not one of the agreement's hospitals.
+    Raises PolicyError where the identity is not one of the agreement's hospitals, and ConfigurationError where the file
+    cannot be written.
     """
-    _known(agreement, key)
+    check_named(agreement, key)
     approval = {
         "agreement": agreement.hash.hex(),
         "identity": key.public.hex(),
         "signature": key.sign(_STATEMENT + agreement.hash).hex(),
     }
-    atomic.write(path, json.dumps(approval, indent=1).encode() + b"\n")
+    try:
+        atomic.write(path, json.dumps(approval, indent=1).encode() + b"\n")
+    except OSError as error:
+        raise ConfigurationError(f"the approval {path} cannot be written: {error.strerror}") from error
 
 
 def check(agreement: Agreement, key: SigningKey, path: Path) -> None:
     """Raise PolicyError unless this hospital itself approved this very agreement."""
-    _known(agreement, key)
+    check_named(agreement, key)
     cure = "read it (`fedsec agree show`), then `fedsec agree approve`"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -56,7 +60,8 @@ def check(agreement: Agreement, key: SigningKey, path: Path) -> None:
         raise PolicyError(f"the approval of the agreement was not signed by this hospital: {cure}") from error
 
 
-def _known(agreement: Agreement, key: SigningKey) -> None:
+def check_named(agreement: Agreement, key: SigningKey) -> None:
+    """Raise PolicyError unless this identity is that of one of the agreement's hospitals."""
     if key.public not in agreement.keys:
         raise PolicyError(
             f"this hospital's public key, {key.public.hex()}, is none of the agreement's {len(agreement.hospitals)}: "
