@@ -35,7 +35,7 @@ from fedsec.flower.simulation import in_simulation
 from fedsec.learning import auc
 from fedsec.metering import Ledger
 from fedsec.party.identity import read_identity
-from fedsec.report.run_document import LEDGER, MODEL
+from fedsec.report.run_document import AGREEMENT, LEDGER, MODEL
 
 STATISTICS = "query.statistics"
 METRIC_RANGES = {**preparation.RANGES, **auc.RANGES}
@@ -47,7 +47,11 @@ server = ServerApp()
 @server.main()
 def main(grid: Grid, context: Context) -> None:
     """One run, from statistics and initial weights to results."""
-    config = RunConfig.read(context.run_config)
+    lead(grid, RunConfig.read(context.run_config))
+
+
+def lead(grid: Grid, config: RunConfig) -> SecureAggregation:
+    """A run of this configuration over the hospitals of this grid, once they are connected."""
     hospitals = wait_for_hospitals(grid, config.clients)
     simulation = None if config.dataset == OWN_ROWS else study(config, hospitals)
     if simulation is None:
@@ -59,7 +63,7 @@ def main(grid: Grid, context: Context) -> None:
     if config.cohort == "fixed":
         chosen = random.Random(config.seed).sample(sorted(grid.get_node_ids()), config.participants(hospitals))  # noqa: S311
         grid = Cohort(grid, chosen)
-    run(grid, config, hospitals, simulation)
+    return run(grid, config, hospitals, simulation)
 
 
 def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None) -> SecureAggregation:
@@ -107,6 +111,8 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
             raise
         result, failed = error.result, error  # what it reached is written first
     final: dict[str, Any] = {name: array.numpy() for name, array in result.arrays.items()}
+    if progress.folder is not None:
+        secure.agreement_of_run(config.model_dump(by_alias=True)).write(progress.folder / AGREEMENT)
     if simulation is None:
         _keep(secure, final, prepared, progress)
     else:

@@ -20,6 +20,8 @@ from fedsec.metering import Row
 from fedsec.report import output
 
 RESULT, LEDGER, MODEL = "result.json", "ledger.csv", "model.safetensors"
+AGREEMENT = "agreement.toml"
+"""What hospitals would have agreed on for this run, as `fedsec agree write` reads it."""
 
 
 def _finite(value: Any) -> Any:

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from fedsec import __version__, catalog
+from fedsec.agreement import agreement_file
+from fedsec.agreement.agreement_file import Agreement
+from fedsec.agreement.explanation import explain
 from fedsec.disclosure import DISCLOSURE, Statement
 from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
 from fedsec.report import drawings, output, sections, units
-from fedsec.report.run_document import RESULT, Disclosed, RunDocument, final_table, load
+from fedsec.report.run_document import AGREEMENT, RESULT, Disclosed, RunDocument, final_table, load
 from fedsec.report.run_drawings import STAGES, costs_of, draw, looks_of, span_text, stages_of, value_text
 
 __all__ = ["RESULT", "load", "write"]
@@ -29,7 +32,8 @@ def write(folder: Path, labels: Mapping[str, str] | None = None) -> list[Path]:
     stated = output.read(path, Statement, "a disclosure statement") if path.exists() else None
     drawn = draw(document, rows)
     contents = {f"{FIGURES}/{name}": data for one in drawn for name, data in one.files().items()}
-    return output.write(folder, contents | {PAGE: _render(document, rows, stated, drawn, labels or {}).encode()})
+    page = _render(document, rows, stated, drawn, labels or {}, _agreement(folder))
+    return output.write(folder, contents | {PAGE: page.encode()})
 
 
 def _render(
@@ -38,6 +42,7 @@ def _render(
     stated: Statement | None,
     drawn: Sequence[drawings.Drawn],
     labels: Mapping[str, str],
+    agreement: Agreement | None,
 ) -> str:
     setting, looks = document.configuration, looks_of()
     own = bool(setting.get("data"))
@@ -58,6 +63,8 @@ def _render(
             failures=document.void,
             stated=stated,
             disclosed=[disclosure(one) for one in document.disclosed],
+            agreement=agreement,
+            agreed=explain(agreement) if agreement else (),
             configuration=[
                 (labels.get(key, key), value_text(value))
                 for key, value in setting.items()
@@ -65,6 +72,12 @@ def _render(
             ],
         )
     )
+
+
+def _agreement(folder: Path) -> Agreement | None:
+    """What was derived from the run; None in a folder of a release that derived none."""
+    path = folder / AGREEMENT
+    return agreement_file.read(path) if path.is_file() else None
 
 
 def _lead(document: RunDocument) -> str:

@@ -51,7 +51,7 @@ def local_run(config: RunConfig, *, timeout: float, log_file: Path, follow: Call
     try:
         with ExitStack() as stack:
             stack.enter_context(processes.terminable())
-            stack.enter_context(_logged(log_file))
+            stack.enter_context(logged(log_file))
             stack.enter_context(_noticing_compilation(Path(config.output) / PROGRESS))
             stack.enter_context(simulating())
             grid = LocalGrid(client_app.client, values, config.clients, run_id)
@@ -106,7 +106,7 @@ class _Watch:
 
 
 @contextmanager
-def _logged(path: Path) -> Iterator[None]:
+def logged(path: Path) -> Iterator[None]:
     """Flower's log, warnings and what is printed go to a file; an exception is written there, and becomes RunFailed."""
     logger = logging.getLogger("flwr")
     with path.open("w", encoding="utf-8", buffering=1) as file:

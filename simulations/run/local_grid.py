@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from logging import ERROR
 from typing import Any, NoReturn
 
@@ -28,21 +28,26 @@ class LocalGrid(Grid):
 
     client  a ClientApp, mods included
     config  the run configuration that each hospital reads
+    nodes   what each hospital's node configuration holds beside its place; none by default
 
     As under Flower, a hospital whose app raises answers an error, and one whose answer comes after the timeout is
     absent.
     """
 
     def __init__(
-        self, client: Callable[[Message, Context], Message], config: Mapping[str, Any], hospitals: int, run_id: int
+        self,
+        client: Callable[[Message, Context], Message],
+        config: Mapping[str, Any],
+        hospitals: int,
+        run_id: int,
+        nodes: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._client, self._run = client, Run.create_empty(run_id)
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run_id, SERVER, 1  # whose messages these are
+        places = [{"partition-id": place, "num-partitions": hospitals} for place in range(hospitals)]
         self._contexts = {
-            FIRST + place: Context(
-                run_id, FIRST + place, {"partition-id": place, "num-partitions": hospitals}, RecordDict(), dict(config)
-            )
-            for place in range(hospitals)
+            FIRST + number: Context(run_id, FIRST + number, {**place, **node}, RecordDict(), dict(config))
+            for number, (place, node) in enumerate(zip(places, nodes or [{}] * hospitals, strict=True))
         }
 
     def set_run(self, run: Run) -> None:

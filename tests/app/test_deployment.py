@@ -164,6 +164,7 @@ def test_a_deployment_trains_the_model_of_plain_fedavg(
     deployment.run()
     assert not deployment.grid.reasons
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "agreement.toml",
         "disclosure.json",
         "ledger.csv",
         "model.safetensors",

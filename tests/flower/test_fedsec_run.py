@@ -68,6 +68,7 @@ def test_a_run_under_flower_and_one_in_one_process_give_the_same_bits(tmp_path: 
 
 def check_files(folder: Path, document: dict[str, Any]) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
+        "agreement.toml",
         "disclosure.json",
         "figures",
         "ledger.csv",

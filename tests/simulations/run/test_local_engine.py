@@ -45,6 +45,7 @@ def test_a_run_leaves_what_one_under_flower_leaves(fed: Any, tmp_path: Path) -> 
     assert "round 2/2: hospitals 5, rows" in err and "federated, pairwise_masks" in out
     folder = tmp_path / "out"
     assert sorted(path.name for path in folder.iterdir()) == [
+        "agreement.toml",
         "disclosure.json",
         "figures",
         "ledger.csv",
