@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from fedsec.cli.agree import COMMANDS as AGREE
 from fedsec.cli.lazy_group import Listed, as_command
 from fedsec.cli.main import COMMANDS
 from fedsec.cli.poster import EXPERIMENTS
@@ -39,17 +40,20 @@ def command(*words: str) -> set[str]:
     return loaded(f"from fedsec.cli import main; sys.argv = {['fedsec', *words]!r}; main()")
 
 
-@pytest.mark.parametrize("words", [("--version",), ("--help",), ("poster", "--help"), ("nonesuch",)])
+@pytest.mark.parametrize(
+    "words", [("--version",), ("--help",), ("poster", "--help"), ("agree", "--help"), ("nonesuch",)]
+)
 def test_help_imports_no_command_and_no_numpy(words: tuple[str, ...]) -> None:
     found = command(*words)
     assert not found & (HEAVY | {"numpy"})
-    listed = {*COMMANDS.values(), *EXPERIMENTS.values()}
-    modules = {one.path.partition(":")[0] for one in listed} - {"fedsec.cli.poster"}  # which lists commands of its own
+    listed = {*COMMANDS.values(), *EXPERIMENTS.values(), *AGREE.values()}
+    groups = {"fedsec.cli.poster", "fedsec.cli.agree"}  # which list commands of their own
+    modules = {one.path.partition(":")[0] for one in listed} - groups
     assert len(modules) > 12 and not found & modules
 
 
 @pytest.mark.slow  # some of them import Flower
-@pytest.mark.parametrize(("name", "one"), [*COMMANDS.items(), *EXPERIMENTS.items()])
+@pytest.mark.parametrize(("name", "one"), [*COMMANDS.items(), *EXPERIMENTS.items(), *AGREE.items()])
 def test_help_shows_the_first_line_of_each_command(name: str, one: Listed) -> None:
     module, _, attribute = one.path.partition(":")
     made = as_command(name, getattr(importlib.import_module(module), attribute))

@@ -54,6 +54,11 @@ COMMANDS = {
         "fedsec.cli.strategies:strategies",
         "List the aggregation strategies: phases, what the server learns, whom each trusts, what it tolerates.",
     ),
+    "agree": Listed(
+        "fedsec.cli.agree:app",
+        "Agree on what may leave a hospital: write, explain, compare and approve the agreement of a study.",
+        extra="",
+    ),
     "new-strategy": Listed(
         "fedsec.cli.new_strategy:new_strategy",
         "Create a starter strategy, NAME.py, and its test: one-phase pairwise masks that pass the conformance suite.",

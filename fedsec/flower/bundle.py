@@ -8,12 +8,14 @@ server that forgot to cover its tracks; what keeps a malicious bundle out is tha
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from flwr.common.constant import APP_DIR
+from flwr.common.constant import APP_DIR, FAB_CONFIG_FILE
 from flwr.supercore.utils import get_flwr_home
 
 from fedsec.errors import ConfigurationError, expect_path
@@ -33,6 +35,24 @@ def installed() -> str:
     return ""
 
 
+def digest_of_app(path: Path) -> str:
+    """The digest of what Flower installs of an app: of a .fab file, or of a folder, which is packed as Flower does.
+
+    Raises ConfigurationError where it is no app.
+    """
+    path = expect_path("the app", path).expanduser()
+    if not path.is_dir():
+        return digest_of_fab(path)
+    if not (path / FAB_CONFIG_FILE).is_file():
+        raise ConfigurationError(f"the app {path} has no {FAB_CONFIG_FILE}: name the folder that `flwr run` is given")
+    from flwr.cli.build import build_fab_from_disk  # of the command line: a hospital's node does without
+
+    try:
+        return _digest_of_zip(io.BytesIO(build_fab_from_disk(path)))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"the app {path} cannot be packed: {error}; `flwr build` says why") from error
+
+
 def digest_of_folder(folder: Path) -> str:
     """The digest of an app's folder as Flower installs it: of all files but Python's caches."""
     return _digest(_files(expect_path("the app", folder)))
@@ -42,13 +62,17 @@ def digest_of_fab(path: Path) -> str:
     """The digest of what a `.fab` file installs; raises ConfigurationError where it is none."""
     path = expect_path("the bundle", path)
     try:
-        with zipfile.ZipFile(path) as file:
-            names = [name for name in file.namelist() if not name.endswith("/")]
-            return _digest((name, file.read(name)) for name in names if not name.startswith(f"{_INFO}/"))
+        return _digest_of_zip(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise ConfigurationError(
             f"the bundle {path} cannot be read: {error}; `flwr build` writes a .fab file"
         ) from error
+
+
+def _digest_of_zip(source: Path | IO[bytes]) -> str:
+    with zipfile.ZipFile(source) as file:
+        names = [name for name in file.namelist() if not name.endswith("/")]
+        return _digest((name, file.read(name)) for name in names if not name.startswith(f"{_INFO}/"))
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
