@@ -171,6 +171,10 @@ class Agreement(_Part):
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(b"fedsec agreement" + content.encode("ascii")).digest()
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Agreement:
+        """A copy with these fields, validated; pydantic's own would keep the hash of the original."""
+        return Agreement.model_validate({**self.model_dump(), **(update or {})})
+
     @functools.cached_property
     def keys(self) -> frozenset[bytes]:
         """The hospitals' public keys."""

@@ -68,6 +68,12 @@ def test_the_hash_is_of_the_content_alone(tmp_path: Path) -> None:
     assert len(hashes) == 1 + len(changes)
 
 
+def test_a_copy_has_a_hash_of_its_own() -> None:
+    before = agreement()
+    assert before.hash == before.model_copy().hash
+    assert before.model_copy(update={"title": "other"}).hash == agreement(title="other").hash != before.hash
+
+
 def test_what_it_names_is_what_the_encoding_takes() -> None:
     spec = agreement().encoding.spec
     assert spec == MeanSpec(4.0, 1000, ranges={"auc": (0.0, 1.0)}, weights="equal")
