@@ -31,6 +31,9 @@ SHAMIR, CONTEXT, GLUE = (
     "tests/flower/test_flower_glue.py",
 )
 
+ADMISSION, NODES = "tests/agreement/test_admission.py", "tests/flower/test_agreement_nodes.py"
+ADMIT, CLIENT = "fedsec/agreement/admission.py", "fedsec/flower/client.py"
+
 # file, what is taken out, what stands there instead, and the tests that must fail
 CHECKS = [
     ("strategies/secagg.py", "if not others <= me.cohort:", "if False:", SECAGG),
@@ -175,6 +178,49 @@ CHECKS = [
         PLAUSIBLE,
     ),
     ("fedsec/flower/client.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
+    (ADMIT, "if agreement.fedsec != fedsec.__version__:", "if False:", NODES),
+    (ADMIT, "if named != agreement.hash:", "if False:", NODES),
+    (ADMIT, "if type(offered) is not type(agreed):", "if False:", NODES),
+    (ADMIT, "if ours[key] != theirs[key]:", "if False:", NODES),
+    (ADMIT, "if getattr(mean, each.name) != getattr(expected, each.name):", "if False:", NODES),
+    (ADMIT, "    if strangers:", "    if False:", ADMISSION),
+    (ADMIT, 'if agreement.cohort == "all" and len(roster) < len(agreement.keys):', "if False:", NODES),
+    (ADMIT, 'if agreement.cohort == "all" and set(cohort) != set(roster):', "if False:", NODES),
+    (ADMIT, "if agreed is None:", "if False:", NODES),
+    (ADMIT, "if plan is None:", "if False:", ADMISSION),
+    (ADMIT, "if not (trains(stage) and agreement.encoding.spec.measured):", "if False:", ADMISSION),
+    (ADMIT, "if plan.layout and plan.layout != codec.encode(agreement.layout(stage)):", "if False:", ADMISSION),
+    (ADMIT, "if type(ours) is not type(theirs) or ours != theirs:", "if False:", NODES),
+    (ADMIT, "if type(ours) is not type(theirs) or ours", "if ours", ADMISSION),
+    (ADMIT, "if found != agreement.bundle:", "if False:", NODES),
+    (ADMIT, "if found and not _covers(found, expected):", "if False:", NODES),
+    (ADMIT, "if not abs(value) <= agreement.largest_parameter:", "if False:", NODES),
+    (ADMIT, "if layout != codec.encode(agreement.layout(stage)):", "if False:", ADMISSION),
+    ("fedsec/agreement/approval.py", "if approved != agreement.hash:", "if False:", NODES),
+    (
+        "fedsec/agreement/approval.py",
+        "if identity != key.public:",
+        "if False:",
+        "tests/agreement/test_agreement_file.py",
+    ),
+    ("fedsec/party/policy.py", "admission.admit_roster(self.agreement, roster)", "pass", NODES),
+    ("fedsec/party/party.py", "admission.admit_cohort(self.policy.agreement, cohort, roster.members)", "pass", NODES),
+    (CLIENT, "admission.admit_configuration(agreement, context.run_config)", "pass", NODES),
+    (CLIENT, "admission.admit_software(agreement)", "pass", NODES),
+    (CLIENT, "admission.admit_bundle(agreement, bundle.installed())", "pass", NODES),
+    (
+        CLIENT,
+        "approval.check(agreement, SigningKey(party.state.identity), approval.path_beside(Path(agreement_file)))",
+        "pass",
+        NODES,
+    ),
+    ("fedsec/party/journal.py", "if answers >= allowance.limit:", "if False:", NODES),
+    (
+        "fedsec/party/journal.py",
+        'if database.execute(f"{count} AND model = ?", (*key, allowance.model)).fetchone()[0]:',
+        "if False:",
+        NODES,
+    ),
     ("fedsec/wire/envelope.py", "verify(identity, self.signature, digest(self.head, self.body))", "pass", ALL),
     (BLUM, "if gmpy2.jacobi(w, n) != -1:", "if False:", PROOF),
     (BLUM, "if gmpy2.is_prime(n):", "if False:", PROOF),

@@ -41,16 +41,20 @@ def digest_of_app(path: Path) -> str:
     Raises ConfigurationError where it is no app.
     """
     path = expect_path("the app", path).expanduser()
-    if not path.is_dir():
-        return digest_of_fab(path)
+    return _digest(packed(path)) if path.is_dir() else digest_of_fab(path)
+
+
+def packed(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The files that Flower packs of an app's folder, by name; raises ConfigurationError where it is no app."""
     if not (path / FAB_CONFIG_FILE).is_file():
         raise ConfigurationError(f"the app {path} has no {FAB_CONFIG_FILE}: name the folder that `flwr run` is given")
     from flwr.cli.build import build_fab_from_disk  # of the command line: a hospital's node does without
 
     try:
-        return _digest_of_zip(io.BytesIO(build_fab_from_disk(path)))
+        data = build_fab_from_disk(path)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"the app {path} cannot be packed: {error}; `flwr build` says why") from error
+    yield from _unzipped(io.BytesIO(data))
 
 
 def digest_of_folder(folder: Path) -> str:
@@ -62,17 +66,18 @@ def digest_of_fab(path: Path) -> str:
     """The digest of what a `.fab` file installs; raises ConfigurationError where it is none."""
     path = expect_path("the bundle", path)
     try:
-        return _digest_of_zip(path)
+        return _digest(_unzipped(path))
     except (OSError, zipfile.BadZipFile) as error:
         raise ConfigurationError(
             f"the bundle {path} cannot be read: {error}; `flwr build` writes a .fab file"
         ) from error
 
 
-def _digest_of_zip(source: Path | IO[bytes]) -> str:
+def _unzipped(source: Path | IO[bytes]) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(source) as file:
-        names = [name for name in file.namelist() if not name.endswith("/")]
-        return _digest((name, file.read(name)) for name in names if not name.startswith(f"{_INFO}/"))
+        for name in file.namelist():
+            if not name.endswith("/") and not name.startswith(f"{_INFO}/"):
+                yield name, file.read(name)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:

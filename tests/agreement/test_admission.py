@@ -23,6 +23,7 @@ from fedsec.party.journal import Journal
 from fedsec.party.policy import Policy
 from fedsec.protocol import Sum
 from fedsec.wire import codec
+from fedsec.wire.membership import Member
 from tests.agreement.test_agreement_file import HOSPITALS, agreement
 
 
@@ -119,6 +120,22 @@ def test_another_run_configuration_is_refused_by_key(agreed: Agreement, asked: d
     given = {key: value for key, value in {**agreed_on, **asked}.items() if value is not None}
     with pytest.raises(PolicyError, match=text):
         admission.admit_configuration(agreed, given)
+
+
+def test_a_roster_of_strangers_or_of_too_few_is_refused(agreed: Agreement) -> None:
+    roster = {n + 1: Member(key.public, b"", b"") for n, key in enumerate(HOSPITALS[:4])}
+    ours = {party: roster[party] for party in (1, 2, 3)}
+    admission.admit_roster(agreed, ours)
+    with pytest.raises(PolicyError, match=r"parties \[4\] of the roster are not hospitals of the agreement"):
+        admission.admit_roster(agreed, roster)
+    few = {party: roster[party] for party in (1, 2)}
+    with pytest.raises(PolicyError, match="2 of the agreement's 3 hospitals are enrolled, and its cohort is all"):
+        admission.admit_roster(agreed, few)
+    admission.admit_roster(agreement(cohort="sampled"), few)
+    admission.admit_cohort(agreed, {1, 2, 3}, roster={1, 2, 3})
+    with pytest.raises(PolicyError, match="a cohort of 2; the agreement's cohort is all 3 hospitals"):
+        admission.admit_cohort(agreed, {1, 2}, roster={1, 2, 3})
+    admission.admit_cohort(agreement(cohort="sampled"), {1, 2}, roster={1, 2, 3})
 
 
 def test_another_bundle_or_version_is_refused(agreed: Agreement) -> None:

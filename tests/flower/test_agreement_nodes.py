@@ -29,6 +29,27 @@ from tests.flower.test_flower_glue import add_one
 
 pytestmark = pytest.mark.usefixtures("simulated")
 ROUNDS = 2
+SAYS = {
+    "agreement": "PolicyError: the server offers terms under agreement",
+    "strategy": "PolicyError: strategy is 'secagg'; agreed was 'shamir'",
+    "parameter": "PolicyError: strategy parameter floor is 4; agreed was 3",
+    "clip": "PolicyError: encoding clip is 1e-09; agreed was 4.0",
+    "ranges": "PolicyError: encoding ranges is {'train_loss': (0.0, 0.25)}",
+    "configuration": "PolicyError: run configuration 'rounds' is 3; agreed was 2: ",
+    "bundle": "PolicyError: app bundle is",
+    "version": "PolicyError: this is fedsec",
+    "stage": "PolicyError: stage 'evaluate' is not in the agreement, which has ['train']",
+    "sums": "PolicyError: stage 'train' has had the 3 sums that the agreement allows",
+    "model": "PolicyError: this model was answered before in stage 'train'",
+    "layout": "PolicyError: the model is not the agreement's: arrays of another shape or dtype: 'w'",
+    "largest": "PolicyError: array 'w' of the model has the value nan; the agreement's largest_parameter",
+    "enrolled": "PolicyError: 4 of the agreement's 5 hospitals are enrolled, and its cohort is all of them",
+    "cohort": "PolicyError: a cohort of 4; the agreement's cohort is all 5 hospitals",
+    "approval": "PolicyError: this hospital has not approved the agreement",
+    "changed": "PolicyError: this hospital approved another agreement than the one that is configured",
+    "stranger": "PolicyError: this hospital's public key, ",
+}
+"""Texts of refusals, or how they begin, which docs/agreement.md has too."""
 CONFIGURATION = {"rounds": ROUNDS, "rate": 0.5, "output": "/anywhere"}
 
 
@@ -61,13 +82,18 @@ class Nodes:
         grid: ProcessGrid,
         rounds: int = ROUNDS,
         evaluating: bool = False,
+        fraction: float = 1.0,
         model: Any = (0.0, 0.0, 0.0),
         lie: Callable[[Any], None] = lambda secure: None,
         **options: Any,
     ) -> SecureAggregation:
         """A run of a server that does as `lie` has it."""
         inner = FedAvg(
-            min_train_nodes=3, min_evaluate_nodes=3, min_available_nodes=3, fraction_evaluate=float(evaluating)
+            fraction_train=fraction,
+            fraction_evaluate=float(evaluating),
+            min_train_nodes=3,
+            min_evaluate_nodes=3,
+            min_available_nodes=3,
         )
         secure = SecureAggregation(inner, sessions=RunSessions(), **options)
         lie(secure)
@@ -115,7 +141,7 @@ def test_a_run_that_keeps_to_the_agreement_is_answered(nodes: Nodes) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"rounds": 3}, "PolicyError: run configuration 'rounds' is 3; agreed was 2: "),
+        ({"rounds": 3}, SAYS["configuration"]),
         ({"rate": 0.25}, "PolicyError: run configuration 'rate' is 0.25; agreed was 0.5"),
         ({"seed": 1}, "PolicyError: run configuration 'seed' is 1; agreed was None"),
     ],
@@ -144,12 +170,12 @@ def lying(**changes: Any) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"clip": 1e-9}, "PolicyError: encoding clip is 1e-09; agreed was 4.0"),
+        ({"clip": 1e-9}, SAYS["clip"]),
         ({"largest_weight": 10}, "PolicyError: encoding largest_weight is 10; agreed was 1000"),
         ({"weights": "equal"}, "PolicyError: encoding weights is 'equal'; agreed was 'exact'"),
         ({"bounds": {"*": 1e-9}}, "PolicyError: encoding bounds is {'*': 1e-09}; agreed was {}"),
         ({"metric_range": (0.0, 0.25)}, "PolicyError: encoding metric_range is (0.0, 0.25)"),
-        ({"ranges": {"train_loss": (0.0, 0.25)}}, "PolicyError: encoding ranges is {'train_loss': (0.0, 0.25)}"),
+        ({"ranges": {"train_loss": (0.0, 0.25)}}, SAYS["ranges"]),
     ],
 )
 def test_another_encoding_is_refused(nodes: Nodes, changes: dict[str, Any], text: str) -> None:
@@ -168,8 +194,8 @@ def with_protocol(name: str, **parameters: Any) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("lie", "text"),
     [
-        (with_protocol("secagg"), "PolicyError: strategy is 'secagg'; agreed was 'shamir'"),
-        (with_protocol("shamir", floor=4), "PolicyError: strategy parameter floor is 4; agreed was 3"),
+        (with_protocol("secagg"), SAYS["strategy"]),
+        (with_protocol("shamir", floor=4), SAYS["parameter"]),
         (with_protocol("shamir", value_bits=40), "PolicyError: strategy parameter value_bits is 40; agreed was 24"),
     ],
 )
@@ -180,24 +206,24 @@ def test_another_strategy_is_refused(nodes: Nodes, lie: Callable[[Any], None], t
 def test_terms_under_another_agreement_are_refused(nodes: Nodes) -> None:
     nodes.agreement = nodes.agreement.model_copy(update={"title": "another"})
     short = nodes.agreement.hash.hex()[:12]
-    nodes.refused(f"PolicyError: the server offers terms under agreement {short}; agreed was ")
+    nodes.refused(f"{SAYS['agreement']} {short}; agreed was ")
 
 
 def test_another_layout_of_the_model_is_refused(nodes: Nodes) -> None:
-    text = "PolicyError: the model is not the agreement's: arrays of another shape or dtype: 'w'"
+    text = SAYS["layout"]
     nodes.refused(text, model=np.zeros(4))
 
 
 @pytest.mark.parametrize(("value", "shown"), [(np.nan, "nan"), (1e9, "1e+09")])
 def test_a_model_that_no_training_leads_to_is_refused(nodes: Nodes, value: float, shown: str) -> None:
-    text = f"PolicyError: array 'w' of the model has the value {shown}; the agreement's largest_parameter"
+    text = SAYS["largest"].replace("nan", shown)
     nodes.refused(text, model=np.array([0.0, value, 0.0]))
 
 
 def test_a_stage_that_was_not_agreed_on_is_refused(nodes: Nodes) -> None:
     secure = nodes.run(rounds=1, evaluating=True)
     assert [one.stage for one in secure.rounds if one.failure] == ["evaluate"]
-    text = "PolicyError: stage 'evaluate' is not in the agreement, which has ['train']"
+    text = SAYS["stage"]
     assert nodes.grid.reasons and all(reason.startswith(text) for reason in nodes.grid.reasons)
     assert "evaluate" not in nodes.called
 
@@ -205,7 +231,7 @@ def test_a_stage_that_was_not_agreed_on_is_refused(nodes: Nodes) -> None:
 def test_a_stage_has_as_many_sums_as_were_agreed_on(nodes: Nodes) -> None:
     secure = nodes.run(rounds=4, void_rounds_allowed=1)
     assert [bool(one.failure) for one in secure.rounds] == [False, False, False, True]  # 2, and 1 that may be repeated
-    text = "PolicyError: stage 'train' has had the 3 sums that the agreement allows"
+    text = SAYS["sums"]
     assert all(reason.startswith(text) for reason in nodes.grid.reasons) and nodes.called == ["train"] * 15
     nodes.second_run()
     nodes.refused(text, model=np.full(3, 0.5))
@@ -215,12 +241,12 @@ def test_a_stage_has_as_many_sums_as_were_agreed_on(nodes: Nodes) -> None:
 def test_a_model_is_answered_once_in_all_runs(nodes: Nodes) -> None:
     nodes.run(rounds=1)
     nodes.second_run()
-    nodes.refused("PolicyError: this model was answered before in stage 'train'", rounds=1)
+    nodes.refused(SAYS["model"], rounds=1)
     assert nodes.journal() == {"train": 1}
 
 
 def test_another_version_of_fedsec_is_refused(tmp_path: Path) -> None:
-    Nodes(tmp_path, {"fedsec": "9.9"}).refused("PolicyError: this is fedsec ")
+    Nodes(tmp_path, {"fedsec": "9.9"}).refused(SAYS["version"] + " ")
 
 
 def test_another_bundle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,22 +261,22 @@ def test_another_bundle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     nodes = Nodes(tmp_path, {"bundle": agreed})
     assert not nodes.run(rounds=1).rounds[0].failure
     (installed / "client_app.py").write_text("print('another')\n")
-    nodes.refused(f"PolicyError: app bundle is '{bundle.installed()}'; agreed was '{agreed}'")
+    nodes.refused(f"{SAYS['bundle']} '{bundle.installed()}'; agreed was '{agreed}'")
     monkeypatch.setattr(sys, "path", [one for one in sys.path if one != str(installed)])
-    nodes.refused(f"PolicyError: app bundle is 'no bundle'; agreed was '{agreed}'")
+    nodes.refused(f"{SAYS['bundle']} 'no bundle'; agreed was '{agreed}'")
 
 
 def test_an_agreement_that_this_hospital_did_not_approve_is_refused(nodes: Nodes) -> None:
     for node in range(5):
         approval.path_beside(nodes.folder / f"{node}.toml").unlink()
-    nodes.refused("PolicyError: this hospital has not approved the agreement")
+    nodes.refused(SAYS["approval"])
 
 
 def test_an_agreement_that_changed_after_its_approval_is_refused(nodes: Nodes) -> None:
     nodes.agreement = nodes.agreement.model_copy(update={"largest_parameter": 1e12})
     for node in range(5):
         nodes.agreement.write(nodes.folder / f"{node}.toml")
-    nodes.refused("PolicyError: this hospital approved another agreement than the one that is configured")
+    nodes.refused(SAYS["changed"])
 
 
 def test_a_hospital_that_is_not_in_the_agreement_does_not_answer(tmp_path: Path) -> None:
@@ -259,15 +285,22 @@ def test_a_hospital_that_is_not_in_the_agreement_does_not_answer(tmp_path: Path)
     (tmp_path / "4.key").touch(0o600)
     (tmp_path / "4.key").write_text(bytes(range(1, 33)).hex())
     nodes.run(rounds=1)
-    assert nodes.grid.reasons and all(
-        reason.startswith("PolicyError: this hospital's public key, ") for reason in nodes.grid.reasons
-    )
+    assert nodes.grid.reasons and all(reason.startswith(SAYS["stranger"]) for reason in nodes.grid.reasons)
+
+
+def test_where_all_must_take_part_a_smaller_cohort_is_refused(nodes: Nodes) -> None:
+    nodes.grid.reasons.clear()
+    with pytest.raises(FedsecError):
+        nodes.run(fraction=0.8)
+    text = SAYS["cohort"]
+    assert nodes.grid.reasons and all(reason.startswith(text) for reason in nodes.grid.reasons)
+    assert not nodes.called
 
 
 def test_where_all_must_take_part_fewer_are_refused(nodes: Nodes) -> None:
     nodes.grid.contexts.pop(104)
     with pytest.raises(FedsecError):
         nodes.run()
-    text = "PolicyError: 4 of the agreement's 5 hospitals are enrolled, and its cohort is all of them"
+    text = SAYS["enrolled"]
     assert nodes.grid.reasons and all(reason.startswith(text) for reason in nodes.grid.reasons)
     assert not nodes.called
