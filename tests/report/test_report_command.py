@@ -12,6 +12,7 @@ from fedsec.cli.report import make
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Ledger, Row
 from fedsec.report import run_page
+from tests.agreement.test_agreement_file import agreement
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -238,3 +239,17 @@ def test_a_damaged_ledger_is_said(folder: Path, text: str) -> None:
     (folder / "ledger.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError, match="ledger"):
         run_page.write(folder)
+
+
+def test_the_page_has_the_agreement_of_the_run_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps(result()))
+    run_page.write(tmp_path)
+    assert "agreement-title" not in (tmp_path / "report.html").read_text()
+    agreement().write(tmp_path / "agreement.toml")
+    run_page.write(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    for said in ("agreement-title", "no hospital approved it", agreement().hash.hex(), "Stage train: the changes of 3"):
+        assert said in page, said
+    (tmp_path / "agreement.toml").write_text("a = ")
+    with pytest.raises(ConfigurationError, match="is not TOML"):
+        run_page.write(tmp_path)

@@ -18,6 +18,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from safetensors.numpy import load_file
 
+from fedsec.agreement import agreement_file
 from fedsec.app import client_app
 from fedsec.app.config import RunConfig
 from fedsec.errors import ConfigurationError, RunFailed
@@ -56,6 +57,14 @@ def test_a_run_leaves_what_one_under_flower_leaves(fed: Any, tmp_path: Path) -> 
     ]
     document = json.loads((folder / "result.json").read_text())
     assert document["configuration"]["strategy"] == "pairwise_masks" and document["source"]
+    derived = agreement_file.read(folder / "agreement.toml")
+    assert derived.configuration["rounds"] == 2 and derived.encoding.weights == "exact" and len(derived.hospitals) == 5
+    assert {name: stage.sessions for name, stage in derived.stages.items()} == {
+        "query.statistics": 1,
+        "train": 2,
+        "evaluate": 2,
+    }
+    assert derived.hash.hex() in (folder / "report.html").read_text()
     assert model_hash(load_file(folder / "model.safetensors")) == document["model_hash"]
     stated = json.loads((folder / "disclosure.json").read_text())
     assert [(one["stage"], one["sums"]) for one in stated["stages"]] == [
