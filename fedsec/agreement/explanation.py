@@ -16,6 +16,12 @@ SHOWN = 12
 """How many digits of a hash or a key, and how many names of a list, are shown where the whole would not be read."""
 
 
+TRUST = (
+    "The strategy promises nothing against a malicious server: each hospital has to trust the server to follow the "
+    "protocol, and to say so where it is (fedsec-trusts-server=true), or agree on another strategy or parameters."
+)
+
+
 class Section(NamedTuple):
     """A part of the explanation: its title and its sentences."""
 
@@ -54,7 +60,7 @@ def _who(agreement: Agreement) -> Iterator[str]:
 
 def _what(agreement: Agreement) -> Iterator[str]:
     for name, stage in agreement.stages.items():
-        yield f"Stage {name}: {_contents(agreement, name, stage)}, in {_how_often(stage)}."
+        yield f"Stage {name}: {_contents(agreement, name, stage)}, in {how_often(stage)}."
     yield (
         f"All of it becomes part of a sum over at least {agreement.floor} hospitals before anybody reads it: see whom "
         "that rests on, below. No row leaves, and nothing else does."
@@ -75,15 +81,15 @@ def _contents(agreement: Agreement, name: str, stage: Stage) -> str:
     return " and ".join([*parts, "the hospital's weight"])
 
 
-def _how_often(stage: Stage) -> str:
+def how_often(stage: Stage) -> str:
+    """How many sums a stage may have, in words."""
     again = f", and {stage.repeats} more where a sum was void" if stage.repeats else ""
     return f"at most {_plural(stage.sessions, 'sum')}{again}"
 
 
 def _to_whom(agreement: Agreement) -> Iterator[str]:
     try:
-        agreed = agreement.strategy
-        protocol: SecureSum[Any, Any] = catalog.build(agreed.name, dict(agreed.parameters))
+        protocol = _built(agreement)
         about = headings(type(protocol))
     except FedsecError as error:
         yield f"The strategy {agreement.strategy.name} cannot be described here: {error}."
@@ -93,17 +99,30 @@ def _to_whom(agreement: Agreement) -> Iterator[str]:
         return
     yield f"The server opens the sums, by the strategy {protocol.name}. It learns {about['Server learns'].rstrip('.')}."
     yield f"Trust: {about['Trusts'].rstrip('.')}."
-    cohort = range(1, max(len(agreement.hospitals), agreement.floor) + 1)
+    cohort = _cohort(agreement)
     yield (
         f"With these parameters, {_colluders(protocol.withstands(cohort), 'follows the protocol')}, and "
         f"{_colluders(protocol.withstands(cohort, True), 'does as it likes')}."
     )
-    if protocol.withstands(cohort, True) < 0:
-        yield (
-            "So each hospital has to trust the server to follow the protocol, and to say so where it is "
-            "(fedsec-trusts-server=true)."
-        )
+    if needs_trust(agreement):
+        yield TRUST
     yield "Everybody who gets the model learns what the model tells."
+
+
+def needs_trust(agreement: Agreement) -> bool:
+    """Whether the strategy promises nothing against a malicious server, so that nodes refuse it unless they trust it.
+
+    Raises ConfigurationError where the strategy is not installed here.
+    """
+    return _built(agreement).withstands(_cohort(agreement), True) < 0
+
+
+def _built(agreement: Agreement) -> SecureSum[Any, Any]:
+    return catalog.build(agreement.strategy.name, dict(agreement.strategy.parameters))
+
+
+def _cohort(agreement: Agreement) -> range:
+    return range(1, max(len(agreement.hospitals), agreement.floor) + 1)
 
 
 def _colluders(number: int, does: str) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fedsec.agreement import agreement_file
 from fedsec.agreement.agreement_file import Agreement, Hospital
-from fedsec.agreement.explanation import short
+from fedsec.agreement.explanation import TRUST, how_often, needs_trust, short
 from fedsec.agreement.proposal import for_deployment
 from fedsec.app.config import RunConfig
 from fedsec.cli.options import Json, print_json
@@ -250,14 +250,13 @@ def _notes(agreement: Agreement) -> list[str]:
     notes = [
         f"Weights are {why[encoding.weights]}.",
         f"An update is scaled down to changes of at most {encoding.clip:g} (clip); nothing is measured.",
-        *(
-            f"Stage {name}: {stage.sessions} sums, and {stage.repeats} more where sums are void."
-            for name, stage in agreement.stages.items()
-        ),
+        *(f"Stage {name}: {how_often(stage)}." for name, stage in agreement.stages.items()),
         f"The app's files have the SHA-256 {agreement.bundle}."
         if agreement.bundle
         else "No bundle is named, and nodes refuse every app that `flwr run` sends: name it with --bundle APP.",
     ]
+    if needs_trust(agreement):
+        notes.append(TRUST)
     if OWN in agreement.stages and agreement.configuration.get("dataset") == "own":
         words = run_configuration(agreement).replace('"', '\\"')
         notes.append(f'The run: flwr run . SUPERLINK --run-config "{words}"')

@@ -166,6 +166,7 @@ def test_an_agreement_is_written_from_that_of_a_simulation(fed: Any, tmp_path: P
     made = agreement_file.read(tmp_path / "agreement.toml")
     assert (made.encoding.weights, made.encoding.largest_weight, made.title) == ("equal", None, "Sepsis")
     assert "Weights are equal: no row count enters a sum" in out and made.hash.hex()[:12] in out
+    assert "The strategy promises nothing against a malicious server" not in out
     assert "No bundle is named, and nodes refuse every app that `flwr run` sends" in out
     code, _, err = fed(*WRITTEN, *names(4))
     assert code == 2 and "agreement agreement.toml exists already" in err
@@ -240,9 +241,11 @@ def test_an_app_is_rehearsed_over_a_schema(fed: Any, hospital: SigningKey, tmp_p
     assert made.configuration["dataset"] == "own" and made.configuration["clients"] == 3
     assert "schema-file" not in made.configuration and "schema-file" in made.free
     assert "dataset='own' clients=3 rounds=2" in out and '\\"server\\"' in out
+    assert "The strategy promises nothing against a malicious server" not in out
     code, _, err = fed(*words, "--gaps", "ward", "-o", "other.toml")
     assert code == 2 and "unknown numeric column of the schema, in gaps, 'ward'" in err
-    assert fed(*words, "-o", "other.toml")[0] == 0
+    code, out, _ = fed(*words, "-o", "other.toml")
+    assert code == 0 and "The strategy promises nothing against a malicious server" in out
     assert agreement_file.read(tmp_path / "other.toml").arrays != made.arrays
 
 
