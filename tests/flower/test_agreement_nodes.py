@@ -27,7 +27,7 @@ from fedsec.primitives.signing import SigningKey
 from tests.flower.process_grid import ProcessGrid, pinned
 from tests.flower.test_flower_glue import add_one
 
-pytestmark = pytest.mark.usefixtures("simulated")
+pytestmark = [pytest.mark.usefixtures("simulated"), pytest.mark.slow]
 ROUNDS = 2
 SAYS = {
     "agreement": "PolicyError: the server offers terms under agreement",
