@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -11,16 +11,16 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from fedsec.agreement import agreement_file
-from fedsec.agreement.agreement_file import Agreement, Hospital
+from fedsec.agreement.agreement_file import Agreement
 from fedsec.agreement.explanation import TRUST, how_often, needs_trust, short
 from fedsec.agreement.proposal import for_deployment
 from fedsec.app.config import RunConfig
+from fedsec.cli.agree_members import read_hospitals, read_key
 from fedsec.cli.options import Json, print_json
 from fedsec.cli.run_options import with_config
 from fedsec.data.preparation import GAPS
 from fedsec.encoding.mean import WeightRule
 from fedsec.errors import ConfigurationError, unknown
-from fedsec.party.identity import public_key
 from fedsec.report import output
 from fedsec.report.run_document import AGREEMENT, RESULT, RunDocument
 from fedsec.simulations.run.rehearsal import rehearse
@@ -120,7 +120,7 @@ def write(
         raise ConfigurationError(f"agreement {target} exists already; choose another, or replace it with --force")
     if weights not in get_args(WeightRule):
         raise unknown("weights", weights, get_args(WeightRule))
-    members = _hospitals(hospital or [], hospitals)
+    members = read_hospitals(hospital or [], hospitals)
     given = {
         name: getattr(config, name)
         for name in RUN
@@ -134,7 +134,7 @@ def write(
         drafted = _of_run(run, given, gaps)
     agreement = for_deployment(
         drafted,
-        _key("server", server),
+        read_key("server", server),
         members,
         weights=weights,  # type: ignore[arg-type]
         clip=(given.get("clip") or None) if schema is None else None,
@@ -197,40 +197,6 @@ def _read(run: Path) -> tuple[Agreement, RunDocument | None]:
     if not (run / AGREEMENT).is_file():
         raise ConfigurationError(f"{run} has no {AGREEMENT}: name the folder of a run by this release of fedsec")
     return agreement_file.read(run / AGREEMENT), output.read(run / RESULT, RunDocument, "a run")
-
-
-def _hospitals(texts: Sequence[str], file: Path | None) -> list[Hospital]:
-    """The hospitals of the command line and of the file, in that order."""
-    lines = list(texts)
-    if file is not None:
-        try:
-            read = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            raise ConfigurationError(f"hospitals {file} cannot be read: {reason}") from error
-        lines += [line.strip() for line in read if line.strip() and not line.lstrip().startswith("#")]
-    if not lines:
-        raise ConfigurationError("no hospital is named: give --hospital NAME=KEY for each, or --hospitals FILE")
-    return [_hospital(line) for line in lines]
-
-
-def _hospital(text: str) -> Hospital:
-    name, equals, rest = text.partition("=")
-    key, comma, weight = rest.partition(",")
-    if not (name.strip() and equals) or (comma and not weight.strip().isdecimal()):
-        raise ConfigurationError(f"hospital is {text!r}; NAME=KEY was expected, or NAME=KEY,WEIGHT")
-    found = _key(f"hospital {name.strip()!r}", key.strip())
-    return Hospital(name=name.strip(), key=found.hex(), weight=int(weight) if comma else None)
-
-
-def _key(who: str, text: str) -> bytes:
-    """A public key, or that of a file which holds one."""
-    path = Path(text).expanduser()
-    try:
-        return public_key(path.read_text(encoding="utf-8") if path.is_file() else text)
-    except (ConfigurationError, OSError, UnicodeDecodeError) as error:
-        why = error if isinstance(error, ConfigurationError) else f"{text} cannot be read"
-        raise ConfigurationError(f"{who}: {why}; `fedsec agree identity FILE` prints a public key") from error
 
 
 def _digest(app: Path) -> str:
