@@ -185,7 +185,7 @@ def _stage(stage: str, sessions: Sequence[Session], spec: MeanSpec, layout: Layo
 
 def _counters(parameters: int, buffers: int, metrics: Collection[str], spec: MeanSpec) -> tuple[str, ...]:
     """What the coordinates beside the values count; those that are zero in any session of the stage are left out."""
-    bands = [f"change in band {place} of {len(ladder.MOVES)}" for place in range(1, len(ladder.MOVES) + 1)]
+    bands = [f"change in band {place} of {len(ladder.DOWN)}" for place in range(1, len(ladder.DOWN) + 1)]
     return (
         "unusable update",
         *(("bounded by a norm",) if parameters and spec.bounds else ()),

@@ -4,7 +4,9 @@ A parameter's change v of a hospital with weight w travels as w·v in steps of 2
 name clip and largest weight, their product is the scale and nothing is measured. Elsewhere the first session of a
 stage sums histograms of rungs (the largest and the typical |w·v| of each hospital); the rung of each later session
 follows from counts that the sum of the session before it opened, as the clipping norm does in Andrew et al.,
-"Differentially Private Learning with Adaptive Clipping", 2021, with the share within the bound kept at 1.
+"Differentially Private Learning with Adaptive Clipping", 2021, with the share within the bound kept at 1. Whoever is
+not sampled in a session, or starts slowly, must find room in the next one: the scale has a wide margin and falls only
+where even two limbs are too coarse; what a large scale costs is a second limb.
 
 A scale that a server picked freely would be an attack: with one so large that all other hospitals round to zero, a
 sum is one hospital's update. So histogram and counts travel in the plan of each session, the session is bound to the
@@ -24,16 +26,22 @@ from fedsec.protocol import Exposure, Message
 
 LADDER = (-40, 48)
 """Lowest and highest rung where terms name no others: |w·v| from 2^-40, about 10^-12, to 2^48."""
-MARGIN = 2
-"""Rungs between the largest value that was measured and the scale: updates may grow fourfold unseen."""
+MARGIN = 8
+"""Rungs between the largest value that was measured and the scale: what comes later may be 256 times as large."""
+UNKNOWN = 24
+"""The rung where nothing changed while the stage was measured: two limbs carry what then comes."""
 COARSE_BITS = 7
-"""Where fewer than 2^7 steps, about a hundred, make a typical value, two limbs carry each parameter."""
+"""Where fewer than 2^7 steps, about a hundred, make a typical value, the scale is too coarse for it."""
+LIMBS_BITS = 48
+"""Bits of a parameter in two limbs, or twice those of one where that is less."""
 BANDS = (1.0, 1 / 4, 1 / 64, 1 / 4096)
 """A hospital's largest |w·v| is above the scale, or lies between two of these fractions of it, or below all."""
-MOVES = (4, 1, 0, -4, -10)
-"""By how many rungs the scale moves, by the highest band in which a hospital's largest value lies."""
-COUNTS = len(MOVES) + 1
-"""What is counted in each session: the hospitals in each band, and those for whom one limb is too coarse."""
+UP = 8
+"""By how many rungs the scale rises where a hospital's value is above it."""
+DOWN = (0, 0, 0, -4, -10)
+"""By how many it falls where even two limbs are too coarse for most hospitals, by the highest band with a hospital."""
+COUNTS = len(DOWN) + 1
+"""What is counted in each session: the hospitals in each band, and those for whom its limbs are too coarse."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,10 @@ class Scale:
 
     bound: float
     limbs: int = 1
+
+    def width(self, bits: int) -> int:
+        """The bits of a parameter, where a value of the sum has `bits`."""
+        return bits if self.limbs == 1 else min(max(LIMBS_BITS, bits), 2 * bits)
 
 
 @dataclass(frozen=True)
@@ -91,15 +103,17 @@ class Plan(Message, tag="fedsec.plan/1"):
         if not self.largest:
             raise BadMessage("the plan names no scale: this stage was not measured")
         lowest, highest = ladder
-        top = _highest(self.largest)
-        rung = 0 if top is None else lowest + top + MARGIN
+        top, typical = _highest(self.largest), _highest(self.typical)
+        rung = UNKNOWN if top is None else lowest + top + MARGIN
         rung = min(max(rung, lowest), highest)
-        typical = _highest(self.typical)
-        limbs = 2 if typical is not None and _coarse(rung, lowest + typical, bits) else 1
+        limbs = 2 if typical is None or _coarse(rung, lowest + typical, bits) else 1
         for *bands, coarse in self.counts:
-            move = next((move for move, count in zip(MOVES, bands, strict=True) if count), 0)
-            limbs = 2 if coarse * 2 > sum(bands) and move >= 0 else 1
+            band, too_coarse = _lowest(bands), 2 * coarse > sum(bands)
+            if band is None:
+                continue
+            move = UP if band == 0 else DOWN[band] if too_coarse and limbs == 2 else 0
             rung = min(max(rung + move, lowest), highest)
+            limbs = 2 if too_coarse else limbs
         return Scale(math.ldexp(1.0, rung), limbs)
 
 
@@ -129,15 +143,19 @@ def count(largest: float, typical: float, scale: Scale, bits: int) -> list[int]:
     if largest > 0:
         band = next((place for place, share in enumerate(BANDS) if largest > share * scale.bound), len(BANDS))
         found[band] = 1
-        found[-1] = int(typical > 0 and _coarse(rung(scale.bound), rung(typical), bits))
+        found[-1] = int(typical > 0 and _coarse(rung(scale.bound), rung(typical), scale.width(bits)))
     return found
 
 
 def _coarse(scale: int, typical: int, bits: int) -> bool:
-    """Whether one limb has too few steps for a value at this rung."""
+    """Whether so many bits have too few steps for a value at this rung."""
     return scale - (bits - 1) + COARSE_BITS > typical - 1
 
 
 def _highest(counts: Sequence[int]) -> int | None:
     places: Iterable[int] = (place for place, number in enumerate(counts) if number)
     return max(places, default=None)
+
+
+def _lowest(counts: Sequence[int]) -> int | None:
+    return next((place for place, number in enumerate(counts) if number), None)

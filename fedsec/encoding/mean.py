@@ -39,6 +39,7 @@ VALUES = float(1 << 31)
 """Buffers, and metrics without a range of their own, lie within ±2^31; beyond it they are saturated, and counted."""
 _SAMPLE = 1 << 16
 """How many values the typical change is taken from."""
+_SMALL = 0.1
 _COUNTED = ("unusable", "saturated", "bounded")
 _NO_PLAN = Plan(b"")
 
@@ -168,7 +169,7 @@ class Mean:
     unusable      hospitals that had no usable update: they count as no change, at their weight where they have one
     saturated     hospitals with a buffer beyond ±2^31, which was cut there
     step          the fixed point's step, of a coordinate of the mean
-    typical       the median magnitude of the mean's change of a parameter, without zeros; 0 where nothing changed
+    typical       the magnitude that one in ten of the mean's changes stays below, without zeros; 0 where none changed
     counts        what the next session's scale follows from
     uncomputed    hospitals that could not compute a metric, by key: it counts as the middle of its range there
     out_of_range  hospitals whose metric was cut to its range, by key
@@ -209,6 +210,8 @@ def contribution(
     layout = layout_of(arrays, reference, metrics)
     try:
         counted = _checked_weight(weight, spec)
+        for each in layout.arrays:
+            _check_range(each, arrays[each.name])
         for each in layout.buffers(spec.buffers):
             if not np.isfinite(arrays[each.name]).all():
                 _refuse_not_finite(each.name, arrays[each.name])
@@ -244,6 +247,20 @@ def neutral(
     changes = _Changes(arrays, model, layout.parameters(spec.buffers), spec, counted)
     vector = _encoded(changes, arrays, metrics, counted, layout, spec, bits, plan, unusable=1)
     return Contribution(vector, layout, reason)
+
+
+def _check_range(spec: ArraySpec, array: NDArray[Any]) -> None:
+    """Raise DataError where an update's values are beyond the range of the model's dtype."""
+    dtype = np.dtype(spec.dtype)
+    if array.dtype == dtype or not array.size:
+        return
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+    lowest, highest = array.min(), array.max()
+    if np.isfinite(lowest) and np.isfinite(highest) and (lowest < limits.min or highest > limits.max):
+        raise DataError(
+            f"array {spec.name!r} has values from {lowest:g} to {highest:g}, beyond the range of the model's dtype, "
+            f"{dtype}"
+        )
 
 
 def layout_of(arrays: Arrays, reference: Arrays, metrics: Metrics) -> Layout:
@@ -293,14 +310,15 @@ class _Changes:
 
     @property
     def typical(self) -> float:
-        """The median of the weighted changes' magnitudes, without zeros, from evenly spaced ones; 0 where all are."""
+        """The magnitude that one in ten weighted changes stays below, without zeros, from evenly spaced ones; 0 where
+        all are. Not the median: where arrays differ in size, the small ones matter too."""
         stride = max(1, self.size // _SAMPLE)
         parts = [
             np.abs(np.subtract(*self._flat(each.name, slice(None, None, stride)), dtype=np.float64))
             * (self.factors[each.name] * self.weight)
             for each in self.specs
         ]
-        return _median(np.concatenate(parts)) if parts else 0.0
+        return _typical(np.concatenate(parts)) if parts else 0.0
 
     def _flat(self, name: str, part: slice) -> tuple[NDArray[Any], NDArray[Any] | float]:
         model = self.reference.get(name)
@@ -398,7 +416,7 @@ def _write_parameters(changes: _Changes, shape: _Shape, spec: MeanSpec, vector: 
     scale, bits = shape.scale, shape.bits
     counts = ladder.count(changes.largest, changes.typical, scale, bits)
     if changes.clipped or changes.fit(scale.bound):
-        counts[: len(ladder.MOVES)] = [1, *[0] * (len(ladder.MOVES) - 1)]
+        counts[: len(ladder.DOWN)] = [1, *[0] * (len(ladder.DOWN) - 1)]
     factor = changes.weight * shape.point.steps / scale.bound
     if spec.fixed is not None:
         factor = changes.weight / spec.fixed[1] * shape.point.steps / spec.fixed[0]
@@ -442,8 +460,7 @@ class _Shape:
         parameters = sum(each.size for each in layout.parameters(spec.buffers))
         self.bits = bits
         self.scale = spec.scale(plan, bits) if layout.parameters(spec.buffers) else Scale(1.0)
-        width = bits if self.scale.limbs == 1 else min(max(48, bits), 2 * bits)
-        self.point = FixedPoint(width, self.scale.bound)
+        self.point = FixedPoint(self.scale.width(bits), self.scale.bound)
         sizes = (
             parameters * self.scale.limbs,
             len(_COUNTED) + ladder.COUNTS + 2 * len(layout.metrics),
@@ -521,7 +538,7 @@ def _check_model(layout: Layout, reference: Arrays) -> None:
 def _decoded_parameters(
     total: Sum, layout: Layout, reference: Arrays, spec: MeanSpec, shape: _Shape, weight: float
 ) -> tuple[dict[str, NDArray[Any]], float]:
-    """The parameters' means, and the median magnitude of their changes."""
+    """The parameters' means, and the typical magnitude of their changes."""
     arrays: dict[str, NDArray[Any]] = {}
     place, high = 0, shape.parameters[1] // 2
     stride, sample = max(1, shape.parameters[1] // _SAMPLE), [np.zeros(0)]
@@ -541,13 +558,13 @@ def _decoded_parameters(
         arrays[each.name] = _cast(each, mean)
         place += each.size
     bounds.check_norms()
-    return arrays, _median(np.concatenate(sample))
+    return arrays, _typical(np.concatenate(sample))
 
 
-def _median(magnitudes: NDArray[np.float64]) -> float:
-    """The median of what is above zero; 0 where nothing is."""
+def _typical(magnitudes: NDArray[np.float64]) -> float:
+    """What one in ten of those above zero stays below; 0 where none is."""
     above = magnitudes[magnitudes > 0]
-    return float(np.median(above)) if above.size else 0.0
+    return float(np.quantile(above, _SMALL, method="lower")) if above.size else 0.0
 
 
 def _decoded_buffers(values: Sequence[int], layout: Layout, spec: MeanSpec, addends: int) -> dict[str, NDArray[Any]]:

@@ -33,14 +33,16 @@ def check(name: str, function: Aggregate, metrics: Values, weight_key: str) -> N
     """Try `function` on made-up replies of unequal weight, and on their one weighted mean.
 
     name: of the function, for the error. metrics: what a real mean holds; replies are made up with the same keys and
-    lengths, and values up to 3% nearer to 0: an accuracy stays below 1. Raises ConfigurationError where two results
-    differ, or one is none.
+    lengths, and values up to 3% nearer to 0, or well below and above: an accuracy stays below 1.
+
+    Raises ConfigurationError where two results differ, or one is none.
     """
     if function is strategy_utils.aggregate_metricrecords:
         return
-    for _ in range(DRAWS):
+    for draw in range(2 * DRAWS):
         weights = _DRAW.sample(range(1, 1000), REPLIES)
-        values = {key: _near(value) for key, value in metrics.items()}
+        around = _near if draw % 2 else _apart
+        values = {key: around(value) for key, value in metrics.items()}
         singles = [
             _record({key: drawn[place] for key, drawn in values.items()}, weight, weight_key)
             for place, weight in enumerate(weights)
@@ -50,6 +52,20 @@ def check(name: str, function: Aggregate, metrics: Values, weight_key: str) -> N
         one = _result(name, function, [_record(means, sum(weights), weight_key)], weight_key)
         for key in sorted(several.keys() | one.keys()):
             _compare(name, key, several.get(key), one.get(key))
+
+
+def _apart(value: float | Sequence[float]) -> np.ndarray[Any, Any]:
+    """The values of all replies, some well below `value` and some well above: across whatever threshold there is.
+
+    A share stays between 0 and 1.
+    """
+    centre = np.asarray(value, np.float64)
+    centre = np.where(np.isfinite(centre) & (centre != 0), centre, 1.0)
+    share = (centre >= 0) & (centre <= 1)
+    top = np.where(share, 1.0, 2 * centre)
+    drawn = np.reshape([_DRAW.random() for _ in range(REPLIES * centre.size)], (REPLIES, *centre.shape))
+    below = np.reshape(np.arange(REPLIES) % 2 == 0, (REPLIES, *[1] * centre.ndim))
+    return np.where(below, centre * drawn, centre + (top - centre) * drawn)
 
 
 def _near(value: float | Sequence[float]) -> np.ndarray[Any, Any]:

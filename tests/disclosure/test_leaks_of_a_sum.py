@@ -177,4 +177,4 @@ def test_a_model_made_for_it_reads_rows_out_of_one_sum(hospitals: list[tuple[Rea
     found = read_rows(mean * sum(SIZES), 30)
     distances = np.abs(pooled[None] - found[:, None]).max(axis=2)
     exact = {int(distance.argmin()) for distance in distances if distance.min() < 0.01}
-    assert len(exact) == pytest.approx(300, abs=5), "of 455 rows, each feature to a hundredth of its deviation"
+    assert len(exact) == pytest.approx(300, abs=10), "of 455 rows, each feature to a hundredth of its deviation"

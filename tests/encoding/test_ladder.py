@@ -34,28 +34,45 @@ def test_histograms_have_one_entry_or_none() -> None:
         assert ladder.histogram(value, LADDER)[place] == 1
 
 
+ROOM, FAR, FAR_COARSE = (0, 0, 5, 0, 0, 0), (0, 0, 0, 0, 5, 0), (0, 0, 0, 0, 5, 5)
+
+
 @pytest.mark.parametrize(
-    ("counts", "moved"),
+    ("history", "moved"),
     [
-        ((1, 4, 0, 0, 0, 0), 4),
-        ((0, 1, 4, 0, 0, 0), 1),
-        ((0, 0, 1, 4, 0, 0), 0),
-        ((0, 0, 0, 1, 4, 0), -4),
-        ((0, 0, 0, 0, 5, 0), -10),
-        ((0, 0, 0, 0, 0, 0), 0),
+        ([(1, 4, 0, 0, 0, 0)], 8),
+        ([(1, 4, 0, 0, 0, 5)], 8),
+        ([(0, 1, 4, 0, 0, 0)], 0),
+        ([ROOM], 0),
+        ([FAR, FAR, FAR], 0),
+        ([FAR_COARSE], 0),
+        ([FAR_COARSE, FAR_COARSE], -10),
+        ([FAR_COARSE, (0, 0, 0, 1, 4, 5)], -4),
+        ([FAR_COARSE, (0, 0, 1, 0, 4, 5)], 0),
+        ([FAR_COARSE, (0, 0, 0, 0, 5, 2)], 0),
+        ([(0, 0, 0, 0, 0, 0)], 0),
     ],
 )
-def test_the_scale_follows_the_highest_band(counts: tuple[int, ...], moved: int) -> None:
+def test_the_scale_rises_for_one_and_falls_where_two_limbs_are_too_coarse(
+    history: list[tuple[int, ...]], moved: int
+) -> None:
+    """Whoever was not sampled finds room in the next session."""
     before = plan().scale(LADDER, 24)
     assert before == Scale(2.0**ladder.MARGIN)
-    assert plan(1.0, 0.1, counts).scale(LADDER, 24).bound == before.bound * 2.0**moved
+    assert plan(1.0, 0.1, *history).scale(LADDER, 24).bound == before.bound * 2.0**moved
 
 
 def test_the_scale_stays_on_the_ladder() -> None:
-    up, down = (3, 0, 0, 0, 0, 0), (0, 0, 0, 0, 3, 0)
+    up = (3, 0, 0, 0, 0, 0)
     assert plan(2.0**48, 1.0, up, up).scale(LADDER, 24).bound == 2.0**48
-    assert plan(1e-12, 1e-13, *[down] * 9).scale(LADDER, 24).bound == 2.0**-40
+    assert plan(1e-12, 1e-13, *[FAR_COARSE] * 9).scale(LADDER, 24).bound == 2.0**-40
     assert plan(100.0, 1.0).scale((-2, 3), 24).bound == 8.0
+
+
+def test_where_nothing_changed_two_limbs_wait_for_what_comes() -> None:
+    """As with a learning rate that starts at 0."""
+    nothing = Plan(bytes(32), False, b"", (0,) * 89, (0,) * 89, ((0,) * 6,))
+    assert nothing.scale(LADDER, 24) == Scale(2.0**ladder.UNKNOWN, 2)
 
 
 @given(
@@ -76,7 +93,7 @@ def test_a_second_limb_where_one_has_too_few_steps() -> None:
     assert plan(1.0, 1e-6).scale(LADDER, 40).limbs == 1
     coarse, fine = (0, 0, 5, 0, 0, 3), (0, 0, 5, 0, 0, 2)
     assert plan(1.0, 0.1, coarse).scale(LADDER, 24).limbs == 2
-    assert plan(1.0, 0.1, coarse, fine).scale(LADDER, 24).limbs == 1
+    assert plan(1.0, 0.1, coarse, fine).scale(LADDER, 24).limbs == 2, "who was coarse may be sampled again"
 
 
 @given(largest=st.floats(1e-9, 1e9), share=st.floats(1e-9, 1.0), bits=st.integers(10, 40))

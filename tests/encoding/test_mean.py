@@ -156,11 +156,15 @@ def test_updates_of_another_dtype_are_cast_to_the_models(model: str, trained: st
 
 
 @pytest.mark.parametrize(("dtype", "value"), [("f2", 1e6), ("f4", 1e39), ("i1", 300.0), ("i4", 2.0**31)])
-def test_a_mean_beyond_the_models_dtype_is_refused(dtype: str, value: float) -> None:
-    updates = {party: Update({"w": np.array([value])}, {}, 1) for party in (1, 2, 3)}
+def test_values_beyond_the_models_dtype_cost_their_hospital_alone(dtype: str, value: float) -> None:
+    updates = {party: Update({"w": np.array([1.0 if party < 4 else value])}, {}, 1) for party in (1, 2, 3, 4)}
     spec = MeanSpec(clip=1e40, largest_weight=1) if value > 1e38 else MeanSpec()
-    with pytest.raises(DataError, match=f"array 'w' is beyond the range of the model's dtype, {np.dtype(dtype)}"):
-        LocalFederation(Plain(), 3, spec).mean(updates, {"w": np.zeros(1, dtype)})
+    federation = LocalFederation(Plain(), 4, spec)
+    found = federation.mean(updates, {"w": np.zeros(1, dtype)})
+    assert (found.unusable, list(federation.unusable)) == (1, [4])
+    assert re.search(f"array 'w' has values from .* beyond the range of .* {np.dtype(dtype)}", federation.unusable[4])
+    if value < 1e38:
+        assert float(found.arrays["w"][0]) == pytest.approx(0.75, abs=0.26)
 
 
 def test_buffers_travel_as_values() -> None:
