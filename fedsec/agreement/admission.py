@@ -84,9 +84,7 @@ def admit_session(agreement: Agreement, stage: str, plan: Plan | None) -> Allowa
     if plan is None:
         raise PolicyError("a request for an input without a plan of its encoding; the agreement names the encoding")
     if plan.measuring:
-        if not (trains(stage) and agreement.encoding.spec.measured):
-            raise PolicyError("a session that measures the scale, which the agreement names; nothing is measured")
-        return Allowance(agreement.hash, scale_of(stage), plan.model, 1)
+        raise PolicyError("a session that measures the scale, which the agreement names; nothing is measured")
     if plan.layout and plan.layout != codec.encode(agreement.layout(stage)):
         asked = codec.decode(plan.layout, Layout)
         raise PolicyError(

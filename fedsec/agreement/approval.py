@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from fedsec import atomic
-from fedsec.agreement.agreement_file import Agreement
+from fedsec.agreement.agreement_file import Agreement, trains
 from fedsec.errors import AuthenticationError, ConfigurationError, PolicyError
 from fedsec.primitives.signing import SigningKey, verify
 
@@ -22,10 +22,11 @@ def path_beside(agreement: Path) -> Path:
 def approve(agreement: Agreement, key: SigningKey, path: Path) -> None:
     """Sign the agreement's hash with a hospital's identity, and write that to `path`.
 
-    Raises PolicyError where the identity is not one of the agreement's hospitals, and ConfigurationError where the file
-    cannot be written.
+    Raises PolicyError where the identity is not one of the agreement's hospitals, or the agreement leaves the scale of
+    updates to be measured, and ConfigurationError where the file cannot be written.
     """
     check_named(agreement, key)
+    check_scale(agreement)
     approval = {
         "agreement": agreement.hash.hex(),
         "identity": key.public.hex(),
@@ -40,6 +41,7 @@ def approve(agreement: Agreement, key: SigningKey, path: Path) -> None:
 def check(agreement: Agreement, key: SigningKey, path: Path) -> None:
     """Raise PolicyError unless this hospital itself approved this very agreement."""
     check_named(agreement, key)
+    check_scale(agreement)
     cure = "read it (`fedsec agree show`), then `fedsec agree approve`"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -66,4 +68,17 @@ def check_named(agreement: Agreement, key: SigningKey) -> None:
         raise PolicyError(
             f"this hospital's public key, {key.public.hex()}, is none of the agreement's {len(agreement.hospitals)}: "
             "add it under [[hospitals]], and let all approve again"
+        )
+
+
+def check_scale(agreement: Agreement) -> None:
+    """Raise PolicyError where the scale of updates would be measured.
+
+    What was measured, the server alone has seen: one that invents it chooses the scale of each session, and sums under
+    many scales tell each hospital's update.
+    """
+    if agreement.encoding.spec.measured and any(map(trains, agreement.stages)):
+        raise PolicyError(
+            "the agreement names no scale of updates, and a server could choose a measured one: set clip under "
+            "[encoding], and largest_weight unless weights are equal, and let all approve again"
         )

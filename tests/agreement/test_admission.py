@@ -78,9 +78,6 @@ def test_sessions_take_of_their_stage_s_allowance(agreed: Agreement) -> None:
     allowance = admission.admit_session(agreed, "train", Plan(b"m" * 32, layout=layout))
     assert allowance == admission.Allowance(agreed.hash, "train", b"m" * 32, 4)
     assert admission.admit_session(agreed, "query.statistics", Plan(b"s" * 32)).limit == 1
-    measured = agreement(encoding={"clip": None})
-    scale = admission.admit_session(measured, "train", Plan(b"m" * 32, measuring=True))
-    assert (scale.stage, scale.limit) == ("train (scale)", 1)
 
 
 @pytest.mark.parametrize(

@@ -172,3 +172,15 @@ def test_an_approval_is_of_one_hospital_and_one_agreement(tmp_path: Path) -> Non
     path.write_text("{}", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         approval.check(agreement(), HOSPITALS[0], path)
+
+
+@pytest.mark.parametrize("encoding", [{}, {"clip": 4.0, "weights": "exact"}, {"largest_weight": 10}])
+def test_no_hospital_approves_a_scale_that_is_measured(tmp_path: Path, encoding: dict[str, Any]) -> None:
+    """The server alone sees what was measured, and could invent it."""
+    measured = agreement(encoding=encoding)
+    assert measured.encoding.spec.measured
+    for approves in (approval.approve, approval.check):
+        with pytest.raises(PolicyError, match=r"names no scale of updates.* set clip under .encoding., and largest"):
+            approves(measured, HOSPITALS[0], tmp_path / "agreement.toml.approved")
+    counts = agreement(encoding=encoding, stages={"query.statistics": {"sessions": 1}})
+    approval.approve(counts, HOSPITALS[0], tmp_path / "agreement.toml.approved")

@@ -77,9 +77,10 @@ def pinned(
     with simulating():
         drafted = rehearsal().agreement_of_run(configuration)
     keys = [{"name": f"H{n}", "key": key.public.hex()} for n, key in enumerate(hospitals)]
-    agreement = validated(
-        {**drafted.model_dump(mode="json"), "server": server.public.hex(), "hospitals": keys, **changes}, "of a test"
-    )
+    agreed = drafted.model_dump(mode="json")
+    if drafted.encoding.spec.measured:  # a deployment names the scale
+        agreed["encoding"] |= {"clip": 4.0, "largest_weight": 1000}
+    agreement = validated({**agreed, "server": server.public.hex(), "hospitals": keys, **changes}, "of a test")
     grid = ProcessGrid(app, nodes, first)
     for n, (context, key) in enumerate(zip(grid.contexts.values(), hospitals, strict=True)):
         path = folder / f"{n}.toml"

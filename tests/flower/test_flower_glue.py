@@ -144,7 +144,7 @@ def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
 
     grid.mod = watched
     lead(grid, agreement, server)
-    assert len(asked) == 5  # Enrol, Adopt, what measures the scale, and two rounds
+    assert len(asked) == 4  # Enrol, Adopt, and two rounds
     for with_journal in (True, False):
         for message, state in asked:
             context = grid.contexts[102]
