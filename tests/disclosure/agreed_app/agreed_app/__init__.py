@@ -1,0 +1,1 @@
+"""The app of test_superlink.py."""
