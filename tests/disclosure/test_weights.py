@@ -83,7 +83,7 @@ OWN = np.arange(40) // (40 // HOSPITALS)
 
 def figures(dtype: type) -> Train:
     def evaluate(place: int, model: Real, config: Mapping[str, Any]) -> tuple[Real, Mapping[str, Any]]:
-        mine = np.where(OWN == place, FIGURES[place].astype(dtype).astype(np.float64), 0.0)
+        mine = np.where(place == OWN, FIGURES[place].astype(dtype).astype(np.float64), 0.0)
         return model, {"figures": mine.tolist(), "num-examples": COUNTS[place]}
 
     return evaluate
@@ -95,7 +95,7 @@ def divisors(server: Server) -> list[int]:
     server.asks(secure, MODEL, "evaluate")
     vector, bits = server.opened[-1].sum.vector, secure.protocol.value_bits
     sums = wide.decode(vector[-wide.limbs(bits) * OWN.size :], HOSPITALS, bits)
-    common = [math.gcd(*(sums[place] for place in np.flatnonzero(OWN == hospital))) for hospital in range(HOSPITALS)]
+    common = [math.gcd(*(sums[place] for place in np.flatnonzero(hospital == OWN))) for hospital in range(HOSPITALS)]
     return [each // (each & -each) for each in common]
 
 
