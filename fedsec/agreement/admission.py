@@ -22,6 +22,9 @@ from fedsec.wire.membership import Member
 
 CURE = "the server has to keep to the agreement, or all have to agree on another (`fedsec agree compare`)"
 
+NUMBERS = "fiub"
+"""The kinds of NumPy's dtypes that a model may have."""
+
 
 @dataclass(frozen=True)
 class Allowance:
@@ -39,13 +42,18 @@ def admit_software(agreement: Agreement) -> None:
         raise PolicyError(f"this is fedsec {fedsec.__version__}; the agreement names {agreement.fedsec}")
 
 
+def admit_named(agreement: Agreement, named: bytes) -> None:
+    """Raise PolicyError unless terms name this agreement by its hash; a hospital may have approved another since."""
+    if named != agreement.hash:
+        what = f"agreement {named.hex()[:12]}" if named else "no agreement"
+        raise PolicyError(f"the server offers terms under {what}; agreed was {agreement.hash.hex()[:12]}: {CURE}")
+
+
 def admit_terms(
     agreement: Agreement, named: bytes, offered: SecureSum[Any, Any], mean: MeanSpec, agreed: SecureSum[Any, Any]
 ) -> None:
     """Raise PolicyError unless the terms that a server offers are those of the agreement that they name."""
-    if named != agreement.hash:
-        what = f"agreement {named.hex()[:12]}" if named else "no agreement"
-        raise PolicyError(f"the server offers terms under {what}; agreed was {agreement.hash.hex()[:12]}: {CURE}")
+    admit_named(agreement, named)
     if type(offered) is not type(agreed):
         raise _refused("strategy", offered.name, agreed.name)
     ours, theirs = agreed.parameters(), offered.parameters()
@@ -131,7 +139,9 @@ def admit_model(agreement: Agreement, stage: str, arrays: Arrays) -> None:
                 f"the model is not the agreement's: {difference(Layout(found, {}), Layout(expected, {}))}: {CURE}"
             )
     for name, array in sorted(arrays.items()):
-        if array.dtype.kind == "f" and array.size:
+        if array.dtype.kind not in NUMBERS:
+            raise PolicyError(f"array {name!r} of the model has dtype {array.dtype}; numbers were expected")
+        if array.size:
             extremes = float(array.min()), float(array.max())  # NaN where one is
             for value in extremes:
                 if not abs(value) <= agreement.largest_parameter:

@@ -111,7 +111,7 @@ def contribution(
 def _called(asked: Asked) -> RecordDict:
     try:
         reply = asked.call(asked.message, asked.context)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         log(WARNING, "the client app failed:\n%s", traceback.format_exc())
         raise ClientAppError(type(error).__name__) from error
     if reply.has_error():

@@ -194,8 +194,11 @@ class Party:
         epoch = self.state.progress.epoch
         if (session.run, session.epoch) != (self.state.run, epoch):
             raise Stale(f"a request of epoch {session.epoch} or of another run; this is epoch {epoch}")
-        if session.terms != read_terms(self.state.terms).digest:
+        terms = read_terms(self.state.terms)
+        if session.terms != terms.digest:
             raise AuthenticationError("the configuration hash is not that of the terms this party agreed to")
+        if self.policy.agreement is not None:
+            admission.admit_named(self.policy.agreement, terms.agreement)
 
     def _adopt(self, received: Envelope) -> Adopted:
         session = received.header.session

@@ -155,6 +155,9 @@ def test_another_bundle_or_version_is_refused(agreed: Agreement) -> None:
         ({"w": np.zeros(4)}, "of another shape or dtype: 'w'"),
         ({"v": np.zeros(3)}, "arrays missing: 'w'"),
         ({"w": np.array(["a", "b", "c"])}, "the model is not the agreement's"),
+        ({"w": np.array([0, -(2**63), 0])}, r"the value -9.22337e\+18; the agreement's largest_parameter is 1e.06"),
+        ({"w": np.zeros(3), "more": np.array([2**64 - 1], np.uint64)}, "array 'more' of the model has the value"),
+        ({"w": np.zeros(3), "more": np.array([1e30 + 0j])}, "'more'"),
     ],
 )
 def test_a_model_that_no_honest_training_leads_to_is_refused(
@@ -162,6 +165,9 @@ def test_a_model_that_no_honest_training_leads_to_is_refused(
 ) -> None:
     admission.admit_model(agreed, "train", {"w": np.zeros(3)})
     admission.admit_model(agreed, "train", {"w": np.zeros(3, np.float32), "more": np.zeros(2)})
+    admission.admit_model(agreed, "evaluate", {"w": np.zeros(3, np.int64), "mask": np.ones(2, bool)})
+    with pytest.raises(PolicyError, match="array 'w' of the model has dtype complex128; numbers were expected"):
+        admission.admit_model(agreed, "evaluate", {"w": np.array([1e30 + 0j])})
     with pytest.raises(PolicyError, match=text):
         admission.admit_model(agreed, "train", arrays)
 

@@ -113,7 +113,7 @@ class Server:
         """The mean over a secure sum, of arrays and of metrics; raises RunFailed with what hospitals said."""
         content = RecordDict({"config": ConfigRecord(config)})
         if model is not None:
-            content["arrays"] = ArrayRecord({"w": Array(np.asarray(model, np.float64))})
+            content["arrays"] = ArrayRecord({"w": Array(np.asarray(model))})
         asked = self.grid.contexts if nodes is None else [FIRST + place for place in nodes]
         messages = [Message(content, dst_node_id=node, message_type=stage) for node in asked]
         coordinator = self.coordinator(secure)

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedsec.agreement import approval
+from fedsec.agreement.agreement_file import validated
 from fedsec.errors import RunFailed
+from fedsec.party.identity import read_identity
 from tests.disclosure.attacked import Real, Server, deployed, refused, simulated
 
 HOSPITALS = 6
@@ -81,3 +84,20 @@ def test_hospitals_that_answer_do_not_open_what_another_refuses(tmp_path: Path) 
     with pytest.raises(RunFailed, match=f"2 of 3 parties answered and 3 are needed.*stage '{STATISTICS}' has had"):
         server.asks(server.founds(), None, STATISTICS, (3, 4, 5), again=1)
     assert len(server.opened) == 1
+
+
+def test_an_epoch_ends_when_a_hospital_approves_another_agreement(tmp_path: Path) -> None:
+    """Such as one with a lower clip: what was founded before would else go on under the terms of before."""
+    server = deployed(tmp_path, app, HOSPITALS, {"train": 9}, np.zeros(2), **OPTIONS)
+    secure = server.founds()
+    server.asks(secure, np.zeros(2))
+    assert server.agreement is not None
+    stricter = validated({**server.agreement.model_dump(mode="json"), "encoding": {**OPTIONS, "clip": 0.5}}, "new")
+    path = tmp_path / "0.toml"
+    stricter.write(path)
+    approval.approve(stricter, read_identity(tmp_path / "0.key"), approval.path_beside(path))
+    server.asks(secure, np.ones(2))
+    assert secure.rounds[-1].parties == (2, 3, 4, 5, 6)
+    text = f"PolicyError: the server offers terms under agreement {server.agreement.hash.hex()[:12]}; agreed was"
+    assert server.grid.reasons[0].startswith(f"{text} {stricter.hash.hex()[:12]}")
+    assert server.app.read.count((0, "train")) == 1

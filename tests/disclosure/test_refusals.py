@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -121,6 +122,20 @@ def test_bounds_that_a_server_moves_would_tell_row_counts_and_losses_and_are_ref
         hospitals.asks(hospitals.founds(ranges={"loss": (0.0, 0.2)}), np.zeros(2))
     with refused(hospitals, "encoding weight_key is 'loss'; agreed was 'num-examples'"):
         hospitals.asks(hospitals.founds(weight_key="loss"), np.zeros(2))
-    for value, text in ((np.nan, "nan"), (1e30, "1e+30")):
-        with refused(hospitals, f"array 'w' of the model has a value of magnitude {text}"):
+    for value, text in ((np.nan, "nan"), (1e30, "1e+30"), (2**62, "4.61169e+18")):
+        with refused(hospitals, f"array 'w' of the model has the value {text}"):
             hospitals.asks(hospitals.founds(), np.full(2, value))
+
+
+def leaving(place: int, model: Real, config: Mapping[str, Any]) -> tuple[Real, Mapping[str, Any]]:
+    """An app that ends its process at one hospital, as scripts do that find something wrong with rows."""
+    if place == 1:
+        sys.exit("no such rows")
+    return model + 0.5, {}
+
+
+def test_an_app_that_would_leave_tells_nothing_either(tmp_path: Path) -> None:
+    server = deployed(tmp_path, leaving, HOSPITALS, {"train": 1}, np.ones(2), weights="equal", clip=4.0)
+    secure = server.founds()
+    server.asks(secure, np.ones(2))
+    assert (secure.rounds[-1].unusable, secure.rounds[-1].incidents, server.grid.reasons) == (1, (), [])
