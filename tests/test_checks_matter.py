@@ -31,8 +31,16 @@ SHAMIR, CONTEXT, GLUE = (
     "tests/flower/test_flower_glue.py",
 )
 
+<<<<<<< HEAD
 ADMISSION, NODES = "tests/agreement/test_admission.py", "tests/flower/test_agreement_nodes.py"
 ADMIT, CLIENT = "fedsec/agreement/admission.py", "fedsec/flower/client.py"
+=======
+TERMS, TWICE, ROWS, CONFIGURED, HOSTILE, WEIGHED = (
+    f"tests/disclosure/test_{name}.py"
+    for name in ("chosen_terms", "asked_twice", "refusals", "configuration", "hostile_messages", "weights")
+)
+AGREED = "fedsec/agreement/admission.py"
+>>>>>>> 7b38315 (Take each check of the agreement out in the campaign)
 
 # file, what is taken out, what stands there instead, and the tests that must fail
 CHECKS = [
@@ -291,6 +299,42 @@ CHECKS = [
     ),
     ("fedsec/errors.py", 'public=f"{name} is not a path"', "", REFUSALS),
     ("fedsec/flower/client.py", ', public=f"{key} has another value {expected}"', "", REFUSALS),
+    (AGREED, "if named != agreement.hash:", "if False:", "tests/agreement/test_admission.py"),
+    (
+        "fedsec/party/party.py",
+        "            admission.admit_named(self.policy.agreement, terms.agreement)",
+        "            pass",
+        TWICE,
+    ),
+    (AGREED, "if array.dtype.kind not in NUMBERS:", "if False:", "tests/agreement/test_admission.py"),
+    ("fedsec/flower/app_reply.py", "except (Exception, SystemExit) as error:", "except Exception as error:", ROWS),
+    (AGREED, "if getattr(mean, each.name) != getattr(expected, each.name):", "if False:", TERMS),
+    (AGREED, "if ours[key] != theirs[key]:", "if False:", TERMS),
+    (AGREED, "if plan.layout and plan.layout != codec.encode(agreement.layout(stage)):", "if False:", TERMS),
+    (AGREED, 'if agreement.cohort == "all" and set(cohort) != set(roster):', "if False:", TWICE),
+    (AGREED, "if type(ours) is not type(theirs) or ours != theirs:", "if False:", CONFIGURED),
+    (AGREED, "if found != agreement.bundle:", "if False:", CONFIGURED),
+    (AGREED, "if not abs(value) <= agreement.largest_parameter:", "if False:", ROWS),
+    (
+        "fedsec/agreement/approval.py",
+        "if agreement.encoding.spec.measured and any(map(trains, agreement.stages)):",
+        "if False:",
+        "tests/agreement/test_agreement_file.py",
+    ),
+    ("fedsec/party/journal.py", "if answers >= allowance.limit:", "if False:", TWICE),
+    (
+        "fedsec/party/journal.py",
+        'if database.execute(f"{count} AND model = ?", (*key, allowance.model)).fetchone()[0]:',
+        "if False:",
+        TWICE,
+    ),
+    ("fedsec/party/party.py", "if len(cohort) != len(session.cohort) or not cohort", "if not cohort", HOSTILE),
+    ("fedsec/party/party.py", "if self._journal is not None:", "if False:", HOSTILE),
+    ("fedsec/flower/client.py", "said = notes if party.policy.simulation else {}", "said = notes", ROWS),
+    ("fedsec/flower/app_reply.py", "if layout is None and not plan.measuring:", "if True:", ROWS),
+    ("fedsec/app/own_rows.py", "None if context.node_config.get(DATA) else context", "context", CONFIGURED),
+    ("fedsec/encoding/wide.py", "np.rint(values * factor)", "np.rint(values) * factor", WEIGHED),
+    ("fedsec/encoding/mean.py", '    if spec.weights == "equal":\n        return 1.0\n', "", WEIGHED),
 ]
 
 

@@ -75,6 +75,7 @@ def test_a_server_that_knows_seed_and_rows_cannot_repeat_a_deployed_hospital_s_t
     together = {name: [value for part in study.parts for value in part[name]] for name in study.parts[0]}
     prepared = preparation.pooled(of_columns("pooled", together, SCHEMA, ""))
     config, context = RunConfig.read(study.options), study.contexts[0]
+    context.node_config["partition-id"] = 0  # as simulated nodes have, whose draws follow from it
     training = config.training("classification")
     model = training.model.initial(len(prepared.features()), config.seed)
     share = prepared.apply(of_columns("part", study.parts[0], SCHEMA, ""))
