@@ -19,7 +19,7 @@ from tests.disclosure.attacked import Real, Server, deployed, refused, simulated
 HOSPITALS, SIZE = 5, 8
 UPDATES = np.random.default_rng(1).normal(0, 1, (HOSPITALS, SIZE)) * np.array([[0.05], [0.2], [0.4], [0.7], [1.5]])
 MODEL = np.zeros(SIZE)
-CLIPS = np.geomspace(0.02, 8.0, 32)
+CLIPS = np.geomspace(0.02, 8.0, 26)
 EQUAL: dict[str, Any] = {"weights": "equal", "clip": 4.0}
 
 

@@ -20,7 +20,7 @@ import pytest
 from fedsec.errors import RunFailed
 from tests.disclosure.attacked import Real, Server, deployed, refused, simulated
 
-HOSPITALS, SESSIONS = 5, 20
+HOSPITALS, SESSIONS = 5, 10
 PATIENTS = [np.random.default_rng(seed).random(30 + seed) for seed in range(HOSPITALS)]
 LARGEST = [float(rows.max()) for rows in PATIENTS]
 COUNTS = [len(rows) for rows in PATIENTS]

@@ -102,9 +102,13 @@ class Flower:
             check=False,  # its exit status says nothing
         ).stdout
 
+    def log(self, name: str) -> str:
+        """What a program wrote."""
+        return (self.home / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+
     def logs(self) -> str:
         """The end of each program's output."""
-        return "\n".join(f"{path.name}: {path.read_text()[-3000:]}" for path in sorted(self.home.glob("*.log")))
+        return "\n".join(f"{path.name}: {self.log(path.stem)[-3000:]}" for path in sorted(self.home.glob("*.log")))
 
     def end(self) -> None:
         """End all of it."""
@@ -213,6 +217,9 @@ def test_hospitals_answer_what_was_agreed_on_and_nothing_else(study: Study, flow
     assert answers.keys() == REFUSED.keys()
     for name, text in REFUSED.items():
         assert answers[name].count(text) == HOSPITALS, f"{name}: {answers[name]}"
+    words = "printed beside the rows"
+    assert all(flower.log(f"node{number}").count(words) == 2 for number in range(HOSPITALS))
+    assert words not in printed and words not in flower.log("link")
 
     flower.run(study.app, {**config, "rate": 0.9})
     [said] = study.answers().values()
