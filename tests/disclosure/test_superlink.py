@@ -28,7 +28,7 @@ from fedsec.simulations.run import flower_cli, processes
 
 pytestmark = pytest.mark.slow
 APP, HOSPITALS = Path(__file__).parent / "agreed_app", 3
-PATIENCE = 1800.0
+PATIENCE = 3600.0
 """Seconds that a program may take; it takes 2 to 60 on two idle cores."""
 
 

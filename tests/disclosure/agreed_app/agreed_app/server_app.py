@@ -41,7 +41,8 @@ def made(folder: Path) -> SecureAggregation:
     """The strategy that the agreement names."""
     everyone = {"min_train_nodes": HOSPITALS, "min_available_nodes": HOSPITALS, "fraction_evaluate": 0.0}
     key = read_identity(folder / "server.key")
-    return SecureAggregation(FedAvg(**everyone), agreement=folder / "agreement.toml", identity=key)
+    agreement = folder / "agreement.toml"
+    return SecureAggregation(FedAvg(**everyone), agreement=agreement, identity=key, phase_timeout=3600)
 
 
 def trained(secure: SecureAggregation, grid: Grid, value: float) -> None:
