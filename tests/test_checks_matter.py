@@ -31,16 +31,13 @@ SHAMIR, CONTEXT, GLUE = (
     "tests/flower/test_flower_glue.py",
 )
 
-<<<<<<< HEAD
 ADMISSION, NODES = "tests/agreement/test_admission.py", "tests/flower/test_agreement_nodes.py"
 ADMIT, CLIENT = "fedsec/agreement/admission.py", "fedsec/flower/client.py"
-=======
 TERMS, TWICE, ROWS, CONFIGURED, HOSTILE, WEIGHED = (
     f"tests/disclosure/test_{name}.py"
     for name in ("chosen_terms", "asked_twice", "refusals", "configuration", "hostile_messages", "weights")
 )
 AGREED = "fedsec/agreement/admission.py"
->>>>>>> 7b38315 (Take each check of the agreement out in the campaign)
 
 # file, what is taken out, what stands there instead, and the tests that must fail
 CHECKS = [
@@ -196,7 +193,7 @@ CHECKS = [
     (ADMIT, 'if agreement.cohort == "all" and set(cohort) != set(roster):', "if False:", NODES),
     (ADMIT, "if agreed is None:", "if False:", NODES),
     (ADMIT, "if plan is None:", "if False:", ADMISSION),
-    (ADMIT, "if not (trains(stage) and agreement.encoding.spec.measured):", "if False:", ADMISSION),
+    (ADMIT, "    if plan.measuring:", "if False:", ADMISSION),
     (ADMIT, "if plan.layout and plan.layout != codec.encode(agreement.layout(stage)):", "if False:", ADMISSION),
     (ADMIT, "if type(ours) is not type(theirs) or ours != theirs:", "if False:", NODES),
     (ADMIT, "if type(ours) is not type(theirs) or ours", "if ours", ADMISSION),

@@ -102,11 +102,6 @@ def admit_session(agreement: Agreement, stage: str, plan: Plan | None) -> Allowa
     return Allowance(agreement.hash, stage, plan.model, agreed.sessions + agreed.repeats)
 
 
-def scale_of(stage: str) -> str:
-    """What a journal calls the session that measures a stage's scale."""
-    return f"{stage} (scale)"
-
-
 def admit_configuration(agreement: Agreement, asked: Mapping[str, Any]) -> None:
     """Raise PolicyError unless a run's configuration is the agreement's, but for keys that it leaves free."""
     for key in sorted(agreement.configuration.keys() | asked.keys() - set(agreement.free)):

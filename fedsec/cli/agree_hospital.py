@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedsec.agreement import admission, agreement_file, approval
-from fedsec.agreement.agreement_file import Agreement, trains
+from fedsec.agreement.agreement_file import Agreement
 from fedsec.agreement.explanation import short
 from fedsec.cli.agree_read import File, print_agreement
 from fedsec.cli.options import Json, print_json
@@ -158,8 +158,6 @@ def status(
         raise ConfigurationError(f"journal {journal} does not exist: name the one of the node's fedsec-journal")
     answered = Journal(journal.absolute()).answered(key.public, agreement.hash)
     allowed = {name: stage.sessions + stage.repeats for name, stage in agreement.stages.items()}
-    if agreement.encoding.spec.measured:
-        allowed |= {admission.scale_of(name): 1 for name in agreement.stages if trains(name)}
     if as_json:
         stages = {name: {"answered": answered.get(name, 0), "allowed": most} for name, most in allowed.items()}
         return print_json({"agreement": agreement.hash.hex(), "stages": stages})
