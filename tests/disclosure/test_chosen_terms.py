@@ -10,7 +10,7 @@ import numpy as np
 
 from fedsec import catalog
 from fedsec.encoding import wide
-from fedsec.encoding.ladder import LADDER, Plan
+from fedsec.encoding.ladder import LADDER, MARGIN, Plan
 from fedsec.encoding.layout import ArraySpec, Layout
 from fedsec.encoding.mean import metric_steps
 from fedsec.server.averaging import Stage
@@ -60,8 +60,8 @@ def test_many_clips_would_read_every_hospital_s_update_and_are_refused(tmp_path:
 
 
 def invented(rung: int) -> Stage:
-    """A stage whose scale the server says was measured so: it is 2^(rung + 2)."""
-    histogram = tuple(HOSPITALS * (place == rung) for place in range(LADDER[0], LADDER[1] + 1))
+    """A stage whose scale the server says was measured so: it is 2^rung."""
+    histogram = tuple(HOSPITALS * (place == rung - MARGIN) for place in range(LADDER[0], LADDER[1] + 1))
     return Stage(Plan(b"", largest=histogram, typical=histogram))
 
 
@@ -69,7 +69,7 @@ def test_an_invented_measurement_would_choose_the_scale_and_none_is_believed(tmp
     """In each new epoch a party has no plan to compare with, so this would be many clips again."""
     server, scales = simulated(train, HOSPITALS, weights="equal"), []
     hospitals = deployed(tmp_path, train, HOSPITALS, {"train": 2}, MODEL, **EQUAL)
-    for rung in (-12, -8):
+    for rung in (-10, -6):
         secure = server.founds()
         server.over(secure)._averaging.stages["train"] = invented(rung)
         scales.append(np.abs(HOSPITALS * server.asks(secure, MODEL)[0]).max())
