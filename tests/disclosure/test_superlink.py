@@ -26,7 +26,7 @@ from fedsec.flower import bundle
 from fedsec.party.identity import write_identity
 from fedsec.simulations.run import flower_cli, processes
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.campaign
 APP, HOSPITALS = Path(__file__).parent / "agreed_app", 3
 PATIENCE = 3600.0
 """Seconds that a program may take; it takes 2 to 60 on two idle cores."""
