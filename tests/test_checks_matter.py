@@ -116,7 +116,7 @@ CHECKS = [
     ("fedsec/primitives/robust.py", "            if not differ.any():", "            if True:", FALSE),
     ("fedsec/primitives/robust.py", "<= room - (len(points) - len(trusted)):", "<= len(points):", ROBUST),
     ("fedsec/primitives/robust.py", "if len(off) == length <= radius(len(points), threshold)", "if True", ROBUST),
-    ("fedsec/server/averaging.py", "- known.deviating - false)", "- known.deviating)", FALSE),
+    ("fedsec/server/averaging.py", "sorted(set(cohort) - false)", "sorted(set(cohort))", FALSE),
     ("strategies/lightsecagg.py", "if len(pieces) < me.floor:", "if False:", FEW),
     ("strategies/lightsecagg.py", "if private < parties // 2:", "if False:", ALL),
     (

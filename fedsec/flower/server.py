@@ -523,7 +523,6 @@ class SecureGrid(Grid):
             with self._meter.session():
                 self.coordinator.enrol(list(self._asked))
             self._founded = True
-            self._averaging.forget_parties()
         finally:
             found, roster = self.coordinator.incidents, self.coordinator.roster
             self._rejoining.note(found, self._asked)

@@ -31,11 +31,10 @@ def most_values(layout: Layout, bits: int) -> int:
 
 @dataclass
 class Stage:
-    """What is known of one stage: its histograms and counts, its layout, and whose layout was another."""
+    """What is known of one stage: its histograms and counts, and its layout."""
 
     plan: Plan = field(default_factory=lambda: Plan(b""))
     layout: Layout | None = None
-    deviating: frozenset[PartyId] = frozenset()
 
 
 class Averaging:
@@ -64,21 +63,18 @@ class Averaging:
     ) -> tuple[Mean, Total]:
         """The mean over `cohort`, and the sum that it was read from.
 
-        reference: the model's arrays; None where metrics alone are asked for. Parties whose layout was not the
-        majority's in the stage's last session are left out, and those that were proven false in this epoch. Raises a
-        FedsecError where the session failed.
+        reference: the model's arrays; None where metrics alone are asked for. Parties that were proven false in this
+        epoch are not asked. One whose layout is not the majority's is left out of this mean alone: it may be right the
+        next time. Raises a FedsecError where the session failed.
         """
         known, spec = self.stages.setdefault(stage, Stage()), self.coordinator.terms.mean
         false = self.coordinator.false
-        asked = sorted(set(cohort) - known.deviating - false)
-        self.earlier = tuple(
-            ("layout", party, "LayoutError: left out, for its layout was another in the last session")
-            for party in sorted(set(cohort) & known.deviating - false)
-        )
-        self.earlier += tuple(("release", party, FALSE_ANSWER) for party in sorted(set(cohort) & false))
+        asked = sorted(set(cohort) - false)
+        self.earlier = tuple(("release", party, FALSE_ANSWER) for party in sorted(set(cohort) & false))
         self.corrected = 0
         if len(asked) < self.coordinator.protocol.floor:
-            raise TooFewParties("layout", self.coordinator.protocol.floor, asked, cohort)
+            reasons = {party: f"{phase}: {reason}" for phase, party, reason in self.earlier}
+            raise TooFewParties("release", self.coordinator.protocol.floor, asked, cohort).because(reasons)
         if reference is not None and spec.measured and not known.plan.largest:
             asked = self._measure(asked, known, stage, round_number, model)
             self.earlier += self.coordinator.incidents
@@ -109,14 +105,8 @@ class Averaging:
 
     def _note(self, known: Stage, total: Total) -> None:
         self.corrected += len(total.sum.corrected)
-        if total.layout is not None and total.layout != known.layout:
-            known.layout, known.deviating = total.layout, frozenset()
-        known.deviating |= total.deviating
-
-    def forget_parties(self) -> None:
-        """A new epoch was founded: parties are numbered anew."""
-        for known in self.stages.values():
-            known.deviating = frozenset()
+        if total.layout is not None:
+            known.layout = total.layout
 
     def warnings(self, found: Mean) -> list[str]:
         """What somebody should know of a mean: what was scaled down, cut, missing or too coarse, and the cure."""

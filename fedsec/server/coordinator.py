@@ -36,8 +36,6 @@ class Total:
     sum: Sum
     layout: Layout | None
     incidents: tuple[Incident, ...]
-    deviating: frozenset[PartyId] = frozenset()
-    """Parties whose contribution was left out because its layout was not that of the majority."""
 
 
 @dataclass
@@ -154,7 +152,7 @@ class Coordinator:
         if not result.included <= set(cohort) or len(result.included) < self.protocol.floor:
             raise TooFewParties("release", self.protocol.floor, result.included, cohort).because(channel.reasons())
         layout = channel.layout_of(result.included)
-        return Total(result, layout, tuple(channel.incidents), frozenset(channel.deviating))
+        return Total(result, layout, tuple(channel.incidents))
 
     def _note_false(self, channel: Channel, false: Collection[PartyId]) -> None:
         self.false |= frozenset(false)
@@ -220,7 +218,6 @@ class Channel:
         self._lead, self._session, self._round, self._plan = coordinator, session, round_number, plan
         self._values = values
         self.incidents: list[Incident] = []
-        self.deviating: set[PartyId] = set()
         self._layouts: dict[PartyId, bytes] = {}
 
     def run(self, flow: Flow[Result]) -> Result:
@@ -252,7 +249,6 @@ class Channel:
         self._layouts = {party: layout for party, layout in self._layouts.items() if party in found}
         for party, reason in others.items():
             self.incidents.append((type(replies[party]).__name__, party, f"LayoutError: {reason}"))
-        self.deviating |= others.keys()
         return {party: reply for party, reply in replies.items() if party not in others}
 
     def deliver(self, requests: Requests) -> Replies:

@@ -330,6 +330,20 @@ def test_a_metric_that_one_client_has_not(kind: str) -> None:
         assert any("'auc' could not be computed by 1 of 5" in text for text in secure.rounds[0].warnings)
 
 
+def test_a_metric_that_one_client_lacks_once_costs_that_client_this_mean_alone() -> None:
+    asked: list[int] = []
+
+    def metrics(place: int) -> Mapping[str, Any]:
+        asked.extend([place] * (place == 2))
+        return {"loss": 1.0} if place == 2 and len(asked) == 1 else {"loss": 1.0, "auc": 0.75}
+
+    _, _, secure = run(Case(net(), metrics=metrics, nodes=5, rounds=3), secure=True)
+    assert [one.included for one in secure.rounds] == [4, 5, 5, 5, 5, 5]
+    ((_, party, reason),) = secure.rounds[0].incidents
+    assert party == 3 and "metrics missing: 'auc'" in reason
+    assert not any(one.incidents for one in secure.rounds[1:])
+
+
 def test_a_dtype_that_numpy_does_not_know_costs_its_hospital_alone() -> None:
     grid = ProcessGrid(lambda message, context: Message(RecordDict(), reply_to=message))
 
