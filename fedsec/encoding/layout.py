@@ -65,6 +65,11 @@ class Layout(Message, tag="fedsec.layout/1"):
         return tuple(spec for spec in self.arrays if spec.is_buffer(buffers))
 
     @property
+    def integers(self) -> tuple[str, ...]:
+        """The names of the arrays that hold integers."""
+        return tuple(spec.name for spec in self.arrays if np.dtype(spec.dtype).kind in "iu")
+
+    @property
     def metric_values(self) -> int:
         """How many values the metrics have together."""
         return sum(length or 1 for length in self.metrics.values())

@@ -430,7 +430,7 @@ class SecureGrid(Grid):
             return []
         wanted = {message.metadata.dst_node_id for message in asked}
         if outcome.trains:
-            self._keep_integers(content)
+            self._keep_integers(content, message_type)
         try:
             self._enrol()
             cohort = [party for party, node in self._nodes.items() if node in wanted]
@@ -497,13 +497,17 @@ class SecureGrid(Grid):
             return False
         return True
 
-    def _keep_integers(self, content: RecordDict) -> None:
-        """Agree that the model's integers travel as values in all rounds: from a mean, Flower makes floats of them."""
+    def _keep_integers(self, content: RecordDict, stage: str) -> None:
+        """Agree that the model's integers travel as values in all rounds: from a mean, Flower makes floats of them.
+
+        A model that started from nothing has the arrays of the stage's first replies.
+        """
         if self._owner.agreement is not None:
             return  # it names the dtypes of the model, and what is a buffer
         terms = self.coordinator.terms
-        known = terms.mean.buffers
-        if new := [name for name in map(glob.escape, integer_arrays(content)) if name not in known]:
+        known, first = terms.mean.buffers, self._owner.layouts.get(stage)
+        names = dict.fromkeys([*integer_arrays(content), *(first.integers if first else ())])
+        if new := [name for name in map(glob.escape, names) if name not in known]:
             self.coordinator.terms = replace(terms, mean=replace(terms.mean, buffers=(*known, *new)))
             self.coordinator.roster = {}  # what was agreed before is void
 

@@ -274,6 +274,20 @@ def test_a_counter_of_any_name_counts_in_every_round(clip: float | None) -> None
     assert [one.clipped for one in secure.rounds] == [0] * 6
 
 
+def test_a_counter_counts_in_a_model_that_starts_from_nothing() -> None:
+    """Its first replies say that it holds integers; every later round sends it as a value."""
+
+    def reply(received: Arrays, place: int, number: int) -> Mapping[str, Any]:
+        steps, w = received.get("steps", np.array(0)), received.get("w", np.zeros(2))
+        return {"steps": np.asarray(steps + 28).astype(np.int64), "w": w + 0.1 * place}
+
+    case = Case({}, reply, rounds=4, nodes=5)
+    found, _, secure = run(case, secure=True)
+    assert not any(one.failure or one.clipped for one in secure.rounds)
+    assert float(found.arrays["steps"].numpy()) == 4 * 28
+    assert [one.included for one in secure.rounds] == [5] * 8
+
+
 def test_a_model_with_integers_after_a_question_without_a_model() -> None:
     case = Case({**net(), "count[0]": np.array(0)}, grows, metrics=lambda place: {})
     inner = FedAvg(min_train_nodes=4, min_available_nodes=4, fraction_evaluate=0.0)
