@@ -9,7 +9,7 @@ but the layout (layout.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from numbers import Real
@@ -22,7 +22,7 @@ from fedsec.encoding import ladder, plausible, wide
 from fedsec.encoding.fixed_point import CHUNK, FixedPoint
 from fedsec.encoding.ladder import Plan, Scale
 from fedsec.encoding.layout import Arrays, ArraySpec, Layout, array_layout
-from fedsec.errors import BadMessage, ConfigurationError, DataError, LayoutError, expect, unknown
+from fedsec.errors import BadMessage, ConfigurationError, DataError, LayoutError, expect, shown, unknown
 from fedsec.protocol import Exposure, Message, Sum, Vector
 
 Metrics = Mapping[str, float | Sequence[float]]
@@ -77,13 +77,14 @@ class MeanSpec(Message, tag="fedsec.mean_spec/3"):
         # Whole numbers are welcome, and are the same specification, so the same bytes, as floats.
         expect("ranges", self.ranges, Mapping, "a range for each key")
         expect("bounds", self.bounds, Mapping, "a norm for each pattern")
+        _patterns("bounds", list(self.bounds))
         expect("weight_key", self.weight_key, str, "a text")
         for name, value in (
             ("clip", None if self.clip is None else _real("clip", self.clip)),
             ("metric_range", _pair("metric_range", self.metric_range)),
             ("ranges", {key: _pair(f"the range of metric {key}", pair) for key, pair in self.ranges.items()}),
             ("bounds", {name: _real(f"the bound of {name!r}", norm) for name, norm in self.bounds.items()}),
-            ("buffers", tuple(self.buffers)),
+            ("buffers", _patterns("buffers", self.buffers)),
         ):
             object.__setattr__(self, name, value)
         if self.clip is not None:
@@ -142,6 +143,18 @@ def _real(name: str, value: Any) -> float:
         return float(value)
     except OverflowError:
         raise ConfigurationError(f"{name} is beyond the largest floating-point number") from None
+
+
+def _patterns(name: str, patterns: Any) -> tuple[str, ...]:
+    """Patterns of arrays' names; raises ConfigurationError on a single text, whose letters would be the patterns."""
+    what = 'a list of patterns of arrays\' names, as ["bn.*"],'
+    if isinstance(patterns, str | bytes):
+        raise ConfigurationError(f"{name} is {shown(patterns)}; {what} was expected")
+    expect(name, patterns, Iterable, what)
+    found = tuple(patterns)
+    for pattern in found:
+        expect(f"a pattern in {name}", pattern, str, "a text")
+    return found
 
 
 def _pair(name: str, pair: Any) -> tuple[float, float]:

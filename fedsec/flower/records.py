@@ -76,15 +76,19 @@ def model_arrays(content: RecordDict, model: RecordDict | None = None) -> dict[s
     }
 
 
-def integer_arrays(content: RecordDict) -> list[str]:
-    """The arrays of a model that hold integers, by the names of `model_arrays`; their values are not read."""
+def named_arrays(content: RecordDict) -> dict[str, Array]:
+    """The arrays of a model as Flower holds them, by the names of `model_arrays`; their values are not read."""
     several = len(content.array_records) > 1
-    return [
-        f"{key}{_JOINT}{name}" if several else name
+    return {
+        f"{key}{_JOINT}{name}" if several else name: array
         for key, record in content.array_records.items()
         for name, array in record.items()
-        if array.dtype.lstrip("<>=|").startswith(("i", "u"))
-    ]
+    }
+
+
+def integer_arrays(content: RecordDict) -> list[str]:
+    """The arrays of a model that hold integers, by the names of `model_arrays`; their values are not read."""
+    return [name for name, array in named_arrays(content).items() if array.dtype.lstrip("<>=|").startswith(("i", "u"))]
 
 
 def array_records(arrays: Mapping[str, np.ndarray[Any, Any]], model: RecordDict) -> dict[str, ArrayRecord]:

@@ -22,16 +22,16 @@ from flwr.serverapp.strategy import Result, Strategy
 from flwr.supercore import log
 
 from fedsec import catalog
-from fedsec.agreement import agreement_file, draft
+from fedsec.agreement import draft
 from fedsec.agreement.agreement_file import Agreement
 from fedsec.disclosure import Statement, statement
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.layout import Layout
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
-from fedsec.flower import bundle, incidents, linearity, verdict
+from fedsec.flower import bundle, checked_options, incidents, linearity, verdict
 from fedsec.flower.inner import OUTERMOST, declared_linear, refuse_nonlinear, too_few
-from fedsec.flower.records import NOTE, RECORD, array_records, content_hash, integer_arrays, model_arrays
+from fedsec.flower.records import NOTE, RECORD, array_records, content_hash, integer_arrays, model_arrays, named_arrays
 from fedsec.flower.rejoining import Rejoining
 from fedsec.flower.verdict import Round
 from fedsec.metering import Ledger, Meter
@@ -39,7 +39,6 @@ from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId, SecureSum
 from fedsec.server.averaging import Averaging
 from fedsec.server.coordinator import Coordinator, Sessions
-from fedsec.strategy_spec import StrategySpec
 from fedsec.wire.exchange import Incident, Phase, Refusal
 
 
@@ -135,9 +134,9 @@ class SecureAggregation(Strategy):
             raise ConfigurationError(
                 f"void_rounds_allowed is {void_rounds_allowed!r}; a whole number from 0 on was expected"
             )
-        if not (isinstance(phase_timeout, int | float) and phase_timeout > 0):
-            raise ConfigurationError(f"phase_timeout is {phase_timeout!r}; a number of seconds above 0 was expected")
-        self.protocol = catalog.configured(StrategySpec.parse(protocol)) if isinstance(protocol, str) else protocol
+        self.phase_timeout = checked_options.seconds("phase_timeout", phase_timeout)
+        self.protocol = checked_options.protocol(protocol)
+        self.identity, self.pins = checked_options.identity(identity), checked_options.pins(pins)
         weight_key = str(getattr(inner, "weighted_by_key", "num-examples"))
         self.spec = mean.MeanSpec(
             clip,
@@ -146,15 +145,14 @@ class SecureAggregation(Strategy):
             metric_ranges or {},
             weight_key,
             bounds or {},
-            tuple(buffers),
+            cast(tuple[str, ...], buffers),
             weights=weights,
         )
-        self.agreement = agreement_file.read(Path(agreement)) if isinstance(agreement, str | Path) else agreement
+        self.agreement = checked_options.agreement(agreement)
         if self.agreement is not None:
             self._keep_to(self.agreement, protocol == "shamir", identity)
-            pins = self.agreement.keys
+            self.pins = frozenset(self.agreement.keys)
         FixedPoint(self.protocol.value_bits, self.spec.clip or 1.0)
-        self.phase_timeout, self.identity, self.pins = phase_timeout, identity, frozenset(pins)
         self.sessions = sessions
         self.ledger = ledger if ledger is not None else Ledger()
         self.on_round = on_round
@@ -363,7 +361,7 @@ class SecureGrid(Grid):
         self._nodes: dict[PartyId, int] = {}
         """Those of them that joined."""
         self._missing: dict[PartyId, str] = {}
-        self._founded = False
+        self._founded = self._matched = False
         self._rejoining = Rejoining()
         self._request: tuple[RecordDict, str, float] = (RecordDict(), "train", owner.phase_timeout)
         self._notes: dict[PartyId, str] = {}
@@ -413,8 +411,8 @@ class SecureGrid(Grid):
         asked = list(messages)
         if not asked:
             return []
-        if timeout is not None and not timeout > 0:
-            raise ConfigurationError(f"timeout is {timeout}; a number of seconds above 0 was expected")
+        if timeout is not None:
+            checked_options.seconds("timeout", timeout)
         content, message_type = asked[0].content, asked[0].metadata.message_type
         model = content_hash(content)
         for other in asked[1:]:
@@ -430,6 +428,7 @@ class SecureGrid(Grid):
             return []
         wanted = {message.metadata.dst_node_id for message in asked}
         if outcome.trains:
+            self._check_patterns(content)
             self._keep_integers(content, message_type)
         try:
             self._enrol()
@@ -496,6 +495,12 @@ class SecureGrid(Grid):
                 raise type(error)(text) from error
             return False
         return True
+
+    def _check_patterns(self, content: RecordDict) -> None:
+        """Of the first model that has arrays: raise ConfigurationError where a pattern matches none of them."""
+        if self._owner.agreement is None and not self._matched and (arrays := named_arrays(content)):
+            checked_options.check_patterns(self._owner.spec, arrays)
+            self._matched = True
 
     def _keep_integers(self, content: RecordDict, stage: str) -> None:
         """Agree that the model's integers travel as values in all rounds: from a mean, Flower makes floats of them.

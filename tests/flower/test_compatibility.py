@@ -269,7 +269,7 @@ def grows(received: Arrays, place: int, number: int) -> Arrays:
 def test_a_counter_of_any_name_counts_in_every_round(clip: float | None) -> None:
     """Flower hands it out as a float from the second round on; it is a value still, and no change to be clipped."""
     start = {**net(), "count[0]": np.array(0)}
-    found, _, secure = run(Case(start, grows, options={"clip": clip, "buffers": ["more*"]}, rounds=3), secure=True)
+    found, _, secure = run(Case(start, grows, options={"clip": clip, "buffers": ["b"]}, rounds=3), secure=True)
     assert float(found.arrays["count[0]"].numpy()) == 84.0
     assert [one.clipped for one in secure.rounds] == [0] * 6
 

@@ -410,11 +410,46 @@ def test_a_message_without_a_request_never_reaches_the_app() -> None:
         ({"metric_ranges": {"loss": (2, 1)}}, "finite and rising"),
         ({"phase_timeout": 0}, "phase_timeout is 0"),
         ({"protocol": "shamyr"}, "did you mean 'shamir'"),
+        ({"protocol": 5}, r'protocol is 5; a strategy by name, as "shamir", or a SecureSum'),
+        ({"protocol": None}, "protocol is None; a strategy by name"),
+        ({"protocol": catalog.strategy("shamir")}, r"protocol is the class Shamir.*add \(\)"),
+        ({"buffers": 5}, r"buffers is 5; a list of patterns of arrays' names"),
+        ({"buffers": "bn.*"}, r"buffers is 'bn\.\*'; a list of patterns of arrays' names, as \[\"bn"),
+        ({"buffers": ["bn.*", 5]}, "a pattern in buffers is 5; a text was expected"),
+        ({"bounds": {5: 1.0}}, "a pattern in bounds is 5; a text was expected"),
+        ({"bounds": "w"}, "bounds is 'w'; a norm for each pattern was expected"),
+        ({"pins": 5}, "pins is 5; public keys, as read_public_keys"),
+        ({"pins": "ab"}, "a key in pins is 'a'; a public key of 32 bytes was expected"),
+        ({"pins": b"ab"}, "a key in pins is 97; a public key"),
+        ({"identity": "x"}, "identity is no key; a SigningKey, as read_identity"),
+        ({"agreement": 5}, "agreement is 5; an agreement, or the path of its file, was expected"),
+        ({"phase_timeout": "x"}, "phase_timeout is 'x'; a number of seconds"),
+        ({"phase_timeout": float("nan")}, "phase_timeout is nan"),
     ],
 )
 def test_options_that_cannot_work_are_named(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         SecureAggregation(FedAvg(), **options)
+
+
+@pytest.mark.parametrize("timeout", ["x", 0, True, float("nan")])
+def test_a_timeout_that_is_no_time_is_named(timeout: Any) -> None:
+    secure = SecureAggregation(FedAvg(fraction_evaluate=0.0), sessions=RunSessions())
+    with pytest.raises(ConfigurationError, match=f"timeout is {timeout!r}; a number of seconds above 0 was expected"):
+        secure.start(ProcessGrid(add_one), ArrayRecord({"w": Array(np.zeros(3))}), num_rounds=1, timeout=timeout)
+
+
+@pytest.mark.parametrize("options", [{"bounds": {"layers.*": 1.0}}, {"buffers": ["layers.*"]}])
+def test_a_pattern_that_matches_no_array_is_refused_before_anything_is_asked(options: dict[str, Any]) -> None:
+    def untouched(message: Message, context: Context) -> Message:
+        raise AssertionError("nobody was to be asked")
+
+    secure = SecureAggregation(FedAvg(fraction_evaluate=0.0), sessions=RunSessions(), **options)
+    model = ArrayRecord({name: Array(np.zeros(3)) for name in ("layer.weight", "layer.bias", "w")})
+    text = f"{next(iter(options))} has the pattern 'layers.*', which matches no array of the model; the nearest names"
+    with pytest.raises(ConfigurationError, match=re.escape(text) + ".*'layer.bias'"):
+        secure.start(ProcessGrid(untouched), model, num_rounds=1)
+    assert not secure.rounds
 
 
 def test_the_catalogue_is_searched_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
