@@ -115,7 +115,9 @@ def _called(asked: Asked) -> RecordDict:
         log(WARNING, "the client app failed:\n%s", traceback.format_exc())
         raise ClientAppError(type(error).__name__) from error
     if reply.has_error():
-        raise ClientAppError("the app returned an error")
+        reason = str(reply.error.reason or f"error {reply.error.code}")
+        log(WARNING, "the client app returned an error: %s", reason)
+        raise ClientAppError("the app returned an error") from RuntimeError(reason)
     return reply.content
 
 

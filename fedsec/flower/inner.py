@@ -29,7 +29,7 @@ REFUSED = {
 OUTERMOST = (
     "SecureAggregation is inside another strategy, which would ask clients around it: it must be the outermost one. "
     "Flower's DifferentialPrivacy... strategies do not run over secure sums in either order; add noise at the clients, "
-    "by ClientApp(mods=[secure_aggregation, LocalDpMod(...)])"
+    "by ClientApp(mods=[secure_aggregation]) and @app.train(mods=[LocalDpMod(...)])"
 )
 
 

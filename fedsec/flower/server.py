@@ -542,7 +542,7 @@ class SecureGrid(Grid):
 
     def _noted(self, outcome: Round, wanted: Collection[int]) -> tuple[Incident, ...]:
         """What went wrong with whom in the aggregation that has just ended, logged by node."""
-        unusable = tuple(("input", party, f"no usable update: {note}") for party, note in sorted(self._notes.items()))
+        unusable = tuple((verdict.NOTED, party, verdict.UNUSABLE + note) for party, note in sorted(self._notes.items()))
         found = self._averaging.incidents + unusable if self.coordinator.roster else ()
         self._rejoining.note(found, self._asked)
         self._rejoining.passed()

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fedsec.flower.incidents import shortened
+from fedsec.flower.incidents import printable, shortened
 from fedsec.flower.records import trains
 from fedsec.protocol import PartyId
 from fedsec.wire.exchange import Incident
+
+NOTED, UNUSABLE = "input", "no usable update: "
+"""Phase and beginning of an incident that a simulated hospital tells of its own update."""
+CAUSES = 3
+"""So many of them stand in the error of a void round; the log of the round has all."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,17 @@ class Round:
         """Whether it was an aggregation of training."""
         return trains(self.stage)
 
+    @property
+    def why(self) -> str:
+        """The failure, and in a simulation, where hospitals said why their updates were not usable, those causes."""
+        grouped: dict[str, list[PartyId]] = {}
+        for phase, party, reason in self.incidents:
+            if phase == NOTED:
+                grouped.setdefault(printable(reason.removeprefix(UNUSABLE)), []).append(party)
+        told = [f"party {', '.join(map(str, parties))}: {reason}" for reason, parties in grouped.items()]
+        more = [f"and {len(told) - CAUSES} other causes"] if len(told) > CAUSES else []
+        return "; ".join([self.failure, *told[:CAUSES], *more])
+
 
 def void(rounds: Sequence[Round]) -> str:
     """Every void aggregation with its cause, in one line; empty where all succeeded."""
@@ -45,7 +61,7 @@ def void(rounds: Sequence[Round]) -> str:
 
 def _causes(lost: Sequence[Round]) -> str:
     """Each shortened: with many parties it lists each, and the log of its round has them all."""
-    return "; ".join(f"round {one.round} {one.stage}: {shortened(one.failure)}" for one in lost)
+    return "; ".join(f"round {one.round} {one.stage}: {shortened(one.why)}" for one in lost)
 
 
 def incomplete(rounds: Sequence[Round]) -> str:
@@ -67,7 +83,7 @@ def failed(rounds: Sequence[Round], allowed: int | None = None) -> str:
     trained = [one for one in rounds if one.trains]
     lost = [one for one in trained if one.failure]
     if trained and len(lost) == len(trained):
-        return f"no round of training succeeded; the last one: {lost[-1].failure}"
+        return f"no round of training succeeded; the last one: {lost[-1].why}"
     most = len(trained) // 2 if allowed is None else allowed
     if len(lost) > most:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def test_a_void_round_is_one_error_and_the_result_is_kept(caplog: pytest.LogCapt
     assert np.allclose(result.arrays["w"].numpy(), 2, atol=1e-3)
     (error,) = lines(caplog, logging.ERROR)
     assert "1 of 3 aggregations are void: round 2 train: DataError: 3 of 5 hospitals had no usable update" in error
+    assert f"; party 1, 2, 3: the app failed: ValueError: {SECRET}" in error
 
 
 def test_a_void_evaluation_is_an_error_and_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -117,6 +119,7 @@ def test_without_any_round_of_training_the_run_failed_whatever_is_allowed() -> N
     with pytest.raises(RunFailed, match="no round of training succeeded") as failed:
         run({("train", 1): 5, ("train", 2): 5}, rounds=2, void_rounds_allowed=2)
     assert isinstance(failed.value.result, Result) and not failed.value.result.arrays
+    assert f"; party 1, 2, 3, 4, 5: the app failed: ValueError: {SECRET}" in str(failed.value)
 
 
 def test_who_gave_no_answer_is_logged_in_each_round_with_reason_and_cure(caplog: pytest.LogCaptureFixture) -> None:
@@ -140,6 +143,10 @@ def test_the_verdict_on_a_run() -> None:
     assert verdict.failed([good, lost], 0) and not verdict.failed([good, lost, lost], 2)
     assert verdict.failed([lost], 5).startswith("no round of training succeeded; the last one: xxx")
     assert verdict.void([good]) == "" and len(verdict.void([good, lost])) < 500
+    odd = tuple(("input", party, f"no usable update: odd\n{party}") for party in range(1, 7))
+    assert (
+        replace(other, incidents=odd).why == "why; party 1: odd 1; party 2: odd 2; party 3: odd 3; and 3 other causes"
+    )
     assert verdict.void([good, other]) == "1 of 2 aggregations are void: round 1 evaluate: why"
 
 
