@@ -21,7 +21,7 @@ def main(grid: Grid, context: Context) -> None:
         identity = read_identity(Path(str(config["identity"])))
         strategy = SecureAggregation(inner, agreement=str(config["agreement"]), identity=identity)
     else:
-        strategy = SecureAggregation(inner, "shamir", clip=4.0, largest_weight=1000)
+        strategy = SecureAggregation(inner, "shamir")
     start = ArrayRecord({"weights": Array(np.zeros(2))})
     result = strategy.start(grid, start, num_rounds=int(config["rounds"]))
     print("weights", result.arrays["weights"].numpy().round(4))
