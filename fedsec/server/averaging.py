@@ -6,9 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from fedsec.encoding import mean, wide
-from fedsec.encoding.ladder import Plan
+from fedsec.encoding.ladder import Plan, Scale
 from fedsec.encoding.layout import Arrays, Layout
-from fedsec.encoding.mean import Mean
+from fedsec.encoding.mean import Mean, MeanSpec
 from fedsec.errors import DataError, TooFewParties
 from fedsec.protocol import PartyId
 from fedsec.server.coordinator import FALSE_ANSWER, Coordinator, Total
@@ -46,6 +46,8 @@ class Averaging:
         self.earlier: tuple[Incident, ...] = ()
         self.corrected = 0
         """Of the latest mean, how many answers were off and were corrected."""
+        self._scales: tuple[Scale, Scale] | None = None
+        """Where it is measured, the latest mean's scale, and that of the next mean of its stage."""
 
     @property
     def incidents(self) -> tuple[Incident, ...]:
@@ -71,7 +73,7 @@ class Averaging:
         false = self.coordinator.false
         asked = sorted(set(cohort) - false)
         self.earlier = tuple(("release", party, FALSE_ANSWER) for party in sorted(set(cohort) & false))
-        self.corrected = 0
+        self.corrected, self._scales = 0, None
         if len(asked) < self.coordinator.protocol.floor:
             reasons = {party: f"{phase}: {reason}" for phase, party, reason in self.earlier}
             raise TooFewParties("release", self.coordinator.protocol.floor, asked, cohort).because(reasons)
@@ -88,6 +90,7 @@ class Averaging:
         found = mean.decode(total.sum, total.layout, reference or {}, spec, bits, plan, floor)
         if plan.largest:
             known.plan = replace(known.plan, counts=(*known.plan.counts, found.counts))
+            self._scales = spec.scale(plan, bits), spec.scale(known.plan, bits)
         return found, total
 
     def _measure(
@@ -118,23 +121,11 @@ class Averaging:
                 "hospital answered falsely, or sealed a false share to one that answered honestly; nothing proves which"
             )
         if found.clipped:
-            cure = (
-                f"raise clip ({spec.clip:g}), or leave it out and the scale is measured"
-                if spec.clip is not None
-                else "the next round's scale is larger"
-                if not spec.bounds
-                else "raise the norms of bounds, if that is not what they are for"
-            )
-            warned.append(f"{found.clipped} of {n} hospitals' updates were scaled down: {cure}")
+            warned.append(f"{found.clipped} of {n} hospitals' updates were scaled down: {self._larger(found)}")
         if found.coarse:
-            cure = (
-                "the next round's scale fits better"
-                if spec.measured
-                else "lower clip or largest_weight, or leave one of them out and the scale is measured"
-            )
             warned.append(
                 f"the step of the fixed point ({found.step:.2g}) is more than a hundredth of the typical change of a "
-                f"parameter ({found.typical:.2g}): {cure}"
+                f"parameter ({found.typical:.2g}): {self._finer()}"
             )
         if found.unusable:
             warned.append(
@@ -142,7 +133,10 @@ class Averaging:
                 "their own logs"
             )
         if found.saturated:
-            warned.append(f"{found.saturated} of {n} hospitals had a buffer beyond ±2^31, which was cut there")
+            warned.append(
+                f"{found.saturated} of {n} hospitals had a buffer beyond ±2^31, which was cut there: train in other "
+                "units, or leave the array out of the model"
+            )
         for key, number in found.out_of_range.items():
             low, high = spec.range_of(key)
             warned.append(
@@ -153,3 +147,35 @@ class Averaging:
             outcome = "and is withheld" if key in found.withheld else "and counts as the middle of its range there"
             warned.append(f"metric {key!r} could not be computed by {number} of {n} hospitals {outcome}")
         return warned
+
+    def _larger(self, found: Mean) -> str:
+        """What to do where updates were scaled down: to the measured scale, or to what the terms name."""
+        spec, cures = self.coordinator.terms.mean, []
+        beyond = found.counts[0] if found.counts else 0  # the clip or the scale; the others, a norm of bounds
+        if beyond and spec.clip is not None:
+            measured = "" if spec.measured else ", or leave it out and the scale is measured"
+            cures.append(f"raise clip ({spec.clip:g}){measured}")
+        if beyond and self._scales is not None:
+            now, then = self._scales
+            grows = "the next round's scale is larger; " if then.bound > now.bound else ""
+            cures.append(f"{grows}name {_fixing(spec)}, and the scale is fixed")
+        if found.clipped > beyond:
+            cures.append("raise the norms of bounds, if that is not what they are for")
+        return "; ".join(cures)
+
+    def _finer(self) -> str:
+        """What to do where the step of the fixed point is too coarse."""
+        spec = self.coordinator.terms.mean
+        if self._scales is None:
+            named = "clip" if spec.weights == "equal" else "clip or largest_weight"
+            left_out = "it" if spec.weights == "equal" else "one of them"
+            return f"lower {named}, or leave {left_out} out and the scale is measured"
+        now, then = self._scales
+        finer = "the next round's step is finer; " if (-then.limbs, then.bound) < (-now.limbs, now.bound) else ""
+        return f"{finer}name {_fixing(spec)} near the truth, and the scale is fixed"
+
+
+def _fixing(spec: MeanSpec) -> str:
+    """What has to be named, and is not, so that nothing is measured."""
+    missing = {"clip": spec.clip, "largest_weight": spec.heaviest}
+    return " and ".join(name for name, value in missing.items() if value is None)

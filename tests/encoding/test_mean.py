@@ -200,7 +200,8 @@ def test_a_buffer_is_never_negative_and_saturates_where_it_is_counted() -> None:
     found = federation.mean(updates, {"running_var": np.zeros(2)})
     assert found.arrays["running_var"][0] >= 0
     assert (found.arrays["running_var"][1], found.saturated) == (2.0**31, 3)
-    assert any("3 of 3 hospitals had a buffer beyond" in text for text in federation.averaging.warnings(found))
+    cure = "which was cut there: train in other units, or leave the array out of the model"
+    assert f"3 of 3 hospitals had a buffer beyond ±2^31, {cure}" in federation.averaging.warnings(found)
 
 
 def test_a_group_of_arrays_keeps_its_direction_within_its_norm() -> None:
@@ -407,3 +408,45 @@ def test_the_first_session_of_a_stage_measures_and_no_other_does() -> None:
         assert len(federation.averaging.stages["train"].plan.counts) == number
     assert sum(federation.averaging.stages["train"].plan.largest) == 3
     assert len(federation.averaging.stages["train"].plan.counts[0]) == ladder.COUNTS
+
+
+def jumping(spec: MeanSpec) -> list[str]:
+    """The warnings on the second of two means, whose updates are a thousand times as large as the first's."""
+    federation = LocalFederation(Plain(), 3, spec)
+    start = {"w": np.zeros(3)}
+    for size in (1.0, 1000.0):
+        found = federation.mean({party: Update({"w": np.full(3, size)}, {}, 1) for party in (1, 2, 3)}, start)
+    return [text for text in federation.averaging.warnings(found) if "scaled down" in text]
+
+
+@pytest.mark.parametrize(
+    ("spec", "cure"),
+    [
+        (MeanSpec(), "the next round's scale is larger; name clip and largest_weight, and the scale is fixed"),
+        (MeanSpec(weights="equal"), "the next round's scale is larger; name clip, and the scale is fixed"),
+        (MeanSpec(rungs=(-10, 2)), "name clip and largest_weight, and the scale is fixed"),
+        (
+            MeanSpec(2.0),
+            "raise clip (2); the next round's scale is larger; name largest_weight, and the scale is fixed",
+        ),
+        (MeanSpec(2.0, 10), "raise clip (2), or leave it out and the scale is measured"),
+        (MeanSpec(bounds={"w": 2.0}), "raise the norms of bounds, if that is not what they are for"),
+    ],
+)
+def test_the_cure_of_an_update_that_was_scaled_down_works(spec: MeanSpec, cure: str) -> None:
+    assert jumping(spec) == [f"3 of 3 hospitals' updates were scaled down: {cure}"]
+
+
+def test_the_cure_of_a_step_that_is_too_coarse() -> None:
+    def told(spec: MeanSpec) -> list[str]:
+        federation = LocalFederation(Plain(), 3, spec)
+        tiny = {party: Update({"w": np.full(3, 1e-9)}, {}, 1) for party in (1, 2, 3)}
+        found = federation.mean(tiny, {"w": np.zeros(3)})
+        return [text.partition("): ")[2] for text in federation.averaging.warnings(found)]
+
+    assert told(MeanSpec(rungs=(0, 0))) == ["name clip and largest_weight near the truth, and the scale is fixed"]
+    assert told(MeanSpec(1000.0, 10**9)) == [
+        "lower clip or largest_weight, or leave one of them out and the scale is measured"
+    ]
+    assert told(MeanSpec(10.0**12, weights="equal")) == ["lower clip, or leave it out and the scale is measured"]
+    assert told(MeanSpec()) == []
