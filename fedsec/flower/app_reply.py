@@ -90,6 +90,8 @@ def contribution(
     try:
         reply = _kept_reply(asked, plan.model) or _called(asked)
     except ClientAppError as error:
+        if plan.measuring:
+            _keep_failure(asked, error, plan.model)
         if layout is None and not plan.measuring:
             raise
         cause = f": {error.__cause__}" if error.__cause__ else ""  # for this hospital's own log
@@ -122,12 +124,17 @@ def _called(asked: Asked) -> RecordDict:
 
 
 def _kept_reply(asked: Asked, model: bytes) -> RecordDict | None:
-    """The reply that was kept when the stage was measured, if it is to this model; it is kept no longer."""
+    """The reply that was kept when the stage was measured, if it is to this model; it is kept no longer.
+
+    Raises ClientAppError where what was kept is that the app failed.
+    """
     state = asked.context.state
     kept = state.config_records.get(KEPT)
     records = {name: state.pop(name) for name in list(state) if name.startswith(KEPT)}
     if kept is None or (kept["model"], kept["stage"]) != (model, asked.message.metadata.message_type):
         return None
+    if "failed" in kept:
+        raise ClientAppError(str(kept["failed"])) from RuntimeError(str(kept["cause"]))
     return RecordDict({name[len(KEPT) + 1 :]: record for name, record in records.items() if name != KEPT})
 
 
@@ -137,6 +144,13 @@ def _keep_reply(asked: Asked, reply: RecordDict, model: bytes) -> None:
         asked.context.state[f"{KEPT} {name}"] = record
 
 
+def _keep_failure(asked: Asked, error: ClientAppError, model: bytes) -> None:
+    """That the app failed, so that it is not called twice for one model; the text stays in this hospital's state."""
+    cause = str(error.__cause__ or "").encode("utf-8", "replace").decode("utf-8")
+    said: dict[str, bytes | str] = {"failed": str(error), "cause": cause}
+    asked.context.state[KEPT] = ConfigRecord({"model": model, "stage": asked.message.metadata.message_type, **said})
+
+
 def _parts(asked: Asked, reply: RecordDict, weight_key: str) -> tuple[Arrays, mean.Metrics, Any]:
     """The reply's arrays, its metrics, and its number of examples."""
     arrays: Mapping[str, np.ndarray[Any, Any]] = {}
@@ -144,6 +158,8 @@ def _parts(asked: Asked, reply: RecordDict, weight_key: str) -> tuple[Arrays, me
         arrays = model_arrays(reply, asked.message.content)
         if not arrays:
             raise LayoutError("the app's reply to training holds no arrays")
+        model = model_arrays(asked.message.content)
+        arrays = {name: array for name, array in arrays.items() if not _stays_infinite(array, model.get(name))}
     elif reply.array_records:
         log(WARNING, "secure aggregation: the arrays of a reply that is no training are not averaged; ignored")
     if reply.config_records:
@@ -155,3 +171,13 @@ def _parts(asked: Asked, reply: RecordDict, weight_key: str) -> tuple[Arrays, me
     if not isinstance(weight := records[0].get(weight_key), int | float):
         raise LayoutError(f"the app's metrics have no number under {weight_key!r}, the weight of its update")
     return arrays, {key: value for key, value in records[0].items() if key != weight_key}, weight
+
+
+def _stays_infinite(array: np.ndarray[Any, Any], model: np.ndarray[Any, Any] | None) -> bool:
+    """Whether an array equals the model's, infinities included, as a mask of -inf does: it has no part in the sum.
+
+    What no hospital sends keeps the model's values.
+    """
+    if model is None or (array.dtype.kind, model.dtype.kind) != ("f", "f"):
+        return False
+    return bool(np.isinf(model).any()) and np.array_equal(array, model)

@@ -346,6 +346,37 @@ def several(message: Message, context: Context) -> Message:
     return Message(RecordDict({**records, "metrics": metrics, "more": ConfigRecord({"a": 1})}), reply_to=message)
 
 
+def test_an_app_that_fails_is_called_once_a_round_and_told_of_once() -> None:
+    called: list[int] = []
+
+    def app(message: Message, context: Context) -> Message:
+        called.append(context.node_id)
+        if context.node_id == 102:
+            raise ValueError("no glucose \udc80 value")
+        return add_one(message, context)
+
+    strategy, _ = start(ProcessGrid(app), {"w": np.zeros(3)}, rounds=2)
+    assert sorted(called) == sorted([*range(100, 105)] * 2)
+    ((_, party, reason),) = strategy.rounds[0].incidents
+    assert party == 3 and reason == "no usable update: the app failed: ValueError: no glucose ? value"
+    assert [(one.included, one.unusable) for one in strategy.rounds] == [(5, 1), (5, 1)]
+
+
+def test_an_attention_mask_of_infinities_that_nobody_changes_costs_nothing() -> None:
+    mask = np.triu(np.full((3, 3), -np.inf, np.float32), 1)
+
+    def app(message: Message, context: Context) -> Message:
+        reply = add_one(message, context)
+        changed = message.content["config"]["server-round"] == 2 and context.node_id == 102
+        reply.content["arrays"]["mask"] = Array(mask + 1 if changed else mask)
+        return reply
+
+    strategy, result = start(ProcessGrid(app), {"w": np.zeros(3), "mask": mask}, rounds=2, protocol="plain")
+    assert [(one.included, one.failure) for one in strategy.rounds] == [(5, ""), (4, "")]
+    assert np.array_equal(result.arrays["mask"].numpy(), mask)
+    assert np.allclose(result.arrays["w"].numpy(), 2, atol=1e-3)
+
+
 def test_several_array_records_and_arrays_that_stay() -> None:
     grid = ProcessGrid(several)
     secure = SecureAggregation(FedAvg(), sessions=RunSessions())
