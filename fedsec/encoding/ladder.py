@@ -32,6 +32,8 @@ UNKNOWN = 24
 """The rung where nothing changed while the stage was measured: two limbs carry what then comes."""
 COARSE_BITS = 7
 """Where fewer than 2^7 steps, about a hundred, make a typical value, the scale is too coarse for it."""
+SMALL = 1 << 16
+"""Up to so many parameters take two limbs each wherever the scale is measured: it costs little, and rounds nothing."""
 LIMBS_BITS = 48
 """Bits of a parameter in two limbs, or twice those of one where that is less."""
 BANDS = (1.0, 1 / 4, 1 / 64, 1 / 4096)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from numbers import Real
 from typing import Annotated, Any, Literal, get_args
@@ -472,7 +472,9 @@ class _Shape:
     def __init__(self, layout: Layout, spec: MeanSpec, bits: int, plan: Plan) -> None:
         parameters = sum(each.size for each in layout.parameters(spec.buffers))
         self.bits = bits
-        self.scale = spec.scale(plan, bits) if layout.parameters(spec.buffers) else Scale(1.0)
+        self.scale = spec.scale(plan, bits) if parameters else Scale(1.0)
+        if spec.measured and parameters <= ladder.SMALL:
+            self.scale = replace(self.scale, limbs=2)
         self.point = FixedPoint(self.scale.width(bits), self.scale.bound)
         sizes = (
             parameters * self.scale.limbs,

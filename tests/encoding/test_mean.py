@@ -440,7 +440,7 @@ def test_the_cure_of_an_update_that_was_scaled_down_works(spec: MeanSpec, cure: 
 def test_the_cure_of_a_step_that_is_too_coarse() -> None:
     def told(spec: MeanSpec) -> list[str]:
         federation = LocalFederation(Plain(), 3, spec)
-        tiny = {party: Update({"w": np.full(3, 1e-9)}, {}, 1) for party in (1, 2, 3)}
+        tiny = {party: Update({"w": np.full(3, 1e-14)}, {}, 1) for party in (1, 2, 3)}
         found = federation.mean(tiny, {"w": np.zeros(3)})
         return [text.partition("): ")[2] for text in federation.averaging.warnings(found)]
 
