@@ -466,6 +466,11 @@ def metric_steps(low: float, high: float) -> float:
     return math.ldexp(1.0, wide.WIDE_BITS - 1 - LARGEST_WEIGHT.bit_length() - ladder.rung(max(abs(low), abs(high))))
 
 
+def scale_of(layout: Layout, spec: MeanSpec, plan: Plan, bits: int) -> Scale:
+    """The scale of a session's parameters, with the limbs that they take in this layout."""
+    return _Shape(layout, spec, bits, plan).scale
+
+
 class _Shape:
     """Where each part of a contribution stands: parameters, counts, weight and buffers, metrics."""
 

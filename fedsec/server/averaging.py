@@ -90,7 +90,8 @@ class Averaging:
         found = mean.decode(total.sum, total.layout, reference or {}, spec, bits, plan, floor)
         if plan.largest:
             known.plan = replace(known.plan, counts=(*known.plan.counts, found.counts))
-            self._scales = spec.scale(plan, bits), spec.scale(known.plan, bits)
+            now, then = (mean.scale_of(total.layout, spec, each, bits) for each in (plan, known.plan))
+            self._scales = now, then
         return found, total
 
     def _measure(
