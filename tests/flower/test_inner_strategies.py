@@ -17,7 +17,7 @@ from flwr.serverapp.strategy import FedAvg, Result, Strategy
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 
 from fedsec.errors import ConfigurationError, RunFailed
-from fedsec.flower import SecureAggregation
+from fedsec.flower import SecureAggregation, linearity
 from fedsec.flower.server import RunSessions
 from tests.flower.process_grid import ProcessGrid
 from tests.flower.test_flower_glue import add_one
@@ -333,3 +333,15 @@ def test_a_set_up_that_fails_is_a_failed_run() -> None:
     grid = ProcessGrid(app, **{"fedsec-floor": 6})
     with pytest.raises(RunFailed, match=r"the set-up failed: phase Enrol: 0 of 5 .* PolicyError: floor is 3"):
         secured(Patient()).start(grid, model(), num_rounds=1)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.75])
+def test_a_function_with_a_threshold_is_found_wherever_the_mean_lies(share: float) -> None:
+    """Replies that lie close together would all be on the threshold's same side."""
+
+    def above(replies: list[RecordDict], weight_key: str) -> MetricRecord:
+        values = [float(reply["metrics"]["auc"]) for reply in replies]  # type: ignore[arg-type]
+        return MetricRecord({"share": sum(value > 0.8 for value in values) / len(values)})
+
+    with pytest.raises(ConfigurationError, match="gives 'share'"):
+        linearity.check("a function", above, {"auc": share}, "num-examples")
