@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fedsec.mpc.activation import HALVINGS, Activation, in_u, lead_of
 from fedsec.mpc.gradient_descent import Network
-from fedsec.mpc.ring_fixed_point import Fixed, Floats, overflow
+from fedsec.mpc.ring_fixed_point import Fixed, Floats, Multiplier, overflow
 from fedsec.mpc.ring_kernels import Int, Integers
 from fedsec.primitives.mersenne import jit
 
@@ -276,7 +276,7 @@ def constants(activation: Activation, fixed: Fixed) -> tuple[int, int, int, int,
         return 2, 1 << (fixed.bits - 1), 0, 0, np.zeros(1, np.int64)
     level = 0 if activation.bound is None else int(fixed.encode(activation.bound))
     scaled = in_u(activation.coefficients)
-    lead = lead_of(scaled)
+    lead = lead_of(scaled) if len(scaled) > 1 else Multiplier(0, 0)  # a line has no square
     return int(activation.bound is not None), level, lead.factor, lead.shift, fixed.encode(np.array(scaled))
 
 

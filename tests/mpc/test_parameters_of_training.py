@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fedsec.errors import ConfigurationError
@@ -56,6 +56,7 @@ def test_the_case_that_failed_late() -> None:
     coefficients=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=4),
     bound=st.none() | st.floats(1e-6, 1024),
 )
+@example(widths=(4, 1), bits=12, rate=1.0, coefficients=[262112.0], bound=None)
 @settings(max_examples=200, deadline=None)
 def test_what_is_accepted_can_be_computed(
     widths: Any, bits: int, rate: float, coefficients: list[float], bound: float | None
