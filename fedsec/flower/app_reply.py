@@ -17,12 +17,13 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.supercore import log
 
+from fedsec.agreement.agreement_file import trains
 from fedsec.encoding import mean
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays, Layout, difference
 from fedsec.encoding.mean import Contribution, MeanSpec
 from fedsec.errors import AuthenticationError, BadMessage, FedsecError, LayoutError
-from fedsec.flower.records import content_hash, model_arrays, trains
+from fedsec.flower.records import content_hash, model_arrays
 from fedsec.wire import codec
 from fedsec.wire.envelope import Session
 
@@ -100,7 +101,7 @@ def contribution(
     if plan.measuring:
         _keep_reply(asked, reply, plan.model)
     try:
-        arrays, metrics, weight = _parts(asked, reply, spec.weight_key)
+        arrays, metrics, weight = _parts(asked, reply, reference, spec.weight_key)
         if agreed and (found := mean.layout_of(arrays, reference, metrics)) != agreed.layout:
             raise LayoutError(f"the reply is not what was agreed on: {difference(found, agreed.layout)}")
     except LayoutError as error:
@@ -151,15 +152,14 @@ def _keep_failure(asked: Asked, error: ClientAppError, model: bytes) -> None:
     asked.context.state[KEPT] = ConfigRecord({"model": model, "stage": asked.message.metadata.message_type, **said})
 
 
-def _parts(asked: Asked, reply: RecordDict, weight_key: str) -> tuple[Arrays, mean.Metrics, Any]:
-    """The reply's arrays, its metrics, and its number of examples."""
+def _parts(asked: Asked, reply: RecordDict, reference: Arrays, weight_key: str) -> tuple[Arrays, mean.Metrics, Any]:
+    """The reply's arrays, its metrics, and its number of examples; `reference` is the model that was answered."""
     arrays: Mapping[str, np.ndarray[Any, Any]] = {}
     if asked.trains:
         arrays = model_arrays(reply, asked.message.content)
         if not arrays:
             raise LayoutError("the app's reply to training holds no arrays")
-        model = model_arrays(asked.message.content)
-        arrays = {name: array for name, array in arrays.items() if not _stays_infinite(array, model.get(name))}
+        arrays = {name: array for name, array in arrays.items() if not _stays_infinite(array, reference.get(name))}
     elif reply.array_records:
         log(WARNING, "secure aggregation: the arrays of a reply that is no training are not averaged; ignored")
     if reply.config_records:

@@ -45,11 +45,6 @@ NOTE = "unusable"
 """In that record, in simulation alone: why a hospital had no usable update."""
 
 
-def trains(message_type: str) -> bool:
-    """Whether messages of this type, `train` or `train.NAME`, ask for training."""
-    return message_type.partition(".")[0] == "train"
-
-
 def to_numpy(content: RecordDict) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays of the one ArrayRecord in `content`; raises DataError where there is none or more than one."""
     records = list(content.array_records.values())

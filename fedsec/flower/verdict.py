@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fedsec.agreement.agreement_file import trains
 from fedsec.flower.incidents import printable, shortened
-from fedsec.flower.records import trains
 from fedsec.protocol import PartyId
 from fedsec.wire.exchange import Incident
 
