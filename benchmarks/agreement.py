@@ -18,7 +18,7 @@ from common import Report, Row, arguments, publish
 
 import fedsec
 from fedsec.agreement import admission
-from fedsec.agreement.agreement_file import AgreedArray, Agreement, Encoding, Hospital, Stage, Strategy
+from fedsec.agreement.agreement_file import AgreedArray, AgreedStrategy, Agreement, Encoding, Hospital, Stage
 from fedsec.encoding import mean
 from fedsec.encoding.ladder import Plan
 from fedsec.party.journal import Journal
@@ -46,12 +46,11 @@ def checks(setting: Setting, folder: Path) -> tuple[Callable[[], None], Callable
     Each call is for another model.
     """
     protocol, size = setting.protocol(), setting.parameters
-    parameters = {key: value for key, value in protocol.parameters().items() if value is not None}
     configuration = {f"option-{n}": n for n in range(40)}
     agreement = Agreement(
         fedsec=fedsec.__version__,
         server="00" * 32,
-        strategy=Strategy(name=protocol.name, parameters=parameters),
+        strategy=AgreedStrategy.of(protocol),
         encoding=Encoding.of(SPEC),
         arrays=(AgreedArray(name="w", dtype="float32", shape=(size,)),),
         stages={"train": Stage(sessions=10**9, metrics={"loss": 0})},

@@ -23,6 +23,7 @@ from fedsec.encoding.layout import ArraySpec, Layout
 from fedsec.encoding.mean import VALUES, MeanSpec, WeightRule
 from fedsec.errors import ConfigurationError, expect, expect_path
 from fedsec.primitives.signing import KEY_BYTES
+from fedsec.protocol import SecureSum
 
 LARGEST_FILE = 1 << 22
 """Bytes of an agreement that is read; one with ten thousand arrays has a tenth of that."""
@@ -35,11 +36,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Strategy(_Part):
+class AgreedStrategy(_Part):
     """The strategy, by its name in the catalogue, and all its parameters."""
 
     name: str
     parameters: dict[str, Plain] = {}
+
+    @staticmethod
+    def of(protocol: SecureSum[Any, Any]) -> AgreedStrategy:
+        """A strategy as it is agreed on; parameters that are None are left out, for TOML has none."""
+        parameters = {key: value for key, value in protocol.parameters().items() if value is not None}
+        return AgreedStrategy(name=protocol.name, parameters=parameters)
 
 
 class Encoding(_Part):
@@ -123,7 +130,7 @@ class Agreement(_Part):
     largest_parameter: float = Field(default=1e6, gt=0)
     free: tuple[str, ...] = ()
     server: Key
-    strategy: Strategy
+    strategy: AgreedStrategy
     encoding: Encoding
     stages: dict[str, Stage]
     configuration: dict[str, Plain] = {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import fedsec
-from fedsec.agreement.agreement_file import AgreedArray, Agreement, Encoding, Hospital, Stage, Strategy, trains
+from fedsec.agreement.agreement_file import AgreedArray, AgreedStrategy, Agreement, Encoding, Hospital, Stage, trains
 from fedsec.encoding.layout import Layout
 from fedsec.encoding.mean import MeanSpec
 from fedsec.protocol import SecureSum
@@ -34,7 +34,6 @@ def of_run(
     layouts, sums: by stage, what replies held, and how many sums there were. every: whether all hospitals contributed
     to each of them.
     """
-    parameters = {key: value for key, value in protocol.parameters().items() if value is not None}
     arrays = next((layout.arrays for stage, layout in layouts.items() if trains(stage)), ())
     return Agreement(
         title=title,
@@ -42,7 +41,7 @@ def of_run(
         cohort="all" if every else "sampled",
         bundle=bundle,
         server=server.hex(),
-        strategy=Strategy(name=protocol.name, parameters=parameters),
+        strategy=AgreedStrategy.of(protocol),
         encoding=Encoding.of(spec),
         arrays=tuple(AgreedArray(name=one.name, dtype=one.dtype, shape=one.shape) for one in arrays),
         stages={

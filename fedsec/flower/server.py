@@ -23,7 +23,7 @@ from flwr.supercore import log
 
 from fedsec import catalog
 from fedsec.agreement import draft
-from fedsec.agreement.agreement_file import Agreement
+from fedsec.agreement.agreement_file import AgreedStrategy, Agreement
 from fedsec.disclosure import Statement, statement
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
@@ -171,13 +171,12 @@ class SecureAggregation(Strategy):
         agreed, spec = agreement.strategy, agreement.encoding.spec
         if default:
             self.protocol = catalog.build(agreed.name, dict(agreed.parameters))
-        parameters = {key: value for key, value in self.protocol.parameters().items() if value is not None}
         differing = [
             name
             for name in asdict(spec)
             if getattr(self.spec, name) not in (getattr(spec, name), getattr(_PLAIN, name))
         ]
-        if (self.protocol.name, parameters) != (agreed.name, dict(agreed.parameters)):
+        if AgreedStrategy.of(self.protocol) != agreed:
             differing.append("protocol")
         if differing:
             raise ConfigurationError(f"{', '.join(differing)} differ from the agreement: leave them out, it names them")
