@@ -1,4 +1,4 @@
-"""The checks, each by name: `nox -s lint types tests fast newest oldest campaign busy docs bench`.
+"""The checks, each by name: `nox -s lint types tests fast newest oldest torch campaign busy docs bench`.
 
 With `--no-venv` a session uses what is installed in the current environment, as .ci/run does.
 """
@@ -22,6 +22,11 @@ ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
 OLDEST = PROJECT["requires-python"].removeprefix(">=")
 SHORT = ["tests", "--durations=10"]
+TORCH = "2.13.0"
+"""The release of PyTorch that is tested: of this one the package registries have a build for the CPU alone."""
+WITH_TORCH = ["tests/learning/test_torch_models.py", "tests/flower/test_compatibility.py", "tests/examples"]
+TORCH_TESTS = "torch or bfloat16"
+"""Their tests that are skipped where there is no PyTorch, by name."""
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
 """A program that takes a core until it is ended, or its parent is."""
 NEWER = [name for name in ("3.14", "3.13", "3.12") if tuple(map(int, name.split("."))) > sys.version_info[:2]]
@@ -129,6 +134,15 @@ def busy(session: nox.Session) -> None:
             ended.callback(process.wait)
             ended.callback(process.kill)
         session.run("python", "-m", "pytest", *(session.posargs or ["-q", "-n", "2"]))
+
+
+@nox.session
+def torch(session: nox.Session) -> None:
+    """What stands on PyTorch, in an environment that has it: its model, its dtypes, and the example with BatchNorm."""
+    session.install("-e", ".[dev,torch]", f"torch=={TORCH}")
+    session.run(
+        "python", "-m", "pytest", "-q", "-m", "not campaign", "-k", TORCH_TESTS, *(session.posargs or WITH_TORCH)
+    )
 
 
 @nox.session
