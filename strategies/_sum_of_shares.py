@@ -7,15 +7,16 @@ of the others proves nothing: a hospital that dealt a false share to an honest o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from fedsec.errors import BadMessage, TooFewParties
 from fedsec.primitives import robust
 from fedsec.primitives.field import Field
 from fedsec.primitives.mersenne import Values
-from fedsec.primitives.shamir import columns_of
+from fedsec.primitives.shamir import check_share, columns_of
 from fedsec.protocol import PartyId
+from fedsec.protocol.complaints import Check
 
 
 class Answer(NamedTuple):
@@ -36,6 +37,15 @@ class Opened(NamedTuple):
     corrected: frozenset[PartyId]
 
 
+def dealt(field: Field, pack: int, seeded: Callable[[PartyId], Collection[PartyId]]) -> Check:
+    """The check of what a dealer seals: `seeded` says, for a dealer, who receives a seed in place of a share."""
+
+    def check(dealer: PartyId, receiver: PartyId, body: bytes, values: int) -> None:
+        check_share(body, values, pack, field, receiver in seeded(dealer))
+
+    return check
+
+
 def open_sum(
     phase: str,
     answers: Mapping[PartyId, Answer],
@@ -44,14 +54,18 @@ def open_sum(
     floor: int,
     field: Field,
     pack: int,
+    false: Collection[PartyId] = (),
 ) -> Opened:
     """Open the sum that most answers are shares of; `senders` are those who shared an input.
+
+    false: who is proven false already.
 
     Raises TooFewParties where fewer than `needed` answer for one sum, and BadMessage where too many of these are
     false. Either error has the parties that are proven false all the same.
     """
-    false = frozenset(party for party in answers if not _possible(party, answers[party], senders, floor, field, pack))
-    held = {party: answer for party, answer in answers.items() if party not in false}
+    impossible = {party for party in answers if not _possible(party, answers[party], senders, floor, field, pack)}
+    held = {party: answer for party, answer in answers.items() if party not in impossible}
+    false = impossible | set(false)
     # After equivocation a party cannot unseal the others' shares and sums alone: only one group can be large.
     sums = Counter((answer.included, answer.values) for answer in held.values())
     included, values = max(sums, key=lambda one: sums[one], default=(frozenset[PartyId](), 0))
@@ -64,7 +78,7 @@ def open_sum(
         opened = robust.combine(agreeing, needed, field, values, pack)
     except BadMessage as error:
         raise error.proving(false) from None
-    return Opened(opened.secret, included, false, opened.off)
+    return Opened(opened.secret, included, frozenset(false), opened.off)
 
 
 def _possible(

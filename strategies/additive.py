@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.errors import AuthenticationError, BadMessage, PolicyError, TooFewParties
+from fedsec.errors import BadMessage, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives.prg import SEED_BYTES, masks_into
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.ring import R32, R64, Ring
@@ -34,10 +35,12 @@ from fedsec.protocol import (
     Sum,
     Vector,
     ask,
+    complaints,
     parameter,
     reject_unknown,
     transpose,
 )
+from fedsec.protocol.complaints import Complaint, Reopen, SumReopened
 
 SEED = "seed"
 """What parties seal to each other."""
@@ -80,12 +83,18 @@ class MaskSum(Message, tag="fedsec.additive.mask_sum/1"):
         return {"vector": (self.vector.astype(np.uint64), 1 << (8 * self.vector.itemsize))}
 
 
+@dataclass(frozen=True, repr=False)
+class Complained(State, tag="fedsec.additive.complained/1"):
+    """It complained in place of a sum of masks, and may be asked for it once more."""
+
+
 @dataclass(frozen=True)
 class Additive(SecureSum[State, None]):
     """`aggregators` parties, or as many as there are, remove the masks; each alone sees masks only."""
 
     phases = (MaskInput, SumMasks)
     input_phase = MaskInput
+    dispute_phases = complaints.PHASES
 
     aggregators: int = parameter(
         3,
@@ -138,17 +147,19 @@ class Additive(SecureSum[State, None]):
             raise TooFewParties("MaskInput", self.floor, masked, clients)
         inboxes = transpose({sender: reply.seeds for sender, reply in masked.items()})
         requests = {party: SumMasks(inboxes.get(party, {})) for party in chosen}
-        sums = yield from ask(requests, MaskSum, len(chosen))
+        answered = yield from ask(requests, (MaskSum, Complaint), len(chosen))
+        sums, false = yield from complaints.settle(answered, MaskSum, inboxes, {}, _check_seed)
         # After equivocation a party's seeds open at nobody of the rest: it counts as dropped out for all of them.
-        included, votes = Counter(reply.included for reply in sums.values()).most_common(1)[0]
-        if votes < len(chosen) or not included <= masked.keys():
+        sets = Counter(reply.included for reply in sums.values())
+        included = max(sets, key=lambda one: sets[one], default=frozenset[PartyId]())
+        if sets[included] < len(chosen) or not included <= masked.keys():
             agreed = [party for party, reply in sums.items() if reply.included == included]
-            raise TooFewParties("SumMasks", len(chosen), agreed, chosen)
+            raise TooFewParties("SumMasks", len(chosen), agreed, chosen).proving(false)
         total = ring.sum(masked[party].vector for party in sorted(included))
         for party, reply in sums.items():
             ring.check(reply.vector, total.size, f"sum of masks of party {party}")
             np.subtract(total, reply.vector, out=total)
-        return Sum(ring.lift(total), included)
+        return Sum(ring.lift(total), included, false)
 
     def respond(
         self, me: PartyContext, state: State | None, request: Message, x: Vector | None, rng: Random
@@ -157,7 +168,19 @@ class Additive(SecureSum[State, None]):
             case MaskInput() if x is not None:
                 return state, self._mask(me, x, rng)
             case SumMasks(inbox):
-                return state, self._sum(me, inbox)
+                self._check_chosen(me)
+                seeds, length = self._seeds(me, inbox, {})
+                complaint = complaints.complain(me, inbox, inbox.keys() & me.cohort - seeds.keys(), length)
+                if complaint is not None:
+                    return Complained(), complaint
+                return state, self._sum(me, seeds, length)
+            case Reopen():
+                most = len(self.chosen(me.cohort)) - 1
+                return state, complaints.reopen(me, request, most, MaskInput, SEED, _check_seed)
+            case SumReopened(inbox) if isinstance(state, Complained):
+                return None, self._sum(me, *self._seeds(me, inbox, complaints.accept(me, request)))
+            case SumReopened():
+                raise OutOfPhase("this party has not complained in this session")
             case _:
                 raise reject_unknown(request)
 
@@ -168,24 +191,50 @@ class Additive(SecureSum[State, None]):
         length = x.size.to_bytes(LENGTH_BYTES, "little")
         return MaskedInput(masked, {party: me.seal(party, seed + length, SEED, rng) for party, seed in seeds.items()})
 
-    def _sum(self, me: PartyContext, inbox: Mapping[PartyId, bytes]) -> MaskSum:
+    def _check_chosen(self, me: PartyContext) -> None:
         if me.id not in self.chosen(me.cohort):
             raise PolicyError(f"party {me.id} is no aggregator of this cohort: those are {self.chosen(me.cohort)}")
-        seeds: dict[PartyId, bytes] = {}
-        for sender in sorted(set(inbox) & me.cohort):
-            try:
-                opened = me.unseal(sender, inbox[sender], MaskInput, SEED)
-            except AuthenticationError:
-                continue  # equivocation, or corrupted: for this party the sender dropped out
-            if len(opened) == SEED_BYTES + LENGTH_BYTES:
-                seeds[sender] = opened
-        lengths = Counter(opened[SEED_BYTES:] for opened in seeds.values())
-        common = max(lengths, key=lambda length: (lengths[length], length), default=b"")
-        seeds = {sender: opened for sender, opened in seeds.items() if opened[SEED_BYTES:] == common}
-        if int.from_bytes(common, "little") > MAX_VALUES:
-            raise BadMessage(f"masks of {int.from_bytes(common, 'little')} values; at most {MAX_VALUES} were expected")
+
+    def _seeds(
+        self, me: PartyContext, inbox: Mapping[PartyId, bytes], reopened: Mapping[PartyId, bytes]
+    ) -> tuple[dict[PartyId, bytes], int]:
+        """The seeds of masks of the length that most have, and that length; a body reopened serves as its seal's."""
+
+        def unseal(sender: PartyId) -> bytes:
+            return me.unseal(sender, inbox[sender], MaskInput, SEED)
+
+        def load(_: PartyId, body: bytes) -> tuple[int, bytes]:
+            return _length(body), body[:SEED_BYTES]
+
+        senders = inbox.keys() & me.cohort
+        opened = complaints.held(senders, unseal, load, {})
+        lengths = Counter(length for length, _ in opened.values())
+        common = max(lengths, key=lambda length: (lengths[length], length), default=0)
+        seeds = {sender: seed for sender, (length, seed) in opened.items() if length == common}
+        for sender in senders & reopened.keys() - seeds.keys():
+            with suppress(BadMessage):
+                _check_seed(sender, me.id, reopened[sender], common)
+                seeds[sender] = reopened[sender][:SEED_BYTES]
+        return seeds, common
+
+    def _sum(self, me: PartyContext, seeds: Mapping[PartyId, bytes], length: int) -> MaskSum:
+        if length > MAX_VALUES:
+            raise BadMessage(f"masks of {length} values; at most {MAX_VALUES} were expected")
         if len(seeds) < me.floor:
             raise PolicyError(f"the seeds of {len(seeds)} parties could be opened; the floor is {me.floor}")
-        total = np.zeros(int.from_bytes(common, "little"), self.ring(me.cohort).dtype)
-        masks_into(total, added=[opened[:SEED_BYTES] for opened in seeds.values()], subtracted=[])
+        total = np.zeros(length, self.ring(me.cohort).dtype)
+        masks_into(total, added=list(seeds.values()), subtracted=[])
         return MaskSum(total, frozenset(seeds))
+
+
+def _length(body: bytes) -> int:
+    """Of how many values a mask is; raises BadMessage on what is no seed with its length."""
+    if len(body) != SEED_BYTES + LENGTH_BYTES:
+        raise BadMessage(f"seed of a mask: {len(body)} bytes came and {SEED_BYTES + LENGTH_BYTES} are expected")
+    return int.from_bytes(body[SEED_BYTES:], "little")
+
+
+def _check_seed(dealer: PartyId, receiver: PartyId, body: bytes, values: int) -> None:
+    """Raise BadMessage unless `body` is what each dealer seals to each aggregator: a seed, of so many values."""
+    if _length(body) != values:
+        raise BadMessage(f"seed of a mask of {_length(body)} values; {values} are expected")

@@ -17,7 +17,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
+from fedsec.errors import BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives import robust, shamir
 from fedsec.primitives.field import M31, M61, Field
 from fedsec.primitives.mersenne import Values
@@ -35,13 +35,15 @@ from fedsec.protocol import (
     Sum,
     Vector,
     ask,
+    complaints,
     consistency,
     parameter,
     reject_unknown,
     transpose,
 )
+from fedsec.protocol.complaints import Check, Complaint, Reopen, SumReopened
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
-from fedsec.strategies._sum_of_shares import Answer, open_sum
+from fedsec.strategies._sum_of_shares import Answer, dealt, open_sum
 
 PIECE = "piece"
 """What parties seal to each other."""
@@ -96,6 +98,11 @@ class Masked(State, tag="fedsec.lightsecagg.masked/1"):
     signed: frozenset[int] | None = None
 
 
+@dataclass(frozen=True, repr=False)
+class Complained(Masked, tag="fedsec.lightsecagg.complained/1"):
+    """It complained in place of a piece of the sum, and may be asked for it once more."""
+
+
 @dataclass(frozen=True)
 class LightSecAgg(SecureSum[Masked, None]):
     """Any `threshold` parties open the sum of the masks; any `privacy` of them learn nothing of one.
@@ -104,6 +111,7 @@ class LightSecAgg(SecureSum[Masked, None]):
     """
 
     input_phase = MaskInput
+    dispute_phases = complaints.PHASES
 
     threshold: int = parameter(
         0,
@@ -190,14 +198,17 @@ class LightSecAgg(SecureSum[Masked, None]):
             signatures = yield from consistency.collect(dict.fromkeys(masked, frozenset(masked)), needed)
             asked = list(signatures)
         requests = {party: SumPieces(inboxes.get(party, {}), signatures) for party in asked}
-        pieces = yield from ask(requests, PieceOfSum, needed)
+        answered = yield from ask(requests, (PieceOfSum, Complaint), needed)
+        check = self._dealt(clients)
+        pieces, lied = yield from complaints.settle(answered, PieceOfSum, inboxes, signatures, check)
+        false |= lied
         answers = {
             party: Answer(reply.piece, reply.prime_bits, size, reply.included) for party, reply in pieces.items()
         }
         pack = needed - self.colluding(clients)
-        mask = open_sum("SumPieces", answers, masked, needed, self.floor, field, pack)
+        mask = open_sum("SumPieces", answers, masked, needed, self.floor, field, pack, false)
         total = field.sum([masked[party].vector for party in sorted(mask.included)])
-        return Sum(field.sub(total, mask.sum).astype(np.uint64), mask.included, false | mask.false, mask.corrected)
+        return Sum(field.sub(total, mask.sum).astype(np.uint64), mask.included, mask.false, mask.corrected)
 
     def respond(
         self, me: PartyContext, state: Masked | None, request: Message, x: Vector | None, rng: Random
@@ -211,11 +222,20 @@ class LightSecAgg(SecureSum[Masked, None]):
                 return replace(state, signed=survivors), consistency.sign(me, survivors)
             case SumPieces(inbox, signatures):
                 state = _begun(state)
-                reply = self._sum(me, state, inbox)
-                if self.server == ServerModel.MALICIOUS:
-                    needed = self.points_needed(me.cohort)
-                    consistency.check(me, state.signed, reply.included, signatures, needed)
-                return None, reply
+                pieces = self._pieces(me, state, inbox, {})
+                accused = inbox.keys() & me.cohort - pieces.keys()
+                complaint = complaints.complain(me, inbox, accused, state.values)
+                if complaint is not None:
+                    return Complained(state.values, state.seed, state.signed), complaint
+                return None, self._sum(me, state, pieces, signatures)
+            case Reopen():
+                check, most = self._dealt(me.cohort), self.colluding(me.cohort)
+                return state, complaints.reopen(me, request, most, MaskInput, PIECE, check)
+            case SumReopened(inbox, signatures) if isinstance(state, Complained):
+                pieces = self._pieces(me, state, inbox, complaints.accept(me, request))
+                return None, self._sum(me, state, pieces, signatures)
+            case SumReopened():
+                raise OutOfPhase("this party has not complained in this session")
             case _:
                 raise reject_unknown(request)
 
@@ -236,21 +256,36 @@ class LightSecAgg(SecureSum[Masked, None]):
     def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
         return shamir.seeded_points(dealer, cohort, self.points_needed(cohort))
 
-    def _sum(self, me: PartyContext, state: Masked, inbox: Mapping[PartyId, bytes]) -> PieceOfSum:
+    def _dealt(self, cohort: Collection[PartyId]) -> Check:
+        pack = self.points_needed(cohort) - self.colluding(cohort)
+        return dealt(self.field(cohort), pack, lambda dealer: self._seeded(dealer, cohort))
+
+    def _pieces(
+        self, me: PartyContext, state: Masked, inbox: Mapping[PartyId, bytes], reopened: Mapping[PartyId, bytes]
+    ) -> dict[PartyId, Values]:
+        """Its own piece, and those that were sealed to it; where a seal holds none, what its sender reopened."""
         field = self.field(me.cohort)
         pack = self.points_needed(me.cohort) - self.colluding(me.cohort)
-        pieces = {me.id: shamir.expand_share(state.seed, -(-state.values // pack), field)}
-        for sender in sorted((set(inbox) & me.cohort) - {me.id}):
-            try:
-                opened = me.unseal(sender, inbox[sender], MaskInput, PIECE)
-                seeded = me.id in self._seeded(sender, me.cohort)
-                pieces[sender] = shamir.load_share(opened, state.values, pack, field, seeded)
-            except (AuthenticationError, BadMessage):
-                continue  # equivocation, or corrupted: for this party the sender dropped out
+
+        def load(sender: PartyId, body: bytes) -> Values:
+            return shamir.load_share(body, state.values, pack, field, me.id in self._seeded(sender, me.cohort))
+
+        def unseal(sender: PartyId) -> bytes:
+            return me.unseal(sender, inbox[sender], MaskInput, PIECE)
+
+        own = shamir.expand_share(state.seed, -(-state.values // pack), field)
+        return {me.id: own} | complaints.held(inbox.keys() & me.cohort - {me.id}, unseal, load, reopened)
+
+    def _sum(
+        self, me: PartyContext, state: Masked, pieces: Mapping[PartyId, Values], signatures: Mapping[PartyId, bytes]
+    ) -> PieceOfSum:
         if len(pieces) < me.floor:
             raise PolicyError(
                 f"the pieces of {len(pieces)} parties could be opened, its own among them; the floor is {me.floor}"
             )
+        if self.server == ServerModel.MALICIOUS:
+            consistency.check(me, state.signed, frozenset(pieces), signatures, self.points_needed(me.cohort))
+        field = self.field(me.cohort)
         return PieceOfSum(field.sum(list(pieces.values())), field.bits, frozenset(pieces))
 
 

@@ -16,9 +16,10 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError
+from fedsec.errors import ConfigurationError, OutOfPhase, PolicyError
 from fedsec.primitives import robust, shamir
 from fedsec.primitives.field import M31, M61, Field
+from fedsec.primitives.mersenne import Values
 from fedsec.primitives.prg import SEED_BYTES
 from fedsec.primitives.randomness import Random
 from fedsec.protocol import (
@@ -34,13 +35,15 @@ from fedsec.protocol import (
     Sum,
     Vector,
     ask,
+    complaints,
     consistency,
     parameter,
     reject_unknown,
     transpose,
 )
+from fedsec.protocol.complaints import Check, Complaint, Reopen, SumReopened
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
-from fedsec.strategies._sum_of_shares import Answer, open_sum
+from fedsec.strategies._sum_of_shares import Answer, dealt, open_sum
 
 SHARE = "share"
 """What parties seal to each other."""
@@ -91,6 +94,11 @@ class Shared(State, tag="fedsec.shamir.shared/1"):
     signed: frozenset[int] | None = None
 
 
+@dataclass(frozen=True, repr=False)
+class Complained(Shared, tag="fedsec.shamir.complained/1"):
+    """It complained in place of a share of the sum, and may be asked for it once more."""
+
+
 @dataclass(frozen=True)
 class Shamir(SecureSum[Shared, None]):
     """Any `threshold` parties reconstruct the sum; fewer learn nothing.
@@ -100,6 +108,7 @@ class Shamir(SecureSum[Shared, None]):
     """
 
     input_phase = ShareInput
+    dispute_phases = complaints.PHASES
 
     threshold: int = parameter(
         0, "k+1, shares that open the sum; 0: the fewest that `server` allows", low=0, unit="hospitals"
@@ -175,12 +184,14 @@ class Shamir(SecureSum[Shared, None]):
             signatures = yield from consistency.collect(dict.fromkeys(shared, frozenset(shared)), needed)
             asked = list(signatures)
         requests = {party: SumShares(inboxes.get(party, {}), signatures) for party in asked}
-        summed = yield from ask(requests, ShareOfSum, needed)
+        answered = yield from ask(requests, (ShareOfSum, Complaint), needed)
+        check = self._dealt(clients)
+        summed, false = yield from complaints.settle(answered, ShareOfSum, inboxes, signatures, check)
         answers = {
             party: Answer(reply.share, reply.prime_bits, reply.values, reply.included)
             for party, reply in summed.items()
         }
-        opened = open_sum("SumShares", answers, shared, needed, self.floor, self.field(clients), pack)
+        opened = open_sum("SumShares", answers, shared, needed, self.floor, self.field(clients), pack, false)
         return Sum(opened.sum.astype(np.uint64), opened.included, opened.false, opened.corrected)
 
     def respond(
@@ -195,11 +206,20 @@ class Shamir(SecureSum[Shared, None]):
                 return replace(state, signed=survivors), consistency.sign(me, survivors)
             case SumShares(inbox, signatures):
                 state = _begun(state)
-                reply = self._sum(me, state, inbox)
-                if self.server == ServerModel.MALICIOUS:
-                    needed = self.points_needed(me.cohort)
-                    consistency.check(me, state.signed, reply.included, signatures, needed)
-                return None, reply
+                shares = self._shares(me, state, inbox, {})
+                accused = inbox.keys() & me.cohort - shares.keys()
+                complaint = complaints.complain(me, inbox, accused, state.values)
+                if complaint is not None:
+                    return Complained(state.values, state.seed, state.signed), complaint
+                return None, self._sum(me, state, shares, signatures)
+            case Reopen():
+                check, most = self._dealt(me.cohort), self.colluding(me.cohort)
+                return state, complaints.reopen(me, request, most, ShareInput, SHARE, check)
+            case SumReopened(inbox, signatures) if isinstance(state, Complained):
+                shares = self._shares(me, state, inbox, complaints.accept(me, request))
+                return None, self._sum(me, state, shares, signatures)
+            case SumReopened():
+                raise OutOfPhase("this party has not complained in this session")
             case _:
                 raise reject_unknown(request)
 
@@ -219,20 +239,34 @@ class Shamir(SecureSum[Shared, None]):
     def _seeded(self, dealer: PartyId, cohort: Collection[PartyId]) -> list[PartyId]:
         return shamir.seeded_points(dealer, cohort, self.colluding(cohort))
 
-    def _sum(self, me: PartyContext, state: Shared, inbox: Mapping[PartyId, bytes]) -> ShareOfSum:
+    def _dealt(self, cohort: Collection[PartyId]) -> Check:
+        return dealt(self.field(cohort), self.packed(cohort), lambda dealer: self._seeded(dealer, cohort))
+
+    def _shares(
+        self, me: PartyContext, state: Shared, inbox: Mapping[PartyId, bytes], reopened: Mapping[PartyId, bytes]
+    ) -> dict[PartyId, Values]:
+        """Its own share, and those that were sealed to it; where a seal holds none, what its sender reopened."""
         field, pack = self.field(me.cohort), self.packed(me.cohort)
-        shares = {me.id: shamir.expand_share(state.seed, -(-state.values // pack), field)}
-        for sender in sorted((set(inbox) & me.cohort) - {me.id}):
-            try:
-                opened = me.unseal(sender, inbox[sender], ShareInput, SHARE)
-                seeded = me.id in self._seeded(sender, me.cohort)
-                shares[sender] = shamir.load_share(opened, state.values, pack, field, seeded)
-            except (AuthenticationError, BadMessage):
-                continue  # equivocation, or corrupted: for this party the sender dropped out
+
+        def load(sender: PartyId, body: bytes) -> Values:
+            return shamir.load_share(body, state.values, pack, field, me.id in self._seeded(sender, me.cohort))
+
+        def unseal(sender: PartyId) -> bytes:
+            return me.unseal(sender, inbox[sender], ShareInput, SHARE)
+
+        own = shamir.expand_share(state.seed, -(-state.values // pack), field)
+        return {me.id: own} | complaints.held(inbox.keys() & me.cohort - {me.id}, unseal, load, reopened)
+
+    def _sum(
+        self, me: PartyContext, state: Shared, shares: Mapping[PartyId, Values], signatures: Mapping[PartyId, bytes]
+    ) -> ShareOfSum:
         if len(shares) < me.floor:
             raise PolicyError(
                 f"the shares of {len(shares)} parties could be opened, its own among them; the floor is {me.floor}"
             )
+        if self.server == ServerModel.MALICIOUS:
+            consistency.check(me, state.signed, frozenset(shares), signatures, self.points_needed(me.cohort))
+        field = self.field(me.cohort)
         return ShareOfSum(field.sum(list(shares.values())), state.values, field.bits, frozenset(shares))
 
 

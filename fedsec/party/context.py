@@ -103,3 +103,7 @@ class SessionContext(PartyContext):
     def unseal(self, sender: PartyId, sealed: bytes, step: type[Message], kind: str) -> bytes:
         key = self.pairwise_key(sender, f"seal from {sender}")
         return unseal(key, sealed, self._associated(sender, self.id, step.tag, kind))
+
+    def unseal_own(self, receiver: PartyId, sealed: bytes, step: type[Message], kind: str) -> bytes:
+        key = self.pairwise_key(receiver, f"seal from {self.id}")
+        return unseal(key, sealed, self._associated(self.id, receiver, step.tag, kind))

@@ -44,14 +44,25 @@ def load_share(data: bytes, values: int, pack: int, field: Field, seeded: bool) 
 
     Raises BadMessage for shares of another number of values, of other lengths, or with values not below p.
     """
+    payload = _payload(data, values, seeded)
+    columns = columns_of(values, pack)
+    return expand_share(payload, columns, field) if seeded else field.load(payload, columns, "share")
+
+
+def check_share(data: bytes, values: int, pack: int, field: Field, seeded: bool) -> None:
+    """Raise BadMessage where `load_share` does; a seed is not expanded, whatever number of values it claims."""
+    payload = _payload(data, values, seeded)
+    if not seeded:
+        field.load(payload, columns_of(values, pack), "share")
+
+
+def _payload(data: bytes, values: int, seeded: bool) -> bytes:
     dealt, payload = int.from_bytes(data[:COUNT_BYTES], "little"), data[COUNT_BYTES:]
     if len(data) < COUNT_BYTES or dealt != values:
         raise BadMessage(f"share of {dealt} values; {values} are expected")
-    if not seeded:
-        return field.load(payload, columns_of(values, pack), "share")
-    if len(payload) != prg.SEED_BYTES:
+    if seeded and len(payload) != prg.SEED_BYTES:
         raise BadMessage(f"seed of a share: {len(payload)} bytes came and {prg.SEED_BYTES} are expected")
-    return expand_share(payload, columns_of(values, pack), field)
+    return payload
 
 
 def seeded_points(dealer: int, points: Collection[int], count: int) -> list[int]:

@@ -41,20 +41,22 @@ class Sum:
     """Parties whose answers were off and were corrected. It proves nothing: others can make an honest one's so."""
 
 
-def ask(requests: Mapping[PartyId, Message], reply: type[Reply], at_least: int) -> Flow[dict[PartyId, Reply]]:
+def ask(
+    requests: Mapping[PartyId, Message], reply: type[Reply] | tuple[type[Reply], ...], at_least: int
+) -> Flow[dict[PartyId, Reply]]:
     """One phase: send, check the types, apply the threshold.
 
-    Raises TooFewParties if fewer than `at_least` parties answer and BadMessage on a reply of another type.
+    Raises TooFewParties if fewer than `at_least` parties answer and BadMessage on a reply of another type; `reply` is
+    the type of all, or several types of which each reply has one.
     """
-    phase = next((type(request).__name__ for request in requests.values()), reply.__name__)
+    expected = " or ".join(kind.__name__ for kind in (reply if isinstance(reply, tuple) else (reply,)))
+    phase = next((type(request).__name__ for request in requests.values()), expected)
     received = yield requests
     answers: dict[PartyId, Reply] = {}
     for party in sorted(set(received) & set(requests)):
         answer = received[party]
         if not isinstance(answer, reply):
-            raise BadMessage(
-                f"phase {phase}: party {party} sent {type(answer).__name__}, {reply.__name__} was expected"
-            )
+            raise BadMessage(f"phase {phase}: party {party} sent {type(answer).__name__}, {expected} was expected")
         answers[party] = answer
     if len(answers) < at_least:
         raise TooFewParties(phase, at_least, answers, requests)

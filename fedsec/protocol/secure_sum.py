@@ -62,6 +62,14 @@ class PartyContext(ABC):
         """
 
     @abstractmethod
+    def unseal_own(self, receiver: PartyId, sealed: bytes, step: type[Message], kind: str) -> bytes:
+        """Open what I sealed to `receiver` in this session, in answer to `step`, as this kind.
+
+        Raises AuthenticationError for what was sealed by another, to another, in another step or as another kind. The
+        receiver has the key, too: it can make such a seal, of what it knows.
+        """
+
+    @abstractmethod
     def pairwise_key(self, other: PartyId, label: str) -> bytes:
         """32 secret bytes that only `other` and I can compute, new in each session and for each label."""
 
@@ -82,6 +90,8 @@ class SecureSum(ABC, Generic[StateT, Public]):
     """The requests of the set-up, in the only order that a party accepts."""
     phases: ClassVar[tuple[type[Message], ...]]
     """The requests of a round where no parameter changes them; otherwise `rounds` is overridden."""
+    dispute_phases: ClassVar[tuple[type[Message], ...]] = ()
+    """Requests after those of `rounds`, in their order, that are asked only where a party complains."""
     input_phase: ClassVar[type[Message]]
     """The request that a contributor answers with its input."""
 

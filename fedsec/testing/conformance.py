@@ -132,9 +132,10 @@ class Conformance:
     def test_every_message_field_states_its_exposure(self, protocol: SecureSum[Any, Any]) -> None:
         rounds = protocol.rounds()
         assert protocol.input_phase in rounds and len(set(rounds)) == len(rounds)
+        assert not set(protocol.dispute_phases) & set(rounds)
         assert protocol.tolerance(range(1, self.hospitals + 1)).keys() <= set(rounds)
         own = {kind for kind in RECORDS.values() if kind.__module__ == type(protocol).__module__ and is_dataclass(kind)}
-        for record in {*protocol.setup_phases, *rounds, *own}:
+        for record in {*protocol.setup_phases, *rounds, *protocol.dispute_phases, *own}:
             codec.schema(record)
 
     @DRAWN

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fedsec.errors import BadMessage, OutOfPhase, PolicyError, TooFewParties
+from fedsec.protocol.complaints import SumReopened
 from fedsec.strategies import additive, lightsecagg
 from fedsec.strategies.additive import Additive
 from fedsec.strategies.lightsecagg import LightSecAgg, SumPieces
@@ -64,8 +65,9 @@ def test_seeds_of_other_rounds_receivers_or_strangers_do_not_count(server: Any) 
     old, session = mask(server, server.session(), additive.MaskInput()), server.session([1, 2, 3, 4])
     masked = mask(server, session, additive.MaskInput())
     mixed = {**inbox(masked, 1), 3: masked[3].seeds[2], 4: old[4].seeds[1], 5: old[5].seeds[1]}
+    assert server.ask(1, additive.SumMasks(mixed), session).digests.keys() == {3, 4}
     with pytest.raises(PolicyError, match="the seeds of 2 parties"):
-        server.ask(1, additive.SumMasks(mixed), session)
+        server.ask(1, SumReopened(mixed), session)
 
 
 def test_only_aggregators_sum_masks(server: Any) -> None:
@@ -80,7 +82,9 @@ def test_masks_of_other_lengths_do_not_count(server: Any) -> None:
     masked = mask(server, session, additive.MaskInput())
     context = server.context_of(2, session)
     sealed = context.seal(1, bytes(32) + (1 << 40).to_bytes(8, "little"), additive.SEED, server.federation.rng)
-    answer = server.ask(1, additive.SumMasks({**inbox(masked, 1), 2: sealed}), session)
+    complaint = server.ask(1, additive.SumMasks({**inbox(masked, 1), 2: sealed}), session)
+    assert (set(complaint.digests), complaint.values) == ({2}, 2)
+    answer = server.ask(1, SumReopened({**inbox(masked, 1), 2: sealed}), session)
     assert answer.included == {1, 3, 4, 5} and answer.vector.size == 2
     session, too_long = server.session(), bytes(32) + (1 << 40).to_bytes(8, "little")
     masked = mask(server, session, additive.MaskInput())
@@ -104,8 +108,9 @@ def test_pieces_of_few_are_not_summed(dishonest: Any) -> None:
     session = server.session()
     masked = mask(server, session, lightsecagg.MaskInput())
     mixed = {2: masked[2].outbox[1], 3: old[3].outbox[1], 4: masked[4].outbox[5], 5: b""}
+    assert server.ask(1, SumPieces(mixed), session).digests.keys() == {3, 4, 5}
     with pytest.raises(PolicyError, match="the pieces of 2 parties"):
-        server.ask(1, SumPieces(mixed), session)
+        server.ask(1, SumReopened(mixed), session)
     with pytest.raises(OutOfPhase):
         server.ask(1, SumPieces({sender: masked[sender].outbox[1] for sender in (2, 3, 4)}), session)
 

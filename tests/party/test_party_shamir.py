@@ -10,6 +10,7 @@ import pytest
 
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, OutOfPhase, PolicyError, TooFewParties
 from fedsec.primitives.shamir import combine
+from fedsec.protocol.complaints import SumReopened
 from fedsec.strategies.shamir import SHARE, Shamir, ShareInput, SumShares
 
 A, B = b"\xaa" * 32, b"\xbb" * 32
@@ -71,12 +72,13 @@ def test_shamir_shares_of_strangers_other_rounds_or_senders_do_not_count(server:
         1, bytes(8), SHARE, os.urandom
     )  # on the roster, and not in this round's cohort
     inbox |= {4: inbox[3], 5: outsider, 9: inbox[2]}  # 4's is relayed from 3
-    answer = server.ask(1, SumShares(inbox), session)
-    assert answer.included == {1, 2, 3}
+    assert server.ask(1, SumShares(inbox), session).digests.keys() == {4}
+    assert server.ask(1, SumReopened(inbox), session).included == {1, 2, 3}
     session = server.session()
     mixed = {**share(server, session)[1], 2: old[1][2], 3: old[3][1], 4: b""}
+    assert server.ask(1, SumShares(mixed), session).digests.keys() == {2, 3, 4}
     with pytest.raises(PolicyError, match="the shares of 2 parties"):
-        server.ask(1, SumShares(mixed), session)
+        server.ask(1, SumReopened(mixed), session)
 
 
 def test_shamir_two_quorums_open_one_sum(server: Any) -> None:

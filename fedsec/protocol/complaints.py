@@ -1,0 +1,223 @@
+"""Complaints: what becomes of a seal that does not open, or that holds no share, without a word about who is at fault.
+
+The receiver keeps its answer, and signs what came to it. The server asks the accused, once, to open what it sealed to
+the receivers that complained, and these then answer with what was opened. An accused opens nothing but its own seals,
+to at most as many receivers as may collude: honest receivers never complain of an honest party's own seals, so all that
+is opened belongs to those who collude, or was dealt by one of them. A complaint names nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fedsec.errors import AuthenticationError, BadMessage, PolicyError
+from fedsec.protocol import Exposure, Flow, Item, Message, PartyContext, PartyId, Reply, ask
+from fedsec.protocol.consistency import holds
+
+Sealed = Mapping[PartyId, Mapping[PartyId, bytes]]
+"""What was relayed: for each receiver, what each sender sealed to it."""
+Check = Callable[[PartyId, PartyId, bytes, int], None]
+"""Raises BadMessage unless a body is a share that the first party deals to the second, of so many values."""
+
+
+@dataclass(frozen=True)
+class Complaint(Message, tag="fedsec.complaint/1"):
+    """In place of a share of the sum: what these parties sealed holds no share of so many values, or does not open.
+
+    digests: SHA-256 of what came from each; signatures: on `Unopened`, for each.
+    """
+
+    digests: Annotated[Mapping[int, bytes], Exposure.FRESH]
+    signatures: Annotated[Mapping[int, bytes], Exposure.FRESH]
+    values: Annotated[int, Exposure.PUBLIC]
+
+
+@dataclass(frozen=True)
+class Reopen(Message, tag="fedsec.reopen/1"):
+    """Only after complaints: open what you sealed to these parties, who signed that it holds no share for them."""
+
+    sealed: Annotated[Mapping[int, bytes], Exposure.SEALED]
+    signatures: Annotated[Mapping[int, bytes], Exposure.FRESH]
+    values: Annotated[Mapping[int, int], Exposure.PUBLIC]
+
+
+@dataclass(frozen=True)
+class Reopened(Message, tag="fedsec.reopened/1"):
+    """What was sealed to each that complained, now in clear, and a signature on its `Opening`."""
+
+    bodies: Annotated[Mapping[int, bytes], Exposure.SHARED]
+    signatures: Annotated[Mapping[int, bytes], Exposure.FRESH]
+
+
+@dataclass(frozen=True)
+class SumReopened(Message, tag="fedsec.sum_reopened/1"):
+    """Only to who complained: the request that it complained of once more, with what was opened since."""
+
+    inbox: Annotated[Mapping[int, bytes], Exposure.SEALED]
+    signatures: Annotated[Mapping[int, bytes], Exposure.FRESH] = field(default_factory=dict)
+    bodies: Annotated[Mapping[int, bytes], Exposure.SHARED] = field(default_factory=dict)
+    openings: Annotated[Mapping[int, bytes], Exposure.FRESH] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unopened(Message, tag="fedsec.unopened/1"):
+    """What a receiver signs: bytes of this digest came as a seal of `accused`, and hold no share of so many values."""
+
+    accused: Annotated[int, Exposure.PUBLIC]
+    digest: Annotated[bytes, Exposure.FRESH]
+    values: Annotated[int, Exposure.PUBLIC]
+
+
+@dataclass(frozen=True)
+class Opening(Message, tag="fedsec.opening/1"):
+    """What a sender signs: it sealed a body of this digest to `receiver`."""
+
+    receiver: Annotated[int, Exposure.PUBLIC]
+    digest: Annotated[bytes, Exposure.FRESH]
+
+
+PHASES: tuple[type[Message], ...] = (Reopen, SumReopened)
+"""The requests of a dispute, after those of the round."""
+
+
+# A party
+
+
+def complain(
+    me: PartyContext, inbox: Mapping[PartyId, bytes], accused: Collection[PartyId], values: int
+) -> Complaint | None:
+    """A receiver's answer where what these parties sealed holds no share of `values` values; None without any."""
+    digests = {party: _digest(inbox[party]) for party in accused if party != me.id}
+    signatures = {party: me.sign(Unopened(party, digest, values)) for party, digest in digests.items()}
+    return Complaint(digests, signatures, values) if digests else None
+
+
+def reopen(me: PartyContext, request: Reopen, most: int, step: type[Message], kind: str, check: Check) -> Reopened:
+    """An accused party's answer: what it sealed in answer to `step`, as this kind, to those who complained.
+
+    Raises PolicyError, and opens nothing, unless every complaint holds and they are `most` at the most.
+    """
+    sealed = request.sealed
+    if not sealed or not sealed.keys() == request.signatures.keys() == request.values.keys():
+        raise PolicyError("a complaint has what came, its signature and the number of values; one of these is missing")
+    if len(sealed) > most:
+        raise PolicyError(f"{len(sealed)} parties complain; this party opens its seals to {most} at most")
+    if strangers := sealed.keys() - (me.cohort - {me.id}):
+        raise PolicyError(f"parties {sorted(strangers)} complain, who are no others of this cohort")
+    bodies = {}
+    for receiver, given in sealed.items():
+        statement = Unopened(me.id, _digest(given), request.values[receiver])
+        try:
+            me.verify(receiver, statement, request.signatures[receiver])
+            bodies[receiver] = me.unseal_own(receiver, given, step, kind)
+            check(me.id, receiver, bodies[receiver], request.values[receiver])
+        except (AuthenticationError, BadMessage) as error:
+            raise PolicyError(f"the complaint of party {receiver} does not hold: {error}") from None
+    return Reopened(bodies, {to: me.sign(Opening(to, _digest(body))) for to, body in bodies.items()})
+
+
+def accept(me: PartyContext, request: SumReopened) -> dict[PartyId, bytes]:
+    """What was opened to this party, by sender, where the sender signed that it is what it sealed."""
+    return {
+        sender: body
+        for sender, body in request.bodies.items()
+        if sender in request.openings and holds(me, sender, Opening(me.id, _digest(body)), request.openings[sender])
+    }
+
+
+def held(
+    senders: Collection[PartyId],
+    unseal: Callable[[PartyId], bytes],
+    load: Callable[[PartyId, bytes], Item],
+    reopened: Mapping[PartyId, bytes],
+) -> dict[PartyId, Item]:
+    """What each sender's seal holds, or else what it reopened; without those whose neither opens and loads.
+
+    unseal: raises AuthenticationError; load: raises BadMessage.
+    """
+    found = {}
+    for sender in sorted(senders):
+        try:
+            found[sender] = load(sender, unseal(sender))
+        except (AuthenticationError, BadMessage):
+            if sender in reopened:
+                with suppress(BadMessage):
+                    found[sender] = load(sender, reopened[sender])
+    return found
+
+
+# The server
+
+
+def settle(
+    answers: Mapping[PartyId, Message],
+    reply: type[Reply],
+    relayed: Sealed,
+    signatures: Mapping[PartyId, bytes],
+    check: Check,
+) -> Flow[tuple[dict[PartyId, Reply], frozenset[PartyId]]]:
+    """Of each party's answer, a complaint or a `reply`: the replies, those after the dispute too, and who is false.
+
+    signatures: those of the consistency check, where there was one. False is who complains of
+    what was not relayed to it, and who opens what is no share. Who does not answer drops out.
+    """
+    given = {party: answer for party, answer in answers.items() if isinstance(answer, reply)}
+    complaints = {party: answer for party, answer in answers.items() if isinstance(answer, Complaint)}
+    false = {party for party, one in complaints.items() if not _possible(party, one, relayed.get(party, {}))}
+    complaints = {party: one for party, one in complaints.items() if party not in false}
+    if not complaints:
+        return given, frozenset(false)
+    reopened = yield from ask(_requests(complaints, relayed), Reopened, 0)
+    again = {}
+    for party, one in complaints.items():
+        bodies, openings = {}, {}
+        for accused in one.digests.keys() & reopened.keys():
+            answer = reopened[accused]
+            if not _sound(answer, accused, party, one.values, check):
+                false.add(accused)
+                continue
+            bodies[accused], openings[accused] = answer.bodies[party], answer.signatures[party]
+        again[party] = SumReopened(relayed[party], signatures, bodies, openings)
+    later = yield from ask(again, reply, 0)
+    return given | later, frozenset(false)
+
+
+def _requests(complaints: Mapping[PartyId, Complaint], relayed: Sealed) -> dict[PartyId, Reopen]:
+    requests = {}
+    for accused in sorted({party for one in complaints.values() for party in one.digests}):
+        by = {party: one for party, one in complaints.items() if accused in one.digests}
+        requests[accused] = Reopen(
+            {party: relayed[party][accused] for party in by},
+            {party: one.signatures[accused] for party, one in by.items()},
+            {party: one.values for party, one in by.items()},
+        )
+    return requests
+
+
+def _possible(party: PartyId, complaint: Complaint, relayed: Mapping[PartyId, bytes]) -> bool:
+    """Whether an honest party can complain so: of others, and of what was relayed to it from them."""
+    return (
+        bool(complaint.digests)
+        and complaint.digests.keys() == complaint.signatures.keys()
+        and complaint.digests.keys() <= relayed.keys() - {party}
+        and all(digest == _digest(relayed[accused]) for accused, digest in complaint.digests.items())
+    )
+
+
+def _sound(answer: Reopened, accused: PartyId, receiver: PartyId, values: int, check: Check) -> bool:
+    """Whether an honest party can open this to a receiver: it opens all that it is asked for, or refuses."""
+    if receiver not in answer.bodies or receiver not in answer.signatures:
+        return False
+    try:
+        check(accused, receiver, answer.bodies[receiver], values)
+    except BadMessage:
+        return False
+    return True
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
