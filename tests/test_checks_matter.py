@@ -33,6 +33,7 @@ SHAMIR, CONTEXT, GLUE = (
 
 ADMISSION, NODES = "tests/agreement/test_admission.py", "tests/flower/test_agreement_nodes.py"
 ADMIT, CLIENT = "fedsec/agreement/admission.py", "fedsec/flower/client.py"
+COMPLAINTS, DISPUTE = "tests/strategies/test_complaints.py", "fedsec/protocol/complaints.py"
 TERMS, TWICE, ROWS, CONFIGURED, HOSTILE, WEIGHED = (
     f"tests/disclosure/test_{name}.py"
     for name in ("chosen_terms", "asked_twice", "refusals", "configuration", "hostile_messages", "weights")
@@ -97,8 +98,8 @@ CHECKS = [
     ("strategies/secagg.py", "if 2 * needed <= parties:", "if False:", SECAGG),
     ("strategies/additive.py", "if len(seeds) < me.floor:", "if False:", FEW),
     ("strategies/additive.py", "if me.id not in self.chosen(me.cohort):", "if False:", FEW),
-    ("strategies/additive.py", 'if int.from_bytes(common, "little") > MAX_VALUES:', "if False:", FEW),
-    ("strategies/additive.py", "if votes < len(chosen) or not included <= masked.keys():", "if False:", FEW),
+    ("strategies/additive.py", "if length > MAX_VALUES:", "if False:", FEW),
+    ("strategies/additive.py", "if sets[included] < len(chosen) or not included <= masked.keys():", "if False:", FEW),
     ("strategies/shamir.py", "if len(shares) < me.floor:", "if False:", SHAMIR),
     ("strategies/shamir.py", "if needed < least:", "if False:", ALL),
     ("strategies/_sum_of_shares.py", "if (answer.included, answer.values) == (included, values)", "", SHAMIR),
@@ -109,8 +110,8 @@ CHECKS = [
     ("strategies/_sum_of_shares.py", "and len(answer.included) >= floor", "", FALSE),
     (
         "strategies/_sum_of_shares.py",
-        "included, false, opened.off)",
-        "included, false | opened.off, opened.off)",
+        "included, frozenset(false), opened.off)",
+        "included, frozenset(false) | opened.off, opened.off)",
         FALSE,
     ),
     ("fedsec/primitives/robust.py", "            if not differ.any():", "            if True:", FALSE),
@@ -127,19 +128,48 @@ CHECKS = [
     ),
     (
         "strategies/lightsecagg.py",
-        "                if self.server == ServerModel.MALICIOUS:",
+        "        if self.server == ServerModel.MALICIOUS:\n            consistency.check(",
         "                if False:",
         SIGNED,
     ),
     ("strategies/lightsecagg.py", "consistency.admit(me, survivors,", "(lambda *_: 0)(me, survivors,", SIGNED),
     (
         "strategies/shamir.py",
-        "                if self.server == ServerModel.MALICIOUS:",
+        "        if self.server == ServerModel.MALICIOUS:\n            consistency.check(",
         "                if False:",
         SIGNED,
     ),
     ("strategies/shamir.py", "consistency.admit(me, survivors,", "(lambda *_: 0)(me, survivors,", SIGNED),
     ("strategies/lightsecagg.py", "if party not in false and reply.vector.size == size", "", FEW),
+    *[
+        (DISPUTE, check, instead, COMPLAINTS)
+        for check, instead in [
+            ("if party != me.id}", "}"),
+            ("if not sealed or not sealed.keys()", "if not sealed.keys()"),
+            ("== request.signatures.keys() == request.values.keys():", "== request.signatures.keys():"),
+            ("if len(sealed) > most:", "if False:"),
+            ("if strangers := sealed.keys() - (me.cohort - {me.id}):", "if strangers := ():"),
+            ("            me.verify(receiver, statement, request.signatures[receiver])\n", ""),
+            ("            check(me.id, receiver, bodies[receiver], request.values[receiver])\n", ""),
+            (", Opening(me.id, _digest(body)),", ", Opening(1, _digest(body)),"),
+            ("and holds(me, sender, Opening(me.id, _digest(body)), request.openings[sender])", ""),
+            ("        bool(complaint.digests)\n        and ", "        "),
+            ("complaint.digests.keys() == complaint.signatures.keys()", "True"),
+            ("relayed.keys() - {party}", "relayed.keys() | {party}"),
+            ("digest == _digest(relayed[accused])", "True"),
+            ("if receiver not in answer.bodies or receiver not in answer.signatures:", "if False:"),
+            ("    except BadMessage:\n        return False", "    except BadMessage:\n        return True"),
+        ]
+    ],
+    ("strategies/shamir.py", "if isinstance(state, Complained)", "if state is not None", COMPLAINTS),
+    ("strategies/lightsecagg.py", "if isinstance(state, Complained)", "if state is not None", COMPLAINTS),
+    ("strategies/additive.py", "if isinstance(state, Complained)", "if True", COMPLAINTS),
+    (
+        "fedsec/party/context.py",
+        'receiver, f"seal from {self.id}")\n        return unseal',
+        'receiver, "")\n        return unseal',
+        COMPLAINTS,
+    ),
     ("fedsec/party/journal.py", "if known and phase <= self.phase:", "if False:", SECAGG),
     ("fedsec/party/journal.py", "if session.counter < self.counter:", "if False:", PARTY),
     ("fedsec/party/journal.py", "if session.counter == self.counter and not known:", "if False:", PARTY),
