@@ -63,10 +63,13 @@ def _describe(kind: type[SecureSum[Any, Any]]) -> dict[str, Any]:
     lines = {heading.lower(): value for heading, value in headings(kind).items()}
     set_up = [phase.__name__ for phase in kind.setup_phases]
     extra = {"set-up": set_up} if set_up else {}
+    disputed = [phase.__name__ for phase in protocol.dispute_phases]
+    dispute = {"after a complaint": disputed} if disputed else {}
     return {
         "name": protocol.name,
         **extra,
         "phases": [phase.__name__ for phase in protocol.rounds()],
+        **dispute,
         **lines,
         "parameters": protocol.parameters(),
         "parameter_details": [one.describe() for one in parameters_of(kind)],
