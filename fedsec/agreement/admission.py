@@ -22,6 +22,8 @@ from fedsec.wire.membership import Member
 
 CURE = "the server has to keep to the agreement, or all have to agree on another (`fedsec agree compare`)"
 
+QUERY = "query"
+"""Stages whose messages may hold arrays of the app's own, or none."""
 NUMBERS = "fiub"
 """The kinds of NumPy's dtypes that a model may have."""
 
@@ -120,15 +122,16 @@ def admit_bundle(agreement: Agreement, found: str) -> None:
 def admit_model(agreement: Agreement, stage: str, arrays: Arrays) -> None:
     """Raise PolicyError on a model that no honest training leads to: before any row is read.
 
-    Its arrays must be the agreement's where the stage trains, and every parameter finite and within
+    Its arrays must be the agreement's where it is trained or evaluated, and every parameter finite and within
     `largest_parameter`.
     """
-    if trains(stage):
+    if agreement.arrays and stage.partition(".")[0] != QUERY:
         try:
-            found = tuple(spec_of(name, array) for name, array in sorted(arrays.items()))
+            counted = {name: one for name, one in arrays.items() if trains(stage) or one.dtype.kind in NUMBERS[:3]}
+            found = tuple(spec_of(name, array) for name, array in sorted(counted.items()))
         except LayoutError as error:
             raise PolicyError(f"the model is not the agreement's: {error}") from error
-        expected = agreement.layout(stage).arrays
+        expected = agreement.updates
         if found and not _covers(found, expected):
             raise PolicyError(
                 f"the model is not the agreement's: {difference(Layout(found, {}), Layout(expected, {}))}: {CURE}"

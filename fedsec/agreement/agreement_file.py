@@ -152,6 +152,11 @@ class Agreement(_Part):
         if self.hospitals and len(self.hospitals) < floor:
             raise ValueError(f"{len(self.hospitals)} hospitals are fewer than the floor of {floor}")
         if self.encoding.weights == "powers-of-two":
+            if self.cohort == "sampled":
+                raise ValueError(
+                    "weights are powers-of-two and cohort is sampled: a server could ask one hospital alone of a "
+                    'weight, which singles it out in the sum. Agree on cohort = "all", or on equal weights'
+                )
             weights = Counter(hospital.weight for hospital in self.hospitals)
             for weight, count in weights.items():
                 if weight is None or weight & (weight - 1):
@@ -187,10 +192,14 @@ class Agreement(_Part):
         """The hospitals' public keys."""
         return frozenset(bytes.fromhex(hospital.key) for hospital in self.hospitals)
 
+    @property
+    def updates(self) -> tuple[ArraySpec, ...]:
+        """The arrays of an update, each of which a model that is trained or evaluated has."""
+        return tuple(ArraySpec(one.name, one.shape, one.dtype) for one in self.arrays)
+
     def layout(self, stage: str) -> Layout:
         """What a reply in this stage holds: the arrays where it trains, and its metrics."""
-        arrays = tuple(ArraySpec(one.name, one.shape, one.dtype) for one in self.arrays)
-        return Layout(arrays if trains(stage) else (), dict(self.stages[stage].metrics))
+        return Layout(self.updates if trains(stage) else (), dict(self.stages[stage].metrics))
 
     def to_toml(self) -> str:
         """The agreement as the text of a TOML file, which `parse` reads."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -25,13 +26,18 @@ def differences(one: Agreement, other: Agreement) -> list[Difference]:
     found = [
         Difference(field, mine.get(field), theirs.get(field))
         for field in dict.fromkeys([*mine, *theirs])
-        if mine.get(field) != theirs.get(field)
+        if _written(mine.get(field)) != _written(theirs.get(field))
     ]
     if not found and one.hash != other.hash:  # lists of the same entries
         for name in NAMED:
             orders = [[entry.name for entry in getattr(each, name)] for each in (one, other)]
             found += [Difference(f"order of {name}", *orders)] if orders[0] != orders[1] else []
     return found
+
+
+def _written(value: Any) -> str:
+    """A value as the hash sees it: 2, 2.0 and true are three values, and a node refuses one for another."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import fedsec
@@ -42,7 +43,7 @@ def of_run(
         bundle=bundle,
         server=server.hex(),
         strategy=AgreedStrategy.of(protocol),
-        encoding=Encoding.of(spec),
+        encoding=_encoding(spec),
         arrays=tuple(AgreedArray(name=one.name, dtype=one.dtype, shape=one.shape) for one in arrays),
         stages={
             stage: Stage(sessions=sums[stage], repeats=repeats(stage, sums[stage]), metrics=dict(layout.metrics))
@@ -54,6 +55,11 @@ def of_run(
             Hospital(name=f"hospital-{number}", key=key.hex()) for number, key in enumerate(hospitals, start=1)
         ),
     )
+
+
+def _encoding(spec: MeanSpec) -> Encoding:
+    """What a run encoded by; powers of two are agreed on by hospital, and in a simulation nobody did: exact weights."""
+    return Encoding.of(replace(spec, weights="exact") if spec.weights == "powers-of-two" else spec)
 
 
 def repeats(stage: str, sums: int) -> int:

@@ -83,8 +83,8 @@ def _contents(agreement: Agreement, name: str, stage: Stage) -> str:
 
 def how_often(stage: Stage) -> str:
     """How many sums a stage may have, in words."""
-    again = f", and {stage.repeats} more where a sum was void" if stage.repeats else ""
-    return f"at most {_plural(stage.sessions, 'sum')}{again}"
+    again = f", {stage.repeats} of them meant for sums that were void" if stage.repeats else ""
+    return f"at most {_plural(stage.sessions + stage.repeats, 'sum')}{again}"
 
 
 def _to_whom(agreement: Agreement) -> Iterator[str]:
@@ -145,8 +145,13 @@ def _derived(agreement: Agreement) -> Iterator[str]:
             "label the parts of it, for groups of hospitals with the same weight."
         )
     else:
-        yield "No row count: all hospitals weigh the same, so no row count enters a sum, and no weight labels a part."
+        yield "No row count by weights: all hospitals weigh the same, and no weight labels a part of a sum."
         yield "All signs at once: where every hospital's change has the same size and sign, the sum says so."
+    if any(stage.metrics for stage in agreement.stages.values()):
+        yield (
+            "Row counts by metrics, whatever the weights: a share of a hospital's rows (an accuracy, a bin of a "
+            "histogram) is a fraction over its row count, and the exact sum of such fractions can be taken apart."
+        )
     if encoding.spec.measured:
         yield "Sizes of updates, to a factor of two and without names: the scale of the sums is measured."
     if agreement.cohort == "sampled" or agreement.floor < len(agreement.hospitals):

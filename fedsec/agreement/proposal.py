@@ -57,13 +57,18 @@ def for_deployment(
         "free": sorted({*drafted.free, *free}),
     }
     made = validated(proposed, "for these hospitals")
-    _check_cohort(made)
+    check_runs(made)
     return made
 
 
-def _check_cohort(agreement: Agreement) -> None:
+def check_runs(agreement: Agreement) -> None:
     """Raise ConfigurationError or HeadroomError where the agreement's hospitals cannot run its strategy."""
     protocol = catalog.build(agreement.strategy.name, dict(agreement.strategy.parameters))
+    if not protocol.private:
+        raise ConfigurationError(
+            f"strategy {protocol.name!r} shows the server every hospital's numbers, and a deployed node refuses it: "
+            "agree on another one (`fedsec strategies` lists them)"
+        )
     cohort = range(1, len(agreement.hospitals) + 1)
     protocol.check(cohort)
     prove_headroom(protocol.value_bits, len(cohort), protocol.capacity(cohort))

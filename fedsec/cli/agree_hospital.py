@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedsec.agreement import admission, agreement_file, approval
+from fedsec.agreement import admission, agreement_file, approval, proposal
 from fedsec.agreement.agreement_file import Agreement
 from fedsec.agreement.explanation import short
 from fedsec.cli.agree_read import File, print_agreement
 from fedsec.cli.options import Json, print_json
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, PolicyError
 from fedsec.party.identity import read_identity, write_identity
 from fedsec.party.journal import Journal
 from fedsec.primitives.signing import SigningKey
@@ -73,6 +73,7 @@ def approve(
     print_agreement(console, agreement)
     approval.check_named(agreement, key)
     admission.admit_software(agreement)
+    proposal.check_runs(agreement)
     console.print("\n[bold]At this hospital[/bold]")
     for line in _checked(agreement, key, data, schema, journal):
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
@@ -154,13 +155,15 @@ def status(
     `fedsec agree status agreement.toml --identity hospital.key --journal /var/lib/fedsec/journal`
     """
     agreement, key = agreement_file.read(file), read_identity(key_file)
+    approval.check_named(agreement, key)
     if not journal.is_file():
         raise ConfigurationError(f"journal {journal} does not exist: name the one of the node's fedsec-journal")
     answered = Journal(journal.absolute()).answered(key.public, agreement.hash)
     allowed = {name: stage.sessions + stage.repeats for name, stage in agreement.stages.items()}
+    missing = _not_approved(agreement, key, file)
     if as_json:
         stages = {name: {"answered": answered.get(name, 0), "allowed": most} for name, most in allowed.items()}
-        return print_json({"agreement": agreement.hash.hex(), "stages": stages})
+        return print_json({"agreement": agreement.hash.hex(), "approved": not missing, "stages": stages})
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for heading in ("stage", "answered", "allowed", "left"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
@@ -170,3 +173,14 @@ def status(
     console = Console()
     console.print(f"Agreement {short(agreement)}", highlight=False)
     console.print(table)
+    words = f"Not approved, so the node answers nothing: {missing}." if missing else "Approved by this hospital."
+    console.print(words, highlight=False, markup=False, soft_wrap=True)
+
+
+def _not_approved(agreement: Agreement, key: SigningKey, file: Path) -> str:
+    """Why the node would not answer under the agreement; empty where this hospital approved it."""
+    try:
+        approval.check(agreement, key, approval.path_beside(file))
+    except (ConfigurationError, PolicyError) as error:
+        return str(error)
+    return ""

@@ -84,7 +84,11 @@ def compare(
             text = f"{each.field} is {_value(each.one)} in {one}, and {_value(each.other)} in {other}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
         hashes = f"both {short(mine)}" if mine.hash == theirs.hash else f"{short(mine)} and {short(theirs)}"
-        said = f"{len(found)} fields differ" if found else "The two agreements are the same"
+        said = (
+            f"{len(found)} field{'s differ' if len(found) > 1 else ' differs'}"
+            if found
+            else "The two agreements are the same"
+        )
         console.print(f"{said} ({hashes}).", highlight=False, markup=False)
     if found:
         raise typer.Exit(DIFFERENT)

@@ -209,7 +209,7 @@ def _notes(agreement: Agreement) -> list[str]:
     """What was proposed and why, and what comes next."""
     encoding = agreement.encoding
     why = {
-        "equal": "equal: no row count enters a sum, and none can be derived",
+        "equal": "equal: row counts are no weights in a sum; shares of rows among the metrics can still tell them",
         "exact": "exact: they equal FedAvg's, but row counts and signs of updates can be derived from sums",
         "powers-of-two": "powers of two, agreed on here: no row count enters a sum",
     }

@@ -89,12 +89,15 @@ def _rows(facts: Statement) -> str:
         chance = f" in 1 of {alike(facts.cohort):,} parameters" if 0 < facts.cohort <= MANY else " seldom"
         often = f": with directions by chance{chance}, and in many more where hospitals' rows are alike"
         return (
-            f"Row counts are hidden: all hospitals weigh the same. {signs} how many more went up than down. Where all "
+            "Row counts are no weights in the sum: all hospitals weigh the same. Metrics that are shares of rows, such "
+            "as an accuracy or a histogram's bins, are fractions over them, and an exact sum of fractions can tell "
+            f"every row count and then the counts. {signs} how many more went up than down. Where all "
             f"went the same way, the direction of each is known{often}."
         )
     if facts.weights == "powers-of-two":
         return (
-            f"Row counts are powers of two, and these can be derived from the sum. {signs} a sum of powers of two with "
+            "Row counts are powers of two as weights, and these can be derived from the sum; metrics that are shares "
+            f"of rows can tell the exact counts. {signs} a sum of powers of two with "
             "a sign each, which tells the direction of the change of each hospital that is alone with its power."
         )
     enough = f" ({enough_parameters(facts.cohort):,} with directions by chance)" if 0 < facts.cohort <= MANY else ""

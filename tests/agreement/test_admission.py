@@ -166,10 +166,18 @@ def test_a_model_that_no_honest_training_leads_to_is_refused(
     admission.admit_model(agreed, "train", {"w": np.zeros(3)})
     admission.admit_model(agreed, "train", {"w": np.zeros(3, np.float32), "more": np.zeros(2)})
     admission.admit_model(agreed, "evaluate", {"w": np.zeros(3, np.int64), "mask": np.ones(2, bool)})
+    admission.admit_model(agreed, "query.counts", {"bins": np.zeros(7)})
     with pytest.raises(PolicyError, match="array 'w' of the model has dtype complex128; numbers were expected"):
-        admission.admit_model(agreed, "evaluate", {"w": np.array([1e30 + 0j])})
+        admission.admit_model(agreed, "query.counts", {"w": np.array([1e30 + 0j])})
     with pytest.raises(PolicyError, match=text):
         admission.admit_model(agreed, "train", arrays)
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "evaluate.again"])
+def test_a_model_of_another_layout_is_neither_trained_nor_evaluated(agreed: Agreement, stage: str) -> None:
+    for arrays in ({"w": np.zeros(1000)}, {"v": np.zeros(3)}, {"w": np.zeros((3, 1))}):
+        with pytest.raises(PolicyError, match="the model is not the agreement's"):
+            admission.admit_model(agreed, stage, arrays)
 
 
 def test_weights_are_those_agreed_on() -> None:

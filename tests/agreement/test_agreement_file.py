@@ -131,6 +131,11 @@ def test_a_weight_that_singles_hospitals_out_is_refused(weights: tuple[int | Non
         agreement(**POWERS, hospitals=with_weights(*weights))
 
 
+def test_a_server_that_samples_could_ask_one_hospital_alone_of_a_weight() -> None:
+    with pytest.raises(ConfigurationError, match="weights are powers-of-two and cohort is sampled"):
+        agreement(**POWERS, hospitals=with_weights(64, 64, 64, 32, 32, 32), cohort="sampled")
+
+
 def test_weights_of_hospitals_need_the_rule_that_takes_them() -> None:
     with pytest.raises(ConfigurationError, match="which only the rule powers-of-two takes"):
         agreement(hospitals=with_weights(64, 64, 64))

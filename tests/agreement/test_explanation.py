@@ -28,7 +28,7 @@ def test_it_says_what_leaves_how_often_and_to_whom() -> None:
         f"The server has the key {SERVER.public.hex()[:12]}…",
         "Each sum is asked of all of these hospitals, and of nobody else.",
         "Stage train: the changes of 3 parameters in 1 array and 1 metric (loss) and the hospital's weight, in at most "
-        "3 sums, and 1 more where a sum was void.",
+        "4 sums, 1 of them meant for sums that were void.",
         "Stage query.statistics: the hospital's weight, in at most 1 sum.",
         "at least 3 hospitals",
         "Strategy shamir with floor 3, server malicious.",
@@ -44,7 +44,7 @@ def test_it_says_what_leaves_how_often_and_to_whom() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({}, "No row count: all hospitals weigh the same"),
+        ({}, "No row count by weights: all hospitals weigh the same"),
         (SIMULATED, "each hospital's row count and the sign of each of its changes can be derived"),
         (
             {
@@ -89,6 +89,11 @@ def test_differences_are_named_by_field() -> None:
     assert Difference("stages.train.sessions", 3, 4) in found
     assert Difference("stages.query.statistics.sessions", 1, None) in found
     assert {each.field for each in found} >= {"hospitals.H2.key", "hospitals.new.key"}
+    configuration = content()["configuration"]
+    for value in (3.0, True, "3"):
+        other = agreement(configuration={**configuration, "rounds": value})
+        assert other.hash != agreement().hash
+        assert differences(agreement(), other) == [Difference("configuration.rounds", 3, value)]
     turned = agreement(hospitals=content()["hospitals"][::-1])
     assert differences(agreement(), turned) == [
         Difference("order of hospitals", ["H0", "H1", "H2"], ["H2", "H1", "H0"])

@@ -155,6 +155,33 @@ def test_status_counts_what_the_journal_has(fed: Any, hospital: SigningKey, tmp_
     assert stages == {"query.statistics": {"answered": 0, "allowed": 1}, "train": {"answered": 2, "allowed": 4}}
     code, out, _ = fed(*words)
     assert code == 0 and [line.split() for line in out.splitlines() if "train" in line] == [["train", "2", "4", "2"]]
+    assert "Not approved, so the node answers nothing: this hospital has not approved the agreement" in out
+    approval.approve(agreement(), hospital, tmp_path / "agreement.toml.approved")
+    assert "Approved by this hospital." in fed(*words)[1] and json.loads(fed(*words, "--json")[1])["approved"]
+    agreement(title="edited since").write(tmp_path / "agreement.toml")
+    assert "this hospital approved another agreement" in fed(*words)[1]
+    assert json.loads(fed(*words, "--json")[1])["approved"] is False
+    fed("agree", "identity", "other.key")
+    code, _, err = fed("agree", "status", "agreement.toml", "--identity", "other.key", "--journal", "journal")
+    assert code == 1 and "is none of the agreement's 3" in err
+
+
+@pytest.mark.parametrize(
+    ("strategy", "text"),
+    [
+        ({"name": "plain", "parameters": {}}, "strategy 'plain' shows the server every hospital's numbers"),
+        ({"name": "shamir", "parameters": {"value_bits": 99}}, "value_bits"),
+        ({"name": "shamir", "parameters": {"floor": 1}}, "floor"),
+        ({"name": "shamir", "parameters": {"threshold": 9}}, "threshold is 9"),
+        ({"name": "nothing", "parameters": {}}, "nothing"),
+    ],
+)
+def test_what_cannot_run_is_not_signed(
+    fed: Any, hospital: SigningKey, tmp_path: Path, strategy: dict[str, Any], text: str
+) -> None:
+    agreement(strategy=strategy).write(tmp_path / "agreement.toml")
+    code, _, err = fed(*SIGNED, "--yes")
+    assert code == 2 and text in err and not (tmp_path / "agreement.toml.approved").exists()
 
 
 def test_an_agreement_is_written_from_that_of_a_simulation(fed: Any, tmp_path: Path) -> None:
@@ -165,7 +192,7 @@ def test_an_agreement_is_written_from_that_of_a_simulation(fed: Any, tmp_path: P
     assert (code, err) == (0, "")
     made = agreement_file.read(tmp_path / "agreement.toml")
     assert (made.encoding.weights, made.encoding.largest_weight, made.title) == ("equal", None, "Sepsis")
-    assert "Weights are equal: no row count enters a sum" in out and made.hash.hex()[:12] in out
+    assert "Weights are equal: row counts are no weights in a sum" in out and made.hash.hex()[:12] in out
     assert "The strategy promises nothing against a malicious server" not in out
     assert "No bundle is named, and nodes refuse every app that `flwr run` sends" in out
     code, _, err = fed(*WRITTEN, *names(4))

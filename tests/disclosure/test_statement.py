@@ -136,7 +136,9 @@ def test_row_counts_by_the_rule_of_weights() -> None:
     assert "Row counts can be derived from the sum" in exact and "from enough parameters (93 with directions" in exact
     equal = of(protocol, EQUAL, sessions=rounds(EVERYONE, weight=1))
     assert equal.weights == "equal"
-    assert "Row counts are hidden" in said(equal, "server") and "in 1 of 16 parameters" in said(equal, "server")
+    assert "Row counts are no weights in the sum" in said(equal, "server") and "in 1 of 16 parameters" in said(
+        equal, "server"
+    )
     many = rounds([tuple(range(1, 31))], sampled=30, weight=1)
     assert "with directions by chance seldom" in said(of(protocol, EQUAL, sessions=many), "server")
     rounded = of(protocol, MeanSpec(4.0, 1000, weights="powers-of-two"))

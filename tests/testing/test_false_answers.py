@@ -26,7 +26,7 @@ def first_shares(phase: str, answers: dict[int, Answer], senders: Any, needed: i
     """Open the sum from as many shares as it takes, and look at no other."""
     some = {party: answers[party].share for party in sorted(answers)[:needed]}
     values, included = answers[min(answers)].values, answers[min(answers)].included
-    field, pack = rest[-2:]
+    _, field, pack, *_ = rest
     return Opened(sharing.combine(some, needed, field, values, pack), included, frozenset(), frozenset())
 
 
