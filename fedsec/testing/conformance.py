@@ -82,6 +82,16 @@ def _sum_or_none(federation: LocalFederation, data: dict[PartyId, Vector]) -> To
         return None
 
 
+def _shown(answer: object) -> object:
+    """An answer's length, and its public fields; a refusal as it is."""
+    if not isinstance(answer, bytes):
+        return answer
+    body = envelope.read(answer).body
+    message = codec.decode(body, Message)
+    public = [field.name for field in codec.schema(type(message)) if field.exposure is Exposure.PUBLIC]
+    return len(body), {name: codec.value_bytes(getattr(message, name)) for name in public}
+
+
 class Conformance:
     """Inherit in a class whose name starts with Test, and set `strategy`."""
 
@@ -148,11 +158,36 @@ class Conformance:
         total = federation.sum(drawn)
         assert total.sum.included == cohort
         assert total.sum.vector.tolist() == exact(drawn, cohort, values)
+        assert not total.sum.false and not federation.coordinator.false, "nobody lied"
 
     def test_the_largest_sum_is_exact(self, federation: LocalFederation) -> None:
         largest = (1 << federation.protocol.value_bits) - 1
         total = federation.sum({party: [largest] * 3 for party in federation.states})
         assert total.sum.vector.tolist() == [largest * self.hospitals] * 3
+
+    def test_what_an_input_holds_changes_no_answer(self, federation: LocalFederation) -> None:
+        """Inputs of zeros, of ones and of the largest value: all are answered, alike in length and in what is public.
+
+        Whether a hospital answers, and what its answer shows, must not depend on its rows.
+        """
+        federation.sum(inputs(sorted(federation.states), 3, federation.protocol.value_bits, seed=8))  # after the set-up
+        shown: list[dict[tuple[str, PartyId], object]] = []
+        for value in (0, 1, (1 << federation.protocol.value_bits) - 1):
+            seen: dict[tuple[str, PartyId], object] = {}
+
+            def note(
+                phase: Phase, party: PartyId, request: bytes, answer: object, seen: dict[Any, object] = seen
+            ) -> None:
+                seen[phase.name, party] = _shown(answer)
+
+            federation.tap = note
+            total = federation.sum({party: [value] * 3 for party in federation.states})
+            federation.tap = None
+            assert total.sum.vector.tolist() == [value * self.hospitals] * 3
+            assert not total.sum.false and not federation.coordinator.false, "nobody lied"
+            shown.append(seen)
+        if federation.protocol.private:
+            assert shown[0] == shown[1] == shown[2], "what a party answers depends on its input"
 
     def test_a_hospital_that_replaces_the_model_makes_the_round_void(self, federation: LocalFederation) -> None:
         """Its integers are in their range, and the mean that they lead to is beyond what any updates come to."""
@@ -245,11 +280,14 @@ class Conformance:
                 continue  # it waits for a dropout
             liar, answer = honest[phase.__name__]
             opening = set(Exposure) - {Exposure.METERING}
-            for name in changeable(answer, {Exposure.SEALED} if phase is protocol.input_phase else opening):
+            asks_input = phase is protocol.input_phase
+            same = changeable(answer, {Exposure.SEALED} if asks_input else opening)
+            for name in [*same, *(changeable(answer, {Exposure.MASKED}) if asks_input else [])]:
                 with monkeypatch.context() as lie:
                     lie.setattr(federation, "ask", lying(federation, liar, phase, name))
                     total = _sum_or_none(federation, data)
-                if total is not None and protocol.tolerance(sorted(data)).get(phase, 0):
+                # Another masked value may be another input.
+                if name in same and total is not None and protocol.tolerance(sorted(data)).get(phase, 0):
                     assert total.sum.vector.tolist() == exact(data, total.sum.included, 4), (phase, name)
                 assert federation.coordinator.false <= {liar}, (phase, name)
                 federation.coordinator.false = frozenset()

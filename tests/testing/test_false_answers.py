@@ -1,13 +1,16 @@
 """The conformance suite finds a strategy that opens a wrong sum from a false answer, or names an honest party."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 
+from docs.examples.pairwise_masks import PairwiseMasks, SendMasked
+from fedsec.errors import BadMessage, TooFewParties
 from fedsec.local import LocalFederation
 from fedsec.primitives import shamir as sharing
-from fedsec.protocol import Exposure, Sum
+from fedsec.protocol import Exposure, Message, Sum, Vector, ask, total
 from fedsec.strategies import shamir
 from fedsec.strategies._sum_of_shares import Answer, Opened
 from fedsec.testing import Conformance
@@ -45,6 +48,55 @@ def test_a_wrong_sum_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_honest_party_that_is_named_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AssertionError, match="outbox"):
         check(NamesTheSecond(), monkeypatch)
+
+
+class Refuses(PairwiseMasks):
+    """Refuses an input of zeros."""
+
+    def respond(self, me: Any, state: Any, request: Any, x: Any, rng: Any) -> Any:
+        if x is not None and not x.any():
+            raise BadMessage("nothing to send")
+        return super().respond(me, state, request, x, rng)
+
+
+class Tells(PairwiseMasks):
+    """Says whether its input is small."""
+
+    def respond(self, me: Any, state: Any, request: Any, x: Any, rng: Any) -> Any:
+        after, answer = super().respond(me, state, request, x, rng)
+        return after, TellsSize(answer.vector, int(x.max()) < 2)
+
+    def aggregate(self, clients: Any, public: None) -> Any:
+        sent = yield from ask(dict.fromkeys(clients, SendMasked()), TellsSize, at_least=len(clients))
+        return Sum(total(reply.vector for reply in sent.values()), frozenset(sent))
+
+
+class Blames(PairwiseMasks):
+    """Calls its first party false where a sum is as large as it can be."""
+
+    def aggregate(self, clients: Any, public: None) -> Any:
+        found = yield from super().aggregate(clients, public)
+        large = bool(found.vector.max() >= len(clients) * ((1 << self.value_bits) - 1))
+        return Sum(found.vector, found.included, frozenset({min(clients)} if large else ()))
+
+
+@dataclass(frozen=True)
+class TellsSize(Message, tag="tests.tells_size/1"):
+    """A masked input, and whether it is small."""
+
+    vector: Annotated[Vector, Exposure.MASKED]
+    small: Annotated[bool, Exposure.PUBLIC]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "match"),
+    [(Refuses, "PairwiseMasks|SendMasked"), (Tells, "depends on its input"), (Blames, "nobody lied")],
+)
+def test_answers_that_depend_on_rows_and_blame_without_a_lie_are_found(strategy: Any, match: str) -> None:
+    check_alike = Conformance.test_what_an_input_holds_changes_no_answer
+    with pytest.raises((AssertionError, TooFewParties), match=match):
+        check_alike(Conformance(), LocalFederation(strategy(), hospitals=Conformance.hospitals))
+    check_alike(Conformance(), LocalFederation(PairwiseMasks(), hospitals=Conformance.hospitals))
 
 
 def test_every_kind_of_value_is_changed() -> None:
