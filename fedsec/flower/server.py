@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from logging import ERROR, INFO, WARNING
+from math import nan
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -29,7 +30,7 @@ from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.layout import Layout
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
-from fedsec.flower import bundle, checked_options, incidents, linearity, verdict
+from fedsec.flower import aggregation, bundle, checked_options, incidents, linearity, verdict
 from fedsec.flower.inner import OUTERMOST, declared_linear, refuse_nonlinear, too_few
 from fedsec.flower.records import NOTE, RECORD, array_records, content_hash, integer_arrays, model_arrays, named_arrays
 from fedsec.flower.rejoining import Rejoining
@@ -206,15 +207,20 @@ class SecureAggregation(Strategy):
 
         Raises ConfigurationError or HeadroomError before the first round where the sampled clients cannot run the
         protocol; and RunFailed, whose `result` is the inner strategy's, where no round of training succeeded or more
-        of them are void than `void_rounds_allowed`.
+        of them are void than `void_rounds_allowed`. Where the inner strategy's own aggregation raises, RunFailed has
+        the models and the clients' metrics that were aggregated before.
         """
         self._first = len(self.rounds)
-        result = self.inner.start(self._over(grid), *arguments, **keywords)
-        rounds = self.rounds[self._first :]
-        if less := verdict.incomplete(rounds):
-            log(WARNING, "secure aggregation: %s", less)
-        if lost := verdict.void(rounds):
-            log(ERROR, "secure aggregation: %s", lost)
+        secure = self._over(grid)
+        try:
+            with aggregation.kept(self.inner, lambda: secure.withheld):
+                result = self.inner.start(secure, *arguments, **keywords)
+        finally:
+            rounds = self.rounds[self._first :]
+            if less := verdict.incomplete(rounds):
+                log(WARNING, "secure aggregation: %s", less)
+            if lost := verdict.void(rounds):
+                log(ERROR, "secure aggregation: %s", lost)
         if why := verdict.failed(rounds, self.void_rounds_allowed):
             raise RunFailed(why, result)
         return result
@@ -364,6 +370,8 @@ class SecureGrid(Grid):
         self._rejoining = Rejoining()
         self._request: tuple[RecordDict, str, float] = (RecordDict(), "train", owner.phase_timeout)
         self._notes: dict[PartyId, str] = {}
+        self.withheld: dict[str, float | list[float]] = {}
+        """Of the latest reply, the metrics that fewer hospitals than the floor could compute: NaN, or lists of it."""
         self._meter = Meter(self._exchange, owner.ledger)
         self.coordinator = Coordinator(
             owner.protocol,
@@ -420,6 +428,7 @@ class SecureGrid(Grid):
             ):
                 raise ConfigurationError("the strategy sends clients different models or configurations")
         self._notes.clear()
+        self.withheld = {}
         self._request = (content, message_type, min(timeout or self._owner.phase_timeout, self._owner.phase_timeout))
         config = next(iter(content.config_records.values()), ConfigRecord())
         outcome = Round(self._owner.number(message_type, config), message_type, len(asked))
@@ -448,7 +457,9 @@ class SecureGrid(Grid):
         noted = self._noted(outcome, wanted)
         if total.layout is not None:
             self._owner.layouts.setdefault(message_type, total.layout)
-        self._owner.try_aggregation(message_type, result.metrics)
+            lengths = total.layout.metrics
+            self.withheld = {key: [nan] * lengths[key] if lengths[key] else nan for key in result.withheld}
+        self._owner.try_aggregation(message_type, {**result.metrics, **self.withheld})
         self._owner.finished(
             replace(
                 outcome,
@@ -466,7 +477,7 @@ class SecureGrid(Grid):
         return [Message(self._reply(content, result), reply_to=asked[0])]
 
     def _reply(self, content: RecordDict, result: mean.Mean) -> RecordDict:
-        metrics = {self._owner.spec.weight_key: result.weight, **result.metrics}
+        metrics = {self._owner.spec.weight_key: result.weight, **result.metrics, **self.withheld}
         reply = RecordDict({"metrics": MetricRecord(cast(Any, metrics))})
         if result.arrays:
             reply.update(array_records(result.arrays, content))
