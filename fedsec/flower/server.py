@@ -527,12 +527,13 @@ class SecureGrid(Grid):
             self.coordinator.roster = {}  # what was agreed before is void
 
     def _enrol(self) -> None:
-        """A new epoch with every node, whenever one is here that was not asked before, or one may come back."""
+        """A new epoch with every node, where one is here that was not asked before or may come back, or another
+        strategy of the run has founded the last one."""
         present = frozenset(self._grid.get_node_ids())
         for node, left in self._rejoining.waits(present).items():
             log(WARNING, "node %d has lost its state again; it may rejoin after %d more aggregations", node, left)
         back = self._rejoining.due(present)
-        if present <= set(self._asked.values()) and self.coordinator.roster and not back:
+        if present <= set(self._asked.values()) and self.coordinator.leads and not back:
             return
         again = f"; back: {', '.join(f'node {node}' for node in back)}, without state or late last time" if back else ""
         log(INFO, "secure aggregation: setting up %s with %d nodes%s", self._owner.protocol.name, len(present), again)

@@ -78,6 +78,12 @@ class Coordinator:
         self.false: frozenset[PartyId] = frozenset()
         """Of this epoch, the parties that were proven false."""
         self._channels: list[Channel] = []
+        self._epoch = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether the parties are in an epoch of this coordinator, and of no other that shares its sessions."""
+        return bool(self.roster) and self._epoch == self.sessions.epoch
 
     @property
     def incidents(self) -> tuple[Incident, ...]:
@@ -98,6 +104,7 @@ class Coordinator:
         except FedsecError:
             self.roster, self.public = {}, None  # an epoch whose set-up failed serves no round
             raise
+        self._epoch = self.sessions.epoch
 
     def _found(self, asked: list[PartyId]) -> None:
         self.sessions.epoch += 1
