@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -32,6 +33,7 @@ from fedsec.encoding.layout import Layout
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
 from fedsec.flower import aggregation, bundle, checked_options, incidents, linearity, verdict
 from fedsec.flower.inner import OUTERMOST, declared_linear, refuse_nonlinear, too_few
+from fedsec.flower.patience import Patience
 from fedsec.flower.records import NOTE, RECORD, array_records, content_hash, integer_arrays, model_arrays, named_arrays
 from fedsec.flower.rejoining import Rejoining
 from fedsec.flower.verdict import Round
@@ -359,8 +361,8 @@ def refuse_outer(grid: Grid) -> None:
 class SecureGrid(Grid):
     """A grid whose `send_and_receive` is one secure aggregation; nothing else passes."""
 
-    def __init__(self, grid: Grid, owner: SecureAggregation) -> None:
-        self._grid, self._owner = grid, owner
+    def __init__(self, grid: Grid, owner: SecureAggregation, clock: Callable[[], float] = time.monotonic) -> None:
+        self._grid, self._owner, self._patience = grid, owner, Patience(clock)
         self._asked: dict[PartyId, int] = {}
         """The nodes that the latest set-up asked, by party."""
         self._nodes: dict[PartyId, int] = {}
@@ -398,8 +400,15 @@ class SecureGrid(Grid):
         return self._grid.create_message(*arguments, **keywords)
 
     def get_node_ids(self) -> Iterable[int]:
-        """As the grid has them."""
-        return self._grid.get_node_ids()
+        """As the grid has them; where they stay fewer than a secure sum needs, a warning says what to do.
+
+        Raises ConfigurationError instead in a simulation, where no node comes later.
+        """
+        nodes, floor, inner = list(self._grid.get_node_ids()), self._owner.protocol.floor, self._owner.inner
+        self._patience.note(
+            self._grid, len(nodes), floor, lambda: too_few(inner, "train", len(nodes), floor, len(nodes))
+        )
+        return nodes
 
     def push_messages(self, messages: Iterable[Message]) -> NoReturn:
         """Refused: it would ask single clients for their updates."""
@@ -494,7 +503,7 @@ class SecureGrid(Grid):
             protocol.check(sampled)
             prove_headroom(protocol.value_bits, len(sampled), protocol.capacity(sampled))
         except ConfigurationError as error:
-            connected = len(list(self.get_node_ids()))
+            connected = len(list(self._grid.get_node_ids()))
             cure = too_few(self._owner.inner, outcome.stage, outcome.sampled, protocol.floor, connected)
             text = f"{error}. {cure}" if cure else str(error)
             if outcome.stage.partition(".")[0] == "evaluate":
