@@ -6,7 +6,10 @@ count of replies would be wrong over it without a word, so each function is trie
 
 from __future__ import annotations
 
+import copy
+import functools
 import secrets
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -22,7 +25,9 @@ Values = Mapping[str, float | Sequence[float]]
 FUNCTIONS = {"train": "train_metrics_aggr_fn", "evaluate": "evaluate_metrics_aggr_fn"}
 """By stage, the attribute of a FedAvg that aggregates its metrics."""
 DRAWS, REPLIES = 3, 4
-_DRAW = secrets.SystemRandom()
+WEIGHT = 1000
+"""The number of examples of the real mean in the trial."""
+_RANDOM = secrets.SystemRandom()
 CURE = (
     "Secure aggregation shows the server this one reply alone. Aggregate weighted means, or let clients send what a "
     "mean can be made of (counts, sums, squares); SecureAggregation(..., linear=True) skips this check"
@@ -35,12 +40,30 @@ def check(name: str, function: Aggregate, metrics: Values, weight_key: str) -> N
     name: of the function, for the error. metrics: what a real mean holds; replies are made up with the same keys and
     lengths, and values up to 3% nearer to 0, or well below and above: an accuracy stays below 1.
 
-    Raises ConfigurationError where two results differ, or one is none.
+    Each call is of a fresh copy, so that no made-up value stays in what the function keeps: its object's attributes,
+    its closure, its own attributes. What it keeps elsewhere, such as in globals, it shows by another result over the
+    same mean after the draws than before them.
+
+    Raises ConfigurationError where two results differ, where one is none, or where the function cannot be copied.
     """
     if function is strategy_utils.aggregate_metricrecords:
         return
+    before = _over_the_mean(name, function, metrics, weight_key)
+    _draw(name, function, metrics, weight_key)
+    after = _over_the_mean(name, function, metrics, weight_key)
+    for key in sorted(before.keys() & after.keys()):
+        if not _equal(before[key], after[key]):
+            raise ConfigurationError(
+                f"{name} gives {key!r} = {_text(np.asarray(before[key]))} over the weighted mean and, after a trial "
+                f"on made-up replies, {_text(np.asarray(after[key]))}: it draws at random, or keeps values outside of "
+                "itself, such as in globals. Let it keep them in attributes of its own object; "
+                "SecureAggregation(..., linear=True) skips this check"
+            )
+
+
+def _draw(name: str, function: Aggregate, metrics: Values, weight_key: str) -> None:
     for draw in range(DRAWS + REPLIES - 1):
-        weights = _DRAW.sample(range(1, 1000), REPLIES)
+        weights = _RANDOM.sample(range(1, 1000), REPLIES)
         below = max(0, draw + 1 - DRAWS)
         values = {key: _apart(value, below) if below else _near(value) for key, value in metrics.items()}
         singles = [
@@ -67,7 +90,7 @@ def _apart(value: float | Sequence[float], below: int) -> np.ndarray[Any, Any]:
     centre = np.asarray(value, np.float64)
     centre = np.where(np.isfinite(centre) & (centre != 0), centre, 1.0)
     top = np.where((centre >= 0) & (centre <= 1), 1.0, 2 * centre)
-    drawn = np.reshape([_DRAW.uniform(0.0, 0.1) for _ in range(REPLIES * centre.size)], (REPLIES, *centre.shape))
+    drawn = np.reshape([_RANDOM.uniform(0.0, 0.1) for _ in range(REPLIES * centre.size)], (REPLIES, *centre.shape))
     first = np.reshape(np.arange(REPLIES) < below, (REPLIES, *[1] * centre.ndim))
     return np.where(first, centre * drawn, top - (top - centre) * drawn)
 
@@ -76,7 +99,7 @@ def _near(value: float | Sequence[float]) -> np.ndarray[Any, Any]:
     """The values of all replies, near `value`, or near 1 where that is 0 or not finite."""
     centre = np.asarray(value, np.float64)
     centre = np.where(np.isfinite(centre) & (centre != 0), centre, 1.0)
-    shrunk = [_DRAW.uniform(0.97, 1.0) for _ in range(REPLIES * centre.size)]
+    shrunk = [_RANDOM.uniform(0.97, 1.0) for _ in range(REPLIES * centre.size)]
     return centre * np.reshape(shrunk, (REPLIES, *centre.shape))
 
 
@@ -88,7 +111,9 @@ def _record(values: Mapping[str, np.ndarray[Any, Any]], weight: int, weight_key:
 def _result(name: str, function: Aggregate, replies: list[RecordDict], weight_key: str) -> Mapping[str, Any]:
     count = f"{len(replies)} made-up replies" if len(replies) > 1 else "their one weighted mean"
     try:
-        result = function(replies, weight_key)
+        result = _fresh(name, function)(replies, weight_key)
+    except ConfigurationError:
+        raise
     except Exception as error:
         raise ConfigurationError(f"{name} raises {type(error).__name__} ({error}) over {count}. {CURE}") from error
     if not isinstance(result, Mapping):
@@ -96,12 +121,75 @@ def _result(name: str, function: Aggregate, replies: list[RecordDict], weight_ke
     return result
 
 
+def _over_the_mean(name: str, function: Aggregate, metrics: Values, weight_key: str) -> Mapping[str, Any]:
+    """What a copy gives over the real mean; nothing where it raises, which the round itself then shows."""
+    values = {key: np.asarray(value, np.float64) for key, value in metrics.items()}
+    tried = _fresh(name, function)
+    try:
+        result = tried([_record(values, WEIGHT, weight_key)], weight_key)
+    except Exception:
+        return {}
+    return result if isinstance(result, Mapping) else {}
+
+
+def _fresh(name: str, function: Aggregate) -> Aggregate:
+    """A copy of the function that shares no state with it, but for globals and attributes of classes."""
+    try:
+        return cast(Aggregate, _copied(function, {}))
+    except Exception as error:
+        raise ConfigurationError(
+            f"{name} cannot be tried on made-up replies: what it keeps cannot be copied ({type(error).__name__}: "
+            f"{error}). Make it a function that keeps no such object (a file, a lock, a connection); "
+            "SecureAggregation(..., linear=True) skips this check"
+        ) from error
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    """A deep copy, of functions too, which `copy.deepcopy` shares."""
+    if id(value) in memo:
+        return memo[id(value)]
+    if isinstance(value, types.ModuleType):
+        return value
+    if isinstance(value, types.MethodType):
+        return types.MethodType(_copied(value.__func__, memo), _copied(value.__self__, memo))
+    if isinstance(value, functools.partial):
+        words = {key: _copied(item, memo) for key, item in value.keywords.items()}
+        return functools.partial(_copied(value.func, memo), *(_copied(item, memo) for item in value.args), **words)
+    if not isinstance(value, types.FunctionType):
+        return copy.deepcopy(value, memo)
+    cells = tuple(memo.setdefault(id(cell), types.CellType()) for cell in value.__closure__ or ())
+    made = types.FunctionType(value.__code__, value.__globals__, value.__name__, None, cells or None)
+    memo[id(value)] = made
+    made.__defaults__ = value.__defaults__ and tuple(_copied(item, memo) for item in value.__defaults__)
+    made.__kwdefaults__ = value.__kwdefaults__ and {
+        key: _copied(item, memo) for key, item in value.__kwdefaults__.items()
+    }
+    made.__dict__.update({key: _copied(item, memo) for key, item in value.__dict__.items()})
+    for old, new in zip(value.__closure__ or (), cells, strict=True):
+        if _empty(new) and not _empty(old):
+            new.cell_contents = _copied(old.cell_contents, memo)
+    return made
+
+
+def _empty(cell: types.CellType) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return True
+    return False
+
+
+def _equal(one: Any, other: Any) -> bool:
+    first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    return first.shape == second.shape and np.allclose(first, second, rtol=1e-9, atol=1e-15, equal_nan=True)
+
+
 def _compare(name: str, key: str, several: Any, one: Any) -> None:
     if several is None or one is None:
         where = "made-up replies" if one is None else "their one weighted mean"
         raise ConfigurationError(f"{name} gives {key!r} over {where} only. {CURE}")
     first, second = np.asarray(several, np.float64), np.asarray(one, np.float64)
-    if first.shape != second.shape or not np.allclose(first, second, rtol=1e-9, atol=1e-15, equal_nan=True):
+    if not _equal(first, second):
         raise ConfigurationError(
             f"{name} gives {key!r} = {_text(first)} over {REPLIES} made-up replies and {_text(second)} over their one "
             f"weighted mean. {CURE}"
