@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import fedsec
-from fedsec.agreement.agreement_file import Agreement, trains
+from fedsec.agreement.agreement_file import Agreement, kind, trains
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays, ArraySpec, Layout, difference, spec_of
 from fedsec.encoding.mean import MeanSpec
@@ -24,8 +24,10 @@ CURE = "the server has to keep to the agreement, or all have to agree on another
 
 QUERY = "query"
 """Stages whose messages may hold arrays of the app's own, or none."""
-NUMBERS = "fiub"
-"""The kinds of NumPy's dtypes that a model may have."""
+PARAMETERS = "fiu"
+"""The kinds of NumPy's dtypes that an update may have."""
+NUMBERS = f"{PARAMETERS}b"
+"""The kinds that a model may have."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,10 @@ def admit_model(agreement: Agreement, stage: str, arrays: Arrays) -> None:
     Its arrays must be the agreement's where it is trained or evaluated, and every parameter finite and within
     `largest_parameter`.
     """
-    if agreement.arrays and stage.partition(".")[0] != QUERY:
+    if agreement.arrays and kind(stage) != QUERY:
         try:
-            counted = {name: one for name, one in arrays.items() if trains(stage) or one.dtype.kind in NUMBERS[:3]}
+            # A model that is only evaluated may have masks beside its parameters, which no update holds.
+            counted = {name: one for name, one in arrays.items() if trains(stage) or one.dtype.kind in PARAMETERS}
             found = tuple(spec_of(name, array) for name, array in sorted(counted.items()))
         except LayoutError as error:
             raise PolicyError(f"the model is not the agreement's: {error}") from error

@@ -225,7 +225,12 @@ HEAD = """\
 
 def trains(stage: str) -> bool:
     """Whether replies in this stage hold arrays: `train` or `train.NAME`."""
-    return stage.partition(".")[0] == "train"
+    return kind(stage) == "train"
+
+
+def kind(stage: str) -> str:
+    """What a stage asks for: `train`, `evaluate` or `query`, whatever name stands behind it."""
+    return stage.partition(".")[0]
 
 
 def read(path: Path) -> Agreement:

@@ -8,7 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 import fedsec
-from fedsec.agreement.agreement_file import AgreedArray, AgreedStrategy, Agreement, Encoding, Hospital, Stage, trains
+from fedsec.agreement.agreement_file import (
+    AgreedArray,
+    AgreedStrategy,
+    Agreement,
+    Encoding,
+    Hospital,
+    Stage,
+    kind,
+    trains,
+)
 from fedsec.encoding.layout import Layout
 from fedsec.encoding.mean import MeanSpec
 from fedsec.protocol import SecureSum
@@ -64,4 +73,4 @@ def _encoding(spec: MeanSpec) -> Encoding:
 
 def repeats(stage: str, sums: int) -> int:
     """How many sums more than planned, for rounds that are void: a tenth; none of statistics, which are asked once."""
-    return math.ceil(sums / 10) if stage.partition(".")[0] in ("train", "evaluate") else 0
+    return math.ceil(sums / 10) if kind(stage) in ("train", "evaluate") else 0

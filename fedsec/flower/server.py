@@ -25,7 +25,7 @@ from flwr.supercore import log
 
 from fedsec import catalog
 from fedsec.agreement import draft
-from fedsec.agreement.agreement_file import AgreedStrategy, Agreement
+from fedsec.agreement.agreement_file import AgreedStrategy, Agreement, kind
 from fedsec.disclosure import Statement, statement
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
@@ -506,7 +506,7 @@ class SecureGrid(Grid):
             connected = len(list(self._grid.get_node_ids()))
             cure = too_few(self._owner.inner, outcome.stage, outcome.sampled, protocol.floor, connected)
             text = f"{error}. {cure}" if cure else str(error)
-            if outcome.stage.partition(".")[0] == "evaluate":
+            if kind(outcome.stage) == "evaluate":
                 log(WARNING, "round %d %s is skipped: %s", outcome.round, outcome.stage, text)
             elif outcome.trains and self._owner.trained:
                 self._owner.finished(replace(outcome, failure=f"{type(error).__name__}: {text}"))
