@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec.errors import AuthenticationError, FedsecError, OutOfPhase, PolicyError
-from fedsec.local import LocalFederation, Update
-from fedsec.party.party import Party, PartyState
+from fedsec.local import Update
+from fedsec.party.party import PartyState
 from fedsec.protocol import Message, PartyContext, PartyId, complaints
 from fedsec.protocol.complaints import Complaint, Opening, Reopen, Reopened, SumReopened, Unopened
 from fedsec.protocol.consistency import Survivors
@@ -28,10 +28,8 @@ from fedsec.strategies.lightsecagg import LightSecAgg
 from fedsec.strategies.packed_shamir import PackedShamir
 from fedsec.strategies.shamir import Shamir
 from fedsec.wire import codec
-from fedsec.wire.exchange import Refusal
+from tests.strategies.corrupt_parties import Act, Federation, label
 
-Act = Callable[[Any, Any, Any, Message, Any, Any], tuple[Any, Message]]
-"""What a corrupt party does in place of `respond`: its protocol comes first, then what `respond` is given."""
 KINDS = [
     Shamir(),
     Shamir(server="malicious"),
@@ -43,50 +41,10 @@ KINDS = [
 ]
 
 
-def label(protocol: Any) -> str:
-    return f"{protocol.name}-{getattr(protocol, 'server', '')}".rstrip("-")
-
-
 EACH = pytest.mark.parametrize("protocol", KINDS, ids=label)
 SHARING = pytest.mark.parametrize("protocol", KINDS[:-1], ids=label)
 HOSPITALS, VALUES = 7, 5
 SUMS = (shamir.SumShares, lightsecagg.SumPieces, additive.SumMasks)
-
-
-@dataclass(frozen=True)
-class Corrupt:
-    """A party's protocol, in whose place it acts."""
-
-    honest: Any
-    act: Act
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.honest, name)
-
-    def respond(self, me: Any, state: Any, request: Message, x: Any, rng: Any) -> tuple[Any, Message]:
-        return self.act(self.honest, me, state, request, x, rng)
-
-
-@dataclass
-class Federation(LocalFederation):
-    """A federation some of whose parties are corrupt; `phases` are those that were asked."""
-
-    corrupt: Mapping[PartyId, Act] = field(default_factory=dict)
-
-    def ask(self, party: PartyId, request: bytes) -> bytes | Refusal:
-        if party not in self.corrupt:
-            return super().ask(party, request)
-
-        def build(strategy: str, parameters: Mapping[str, Any]) -> Any:
-            return Corrupt(self.build(strategy, parameters), self.corrupt[party])
-
-        actor = Party(codec.decode(self.states[party], PartyState), self.policy, build, self.rng)
-        try:
-            return actor.respond(request, lambda session, plan, spec, bits: self._inputs[party](plan))
-        except FedsecError as error:
-            return Refusal.of(error, whole=True)
-        finally:
-            self.states[party] = codec.encode(actor.state)
 
 
 def kind_of(protocol: Any) -> str:

@@ -22,6 +22,7 @@ from fedsec.strategies.secagg_plus import SecAggPlus
 from fedsec.strategies.shamir import Shamir
 from fedsec.testing.leakage import not_uniform
 from fedsec.wire import codec, envelope
+from tests.strategies.corrupt_parties import label
 
 A, B = b"\xaa" * 32, b"\xbb" * 32
 """Two models."""
@@ -38,10 +39,6 @@ PROTOCOLS = [
     SecAggPlus(),
 ]
 MASKING = [protocol for protocol in PROTOCOLS if protocol.name not in ("shamir", "packed_shamir")]
-
-
-def label(protocol: Any) -> str:
-    return f"{protocol.name}-{getattr(protocol, 'server', '')}".rstrip("-")
 
 
 EACH = pytest.mark.parametrize("protocol", PROTOCOLS, ids=label)

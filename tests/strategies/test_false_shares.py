@@ -7,67 +7,27 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fedsec.errors import BadMessage, FedsecError, TooFewParties
-from fedsec.local import Fault, LocalFederation, Update
-from fedsec.party.party import Party, PartyState
+from fedsec.errors import BadMessage, TooFewParties
+from fedsec.local import Fault, Update
 from fedsec.primitives import robust, shamir
 from fedsec.primitives.field import FIELDS
-from fedsec.protocol import Message, PartyId, SecureSum
+from fedsec.protocol import Message, PartyId
 from fedsec.server.coordinator import FALSE_ANSWER
 from fedsec.strategies.lightsecagg import PIECE, LightSecAgg, MaskedInput, PieceOfSum
 from fedsec.strategies.packed_shamir import PackedShamir
 from fedsec.strategies.shamir import SHARE, Shamir, ShareOfSum, Shares
-from fedsec.wire import codec
-from fedsec.wire.exchange import Refusal
+from tests.strategies.corrupt_parties import Change, Federation, changing
 
-Change = Callable[[Any, "Dishonest", Any, Any], Message]
 KINDS = [Shamir(), PackedShamir(), LightSecAgg(), Shamir(value_bits=40)]
 EACH = pytest.mark.parametrize("protocol", KINDS, ids=["shamir", "packed_shamir", "lightsecagg", "61 bits"])
 HOSPITALS, VALUES = 8, 5
-
-
-@dataclass(frozen=True)
-class Dishonest:
-    """A party's protocol, whose answers are changed before they are signed."""
-
-    honest: SecureSum[Any, Any]
-    change: Change
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.honest, name)
-
-    def respond(self, me: Any, state: Any, request: Message, x: Any, rng: Any) -> tuple[Any, Message]:
-        state, reply = self.honest.respond(me, state, request, x, rng)
-        return state, self.change(reply, self, me, rng)
-
-
-@dataclass
-class Federation(LocalFederation):
-    """A federation some of whose parties are dishonest."""
-
-    dishonest: Mapping[PartyId, Change] = field(default_factory=dict)
-
-    def ask(self, party: PartyId, request: bytes) -> bytes | Refusal:
-        if party not in self.dishonest:
-            return super().ask(party, request)
-
-        def build(strategy: str, parameters: Mapping[str, Any]) -> Any:
-            return Dishonest(self.build(strategy, parameters), self.dishonest[party])
-
-        actor = Party(codec.decode(self.states[party], PartyState), self.policy, build, self.rng)
-        try:
-            return actor.respond(request, lambda session, plan, spec, bits: self._inputs[party](plan))
-        except FedsecError as error:
-            return Refusal.of(error, whole=True)
-        finally:
-            self.states[party] = codec.encode(actor.state)
 
 
 def other_share(reply: Message, *_: Any) -> Message:
@@ -87,7 +47,7 @@ def moved(share: np.ndarray[Any, Any], prime_bits: int) -> np.ndarray[Any, Any]:
 def dealing_to(*victims: PartyId) -> Change:
     """Seals to these a share that is on no polynomial of the others': another seed, or other values."""
 
-    def change(reply: Message, protocol: Dishonest, me: Any, rng: Any) -> Message:
+    def change(reply: Message, protocol: Any, me: Any, rng: Any) -> Message:
         if not isinstance(reply, Shares | MaskedInput):
             return reply
         outbox, used = dict(reply.outbox), protocol.field(me.cohort)
@@ -118,7 +78,7 @@ def opened_by(protocol: Any, hospitals: int = HOSPITALS) -> int:
 @pytest.mark.parametrize("liar", range(1, HOSPITALS + 1))
 def test_a_false_share_of_the_sum_is_corrected(protocol: Any, liar: PartyId) -> None:
     assert robust.radius(HOSPITALS, opened_by(protocol)) >= 1
-    federation = Federation(protocol, HOSPITALS, dishonest={liar: other_share})
+    federation = Federation(protocol, HOSPITALS, corrupt={liar: changing(other_share)})
     total = federation.sum(data())
     assert total.sum.included == set(data()) and total.sum.vector.tolist() == right(total.sum.included)
     assert (total.sum.corrected, total.sum.false, total.incidents) == ({liar}, frozenset(), ())
@@ -128,7 +88,7 @@ def test_a_false_share_of_the_sum_is_corrected(protocol: Any, liar: PartyId) -> 
 def test_more_false_shares_than_can_be_corrected_void_the_round_and_name_nobody(protocol: Any) -> None:
     most = robust.radius(HOSPITALS, opened_by(protocol))
     for liars in itertools.islice(itertools.combinations(range(1, HOSPITALS + 1), most + 1), 6):
-        federation = Federation(protocol, HOSPITALS, dishonest=dict.fromkeys(liars, other_share))
+        federation = Federation(protocol, HOSPITALS, corrupt=dict.fromkeys(liars, changing(other_share)))
         with pytest.raises(BadMessage, match=f"more than {most} are false, and nothing proves which") as error:
             federation.sum(data())
         assert (error.value.false, federation.incidents) == (frozenset(), ())
@@ -139,7 +99,7 @@ def test_a_false_share_among_tolerated_dropouts_gives_the_right_sum_or_an_error(
     """Down to as many answers as open the sum: then a false one is not noticed, and not before."""
     needed, opening = opened_by(protocol), protocol.rounds()[-1]
     for dropped in range(HOSPITALS - needed + 1):
-        federation = Federation(protocol, HOSPITALS, dishonest={2: other_share})
+        federation = Federation(protocol, HOSPITALS, corrupt={2: changing(other_share)})
         federation.faults = [Fault("drop", opening.__name__, party) for party in range(3, 3 + dropped)]
         answers = HOSPITALS - dropped
         if answers == needed + 1:
@@ -155,7 +115,7 @@ def test_a_false_share_among_tolerated_dropouts_gives_the_right_sum_or_an_error(
 def test_a_dealer_who_makes_an_honest_answer_false_frames_nobody(protocol: Any) -> None:
     """From the server this looks like a false answer of the victim's: it is corrected, and proves nothing."""
     for victim in (1, 4, 5):
-        federation = Federation(protocol, HOSPITALS, dishonest={3: dealing_to(victim)})
+        federation = Federation(protocol, HOSPITALS, corrupt={3: changing(dealing_to(victim))})
         total = federation.sum(data())
         assert total.sum.included == set(data()) and total.sum.vector.tolist() == right(total.sum.included)
         assert (total.sum.corrected, total.sum.false, total.incidents) == ({victim}, frozenset(), ())
@@ -163,7 +123,7 @@ def test_a_dealer_who_makes_an_honest_answer_false_frames_nobody(protocol: Any) 
 
 @EACH
 def test_a_dealer_whose_shares_are_on_no_polynomial_is_detected_and_not_named(protocol: Any) -> None:
-    federation = Federation(protocol, HOSPITALS, dishonest={3: dealing_to(*range(1, HOSPITALS + 1))})
+    federation = Federation(protocol, HOSPITALS, corrupt={3: changing(dealing_to(*range(1, HOSPITALS + 1)))})
     with pytest.raises(BadMessage, match="they are not on one polynomial") as error:
         federation.sum(data())
     assert (error.value.false, federation.incidents) == (frozenset(), ())
@@ -177,7 +137,7 @@ def test_against_a_malicious_server_nothing_is_corrected_up_to_six_hospitals(
     protocol = kind(server="malicious")
     needed = opened_by(protocol, hospitals)
     assert protocol.corrects(range(1, hospitals + 1), hospitals) == robust.radius(hospitals, needed) == corrected
-    federation = Federation(protocol, hospitals, dishonest={2: other_share})
+    federation = Federation(protocol, hospitals, corrupt={2: changing(other_share)})
     if corrected:
         assert federation.sum(data(hospitals)).sum.corrected == {2}
     elif hospitals > needed:
@@ -203,7 +163,7 @@ def test_an_answer_that_proves_itself_false_is_left_out_and_its_sender_too(how: 
     def change(reply: Message, *_: Any) -> Message:
         return IMPOSSIBLE[how](reply) if isinstance(reply, ShareOfSum) else reply
 
-    federation = Federation(Shamir(), 6, dishonest={2: change})
+    federation = Federation(Shamir(), 6, corrupt={2: changing(change)})
     total = federation.sum(data(6))
     assert total.sum.vector.tolist() == right(frozenset(data(6)), 6)
     assert (total.sum.false, total.sum.corrected) == ({2}, frozenset())
@@ -214,7 +174,7 @@ def test_a_masked_input_outside_the_field_proves_itself_false() -> None:
     def change(reply: Message, *_: Any) -> Message:
         return replace(reply, prime_bits=61) if isinstance(reply, MaskedInput) else reply
 
-    total = Federation(LightSecAgg(), 6, dishonest={4: change}).sum(data(6))
+    total = Federation(LightSecAgg(), 6, corrupt={4: changing(change)}).sum(data(6))
     assert total.sum.false == {4} and total.sum.included == set(data(6)) - {4}
     assert total.sum.vector.tolist() == right(total.sum.included, 6)
 
@@ -224,13 +184,13 @@ def test_who_is_proven_false_is_left_out_until_a_new_epoch_also_where_the_round_
         return IMPOSSIBLE["another length"](reply) if isinstance(reply, ShareOfSum) else reply
 
     updates = {party: Update({"w": np.full(3, float(party))}, {}, 1) for party in range(1, 7)}
-    federation = Federation(Shamir(), 6, dishonest={2: change})
+    federation = Federation(Shamir(), 6, corrupt={2: changing(change)})
     for stage in ("train", "train", "evaluate"):  # the first mean takes two sessions
         assert federation.mean(updates, {}, stage=stage).included == set(updates) - {2}
         assert federation.incidents == (("release", 2, FALSE_ANSWER),)
     federation.enrol()
     assert federation.coordinator.false == frozenset()
-    federation.dishonest = dict.fromkeys((2, 4, 5), change)
+    federation.corrupt = dict.fromkeys((2, 4, 5), changing(change))
     with pytest.raises(TooFewParties) as error:
         federation.mean(updates, {})
     assert error.value.false == federation.coordinator.false == {2, 4, 5}
@@ -242,12 +202,12 @@ def test_who_is_proven_false_is_left_out_until_a_new_epoch_also_where_the_round_
 
 def test_what_was_corrected_is_warned_of_by_number() -> None:
     updates = {party: Update({"w": np.full(3, float(party))}, {}, 1) for party in range(1, 7)}
-    federation = Federation(Shamir(), 6, dishonest={5: other_share})
+    federation = Federation(Shamir(), 6, corrupt={5: changing(other_share)})
     for expected in (["2 of"], ["1 of"], []):  # the first mean takes two sessions
         found = federation.mean(updates, {})
         warned = [text for text in federation.averaging.warnings(found) if "nothing proves which" in text]
         assert [text[:4] for text in warned] == expected
-        federation.dishonest = {} if expected == ["1 of"] else federation.dishonest
+        federation.corrupt = {} if expected == ["1 of"] else federation.corrupt
 
 
 def test_those_who_lie_together_about_the_inputs_that_they_added_are_few() -> None:
@@ -256,11 +216,11 @@ def test_those_who_lie_together_about_the_inputs_that_they_added_are_few() -> No
     def change(reply: Message, *_: Any) -> Message:
         return replace(reply, included=reply.included - {6}) if isinstance(reply, ShareOfSum) else reply
 
-    total = Federation(Shamir(), 6, dishonest={1: change, 2: change}).sum(data(6))
+    total = Federation(Shamir(), 6, corrupt={1: changing(change), 2: changing(change)}).sum(data(6))
     assert total.sum.vector.tolist() == right(frozenset(data(6)), 6)
     assert (total.sum.false, total.sum.corrected) == (frozenset(), frozenset())
 
 
 def test_what_these_parties_answer_without_a_change_is_honest() -> None:
-    federation = Federation(Shamir(), 6, dishonest=dict.fromkeys(range(1, 7), lambda reply, *_: reply))
+    federation = Federation(Shamir(), 6, corrupt=dict.fromkeys(range(1, 7), changing(lambda reply, *_: reply)))
     assert federation.sum(data(6)).sum.vector.tolist() == right(frozenset(data(6)), 6)
