@@ -21,6 +21,7 @@ from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 from fedsec import catalog
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.local import LocalFederation
 from fedsec.metering import Ledger, Meter
 from fedsec.primitives.signing import SigningKey
@@ -35,7 +36,7 @@ HOSPITALS = 5
 def encoding(report: Report, values: int) -> None:
     """Encoding and decoding in values a second, beside the mean that FedAvg computes of the same arrays."""
     rng = np.random.default_rng(0)
-    update, model, spec = {"w": rng.normal(0, 1, values)}, {"w": np.zeros(values)}, mean.MeanSpec(4.0, 10_000)
+    update, model, spec = {"w": rng.normal(0, 1, values)}, {"w": np.zeros(values)}, MeanSpec(4.0, 10_000)
     records = [
         RecordDict({"arrays": ArrayRecord({"w": Array(update["w"])}), "metrics": MetricRecord({"num-examples": 100})})
         for _ in range(HOSPITALS)

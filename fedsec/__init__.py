@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedsec.catalog import strategy
-    from fedsec.encoding.mean import Mean, MeanSpec
+    from fedsec.encoding.mean import Mean
+    from fedsec.encoding.mean_spec import MeanSpec
     from fedsec.errors import (
         AuthenticationError,
         BadMessage,
@@ -72,7 +73,8 @@ __all__ = [
 
 _HOMES = {
     "fedsec.catalog": ("strategy",),
-    "fedsec.encoding.mean": ("Mean", "MeanSpec"),
+    "fedsec.encoding.mean": ("Mean",),
+    "fedsec.encoding.mean_spec": ("MeanSpec",),
     "fedsec.errors": (
         "AuthenticationError",
         "BadMessage",

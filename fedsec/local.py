@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from fedsec.encoding import mean as means
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import BadMessage, ConfigurationError, DataError, FedsecError, expect, unknown
 from fedsec.metering import Ledger, Meter
 from fedsec.party.journal import Journal
@@ -93,7 +94,7 @@ class LocalFederation:
 
     protocol: SecureSum[Any, Any]
     hospitals: int = 5
-    spec: means.MeanSpec = field(default_factory=means.MeanSpec)
+    spec: MeanSpec = field(default_factory=MeanSpec)
     faults: Sequence[Fault] = ()
     policy: Policy = field(default_factory=lambda: Policy(simulation=True))
     ledger: Ledger = field(default_factory=Ledger)
@@ -107,7 +108,7 @@ class LocalFederation:
         if type(self.hospitals) is not int or self.hospitals < 1:
             raise ConfigurationError(f"hospitals is {self.hospitals!r}; a whole number of at least 1 was expected")
         expect("protocol", self.protocol, SecureSum, "an instance of a strategy, such as strategy('shamir')(),")
-        expect("spec", self.spec, means.MeanSpec, "a MeanSpec")
+        expect("spec", self.spec, MeanSpec, "a MeanSpec")
         expect("policy", self.policy, Policy, "a Policy")
         expect("ledger", self.ledger, Ledger, "a Ledger")
         expect("journal", self.journal, (Journal, NoneType), "a Journal or None")

@@ -14,7 +14,7 @@ import fedsec
 from fedsec.agreement.agreement_file import Agreement, kind, trains
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays, ArraySpec, Layout, difference, spec_of
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import BadMessage, LayoutError, PolicyError
 from fedsec.protocol import PartyId, SecureSum
 from fedsec.wire import codec

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fedsec import atomic
 from fedsec.encoding.layout import ArraySpec, Layout
-from fedsec.encoding.mean import VALUES, MeanSpec, WeightRule
+from fedsec.encoding.mean_spec import VALUES, MeanSpec, WeightRule
 from fedsec.errors import ConfigurationError, expect, expect_path
 from fedsec.primitives.signing import KEY_BYTES
 from fedsec.protocol import SecureSum

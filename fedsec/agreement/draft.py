@@ -19,7 +19,7 @@ from fedsec.agreement.agreement_file import (
     trains,
 )
 from fedsec.encoding.layout import Layout
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.protocol import SecureSum
 
 LOCAL = ("agreement", "identity", "output", "phase-timeout", "schema-file")

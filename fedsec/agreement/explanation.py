@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fedsec import catalog
 from fedsec.agreement.agreement_file import Agreement, Stage, trains
-from fedsec.encoding.mean import VALUES
+from fedsec.encoding.mean_spec import VALUES
 from fedsec.errors import FedsecError
 from fedsec.protocol import SecureSum, headings
 

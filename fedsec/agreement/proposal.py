@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from fedsec import catalog
 from fedsec.agreement.agreement_file import Agreement, Hospital, validated
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
-from fedsec.encoding.mean import WeightRule
+from fedsec.encoding.mean_spec import WeightRule
 from fedsec.errors import ConfigurationError, unknown
 
 KEEP_CLIP = "the largest change of a parameter in a round; the simulation warns if one scales updates down"

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fedsec import catalog
 from fedsec.data import bundled, registry
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, shown, unknown
 from fedsec.learning import models
 from fedsec.learning.local_training import Training

@@ -19,7 +19,7 @@ from fedsec.cli.agree_members import read_hospitals, read_key
 from fedsec.cli.options import Json, print_json
 from fedsec.cli.run_options import with_config
 from fedsec.data.preparation import GAPS
-from fedsec.encoding.mean import WeightRule
+from fedsec.encoding.mean_spec import WeightRule
 from fedsec.errors import ConfigurationError, unknown
 from fedsec.report import output
 from fedsec.report.run_document import AGREEMENT, RESULT, RunDocument

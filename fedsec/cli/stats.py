@@ -22,7 +22,7 @@ from fedsec.cli.run_options import ROWS, with_config
 from fedsec.data import preparation
 from fedsec.data.preparation import Preparation, statistics
 from fedsec.data.schema import OTHER, Category, Number, Schema
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.local import LocalFederation, Update
 from fedsec.metering import Ledger

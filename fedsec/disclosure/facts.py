@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from fedsec.encoding.mean import WeightRule
+from fedsec.encoding.mean_spec import WeightRule
 
 DISCLOSURE = "disclosure.json"
 

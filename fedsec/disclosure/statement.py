@@ -10,7 +10,7 @@ from fedsec.disclosure.facts import Group, StageSums, Statement, Subtracted, Tas
 from fedsec.disclosure.sentences import sections
 from fedsec.encoding import ladder
 from fedsec.encoding.layout import Layout
-from fedsec.encoding.mean import MeanSpec, WeightRule
+from fedsec.encoding.mean_spec import MeanSpec, WeightRule
 from fedsec.protocol import Coalition, PartyId, SecureSum
 from fedsec.server.differencing import determined
 

@@ -9,11 +9,10 @@ but the layout (layout.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from numbers import Real
-from typing import Annotated, Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,145 +21,17 @@ from fedsec.encoding import ladder, plausible, wide
 from fedsec.encoding.fixed_point import CHUNK, FixedPoint
 from fedsec.encoding.ladder import Plan, Scale
 from fedsec.encoding.layout import Arrays, ArraySpec, Layout, array_layout
-from fedsec.errors import BadMessage, ConfigurationError, DataError, LayoutError, expect, shown, unknown
-from fedsec.protocol import Exposure, Message, Sum, Vector
+from fedsec.encoding.mean_spec import LARGEST_WEIGHT, VALUES, WEIGHT_STEPS, MeanSpec, metric_steps
+from fedsec.errors import BadMessage, DataError, LayoutError
+from fedsec.protocol import Sum, Vector
 
 Metrics = Mapping[str, float | Sequence[float]]
 
-WeightRule = Literal["exact", "powers-of-two", "equal"]
-"""How much a hospital counts: by its number of examples, by the power of two at or below it, or as much as any other.
-
-Exact weights label the addends of a sum: from coordinates of equal size the row counts and signs can be derived.
-"""
-LARGEST_WEIGHT = (1 << 40) - 1
-WEIGHT_STEPS = 1 << 32
-"""Weights are rounded to multiples of 2^-32, and so is a buffer times its weight."""
-VALUES = float(1 << 31)
-"""Buffers, and metrics without a range of their own, lie within ±2^31; beyond it they are saturated, and counted."""
 _SAMPLE = 1 << 16
 """How many values the typical change is taken from."""
 _SMALL = 0.1
 _COUNTED = ("unusable", "saturated", "bounded")
 _NO_PLAN = Plan(b"")
-
-
-@dataclass(frozen=True)
-class MeanSpec(Message, tag="fedsec.mean_spec/3"):
-    """How updates become integers: the same for all parties, public, and independent of anybody's data.
-
-    clip            largest absolute change of a parameter in one round; a larger update is scaled down as a whole
-    largest_weight  largest number of examples at one client
-    metric_range    what a metric may be where `ranges` does not say; beyond it, it is saturated and counted
-    ranges          what single metrics may be, by key
-    weight_key      the metric that holds the number of examples
-    bounds          largest L2 norm of the changes of a group of arrays, by pattern (the first that matches an array's
-                    name): a larger one is scaled down, its direction kept
-    buffers         patterns of arrays that travel as values, beside PyTorch's buffers and integers
-    rungs           the ladder of scales: its lowest and its highest power of two
-    weights         how much a hospital counts: `exact`, `powers-of-two` or `equal`
-
-    With both clip and largest_weight their product is the scale, with equal weights clip alone. Otherwise the scale is
-    measured, on the ladder.
-    """
-
-    clip: Annotated[float | None, Exposure.PUBLIC] = None
-    largest_weight: Annotated[int | None, Exposure.PUBLIC] = None
-    metric_range: Annotated[tuple[float, float], Exposure.PUBLIC] = (-VALUES, VALUES)
-    ranges: Annotated[Mapping[str, tuple[float, float]], Exposure.PUBLIC] = field(default_factory=dict)
-    weight_key: Annotated[str, Exposure.PUBLIC] = "num-examples"
-    bounds: Annotated[Mapping[str, float], Exposure.PUBLIC] = field(default_factory=dict)
-    buffers: Annotated[tuple[str, ...], Exposure.PUBLIC] = ()
-    rungs: Annotated[tuple[int, int], Exposure.PUBLIC] = ladder.LADDER
-    weights: Annotated[str, Exposure.PUBLIC] = "exact"
-
-    def __post_init__(self) -> None:
-        # Whole numbers are welcome, and are the same specification, so the same bytes, as floats.
-        expect("ranges", self.ranges, Mapping, "a range for each key")
-        expect("bounds", self.bounds, Mapping, "a norm for each pattern")
-        _patterns("bounds", list(self.bounds))
-        expect("weight_key", self.weight_key, str, "a text")
-        for name, value in (
-            ("clip", None if self.clip is None else _real("clip", self.clip)),
-            ("metric_range", _pair("metric_range", self.metric_range)),
-            ("ranges", {key: _pair(f"the range of metric {key}", pair) for key, pair in self.ranges.items()}),
-            ("bounds", {name: _real(f"the bound of {name!r}", norm) for name, norm in self.bounds.items()}),
-            ("buffers", _patterns("buffers", self.buffers)),
-        ):
-            object.__setattr__(self, name, value)
-        if self.clip is not None:
-            FixedPoint(2, self.clip)
-        weight = self.largest_weight
-        if weight is not None and (type(weight) is not int or not 1 <= weight <= LARGEST_WEIGHT):
-            raise ConfigurationError(f"largest_weight is {weight!r}; a whole number from 1 to 2**40 - 1 was expected")
-        for key, (low, high) in {"(default)": self.metric_range, **self.ranges}.items():
-            if not (math.isfinite(high - low) and low < high):
-                raise ConfigurationError(f"the range of metric {key} is {low}..{high}; it must be finite and rising")
-        for pattern, norm in self.bounds.items():
-            if not (math.isfinite(norm) and norm > 0):
-                raise ConfigurationError(f"the bound of {pattern!r} is {norm}; a norm above 0 was expected")
-        if self.weights not in get_args(WeightRule):
-            raise unknown("weights", self.weights, get_args(WeightRule))
-        lowest, highest = self.rungs
-        if not ladder.LADDER[0] <= lowest <= highest <= ladder.LADDER[1]:
-            raise ConfigurationError(
-                f"rungs is {self.rungs}; powers of two from {ladder.LADDER[0]} to {ladder.LADDER[1]}, the lowest "
-                "first, were expected"
-            )
-
-    @property
-    def heaviest(self) -> float | None:
-        """The largest weight by the rule of weights; None where it is not known before a session."""
-        return 1.0 if self.weights == "equal" else self.largest_weight
-
-    @property
-    def fixed(self) -> tuple[float, float] | None:
-        """Clip and heaviest weight where they are named, and so fix the scale; None where it is measured."""
-        return None if self.clip is None or self.heaviest is None else (self.clip, self.heaviest)
-
-    @property
-    def measured(self) -> bool:
-        """Whether the scale is measured, and not named by clip and largest_weight."""
-        return self.fixed is None
-
-    def scale(self, plan: Plan, bits: int) -> Scale:
-        """The scale of a session's parameters; raises BadMessage where the plan names none."""
-        if self.fixed is not None:
-            return Scale(self.fixed[0] * self.fixed[1])
-        return plan.scale(self.rungs, bits)
-
-    def range_of(self, key: str) -> tuple[float, float]:
-        """The declared range of a metric."""
-        return self.ranges.get(key, self.metric_range)
-
-    def bound_of(self, name: str) -> tuple[str, float] | None:
-        """The group that an array belongs to, and its largest norm; None where none is named."""
-        return next((entry for entry in self.bounds.items() if fnmatchcase(name, entry[0])), None)
-
-
-def _real(name: str, value: Any) -> float:
-    expect(name, value, Real, "a number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ConfigurationError(f"{name} is beyond the largest floating-point number") from None
-
-
-def _patterns(name: str, patterns: Any) -> tuple[str, ...]:
-    """Patterns of arrays' names; raises ConfigurationError on a single text, whose letters would be the patterns."""
-    what = 'a list of patterns of arrays\' names, as ["bn.*"],'
-    if isinstance(patterns, str | bytes):
-        raise ConfigurationError(f"{name} is {shown(patterns)}; {what} was expected")
-    expect(name, patterns, Iterable, what)
-    found = tuple(patterns)
-    for pattern in found:
-        expect(f"a pattern in {name}", pattern, str, "a text")
-    return found
-
-
-def _pair(name: str, pair: Any) -> tuple[float, float]:
-    if not (isinstance(pair, tuple | list) and len(pair) == 2):
-        raise ConfigurationError(f"{name} is {pair!r}; a lowest and a highest value were expected")
-    return _real(name, pair[0]), _real(name, pair[1])
 
 
 @dataclass(frozen=True)
@@ -459,11 +330,6 @@ def _metric_numbers(
         uncomputed.append(int(missing))
         numbers.append((np.full(values.size, (low + high) / 2) if missing else bounded) * metric_steps(low, high))
     return np.concatenate([np.zeros(0), *numbers]), uncomputed, cut
-
-
-def metric_steps(low: float, high: float) -> float:
-    """How many steps a metric of this range has in 1: the power of two that keeps weighted ones below 2^103."""
-    return math.ldexp(1.0, wide.WIDE_BITS - 1 - LARGEST_WEIGHT.bit_length() - ladder.rung(max(abs(low), abs(high))))
 
 
 def scale_of(layout: Layout, spec: MeanSpec, plan: Plan, bits: int) -> Scale:

@@ -21,7 +21,8 @@ from fedsec.agreement.agreement_file import trains
 from fedsec.encoding import mean
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays, Layout, difference
-from fedsec.encoding.mean import Contribution, MeanSpec
+from fedsec.encoding.mean import Contribution
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import AuthenticationError, BadMessage, FedsecError, LayoutError
 from fedsec.flower.records import content_hash, model_arrays
 from fedsec.wire import codec

@@ -12,7 +12,7 @@ from typing import Any
 from fedsec import catalog
 from fedsec.agreement import agreement_file
 from fedsec.agreement.agreement_file import Agreement
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, expect, shown
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SecureSum

@@ -22,7 +22,7 @@ from fedsec.agreement import admission, agreement_file, approval
 from fedsec.agreement.agreement_file import Agreement
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Layout
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, Stale
 from fedsec.flower import app_reply, bundle
 from fedsec.flower.records import NOTE, RECORD

@@ -30,6 +30,7 @@ from fedsec.disclosure import Statement, statement
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.layout import Layout
+from fedsec.encoding.mean_spec import VALUES, MeanSpec, WeightRule
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
 from fedsec.flower import aggregation, bundle, checked_options, incidents, linearity, verdict
 from fedsec.flower.inner import OUTERMOST, declared_linear, refuse_nonlinear, too_few
@@ -66,7 +67,7 @@ PROCESS_SESSIONS = RunSessions()
 """What all strategies of this process share that are given no other: Flower runs a server app in one process."""
 
 
-_PLAIN = mean.MeanSpec()
+_PLAIN = MeanSpec()
 
 
 class SecureAggregation(Strategy):
@@ -111,9 +112,9 @@ class SecureAggregation(Strategy):
         largest_weight: int | None = None,
         bounds: Mapping[str, float] | None = None,
         buffers: Iterable[str] = (),
-        metric_range: tuple[float, float] = (-mean.VALUES, mean.VALUES),
+        metric_range: tuple[float, float] = (-VALUES, VALUES),
         metric_ranges: Mapping[str, tuple[float, float]] | None = None,
-        weights: mean.WeightRule = "exact",
+        weights: WeightRule = "exact",
         agreement: Agreement | Path | str | None = None,
         phase_timeout: float = 600.0,
         identity: SigningKey | None = None,
@@ -141,7 +142,7 @@ class SecureAggregation(Strategy):
         self.protocol = checked_options.protocol(protocol)
         self.identity, self.pins = checked_options.identity(identity), checked_options.pins(pins)
         weight_key = str(getattr(inner, "weighted_by_key", "num-examples"))
-        self.spec = mean.MeanSpec(
+        self.spec = MeanSpec(
             clip,
             largest_weight,
             metric_range,

@@ -15,7 +15,7 @@ from fedsec.agreement import admission
 from fedsec.agreement.admission import Allowance
 from fedsec.encoding.fixed_point import prove_headroom
 from fedsec.encoding.ladder import Plan, plan_hash
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import AuthenticationError, BadMessage, OutOfPhase, PolicyError, Stale
 from fedsec.party.context import SessionContext
 from fedsec.party.journal import Journal, Progress

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from fedsec.encoding import mean, wide
 from fedsec.encoding.ladder import Plan, Scale
 from fedsec.encoding.layout import Arrays, Layout
-from fedsec.encoding.mean import Mean, MeanSpec
+from fedsec.encoding.mean import Mean
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import DataError, TooFewParties
 from fedsec.protocol import PartyId
 from fedsec.server.coordinator import FALSE_ANSWER, Coordinator, Total

@@ -15,7 +15,7 @@ from typing import Any
 from fedsec.encoding.fixed_point import prove_headroom
 from fedsec.encoding.ladder import Plan, plan_hash
 from fedsec.encoding.layout import Layout, majority
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
 from fedsec.primitives.key_agreement import check_public
 from fedsec.primitives.randomness import Random

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from fedsec import catalog
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import MAX_BITS
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
 from fedsec.local import Fault, LocalFederation
 from fedsec.party.party import PartyState

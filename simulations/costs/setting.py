@@ -15,6 +15,7 @@ from fedsec import catalog
 from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.ladder import Plan
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.protocol import SecureSum, Vector, parameters_of
 from fedsec.report.document import Family
@@ -29,7 +30,7 @@ WEIGHT = 100
 NAME = "weights"
 """The name of the one array of the model."""
 CLIP, LARGEST_WEIGHT = 4.0, 10_000
-SPEC = mean.MeanSpec(CLIP, LARGEST_WEIGHT)
+SPEC = MeanSpec(CLIP, LARGEST_WEIGHT)
 
 
 @dataclass(frozen=True, order=True)

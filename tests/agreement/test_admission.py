@@ -17,7 +17,7 @@ from fedsec.agreement.agreement_file import Agreement
 from fedsec.encoding import mean
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import ArraySpec, Layout
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import BadMessage, ConfigurationError, PolicyError
 from fedsec.party.journal import Journal
 from fedsec.party.policy import Policy

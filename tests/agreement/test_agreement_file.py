@@ -11,7 +11,7 @@ import pytest
 from fedsec.agreement import agreement_file, approval
 from fedsec.agreement.agreement_file import Agreement
 from fedsec.encoding.layout import ArraySpec, Layout
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, PolicyError
 from fedsec.primitives.signing import SigningKey
 

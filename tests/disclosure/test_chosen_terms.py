@@ -12,7 +12,7 @@ from fedsec import catalog
 from fedsec.encoding import wide
 from fedsec.encoding.ladder import LADDER, MARGIN, Plan
 from fedsec.encoding.layout import ArraySpec, Layout
-from fedsec.encoding.mean import metric_steps
+from fedsec.encoding.mean_spec import metric_steps
 from fedsec.server.averaging import Stage
 from tests.disclosure.attacked import Real, Server, deployed, refused, simulated
 

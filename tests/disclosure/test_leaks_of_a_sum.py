@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fedsec.data import bundled
 from fedsec.disclosure.sentences import alike, enough_parameters
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.local import LocalFederation, Update
 from fedsec.strategies.shamir import Shamir
 

@@ -14,7 +14,7 @@ from fedsec.disclosure import Statement, statement
 from fedsec.disclosure.facts import Group
 from fedsec.disclosure.statement import groups
 from fedsec.encoding.layout import ArraySpec, Layout
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.flower.verdict import Round
 from fedsec.protocol import SecureSum
 

@@ -18,7 +18,7 @@ from fedsec.data.preparation import PRESENT, RANGES, VALUE, statistics
 from fedsec.data.schema import Label, Number, Schema
 from fedsec.data.table import of_columns
 from fedsec.encoding import mean
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from tests.disclosure.attacked import FIRST, Real, Server, deployed
 from tests.disclosure.test_weights import COUNTS, EQUAL, EXACT, MODEL, divisors, figures, odd
 

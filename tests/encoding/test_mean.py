@@ -16,7 +16,7 @@ from fedsec.encoding import ladder, mean
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays, Layout
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import BadMessage, ConfigurationError, DataError, LayoutError, TooFewParties
 from fedsec.local import Fault, LocalFederation, Update
 from fedsec.protocol import Sum

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fedsec.encoding import ladder, mean, wide
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import WEIGHT_STEPS, MeanSpec, metric_steps
 from fedsec.errors import BadMessage
 from fedsec.local import LocalFederation, Update
 from fedsec.protocol import Sum, Vector
@@ -182,14 +182,14 @@ def test_counts_that_contradict_each_other(counted: dict[str, int], added: dict[
 )
 def test_impossible_weights(value: float, text: str) -> None:
     vectors, layout = contributions()
-    written(value, mean.WEIGHT_STEPS, values_place(), 3, vectors[4])
+    written(value, WEIGHT_STEPS, values_place(), 3, vectors[4])
     with pytest.raises(BadMessage, match=text):
         decoded(vectors, layout)
 
 
 def test_a_buffer_beyond_its_range() -> None:
     vectors, layout = contributions()
-    written(2.0**60, mean.WEIGHT_STEPS, values_place() + 1, 3, vectors[4])
+    written(2.0**60, WEIGHT_STEPS, values_place() + 1, 3, vectors[4])
     with pytest.raises(BadMessage, match=r"the mean of buffer 'n.running_mean' is 2.5\d*e\+15, beyond its limit of"):
         decoded(vectors, layout)
 
@@ -199,7 +199,7 @@ def test_a_metric_beyond_its_range(value: float, text: str) -> None:
     """Four hospitals add 182 to a sum over 455 rows, and no fifth one more than 91 or less than 0."""
     vectors, layout = contributions()
     place = values_place() + 3 * wide.limbs(BITS)
-    written(value, mean.metric_steps(0.0, 1.0), place, len(METRICS), vectors[4])
+    written(value, metric_steps(0.0, 1.0), place, len(METRICS), vectors[4])
     with pytest.raises(BadMessage, match=f"the mean of metric 'auc' is {text}"):
         decoded(vectors, layout)
 
@@ -238,7 +238,7 @@ def test_a_total_weight_that_the_rule_of_weights_cannot_have(weights: str, total
     vectors, layout = contributions(spec, weight=8)
     assert decoded(vectors, layout, spec).weight == (5 if weights == "equal" else 40)
     others = 4 if weights == "equal" else 32
-    written(total - others, mean.WEIGHT_STEPS, values_place(), 3, vectors[4])
+    written(total - others, WEIGHT_STEPS, values_place(), 3, vectors[4])
     with pytest.raises(BadMessage, match=f"the total weight is {total:g}.*{text}"):
         decoded(vectors, layout, spec)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec.encoding import wide
-from fedsec.encoding.mean import LARGEST_WEIGHT, metric_steps
+from fedsec.encoding.mean_spec import LARGEST_WEIGHT, metric_steps
 
 LIMIT = 2.0**31
 

@@ -10,6 +10,7 @@ import pytest
 
 from fedsec.encoding import ladder, mean
 from fedsec.encoding.ladder import LADDER, Plan, plan_hash
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import AuthenticationError, BadMessage
 from fedsec.protocol import SERVER
 from fedsec.strategies.shamir import ShareInput
@@ -43,7 +44,7 @@ class Asked:
 
     def contribute(self, plan: Plan) -> tuple[Any, bytes]:
         self.plans.append(plan)
-        made = mean.contribution({"w": np.ones(2)}, {"w": np.zeros(2)}, {}, 10, mean.MeanSpec(), 24, plan)
+        made = mean.contribution({"w": np.ones(2)}, {"w": np.zeros(2)}, {}, 10, MeanSpec(), 24, plan)
         return made.vector, codec.encode(made.layout)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from fedsec import catalog
 from fedsec.disclosure import DISCLOSURE, statement
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError
 from fedsec.flower.verdict import Round
 from fedsec.metering import Ledger

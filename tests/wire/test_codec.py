@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from fedsec import catalog
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import BadMessage
 from fedsec.party import party
 from fedsec.protocol import RECORDS, Exposure, Message, Record, State, Vector

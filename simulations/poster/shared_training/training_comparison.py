@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fedsec import catalog
-from fedsec.encoding.mean import MeanSpec
+from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.local import LocalFederation, Update
 from fedsec.metering import NETWORKS
 from fedsec.mpc.bounds import GUARDED
