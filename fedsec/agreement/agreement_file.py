@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fedsec import atomic
 from fedsec.encoding.layout import ArraySpec, Layout
-from fedsec.encoding.mean_spec import VALUES, MeanSpec, WeightRule
+from fedsec.encoding.mean_spec import VALUES, MeanSpec, WeightRule, default_grid
 from fedsec.errors import ConfigurationError, expect, expect_path
 from fedsec.primitives.signing import KEY_BYTES
 from fedsec.protocol import SecureSum
@@ -61,6 +61,16 @@ class Encoding(_Part):
     bounds: dict[str, float] = {}
     buffers: tuple[str, ...] = ()
     rungs: tuple[int, int] = MeanSpec.rungs
+    metric_grid: float | None = None
+    grids: dict[str, float] = {}
+    totals: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _grid(self) -> Encoding:
+        """State the grid of metrics where none is given."""
+        if self.metric_grid is None:
+            object.__setattr__(self, "metric_grid", default_grid(self.weights, self.largest_weight))
+        return self
 
     @staticmethod
     def of(spec: MeanSpec) -> Encoding:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fedsec import catalog
-from fedsec.agreement.agreement_file import Agreement, Stage, trains
+from fedsec.agreement.agreement_file import Agreement, Encoding, Stage, trains
 from fedsec.encoding.mean_spec import VALUES
-from fedsec.errors import FedsecError
+from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.protocol import SecureSum, headings
 
 SHOWN = 12
@@ -147,11 +147,7 @@ def _derived(agreement: Agreement) -> Iterator[str]:
     else:
         yield "No row count by weights: all hospitals weigh the same, and no weight labels a part of a sum."
         yield "All signs at once: where every hospital's change has the same size and sign, the sum says so."
-    if any(stage.metrics for stage in agreement.stages.values()):
-        yield (
-            "Row counts by metrics, whatever the weights: a share of a hospital's rows (an accuracy, a bin of a "
-            "histogram) is a fraction over its row count, and the exact sum of such fractions can be taken apart."
-        )
+    yield from about_metrics(agreement)
     if encoding.spec.measured:
         yield "Sizes of updates, to a factor of two and without names: the scale of the sums is measured."
     if agreement.cohort == "sampled" or agreement.floor < len(agreement.hospitals):
@@ -167,6 +163,35 @@ def _derived(agreement: Agreement) -> Iterator[str]:
     yield "A hospital that lies about its own update moves the mean, within the clip, and nobody can tell which it was."
 
 
+def about_metrics(agreement: Agreement) -> Iterator[str]:
+    """What sums of metrics can tell of row counts, by how they are rounded."""
+    keys = sorted({key for stage in agreement.stages.values() for key in stage.metrics})
+    try:
+        spec = agreement.encoding.spec
+    except ConfigurationError:  # what cannot be run is refused elsewhere, and described here as far as it can be
+        return
+    yield from metrics_tell({key: spec.grid_of(key) for key in keys}, [key for key in keys if spec.is_total(key)])
+
+
+def metrics_tell(grids: Mapping[str, float | None], totals: Collection[str]) -> Iterator[str]:
+    """What sums of metrics can tell of row counts: by their grids, None where there is none, and which are totals."""
+    rounded = [key for key, grid in grids.items() if grid is not None]
+    exact = [key for key, grid in grids.items() if grid is None and key not in totals]
+    if exact:
+        yield (
+            f"Metrics that are summed exactly: {_list(exact)}. Shares of rows among them, such as an accuracy or a bin "
+            "of a histogram, can tell every hospital's row count, and then its counts."
+        )
+    if rounded:
+        grid = max(grid for grid in grids.values() if grid is not None)
+        yield (
+            f"Metrics that are rounded in the sum, to multiples of {grid:.1g} at most: {_list(rounded)}. Shares of "
+            "rows among them tell row counts less exactly; how much less is not bounded."
+        )
+    if totals:
+        yield f"Totals over the rows of all hospitals, which tell no row count: {_list(sorted(totals))}."
+
+
 def _fixed(agreement: Agreement) -> Iterator[str]:
     encoding = agreement.encoding
     yield f"Strategy {agreement.strategy.name} with {_pairs(agreement.strategy.parameters)}."
@@ -179,7 +204,7 @@ def _fixed(agreement: Agreement) -> Iterator[str]:
     )
     yield (
         f"Metrics lie within {_pairs({key: f'{low:g} to {high:g}' for key, (low, high) in encoding.ranges.items()})}; "
-        f"others within {_interval(encoding.metric_range)}. What lies outside is cut."
+        f"others within {_interval(encoding.metric_range)}. What lies outside is cut.{_grids(encoding)}"
     )
     yield f"No parameter of a model that is trained from exceeds {agreement.largest_parameter:g}."
     yield f"fedsec {agreement.fedsec}" + (
@@ -190,6 +215,17 @@ def _fixed(agreement: Agreement) -> Iterator[str]:
     yield f"Run configuration: {_pairs(agreement.configuration)}."
     if agreement.free:
         yield f"Free in the run configuration, since nothing that leaves depends on them: {', '.join(agreement.free)}."
+
+
+def _grids(encoding: Encoding) -> str:
+    """How metrics are rounded."""
+    single = [f"{key} to multiples of {grid:g}" for key, grid in encoding.grids.items()]
+    others = [] if encoding.metric_grid is None else [f"{'others' if single else 'all'} to {encoding.metric_grid:g}"]
+    texts = [
+        *([f" Rounded are {', '.join([*single, *others])}, times the heaviest weight."] if single or others else []),
+        *([f" Totals over rows, which are not rounded: {', '.join(encoding.totals)}."] if encoding.totals else []),
+    ]
+    return "".join(texts)
 
 
 def _interval(bounds: tuple[float, float]) -> str:

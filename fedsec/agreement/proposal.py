@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from fedsec import catalog
-from fedsec.agreement.agreement_file import Agreement, Hospital, validated
+from fedsec.agreement.agreement_file import Agreement, Encoding, Hospital, validated
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.mean_spec import WeightRule
 from fedsec.errors import ConfigurationError, unknown
@@ -51,7 +53,7 @@ def for_deployment(
         "title": drafted.title if title is None else title,
         "server": server.hex(),
         "hospitals": [one.model_dump(mode="json") for one in hospitals],
-        "encoding": {**encoding.model_dump(mode="json"), "weights": weights, "clip": clip, "largest_weight": heaviest},
+        "encoding": {**_rounded(encoding, weights), "weights": weights, "clip": clip, "largest_weight": heaviest},
         "bundle": drafted.bundle if bundle is None else bundle,
         "configuration": {key: value for key, value in drafted.configuration.items() if key not in free},
         "free": sorted({*drafted.free, *free}),
@@ -59,6 +61,18 @@ def for_deployment(
     made = validated(proposed, "for these hospitals")
     check_runs(made)
     return made
+
+
+def _rounded(encoding: Encoding, weights: WeightRule) -> dict[str, Any]:
+    """The encoding of a simulation; its grid of metrics is not kept where it had other weights."""
+    if weights == encoding.weights:
+        return encoding.model_dump(mode="json")
+    if encoding.totals:
+        raise ConfigurationError(
+            f"the simulation had {encoding.weights} weights, with totals over rows among its metrics; {weights} ones "
+            f"take none: simulate with {weights} weights, or propose --weights {encoding.weights}"
+        )
+    return {**encoding.model_dump(mode="json"), "metric_grid": None, "grids": {}}
 
 
 def check_runs(agreement: Agreement) -> None:
@@ -73,3 +87,20 @@ def check_runs(agreement: Agreement) -> None:
     protocol.check(cohort)
     prove_headroom(protocol.value_bits, len(cohort), protocol.capacity(cohort))
     FixedPoint(protocol.value_bits, agreement.encoding.clip or 1.0)
+    _check_groups(agreement, protocol.tolerance(cohort).values())
+
+
+def _check_groups(agreement: Agreement, tolerated: Collection[int]) -> None:
+    """Raise ConfigurationError where dropouts may leave fewer than the floor of those who share an agreed weight.
+
+    A server chooses whom it calls lost. tolerated: dropouts, by phase.
+    """
+    lost = max(tolerated, default=0)
+    groups = Counter(one.weight for one in agreement.hospitals if one.weight is not None)
+    for weight, count in sorted(groups.items()):
+        if count - lost < agreement.floor:
+            raise ConfigurationError(
+                f"weight {weight} is that of {count} hospitals, of which {lost} may drop out of a sum; that leaves "
+                f"{max(count - lost, 0)}, and the floor is {agreement.floor}: choose parameters that tolerate at most "
+                f"{max(count - agreement.floor, 0)} dropouts, join weights, or agree on equal ones"
+            )

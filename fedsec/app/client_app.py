@@ -11,11 +11,12 @@ from flwr.clientapp import ClientApp
 from fedsec.app import own_rows
 from fedsec.app.config import OWN_ROWS, RunConfig
 from fedsec.data.bundled import Dataset
-from fedsec.data.preparation import statistics
+from fedsec.data.preparation import statistics, totals
 from fedsec.flower import secure_aggregation
 from fedsec.flower.records import from_numpy, to_numpy
 from fedsec.learning.auc import histogram
 from fedsec.learning.local_training import client_evaluate, client_update
+from fedsec.learning.models import COUNTS
 
 client = ClientApp(mods=[secure_aggregation])
 
@@ -39,7 +40,7 @@ def count(message: Message, context: Context) -> Message:
     mine = own_rows.rows(config, context)
     if config.dataset == OWN_ROWS:
         own_rows.check_schema(mine, message.content.config_records["config"].get("schema"))
-    return _reply(message, config, len(mine.target), statistics(mine))
+    return _reply(message, config, len(mine.target), totals(mine) if config.equal_weights else statistics(mine))
 
 
 @client.train()
@@ -60,5 +61,8 @@ def evaluate(message: Message, context: Context) -> Message:
     training, parameters = config.training(mine.task), to_numpy(message.content)
     metrics: dict[str, Any] = dict(client_evaluate(training, parameters, mine.features, mine.target))
     if mine.task == "classification":
-        metrics |= histogram(training.model.score(parameters, mine.features), mine.target)
+        score = training.model.score(parameters, mine.features)
+        metrics |= histogram(score, mine.target, shares=not config.equal_weights)
+    if config.equal_weights:
+        metrics |= {key: float(round(len(mine.target) * metrics[key])) for key in COUNTS if key in metrics}
     return _reply(message, config, len(mine.target), metrics)

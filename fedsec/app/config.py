@@ -15,11 +15,11 @@ import annotated_types
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedsec import catalog
-from fedsec.data import bundled, registry
+from fedsec.data import bundled, preparation, registry
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, shown, unknown
-from fedsec.learning import models
+from fedsec.learning import auc, models
 from fedsec.learning.local_training import Training
 from fedsec.protocol import SecureSum
 from fedsec.strategy_spec import StrategySpec
@@ -39,6 +39,9 @@ AGGREGATORS: Mapping[str, str] = {
 """By name, the class in `flwr.serverapp.strategy`."""
 FEWEST = 3
 LEAST_WEIGHT = 1000
+METRIC_RANGES = {**preparation.RANGES, **auc.RANGES}
+MOST_ROWS = 2.0**24
+"""Rows of a hospital that a metric counts, at most."""
 OWN_ROWS = "own"
 """The dataset of a deployment: each hospital has its own rows, and the server has their schema alone."""
 LIMITS = {
@@ -171,7 +174,10 @@ class RunConfig(BaseModel):
         panel=HOSPITALS,
     )
     equal_weights: bool = option(
-        False, "equal weights", "Weight all hospitals alike, so that no row count enters a sum.", panel=HOSPITALS
+        False,
+        "equal weights",
+        "Weight all hospitals alike, so that no row count is a weight in a sum; metrics that count rows are totals.",
+        panel=HOSPITALS,
     )
     rounds: int = option(5, "rounds", "Rounds of training.", panel=TRAINING, ge=1)
     seed: int = option(
@@ -302,7 +308,10 @@ class RunConfig(BaseModel):
 
     def spec(self) -> MeanSpec:
         """How updates become integers."""
-        return MeanSpec(self.clip or None, 1 if self.equal_weights else self.largest_weight or LEAST_WEIGHT)
+        if self.equal_weights:  # rows are counted, and not told by shares of them
+            ranges = dict.fromkeys((*METRIC_RANGES, *models.COUNTS, preparation.COUNT), (0.0, MOST_ROWS))
+            return MeanSpec(self.clip or None, ranges=ranges, weights="equal", totals=tuple(ranges))
+        return MeanSpec(self.clip or None, self.largest_weight or LEAST_WEIGHT, ranges=METRIC_RANGES)
 
     def resolved(self, rows: Sequence[int]) -> RunConfig:
         """The same run with what its data decide: the number of hospitals, and the largest weight.

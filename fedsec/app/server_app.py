@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from logging import INFO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, MetricRecord
@@ -28,17 +28,16 @@ from fedsec.app.simulated import Study, study
 from fedsec.data import preparation, schema
 from fedsec.data.preparation import Preparation
 from fedsec.disclosure import DISCLOSURE
+from fedsec.encoding.mean_spec import WeightRule
 from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation
 from fedsec.flower.records import from_numpy
 from fedsec.flower.simulation import in_simulation
-from fedsec.learning import auc
 from fedsec.metering import Ledger
 from fedsec.party.identity import read_identity
 from fedsec.report.run_document import AGREEMENT, LEDGER, MODEL
 
 STATISTICS = "query.statistics"
-METRIC_RANGES = {**preparation.RANGES, **auc.RANGES}
 PREPARATION = "preparation.json"
 
 server = ServerApp()
@@ -80,18 +79,23 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
         agreement = Path(config.agreement).expanduser()
         secure = SecureAggregation(config.inner(hospitals), agreement=agreement, identity=identity, **shared)
     else:
+        spec = config.spec()
         secure = SecureAggregation(
             config.inner(hospitals),
             config.protocol(),
-            clip=config.clip or None,
-            largest_weight=config.spec().largest_weight,
-            metric_ranges=METRIC_RANGES,
+            clip=spec.clip,
+            largest_weight=spec.largest_weight,
+            metric_ranges=spec.ranges,
+            weights=cast(WeightRule, spec.weights),
+            totals=spec.totals,
             **shared,
         )
     progress.write("start", hospitals=hospitals, rounds=config.rounds)
     asked = None if simulation else ConfigRecord({"schema": agreed.to_toml()})
-    totals, rows = secure.collect(grid, STATISTICS, asked)
-    prepared = Preparation.of(agreed, totals, int(rows))
+    means, rows = secure.collect(grid, STATISTICS, asked)
+    if config.equal_weights:
+        means, rows = preparation.of_totals(means, rows)
+    prepared = Preparation.of(agreed, means, int(rows))
     tested: list[dict[str, float]] = []
     on_test = None
     if simulation is not None:

@@ -105,7 +105,7 @@ def _checked(
 
 def _rows(agreement: Agreement, key: SigningKey, data: Path, schema: Path) -> Iterator[str]:
     from fedsec.data import files
-    from fedsec.data.preparation import statistics
+    from fedsec.data.preparation import COUNT, statistics, totals
     from fedsec.encoding.mean import layout_of
 
     table = files.load_hospital(data, schema)
@@ -116,7 +116,8 @@ def _rows(agreement: Agreement, key: SigningKey, data: Path, schema: Path) -> It
             f"label {table.schema.label.name!r} has one class in all {rows} rows of {data}: correct the file"
         )
     stage = agreement.stages.get(STATISTICS)
-    if stage is not None and dict(layout_of({}, {}, statistics(table)).metrics) != dict(stage.metrics):
+    told = totals if stage is not None and COUNT in stage.metrics else statistics
+    if stage is not None and dict(layout_of({}, {}, told(table)).metrics) != dict(stage.metrics):
         raise ConfigurationError(
             f"schema {schema} has other columns than the agreement's statistics: use the schema that it was written by"
         )

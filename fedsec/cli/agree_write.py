@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fedsec.agreement import agreement_file
 from fedsec.agreement.agreement_file import Agreement
-from fedsec.agreement.explanation import TRUST, how_often, needs_trust, short
+from fedsec.agreement.explanation import TRUST, about_metrics, how_often, needs_trust, short
 from fedsec.agreement.proposal import for_deployment
 from fedsec.app.config import RunConfig
 from fedsec.cli.agree_members import read_hospitals, read_key
@@ -121,6 +121,7 @@ def write(
     if weights not in get_args(WeightRule):
         raise unknown("weights", weights, get_args(WeightRule))
     members = read_hospitals(hospital or [], hospitals)
+    config = config.model_copy(update={"equal_weights": weights == "equal"})
     given = {
         name: getattr(config, name)
         for name in RUN
@@ -162,7 +163,8 @@ def _rehearsed(
         ran = {name: drafted.configuration.get(RunConfig.model_fields[name].alias or name) for name in RUN}
         if None in ran.values():
             raise ConfigurationError(f"{run} is no run of `fedsec run`: leave schema out, and give this app's own run")
-        config = RunConfig.read({name.replace("_", "-"): value for name, value in (ran | dict(given)).items()})
+        ran |= dict(given) | {"equal_weights": config.equal_weights}
+        config = RunConfig.read({name.replace("_", "-"): value for name, value in ran.items()})
         if document is not None and document.statistics is not None and not missing:
             missing = [one.name for one in document.statistics.numbers if 0.0 < one.present < 1.0 - GAPS]
     secure = rehearse(config, schema, hospitals, missing)
@@ -209,12 +211,13 @@ def _notes(agreement: Agreement) -> list[str]:
     """What was proposed and why, and what comes next."""
     encoding = agreement.encoding
     why = {
-        "equal": "equal: row counts are no weights in a sum; shares of rows among the metrics can still tell them",
+        "equal": "equal: row counts are no weights in a sum",
         "exact": "exact: they equal FedAvg's, but row counts and signs of updates can be derived from sums",
-        "powers-of-two": "powers of two, agreed on here: no row count enters a sum",
+        "powers-of-two": "powers of two, agreed on here: no row count enters a sum as a weight",
     }
     notes = [
         f"Weights are {why[encoding.weights]}.",
+        *about_metrics(agreement),
         f"An update is scaled down to changes of at most {encoding.clip:g} (clip); nothing is measured.",
         *(f"Stage {name}: {how_often(stage)}." for name, stage in agreement.stages.items()),
         f"The app's files have the SHA-256 {agreement.bundle}."

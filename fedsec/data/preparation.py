@@ -2,7 +2,8 @@
 
 A hospital's statistics are means over its rows of values in 0..1: whether a column has a value, the value within the
 schema's range, its square, and each category of the vocabulary. They are the metrics of one secure aggregation,
-weighted by rows, so that the server learns what the pooled data would give it and nothing of one hospital.
+weighted by rows, so that the server learns what the pooled data would give it and nothing of one hospital. Where all
+hospitals weigh the same they are totals over its rows, and how many these are, which come to the same.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fedsec.errors import BadMessage, DataError
 
 Statistics = dict[str, list[float]]
 PRESENT, VALUE, SQUARE, LEVEL, TARGET = (f"rows.{name}" for name in ("present", "value", "square", "level", "target"))
+COUNT = "rows.count"
 RANGES: Mapping[str, tuple[float, float]] = dict.fromkeys((PRESENT, VALUE, SQUARE, LEVEL, TARGET), (0.0, 1.0))
 """All of them lie between 0 and 1: the secure sum's metrics are exact to 2^-53 of that a row."""
 GAPS = 0.01
@@ -49,6 +51,29 @@ def statistics(table: Table) -> Statistics:
     means: dict[str, Any] = {PRESENT: found.mean(axis=0), VALUE: scaled.mean(axis=0), SQUARE: (scaled**2).mean(axis=0)}
     lists = {key: [float(one) for one in values] for key, values in means.items() if values.size}
     return lists | ({LEVEL: levels} if levels else {}) | {TARGET: [float(target.mean()), float((target**2).mean())]}
+
+
+def totals(table: Table) -> dict[str, Any]:
+    """`statistics` times the number of rows, as sums over these, and that number."""
+    rows = len(table.target)
+    found: dict[str, Any] = {key: [rows * mean for mean in means] for key, means in statistics(table).items()}
+    for key in (PRESENT, LEVEL):
+        found |= {key: [float(round(count)) for count in found[key]]} if key in found else {}
+    return found | {COUNT: float(rows)}
+
+
+def of_totals(means: Mapping[str, Any], hospitals: float) -> tuple[dict[str, float | list[float]], int]:
+    """Means over all rows, and how many rows there are, from the mean of this many hospitals' totals.
+
+    Raises BadMessage where no hospital had a row.
+    """
+    rows = float(means.get(COUNT, 0.0))
+    if not rows > 0:
+        raise BadMessage("the statistics are totals over no rows")
+    found: dict[str, float | list[float]] = {
+        key: [each / rows for each in value] for key, value in means.items() if isinstance(value, list)
+    }
+    return found, round(rows * hospitals)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ class StageSums(Part):
     parameters       values that were averaged as changes of the model
     buffers          values that were averaged as they are
     metrics          number of values, by name
+    grids            what metrics are rounded to, by name; metrics that are not named are summed exactly
+    totals           metrics that add up over rows, so that no row count divides them
     counters         what was counted beside them, of the hospitals in the sum
     counter_bits     what a counter can tell in a session, at most: log2(n + 1)
     histogram_bits   what the two histograms together can tell, at most
@@ -69,6 +71,8 @@ class StageSums(Part):
     parameters: int
     buffers: int
     metrics: Mapping[str, int]
+    grids: Mapping[str, float] = {}
+    totals: tuple[str, ...] = ()
     counters: tuple[str, ...]
     counter_bits: float
     histogram_bits: float

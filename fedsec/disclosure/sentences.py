@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from fedsec.agreement.explanation import metrics_tell
 from fedsec.disclosure.facts import Group, Section, StageSums, Statement, Subtracted, Task
 
 NAMED = 6
@@ -40,6 +41,9 @@ def _server(facts: Statement) -> Iterator[str]:
     if not facts.private:
         return
     yield _rows(facts)
+    if facts.weights != "exact":  # exact weights tell row counts themselves
+        grids = {key: stage.grids.get(key) for stage in facts.stages if stage.sums for key in stage.metrics}
+        yield from metrics_tell(grids, {key for stage in facts.stages if stage.sums for key in stage.totals})
     if facts.sums:
         yield _counted(facts)
         yield (
@@ -89,16 +93,14 @@ def _rows(facts: Statement) -> str:
         chance = f" in 1 of {alike(facts.cohort):,} parameters" if 0 < facts.cohort <= MANY else " seldom"
         often = f": with directions by chance{chance}, and in many more where hospitals' rows are alike"
         return (
-            "Row counts are no weights in the sum: all hospitals weigh the same. Metrics that are shares of rows, such "
-            "as an accuracy or a histogram's bins, are fractions over them, and an exact sum of fractions can tell "
-            f"every row count and then the counts. {signs} how many more went up than down. Where all "
-            f"went the same way, the direction of each is known{often}."
+            f"Row counts are no weights in the sum: all hospitals weigh the same. {signs} how many more went up than "
+            f"down. Where all went the same way, the direction of each is known{often}."
         )
     if facts.weights == "powers-of-two":
         return (
-            "Row counts are powers of two as weights, and these can be derived from the sum; metrics that are shares "
-            f"of rows can tell the exact counts. {signs} a sum of powers of two with "
-            "a sign each, which tells the direction of the change of each hospital that is alone with its power."
+            f"Row counts are powers of two as weights, and these can be derived from the sum. {signs} a sum of powers "
+            "of two with a sign each, which tells the direction of the change of each hospital that is alone with its "
+            "power."
         )
     enough = f" ({enough_parameters(facts.cohort):,} with directions by chance)" if 0 < facts.cohort <= MANY else ""
     return (

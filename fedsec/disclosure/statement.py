@@ -177,6 +177,8 @@ def _stage(stage: str, sessions: Sequence[Session], spec: MeanSpec, layout: Layo
         parameters=parameters,
         buffers=buffers,
         metrics=metrics,
+        grids={key: grid for key in metrics if (grid := spec.grid_of(key)) is not None},
+        totals=tuple(key for key in metrics if spec.is_total(key)),
         counters=_counters(parameters, buffers, metrics, spec),
         counter_bits=math.log2(most + 1),
         histogram_bits=2 * math.log2(math.comb(most + _rungs(spec), most)) if measured else 0.0,

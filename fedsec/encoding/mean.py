@@ -21,7 +21,7 @@ from fedsec.encoding import ladder, plausible, wide
 from fedsec.encoding.fixed_point import CHUNK, FixedPoint
 from fedsec.encoding.ladder import Plan, Scale
 from fedsec.encoding.layout import Arrays, ArraySpec, Layout, array_layout
-from fedsec.encoding.mean_spec import LARGEST_WEIGHT, VALUES, WEIGHT_STEPS, MeanSpec, metric_steps
+from fedsec.encoding.mean_spec import LARGEST_WEIGHT, VALUES, WEIGHT_STEPS, MeanSpec
 from fedsec.errors import BadMessage, DataError, LayoutError
 from fedsec.protocol import Sum, Vector
 
@@ -55,7 +55,8 @@ class Mean:
     step          the fixed point's step, of a coordinate of the mean
     typical       the magnitude that one in ten of the mean's changes stays below, without zeros; 0 where none changed
     counts        what the next session's scale follows from
-    uncomputed    hospitals that could not compute a metric, by key: it counts as the middle of its range there
+    uncomputed    hospitals that could not compute a metric, by key: it counts as the middle of its range there,
+                  and as 0 where it is a total
     out_of_range  hospitals whose metric was cut to its range, by key
     withheld      metrics that fewer hospitals than the floor could compute: they are not among `metrics`
     """
@@ -127,7 +128,7 @@ def neutral(
     arrays = {each.name: reference.get(each.name, np.zeros(each.shape)) for each in layout.arrays}
     model = {each.name: arrays[each.name] for each in layout.arrays}
     if metrics is None:
-        metrics = {key: [sum(spec.range_of(key)) / 2] * (length or 1) for key, length in layout.metrics.items()}
+        metrics = {key: [spec.neutral_of(key)] * (length or 1) for key, length in layout.metrics.items()}
     changes = _Changes(arrays, model, layout.parameters(spec.buffers), spec, counted)
     vector = _encoded(changes, arrays, metrics, counted, layout, spec, bits, plan, unusable=1)
     return Contribution(vector, layout, reason)
@@ -328,7 +329,7 @@ def _metric_numbers(
         bounded = np.clip(values, low, high)
         cut.append(int(not missing and np.any(bounded != values)))
         uncomputed.append(int(missing))
-        numbers.append((np.full(values.size, (low + high) / 2) if missing else bounded) * metric_steps(low, high))
+        numbers.append((np.full(values.size, spec.neutral_of(key)) if missing else bounded) * spec.steps_of(key))
     return np.concatenate([np.zeros(0), *numbers]), uncomputed, cut
 
 
@@ -488,10 +489,11 @@ def _decoded_metrics(
     metrics: dict[str, float | list[float]] = {}
     for key, length in sorted(layout.metrics.items()):
         low, high = spec.range_of(key)
-        steps = metric_steps(low, high)
+        steps = spec.steps_of(key)
         values = [next(sums) / weight * (WEIGHT_STEPS / steps) for _ in range(length or 1)]
         step = WEIGHT_STEPS / steps / weight
         plausible.check_within(f"metric {key!r}", np.array(values), low, high, step, addends)
+        values = [min(max(value, low), high) for value in values]  # a grid's multiples may lie beyond it
         metrics[key] = values if length else values[0]
     return metrics
 

@@ -25,10 +25,12 @@ WEIGHT_STEPS = 1 << 32
 """Weights are rounded to multiples of 2^-32, and so is a buffer times its weight."""
 VALUES = float(1 << 31)
 """Buffers, and metrics without a range of their own, lie within ±2^31; beyond it they are saturated, and counted."""
+GRID = 2.0**-10
+"""What metrics are rounded to where weights hide row counts and nothing else is said: about a thousandth."""
 
 
 @dataclass(frozen=True)
-class MeanSpec(Message, tag="fedsec.mean_spec/3"):
+class MeanSpec(Message, tag="fedsec.mean_spec/4"):
     """How updates become integers: the same for all parties, public, and independent of anybody's data.
 
     clip            largest absolute change of a parameter in one round; a larger update is scaled down as a whole
@@ -41,6 +43,12 @@ class MeanSpec(Message, tag="fedsec.mean_spec/3"):
     buffers         patterns of arrays that travel as values, beside PyTorch's buffers and integers
     rungs           the ladder of scales: its lowest and its highest power of two
     weights         how much a hospital counts: `exact`, `powers-of-two` or `equal`
+    metric_grid     a metric times its weight is rounded to a multiple of this times the heaviest weight, that rounded
+                    down to a power of two; None: 2^-10 with equal weights and with powers of two up to a largest one,
+                    and otherwise as finely as it can be
+    grids           the grid of single metrics, by key
+    totals          patterns of metrics that add up over a hospital's rows, as counts do: they are on no grid, for no
+                    row count divides them, and a hospital without usable rows adds 0. Equal weights only
 
     With both clip and largest_weight their product is the scale, with equal weights clip alone. Otherwise the scale is
     measured, on the ladder.
@@ -55,12 +63,16 @@ class MeanSpec(Message, tag="fedsec.mean_spec/3"):
     buffers: Annotated[tuple[str, ...], Exposure.PUBLIC] = ()
     rungs: Annotated[tuple[int, int], Exposure.PUBLIC] = ladder.LADDER
     weights: Annotated[str, Exposure.PUBLIC] = "exact"
+    metric_grid: Annotated[float | None, Exposure.PUBLIC] = None
+    grids: Annotated[Mapping[str, float], Exposure.PUBLIC] = field(default_factory=dict)
+    totals: Annotated[tuple[str, ...], Exposure.PUBLIC] = ()
 
     def __post_init__(self) -> None:
         # Whole numbers are welcome, and are the same specification, so the same bytes, as floats.
         expect("ranges", self.ranges, Mapping, "a range for each key")
         expect("bounds", self.bounds, Mapping, "a norm for each pattern")
         _patterns("bounds", list(self.bounds))
+        expect("grids", self.grids, Mapping, "a grid for each key")
         expect("weight_key", self.weight_key, str, "a text")
         for name, value in (
             ("clip", None if self.clip is None else _real("clip", self.clip)),
@@ -68,6 +80,9 @@ class MeanSpec(Message, tag="fedsec.mean_spec/3"):
             ("ranges", {key: _pair(f"the range of metric {key}", pair) for key, pair in self.ranges.items()}),
             ("bounds", {name: _real(f"the bound of {name!r}", norm) for name, norm in self.bounds.items()}),
             ("buffers", _patterns("buffers", self.buffers)),
+            ("totals", _patterns("totals", self.totals, 'metrics\' names, as ["rows.*"],')),
+            ("metric_grid", None if self.metric_grid is None else _real("metric_grid", self.metric_grid)),
+            ("grids", {key: _real(f"the grid of metric {key!r}", grid) for key, grid in self.grids.items()}),
         ):
             object.__setattr__(self, name, value)
         if self.clip is not None:
@@ -89,6 +104,33 @@ class MeanSpec(Message, tag="fedsec.mean_spec/3"):
                 f"rungs is {self.rungs}; powers of two from {ladder.LADDER[0]} to {ladder.LADDER[1]}, the lowest "
                 "first, were expected"
             )
+        self._check_grids()
+
+    def _check_grids(self) -> None:
+        if self.totals and self.weights != "equal":
+            raise ConfigurationError(
+                f"totals are {list(self.totals)} and weights are {self.weights}; totals need equal weights, for other "
+                "weights multiply a metric by rows already: send shares or means of rows, and leave totals out"
+            )
+        if self.metric_grid is None:
+            object.__setattr__(self, "metric_grid", default_grid(self.weights, self.largest_weight))
+        if self.heaviest is None and (self.grids or self.metric_grid is not None):
+            raise ConfigurationError(
+                "metrics have a grid and largest_weight is not named; a grid is in units of the heaviest weight: name "
+                "largest_weight, or leave the grid out"
+            )
+        for key, grid in {"(default)": self.metric_grid, **self.grids}.items():
+            finest = 1 / metric_steps(*self.range_of(key)) / self._unit
+            if grid is not None and not (math.isfinite(grid) and grid >= finest):
+                raise ConfigurationError(
+                    f"the grid of metric {key} is {grid:g}; a number of at least {finest:.3g} was expected, the finest "
+                    "in its range"
+                )
+
+    @property
+    def _unit(self) -> float:
+        """What a grid is in units of: the power of two at or below the heaviest weight."""
+        return math.ldexp(0.5, math.frexp(self.heaviest or 1.0)[1])
 
     @property
     def heaviest(self) -> float | None:
@@ -115,6 +157,23 @@ class MeanSpec(Message, tag="fedsec.mean_spec/3"):
         """The declared range of a metric."""
         return self.ranges.get(key, self.metric_range)
 
+    def is_total(self, key: str) -> bool:
+        """Whether a metric adds up over a hospital's rows."""
+        return any(fnmatchcase(key, pattern) for pattern in self.totals)
+
+    def grid_of(self, key: str) -> float | None:
+        """What a metric is rounded to, in the mean if all weights are the heaviest; None where it is on no grid."""
+        return None if self.is_total(key) else self.grids.get(key, self.metric_grid)
+
+    def steps_of(self, key: str) -> float:
+        """How many steps a metric times its weight has in 1."""
+        grid = self.grid_of(key)
+        return metric_steps(*self.range_of(key)) if grid is None else 1 / (grid * self._unit)
+
+    def neutral_of(self, key: str) -> float:
+        """What stands for a metric that could not be computed."""
+        return 0.0 if self.is_total(key) else sum(self.range_of(key)) / 2
+
     def bound_of(self, name: str) -> tuple[str, float] | None:
         """The group that an array belongs to, and its largest norm; None where none is named."""
         return next((entry for entry in self.bounds.items() if fnmatchcase(name, entry[0])), None)
@@ -128,9 +187,9 @@ def _real(name: str, value: Any) -> float:
         raise ConfigurationError(f"{name} is beyond the largest floating-point number") from None
 
 
-def _patterns(name: str, patterns: Any) -> tuple[str, ...]:
-    """Patterns of arrays' names; raises ConfigurationError on a single text, whose letters would be the patterns."""
-    what = 'a list of patterns of arrays\' names, as ["bn.*"],'
+def _patterns(name: str, patterns: Any, of: str = 'arrays\' names, as ["bn.*"],') -> tuple[str, ...]:
+    """Patterns of names; raises ConfigurationError on a single text, whose letters would be the patterns."""
+    what = f"a list of patterns of {of}"
     if isinstance(patterns, str | bytes):
         raise ConfigurationError(f"{name} is {shown(patterns)}; {what} was expected")
     expect(name, patterns, Iterable, what)
@@ -144,6 +203,12 @@ def _pair(name: str, pair: Any) -> tuple[float, float]:
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
         raise ConfigurationError(f"{name} is {pair!r}; a lowest and a highest value were expected")
     return _real(name, pair[0]), _real(name, pair[1])
+
+
+def default_grid(weights: str, largest_weight: int | None) -> float | None:
+    """What metrics are rounded to where nothing is said, by the rule of weights; None where they are not."""
+    known = weights == "equal" or (weights == "powers-of-two" and largest_weight is not None)
+    return GRID if known else None
 
 
 def metric_steps(low: float, high: float) -> float:

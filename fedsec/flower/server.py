@@ -85,6 +85,9 @@ class SecureAggregation(Strategy):
     bounds          largest L2 norm of the change of a group of arrays, by pattern of their names
     buffers         patterns of arrays that are averaged as values, beside PyTorch's buffers and integers
     metric_ranges   what metrics may be, by key; any other lies within `metric_range`
+    metric_grid     what metrics are rounded to, and `metric_grids` by key: with equal weights a thousandth (2^-10)
+                    unless said otherwise, since exact sums of shares of rows can tell row counts
+    totals          patterns of metrics that add up over rows, as counts do; they are on no grid. Equal weights only
     phase_timeout   seconds each phase may take, at most; `start(timeout=...)` bounds it too
     weights         how much a client counts: `exact` (its number of examples), `powers-of-two` or `equal`
     agreement       what all agreed on, or the path of its file: it names strategy, encoding and hospitals, which need
@@ -114,6 +117,9 @@ class SecureAggregation(Strategy):
         buffers: Iterable[str] = (),
         metric_range: tuple[float, float] = (-VALUES, VALUES),
         metric_ranges: Mapping[str, tuple[float, float]] | None = None,
+        metric_grid: float | None = None,
+        metric_grids: Mapping[str, float] | None = None,
+        totals: Iterable[str] = (),
         weights: WeightRule = "exact",
         agreement: Agreement | Path | str | None = None,
         phase_timeout: float = 600.0,
@@ -151,6 +157,9 @@ class SecureAggregation(Strategy):
             bounds or {},
             cast(tuple[str, ...], buffers),
             weights=weights,
+            metric_grid=metric_grid,
+            grids=metric_grids or {},
+            totals=cast(tuple[str, ...], totals),
         )
         self.agreement = checked_options.agreement(agreement)
         if self.agreement is not None:

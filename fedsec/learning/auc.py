@@ -22,18 +22,19 @@ RANGES: Mapping[str, tuple[float, float]] = {POSITIVE: (0.0, 1.0), NEGATIVE: (0.
 RESAMPLES = 500
 
 
-def histogram(score: Floats, target: Floats) -> dict[str, list[float]]:
-    """Shares of all rows by class and by score, log-odds in 64 bins between -8 and 8, the outer ones open."""
+def histogram(score: Floats, target: Floats, shares: bool = True) -> dict[str, list[float]]:
+    """Rows by class and by score, log-odds in 64 bins between -8 and 8, the outer ones open; as shares of all rows."""
     edges = np.linspace(-WIDEST, WIDEST, BINS + 1)[1:-1]
     index = np.searchsorted(edges, score)
+    whole = len(target) if shares else 1
     return {
-        name: [float(share) for share in np.bincount(index[target == value], minlength=BINS) / len(target)]
+        name: [float(each) for each in np.bincount(index[target == value], minlength=BINS) / whole]
         for name, value in ((POSITIVE, 1.0), (NEGATIVE, 0.0))
     }
 
 
 def auc_of_histogram(means: Mapping[str, Any]) -> tuple[float, float]:
-    """The AUC that weighted means of `histogram` stand for, and by how much it may be off: half the pairs in one bin.
+    """The AUC that means of `histogram` stand for, and by how much it may be off: half the pairs in one bin.
 
     (nan, nan) where a class has no row.
     """

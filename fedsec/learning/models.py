@@ -21,6 +21,8 @@ from fedsec.errors import ConfigurationError, DataError, unknown
 
 Parameters = dict[str, NDArray[np.float64]]
 
+COUNTS = ("tp", "fp", "tn", "fn")
+"""The metrics of a classification that count rows, as shares of all rows."""
 LEARNING_RATES: Mapping[Task, float] = {"classification": 0.1, "regression": 0.005}
 """Default step sizes, for batches of 16. At 0.05 the noise of SGD costs pooled diabetes over a third of its R2."""
 

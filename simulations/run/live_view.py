@@ -177,6 +177,6 @@ def warn(console: Console, document: RunDocument) -> None:
     if document.disclosed or document.warnings:
         text = "Use --cohort fixed (a round without one of its hospitals is void)"
         if not document.configuration.get("equal-weights"):
-            text += " or --equal-weights (no row counts in the sums)"
+            text += " or --equal-weights (no row count is a weight in the sums)"
         text += "."
         console.print(text, style="dim", highlight=False, soft_wrap=True)

@@ -117,6 +117,44 @@ def test_powers_of_two_are_as_large_as_the_largest_of_them() -> None:
     assert (made.encoding.weights, made.encoding.largest_weight) == ("powers-of-two", 64)
 
 
+def test_a_weight_is_shared_by_the_floor_of_hospitals_whoever_is_called_lost() -> None:
+    """Two weights of three hospitals each: a server that calls one lost would leave two of that weight."""
+    members = [
+        Hospital(name=f"H{place}", key=key.public.hex(), weight=64 << place % 2) for place, key in enumerate(KEYS[:6])
+    ]
+    for strategy, lost in (("shamir", 2), ("paillier", 3)):
+        drafted = agreement(**SIMULATED, strategy={"name": strategy, "parameters": {"floor": 3}})
+        with pytest.raises(ConfigurationError, match=f"weight 64 is that of 3 hospitals, of which {lost} may drop out"):
+            for_deployment(drafted, SERVER.public, members, weights="powers-of-two")
+    tolerant = {"name": "shamir", "parameters": {"floor": 3, "threshold": 6}}
+    made = for_deployment(agreement(**SIMULATED, strategy=tolerant), SERVER.public, members, weights="powers-of-two")
+    assert made.encoding.metric_grid == 2.0**-10
+    for count, allowed in ((5, True), (4, False)):
+        drafted = agreement(**SIMULATED, strategy={"name": "shamir", "parameters": {"floor": 3, "threshold": 4}})
+        group = [one.model_copy(update={"weight": 64}) for one in members[:count]]
+        if allowed:
+            for_deployment(drafted, SERVER.public, group, weights="powers-of-two")
+
+
+def test_metrics_are_proposed_on_a_grid_and_totals_belong_to_equal_weights() -> None:
+    made = for_deployment(agreement(**SIMULATED), SERVER.public, MEMBERS)
+    assert made.encoding.metric_grid == 2.0**-10
+    told = text(made)
+    assert "rounded in the sum, to multiples of 0.001 at most: loss. Shares of rows among them tell row counts" in told
+    equal = {"encoding": {"clip": 4.0, "weights": "equal", "totals": ["*loss"], "grids": {"auc": 0.125}}}
+    totals = agreement(**equal)
+    assert for_deployment(totals, SERVER.public, MEMBERS).encoding == totals.encoding
+    told = text(totals)
+    assert "Totals over the rows of all hospitals, which tell no row count: loss." in told
+    assert "auc to multiples of 0.125, others to 0.000976562" in told
+    with pytest.raises(ConfigurationError, match="equal weights, with totals over rows among its metrics; exact ones"):
+        for_deployment(totals, SERVER.public, MEMBERS, weights="exact", largest_weight=9)
+    exact = for_deployment(
+        agreement(encoding={"clip": 4.0, "weights": "equal"}), SERVER.public, MEMBERS, weights="exact", largest_weight=9
+    )
+    assert exact.encoding.metric_grid is None
+
+
 @pytest.mark.parametrize(
     ("simulated", "options", "match"),
     [

@@ -261,7 +261,9 @@ def test_an_app_is_rehearsed_over_a_schema(fed: Any, hospital: SigningKey, tmp_p
     code, out, err = fed(*words, "--gaps", "lactate", "-p", "server=malicious", "-o", "made.toml")
     assert (code, err) == (0, "")
     made = agreement_file.read(tmp_path / "made.toml")
-    assert dict(made.stages["query.statistics"].metrics) == STATISTICS
+    assert dict(made.stages["query.statistics"].metrics) == STATISTICS | {"rows.count": 0}
+    assert made.configuration["equal-weights"] is True and "rows.*" not in made.encoding.totals
+    assert set(made.encoding.totals) > {"scores.positive", "rows.count"} and made.encoding.metric_grid == 2.0**-10
     assert {name: (stage.sessions, stage.repeats) for name, stage in made.stages.items()} == {
         "query.statistics": (1, 0),
         "train": (2, 1),
@@ -270,7 +272,7 @@ def test_an_app_is_rehearsed_over_a_schema(fed: Any, hospital: SigningKey, tmp_p
     assert next(one.shape for one in made.arrays if one.name != "bias")[0] == 5  # age, lactate, its gaps, two wards
     assert made.configuration["dataset"] == "own" and made.configuration["clients"] == 3
     assert "schema-file" not in made.configuration and "schema-file" in made.free
-    assert "dataset='own' clients=3 rounds=2" in out and '\\"server\\"' in out
+    assert "dataset='own' clients=3 equal-weights=true rounds=2" in out and '\\"server\\"' in out
     assert "The strategy promises nothing against a malicious server" not in out
     code, _, err = fed(*words, "--gaps", "ward", "-o", "other.toml")
     assert code == 2 and "unknown numeric column of the schema, in gaps, 'ward'" in err

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fedsec.app.config import RunConfig
 from fedsec.data import preparation, registry
 from fedsec.data.files import RowsSource, load
-from fedsec.data.preparation import Preparation, statistics
+from fedsec.data.preparation import COUNT, LEVEL, PRESENT, Preparation, statistics, totals
 from fedsec.data.row_files import fingerprint
 from fedsec.data.schema import Category, Label, Number, Schema, read
 from fedsec.data.table import OTHERS, Table, of_columns, split
@@ -73,6 +73,23 @@ def test_drawn_statistics_are_those_of_all_rows(seed: int, rows: int, count: int
     cut = np.sort(np.random.default_rng(seed).integers(0, count, rows))
     parts = [np.flatnonzero(cut == place) for place in range(count)]
     assert_close(federated(whole, [part for part in parts if len(part)]), preparation.pooled(whole))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(8, 60), st.integers(1, 6))
+def test_totals_of_hospitals_are_those_of_all_rows(seed: int, rows: int, count: int) -> None:
+    """Counts of rows are whole numbers; means of totals, over the mean number of rows, are the means of all rows."""
+    whole, cut = table(rows, 3, seed), np.sort(np.random.default_rng(seed).integers(0, count, rows))
+    told = [totals(whole.take(np.flatnonzero(cut == place))) for place in np.unique(cut)]
+    means = {key: np.mean([np.array(one[key]) for one in told], axis=0).tolist() for key in told[0]}
+    found, counted = preparation.of_totals(means, len(told))
+    assert counted == rows == sum(one[COUNT] for one in told)
+    assert all(float(each).is_integer() for one in told for key in (PRESENT, LEVEL) for each in one.get(key, []))
+    pooled = statistics(whole)
+    assert found.keys() == pooled.keys()
+    for key, values in pooled.items():
+        assert np.allclose(found[key], values, rtol=0, atol=1e-12)
+    with pytest.raises(BadMessage, match="totals over no rows"):
+        preparation.of_totals({**means, COUNT: 0.0}, len(told))
 
 
 def test_features_are_standard_and_survive_the_wire() -> None:

@@ -19,7 +19,7 @@ from tests.disclosure.attacked import Real, Server, deployed, refused, simulated
 HOSPITALS = 6
 MEANS = np.random.default_rng(3).random(HOSPITALS)
 EVERYONE, ALL_BUT_THE_LAST = range(HOSPITALS), range(HOSPITALS - 1)
-OPTIONS: dict[str, Any] = {"weights": "equal", "clip": 4.0}
+OPTIONS: dict[str, Any] = {"weights": "equal", "clip": 4.0, "metric_grid": 2.0**-32}
 STATISTICS = "query.statistics"
 
 

@@ -12,7 +12,6 @@ from fedsec import catalog
 from fedsec.encoding import wide
 from fedsec.encoding.ladder import LADDER, MARGIN, Plan
 from fedsec.encoding.layout import ArraySpec, Layout
-from fedsec.encoding.mean_spec import metric_steps
 from fedsec.server.averaging import Stage
 from tests.disclosure.attacked import Real, Server, deployed, refused, simulated
 
@@ -88,6 +87,10 @@ def evaluate(place: int, model: Real, config: Mapping[str, Any]) -> tuple[Real, 
     return model, {"figures": VALUES[place].tolist()}
 
 
+GRID = 2.0**-63
+"""As fine as it can be: all digits of a value are in the sum."""
+
+
 def guessed_digits(server: Server, bits: int) -> float:
     """How often the first hospital's digits of two bits are guessed, from what is opened, as what is likeliest.
 
@@ -96,7 +99,7 @@ def guessed_digits(server: Server, bits: int) -> float:
     """
     total, middle = server.opened[-1].sum.vector, bits // 2 - 1
     own = np.zeros(wide.limbs(bits) * VALUES.shape[1], np.uint64)
-    wide.encode(VALUES[0], metric_steps(0.0, 1.0), own, bits)
+    wide.encode(VALUES[0], 1 / GRID, own, bits)
     right = []
     for limb, mine in zip(np.split(total[-own.size :], wide.limbs(bits)), np.split(own, wide.limbs(bits)), strict=True):
         digits = (mine >> np.uint64(middle)) % 4
@@ -107,7 +110,7 @@ def guessed_digits(server: Server, bits: int) -> float:
 
 
 def test_values_of_two_bits_would_tell_digits_and_are_refused(tmp_path: Path) -> None:
-    options: dict[str, Any] = {**EQUAL, "metric_ranges": {"figures": (0.0, 1.0)}}
+    options: dict[str, Any] = {**EQUAL, "metric_ranges": {"figures": (0.0, 1.0)}, "metric_grids": {"figures": GRID}}
     server = simulated(evaluate, 3, "shamir:value_bits=2", **options)
     server.asks(server.founds(), MODEL, "evaluate")
     assert 0.4 < guessed_digits(server, 2) < 0.48

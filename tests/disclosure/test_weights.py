@@ -62,7 +62,7 @@ def test_a_first_step_tells_row_counts_and_signs_where_weights_are_exact_and_no_
     for name, rows in (("equal", COUNTS), ("other", OTHERS)):
         server = deployed(tmp_path / name, first_step(rows), HOSPITALS, {"train": 1}, MODEL, **EQUAL)
         with refused(server, "encoding weights is 'exact'; agreed was 'equal'"):
-            server.asks(server.founds(weights="exact"), MODEL)
+            server.asks(server.founds(weights="exact", metric_grid=None), MODEL)
         mean, metrics = server.asks(server.founds(), MODEL)
         assert metrics["num-examples"] == HOSPITALS
         views.append(server.opened[-1].sum.vector.tolist())
@@ -109,7 +109,7 @@ def test_a_common_divisor_of_metrics_would_name_row_counts_and_is_rounded_away(
     def server(name: str, **options: Any) -> Server:
         return deployed(tmp_path / name, figures(np.float64), HOSPITALS, {"evaluate": 1}, MODEL, **options)
 
-    assert divisors(server("equal", **EQUAL)) == [1] * HOSPITALS
+    assert divisors(server("equal", metric_grid=2.0**-32, **EQUAL)) == [1] * HOSPITALS
     assert divisors(server("exact", **EXACT)) == [1] * HOSPITALS
     rounded = wide.encode
 

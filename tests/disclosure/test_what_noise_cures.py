@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
-from fedsec.data.preparation import PRESENT, RANGES, VALUE, statistics
+from fedsec.app.config import RunConfig
+from fedsec.data.preparation import PRESENT, VALUE, totals
 from fedsec.data.schema import Label, Number, Schema
 from fedsec.data.table import of_columns
 from fedsec.encoding import mean
@@ -23,6 +24,7 @@ from tests.disclosure.attacked import FIRST, Real, Server, deployed
 from tests.disclosure.test_weights import COUNTS, EQUAL, EXACT, MODEL, divisors, figures, odd
 
 HOSPITALS = 6
+RANGES = RunConfig(equal_weights=True).spec().ranges
 UPDATES = np.random.default_rng(6).normal(0, 0.1, (HOSPITALS, 8))
 
 
@@ -70,7 +72,8 @@ def test_exact_weights_and_metrics_of_few_bits_name_row_counts(tmp_path: Path) -
     its row count."""
     exact = deployed(tmp_path / "exact", figures(np.float32), len(COUNTS), {"evaluate": 1}, MODEL, **EXACT)
     assert divisors(exact) == odd(COUNTS)
-    equal = deployed(tmp_path / "equal", figures(np.float32), len(COUNTS), {"evaluate": 1}, MODEL, **EQUAL)
+    fine = {**EQUAL, "metric_grid": 2.0**-32}
+    equal = deployed(tmp_path / "equal", figures(np.float32), len(COUNTS), {"evaluate": 1}, MODEL, **fine)
     assert divisors(equal) == [1] * len(COUNTS)
 
 
@@ -89,19 +92,19 @@ def rows_of(place: int) -> dict[str, list[str]]:
 
 
 def count(place: int, model: Real, config: Mapping[str, Any]) -> tuple[Real, Mapping[str, Any]]:
-    return model, statistics(of_columns(f"hospital {place}", rows_of(place), SCHEMA, ""))
+    return model, totals(of_columns(f"hospital {place}", rows_of(place), SCHEMA, ""))
 
 
 def test_a_column_that_one_hospital_alone_has_is_that_hospital_s(tmp_path: Path) -> None:
-    """Its sum has one addend: the share of that hospital's rows with a value, and their mean, to 12 digits."""
+    """Its sum has one addend: how many of that hospital's rows have a value, and their mean, to 12 digits."""
     stage = "query.statistics"
-    server = deployed(tmp_path, count, HOSPITALS, {stage: 1}, metric_ranges=RANGES, **EQUAL)
+    server = deployed(tmp_path, count, HOSPITALS, {stage: 1}, metric_ranges=RANGES, totals=tuple(RANGES), **EQUAL)
     _, found = server.asks(server.founds(), None, stage)
     present, value = (HOSPITALS * found[key][1] for key in (PRESENT, VALUE))
     lactate = np.array([float(each) for each in rows_of(2)["lactate"] if each])
-    assert present == pytest.approx(len(lactate) / len(rows_of(2)["lactate"]), rel=1e-12)
+    assert present == len(lactate)
     assert 30.0 * value / present == pytest.approx(lactate.mean(), rel=1e-12)
-    ages = [np.array([float(each) for each in rows_of(place)["age"]]).mean() for place in range(HOSPITALS)]
+    ages = [np.array([float(each) for each in rows_of(place)["age"]]).sum() for place in range(HOSPITALS)]
     assert HOSPITALS * 120.0 * found[VALUE][0] == pytest.approx(sum(ages), rel=1e-12)  # of six, and no one's
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedsec.encoding import ladder, mean
+from fedsec.encoding import ladder, mean, mean_spec
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays, Layout
@@ -393,11 +393,55 @@ def test_a_sum_that_its_layout_does_not_explain() -> None:
         ({"bounds": {"*": math.inf}}, "a norm above 0"),
         ({"rungs": (3, 2)}, r"rungs is \(3, 2\)"),
         ({"rungs": (-60, 2)}, "from -40 to 48"),
+        ({"metric_grid": 0.0, "weights": "equal"}, r"the grid of metric \(default\) is 0; .* at least 2.33e-10 was"),
+        ({"grids": {"auc": math.nan}, "weights": "equal"}, "the grid of metric auc is nan"),
+        ({"grids": {"auc": 1e-20}, "ranges": {"auc": (0, 1)}, "weights": "equal"}, "at least 1.08e-19 was expected"),
+        ({"metric_grid": 0.5}, "metrics have a grid and largest_weight is not named"),
+        ({"grids": {"auc": "fine"}, "weights": "equal"}, "the grid of metric 'auc' is 'fine'; a number was expected"),
+        ({"totals": ("*",)}, "totals need equal weights"),
+        ({"totals": "*", "weights": "equal"}, "a list of patterns of metrics' names"),
     ],
 )
 def test_specifications_that_cannot_work(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=text):
         MeanSpec(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "weights", "unit"),
+    [
+        ({"weights": "equal"}, (5, 90, 300), 1),
+        ({"weights": "powers-of-two", "largest_weight": 300}, (64, 64, 256), 256),
+        ({"weights": "exact", "largest_weight": 300, "metric_grid": mean_spec.GRID}, (61, 90, 300), 256),
+    ],
+)
+def test_a_metric_times_its_weight_is_rounded_to_its_grid(options: Any, weights: tuple[int, ...], unit: int) -> None:
+    """The sum is of multiples of the grid times the heaviest weight, of a total exactly, and of 1.0 again 1.0."""
+    totals = ("rows",) if options["weights"] == "equal" else ()
+    spec = MeanSpec(clip=1.0, grids={"coarse": 0.25}, ranges={"whole": (0.0, 1.0)}, totals=totals, **options)
+    told = [
+        {"fine": 0.1 * place + 0.0123, "coarse": -3.3 * place, "whole": 1.0, "rows": 2.0**-30} for place in range(3)
+    ]
+    made = [mean.contribution({}, {}, one, weight, spec, 24) for one, weight in zip(told, weights, strict=True)]
+    total = Sum(np.sum([one.vector for one in made], axis=0, dtype=np.uint64), frozenset({1, 2, 3}))
+    found = mean.decode(total, made[0].layout, {}, spec, 24).metrics
+    heavy = [1 if options["weights"] == "equal" else weight for weight in weights]
+    for key, grid in (("fine", mean_spec.GRID * unit), ("coarse", 0.25 * unit)):
+        steps = sum(round(one[key] * weight / grid) for one, weight in zip(told, heavy, strict=True))
+        assert found[key] == pytest.approx(steps * grid / sum(heavy), abs=1e-12)
+    assert found["whole"] == 1.0
+    assert found["rows"] == (2.0**-30 if totals else 0.0)
+
+
+def test_a_mean_on_a_grid_stays_in_its_range_and_a_total_of_nothing_is_0() -> None:
+    spec = MeanSpec(
+        weights="equal", grids={"auc": 0.35}, ranges={"auc": (0.0, 1.0), "rows": (0.0, 99.0)}, totals=["rows"]
+    )  # type: ignore[arg-type]
+    made = mean.contribution({}, {}, {"auc": 1.0, "rows": 9.0}, 1, spec, 24)
+    none = mean.neutral(made.layout, {}, 1, spec, 24, ladder.Plan(b""), "no rows")
+    assert mean.decode(Sum(made.vector, frozenset({1})), made.layout, {}, spec, 24).metrics == {"auc": 1.0, "rows": 9.0}
+    both = mean.decode(Sum(made.vector + none.vector, frozenset({1, 2})), made.layout, {}, spec, 24)
+    assert both.metrics["rows"] == 4.5 and both.unusable == 1
 
 
 def test_the_first_session_of_a_stage_measures_and_no_other_does() -> None:

@@ -27,7 +27,7 @@ from fedsec.wire.envelope import Header, Session
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 BEFORE = json.loads((GOLDEN / "messages-1.json").read_text(encoding="utf-8"))
-LATER = [json.loads((GOLDEN / f"messages-{number}.json").read_text(encoding="utf-8")) for number in (2, 3, 4, 5)]
+LATER = [json.loads((GOLDEN / f"messages-{number}.json").read_text(encoding="utf-8")) for number in (2, 3, 4, 5, 6)]
 
 
 def kind_of(tag: str) -> str:
@@ -89,7 +89,7 @@ def test_an_envelope_of_another_release_says_who_must_update(version: int, who: 
 def test_the_header_is_written_as_the_codec_writes_it() -> None:
     """The header's bytes are put together by hand, and its own tag is among them."""
     session = Session(b"run", 1, b"nonce", 1, "train", (1, 2, 3), bytes(32), bytes(32), bytes(32))
-    header = Header(session, "fedsec.enrol/3", 0, 1, b"layout", b"plan", 0.5)
+    header = Header(session, "fedsec.enrol/4", 0, 1, b"layout", b"plan", 0.5)
     assert envelope.pack_header(header) == codec.encode(header)
 
 
