@@ -39,6 +39,7 @@ TERMS, TWICE, ROWS, CONFIGURED, HOSTILE, WEIGHED = (
     for name in ("chosen_terms", "asked_twice", "refusals", "configuration", "hostile_messages", "weights")
 )
 AGREED = "fedsec/agreement/admission.py"
+SHARES, EXPLANATION = "tests/disclosure/test_shares_of_rows.py", "tests/agreement/test_explanation.py"
 
 # file, what is taken out, what stands there instead, and the tests that must fail
 CHECKS = [
@@ -212,6 +213,10 @@ CHECKS = [
         "check_counts({}, 0)",
         PLAUSIBLE,
     ),
+    ("fedsec/encoding/mean_spec.py", "return GRID if known else None", "return None", SHARES),
+    ("fedsec/encoding/mean_spec.py", "if grid is None else 1 / (grid * self._unit)", "", SHARES),
+    ("fedsec/learning/auc.py", "whole = len(target) if shares else 1", "whole = len(target)", SHARES),
+    ("fedsec/agreement/proposal.py", "if count - lost < agreement.floor:", "if False:", EXPLANATION),
     ("fedsec/flower/client.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
     (ADMIT, "if agreement.fedsec != fedsec.__version__:", "if False:", NODES),
     (ADMIT, "if named != agreement.hash:", "if False:", NODES),
