@@ -24,7 +24,7 @@ from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Layout
 from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, Stale
-from fedsec.flower import app_reply, bundle
+from fedsec.flower import app_reply, bundle, mod_order
 from fedsec.flower.records import NOTE, RECORD
 from fedsec.flower.simulation import in_simulation
 from fedsec.party.identity import public_key, read_identity, read_public_keys
@@ -49,6 +49,9 @@ def secure_aggregation(message: Message, context: Context, call_next: ClientAppC
     fedsec-journal (the file that remembers what was answered), fedsec-floor, fedsec-threshold, fedsec-trusts-server,
     fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on first use. An error tells the
     server its class, and its text only where that says nothing of data; in simulation, all of it.
+
+    Put it first, `mods=[secure_aggregation, ...]`: a mod before it would see no arrays, and is refused unless it has
+    the attribute `needs_arrays = False`.
     """
     started = time.monotonic()
     try:
@@ -66,6 +69,7 @@ def secure_aggregation(message: Message, context: Context, call_next: ClientAppC
 
 
 def _respond(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    mod_order.check(secure_aggregation)
     record = message.content.config_records.get(RECORD)
     request = record.get("request") if record is not None else None
     if not isinstance(request, bytes):

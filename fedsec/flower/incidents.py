@@ -18,7 +18,7 @@ _OURS = re.compile(r"\w+(:|$)")
 """What our own mod reports begins with the class of an error; other mods' reports are sentences."""
 _ORDER = (
     "this is not an answer of secure_aggregation: if another mod stands before it among the client's mods, put "
-    "secure_aggregation first, ClientApp(mods=[secure_aggregation, ...])"
+    "secure_aggregation first, ClientApp(mods=[secure_aggregation, ...]), for before it messages hold no arrays"
 )
 _CURES = {
     NO_ANSWER: "see whether the node is up; phase_timeout and start(timeout=...) say how long a phase may take",

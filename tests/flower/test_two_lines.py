@@ -88,6 +88,12 @@ def test_every_linear_strategy_gives_what_it_gives_in_the_clear(whole: Whole) ->
 
 
 @pytest.mark.slow
+def test_a_mod_before_ours_is_refused_by_name(whole: Whole) -> None:
+    assert "before secure_aggregation among this client's mods: " in whole.found["misplaced"]
+    assert "fixedclipping_if_arrays. Replies hold no arrays there" in whole.found["misplaced"]
+
+
+@pytest.mark.slow
 def test_a_killed_client_never_takes_the_cohort_below_the_floor(whole: Whole) -> None:
     rounds = whole.found["deadly"]["rounds"]
     assert all(included == 4 and not failure for number, _, included, failure in rounds if number == 1)

@@ -1,7 +1,7 @@
 """A Flower app as Flower's documentation shows one, and the two lines that make it secure. Run by test_two_lines.py.
 
 One run compares every inner strategy with and without secure aggregation, on the same deterministic clients, records
-what crosses the wire (wire_app.py), and at last loses a client.
+what crosses the wire (wire_app.py), is refused for a mod that stands before ours, and at last loses a client.
 """
 
 import json
@@ -12,9 +12,11 @@ import numpy as np
 import wire_app
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.clientapp.mod import fixedclipping_mod
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi
 
+from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation, secure_aggregation
 
 INNER = {
@@ -25,6 +27,9 @@ INNER = {
     "FedAdagrad": lambda **kw: FedAdagrad(eta=0.05, **kw),
     "FedProx": lambda **kw: FedProx(proximal_mu=0.5, **kw),
 }
+
+
+MISPLACED = "query.misplaced"
 
 
 def learn(message: Message, context: Context) -> Message:
@@ -53,9 +58,16 @@ def assess(message: Message, context: Context) -> Message:
 
 def secure_where_asked(message: Message, context: Context, call_next) -> Message:
     """The client's line where the server's stands too, so that one run has both."""
-    if "fedsec" in message.content:
+    if "fedsec" in message.content and message.metadata.message_type != MISPLACED:
         return secure_aggregation(message, context, call_next)
     return call_next(message, context)
+
+
+def fixedclipping_if_arrays(message: Message, context: Context, call_next) -> Message:
+    """A mod that passes on what has no arrays."""
+    return (
+        fixedclipping_mod(message, context, call_next) if message.content.array_records else call_next(message, context)
+    )
 
 
 client = ClientApp(mods=[wire_app.tap, secure_where_asked])
@@ -65,6 +77,11 @@ client.evaluate()(assess)
 @client.train()
 def train(message: Message, context: Context) -> Message:
     return wire_app.train(message, context) if wire_app.now(context) else learn(message, context)
+
+
+@client.query("misplaced", mods=[fixedclipping_if_arrays, secure_aggregation])
+def misplaced(message: Message, context: Context) -> Message:
+    raise AssertionError("rows were read")
 
 
 server = ServerApp()
@@ -79,6 +96,10 @@ def main(grid: Grid, context: Context) -> None:
         found["clear"][name] = start(grid, name, "")
         found["secure"][name] = start(grid, name, "shamir")
     wire_app.record(grid, context)
+    try:
+        SecureAggregation(FedAvg()).collect(grid, MISPLACED)
+    except RunFailed as error:
+        found["misplaced"] = str(error)
     found["deadly"] = start(grid, "FedAvg", "shamir", deadly=True)  # last: the client takes its process with it
     output.write_text(json.dumps(found), encoding="utf-8")
 
