@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedsec.encoding import mean as means
 from fedsec.encoding.ladder import Plan
-from fedsec.encoding.layout import Arrays
+from fedsec.encoding.layout import Arrays, unfit_name
 from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import BadMessage, ConfigurationError, DataError, FedsecError, expect, unknown
 from fedsec.metering import Ledger, Meter
@@ -280,9 +280,11 @@ def _by_party(name: str, given: Mapping[PartyId, Any]) -> list[tuple[PartyId, An
 
 
 def _arrays(name: str, arrays: Arrays) -> Arrays:
-    """Arrays by name; raises DataError on what is none, or hides values under a mask."""
-    if not isinstance(arrays, Mapping) or not all(isinstance(key, str) for key in arrays):
+    """Arrays by name; raises DataError on what is none, has no name to send, or hides values under a mask."""
+    if not isinstance(arrays, Mapping):
         raise DataError(f"{name}: arrays by name were expected; {_type(arrays)} came")
+    if odd := [(key, why) for key in arrays if (why := unfit_name(key))]:
+        raise DataError(f"{name}: arrays by name were expected; array name {odd[0][0]!a} is {odd[0][1]}")
     return {key: _array(f"{name}'s array {key!r}", value) for key, value in arrays.items()}
 
 

@@ -205,6 +205,8 @@ def test_inputs_that_are_no_sum_s(vector: Any, text: str) -> None:
         LocalFederation(Plain(), 3).sum({1: [1], 2: vector, 3: [1]})
 
 
+UNSENT = "w\udc80"
+"""A name with half of a pair of surrogates, as Python makes of bytes that are no text."""
 MASKED = np.ma.array([0.5, 4000.0], mask=[False, True])
 UPDATES = {party: Update({"w": np.array([0.5, 0.5])}, {"loss": 0.1}, 10) for party in range(1, 5)}
 ZERO = {"w": np.zeros(2)}
@@ -217,7 +219,10 @@ UNUSABLE: list[tuple[Any, str]] = [
     (Update({"w": np.array([object(), 1])}, {}, 10), "array 'w' has dtype object"),
     (Update({"w": np.array([1j, 2])}, {}, 10), "array 'w' has dtype complex128"),
     (Update({"w": [[1.0], [1.0, 2.0]]}, {}, 10), "not an array of numbers"),
-    (Update({1: np.ones(2)}, {}, 10), "arrays by name were expected"),  # type: ignore[dict-item]
+    (Update({1: np.ones(2)}, {}, 10), "array name 1 is of type int; a text was expected"),  # type: ignore[dict-item]
+    (Update({UNSENT: np.ones(2)}, {}, 10), r"array name 'w\udc80' is no text that UTF-8 can encode"),
+    (Update({"w": np.ones(2)}, {5: 0.1}, 10), "metric name 5 is of type int; a text was"),  # type: ignore[dict-item]
+    (Update({"w": np.ones(2)}, {UNSENT: 0.1}, 10), r"metric name 'w\udc80' is no text that UTF-8 can encode"),
     (Update([np.ones(2)], {}, 10), "arrays by name were expected"),  # type: ignore[arg-type]
     (Update({"w": np.ones(2)}, [0.1], 10), "metrics by name"),  # type: ignore[arg-type]
     (0.5, "an Update with metrics by name was expected, and a value of type float came"),
@@ -242,6 +247,7 @@ def test_a_party_whose_update_cannot_be_averaged_is_left_out_and_the_reason_kept
     [
         (Update({"w": np.array([np.nan, 1])}, {"loss": 0.1}, 10), "not finite"),
         (Update({"w": np.ones(2)}, {"loss": 0.1}, "many"), "num-examples is many"),  # type: ignore[arg-type]
+        (Update({"w": np.ones(2)}, {"loss": 0.1}, 1e-20), "1e-20 and rounds to 0, for weights are multiples of 2^-32"),
     ],
 )
 def test_an_update_that_rows_made_unusable_is_counted_and_the_reason_kept(unusable: Update, text: str) -> None:
@@ -274,6 +280,8 @@ def test_sums_of_what_is_no_vector(vector: Any) -> None:
         ({"w": MASKED}, "the model's array 'w' is a masked array"),
         ({"w": np.array(["a", "b"])}, "dtype <U1"),
         ([1.0, 2.0], "the model: arrays by name"),
+        ({UNSENT: np.zeros(2)}, "the model: arrays by name were expected; array name .* is no text that UTF-8 can"),
+        ({1: np.zeros(2)}, "the model: arrays by name were expected; array name 1 is of type int"),
         (None, "the model: arrays by name"),
     ],
 )

@@ -23,11 +23,17 @@ NEVER_NEGATIVE = ("*running_var", "*num_batches_tracked")
 
 @dataclass(frozen=True)
 class ArraySpec(Message, tag="fedsec.array_spec/1"):
-    """The name, shape and dtype of one array; the dtype is the model's, or the update's where the model has none."""
+    """The name, shape and dtype of one array; the dtype is the model's, or the update's where the model has none.
+
+    Raises LayoutError on a name that is no text, or that no message can carry.
+    """
 
     name: Annotated[str, Exposure.PUBLIC]
     shape: Annotated[tuple[int, ...], Exposure.PUBLIC]
     dtype: Annotated[str, Exposure.PUBLIC]
+
+    def __post_init__(self) -> None:
+        _check_name("array", self.name)
 
     @property
     def size(self) -> int:
@@ -44,17 +50,40 @@ class ArraySpec(Message, tag="fedsec.array_spec/1"):
         return np.dtype(self.dtype).kind == "u" or _matches(self.name, NEVER_NEGATIVE)
 
 
+def unfit_name(name: object) -> str:
+    """Why something is no name that a message can carry; empty where it is one."""
+    if not isinstance(name, str):
+        return f"of type {type(name).__name__}; a text was expected"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "no text that UTF-8 can encode"
+    return ""
+
+
+def _check_name(kind: str, name: object) -> None:
+    if why := unfit_name(name):
+        raise LayoutError(f"{kind} name {name!a} is {why}")
+
+
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True)
 class Layout(Message, tag="fedsec.layout/1"):
-    """The arrays and metrics of a contribution. In clear, and the same for all contributors of a round."""
+    """The arrays and metrics of a contribution. In clear, and the same for all contributors of a round.
+
+    Raises LayoutError on a metric's name that is no text, or that no message can carry.
+    """
 
     arrays: tuple[ArraySpec, ...]
     metrics: Annotated[Mapping[str, int], Exposure.PUBLIC]
     """Number of values by key; 0 is a scalar."""
+
+    def __post_init__(self) -> None:
+        for key in self.metrics:
+            _check_name("metric", key)
 
     def parameters(self, buffers: Iterable[str]) -> tuple[ArraySpec, ...]:
         """The arrays that travel as changes."""

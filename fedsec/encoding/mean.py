@@ -501,7 +501,7 @@ def _decoded_metrics(
 def _checked_weight(weight: Any, spec: MeanSpec) -> float:
     """What a weight counts by the rule of weights, as a multiple of 2^-32.
 
-    Raises DataError where it is none above 0 and up to the largest.
+    Raises DataError where it is none above 0 and up to the largest, or rounds to 0.
     """
     limit = spec.largest_weight or LARGEST_WEIGHT
     number = isinstance(weight, Real) and not isinstance(weight, bool)
@@ -510,7 +510,9 @@ def _checked_weight(weight: Any, spec: MeanSpec) -> float:
     counted = round(float(weight) * WEIGHT_STEPS) / WEIGHT_STEPS
     if spec.weights == "equal":
         return 1.0
-    return math.ldexp(0.5, math.frexp(counted)[1]) if spec.weights == "powers-of-two" and counted else counted
+    if not counted:
+        raise DataError(f"{spec.weight_key} is {weight} and rounds to 0, for weights are multiples of 2^-32")
+    return math.ldexp(0.5, math.frexp(counted)[1]) if spec.weights == "powers-of-two" else counted
 
 
 def _numbers(key: str, value: object) -> list[float]:

@@ -33,7 +33,7 @@ KEPT = "fedsec-reply"
 
 
 class ClientAppError(FedsecError):
-    """The app's own function raised; the text names the class of its exception and nothing else."""
+    """The app's own function raised, or returned no reply; the text names a class and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,10 @@ def _called(asked: Asked) -> RecordDict:
     except (Exception, SystemExit) as error:
         log(WARNING, "the client app failed:\n%s", traceback.format_exc())
         raise ClientAppError(type(error).__name__) from error
+    if not isinstance(reply, Message):
+        returned = "None" if reply is None else f"a value of type {type(reply).__name__}"
+        log(WARNING, "the client app returned %s; a Message was expected", returned)
+        raise ClientAppError(f"the app returned {returned}; a Message was expected")
     if reply.has_error():
         reason = str(reply.error.reason or f"error {reply.error.code}")
         log(WARNING, "the client app returned an error: %s", reason)

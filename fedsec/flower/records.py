@@ -106,8 +106,6 @@ def _place(name: str) -> tuple[bool, int, str]:
 
 def _read(array: Array) -> np.ndarray[Any, Any]:
     """An array as its bytes say, without copying them where they are NumPy's format; it cannot be written to."""
-    if array.stype != SType.NUMPY:
-        return array.numpy()
     file = io.BytesIO(array.data)
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -119,11 +117,18 @@ def _read(array: Array) -> np.ndarray[Any, Any]:
 
 
 def _numpy(name: str, array: Array) -> np.ndarray[Any, Any]:
+    if array.stype != SType.NUMPY:
+        raise LayoutError(f"array {name!r} is serialised as {array.stype!a}; {SType.NUMPY!r} was expected")
     try:
-        values, stated = _read(array), np.dtype(array.dtype)
+        stated = np.dtype(array.dtype)
     except (TypeError, ValueError) as error:
         unknown = f"array {name!r} has dtype {array.dtype}, which NumPy does not know"
         raise LayoutError(f"{unknown}: {error}", public=unknown) from None
+    try:
+        values = _read(array)
+    except Exception as error:  # whatever NumPy says of bytes that are no array
+        unreadable = f"array {name!r} has data that NumPy cannot read as an array"
+        raise LayoutError(f"{unreadable}: {str(error)!a}", public=unreadable) from None
     if (values.dtype, values.shape) != (stated, tuple(array.shape)):
         raise LayoutError(
             f"array {name!r} says that it has dtype {array.dtype} and shape {tuple(array.shape)}, and has not"

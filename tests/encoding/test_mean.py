@@ -278,9 +278,21 @@ UNUSABLE: list[tuple[Update, str]] = [
     (update(b=np.full((2, 3), np.inf, np.float32)), r"array 'b' is not finite at \(0, 0\) \(6 such"),
     (update(b=np.array([[0, 0, 0], [0, -np.inf, np.inf]], np.float32)), r"'b' is not finite at \(1, 1\) \(2 such"),
     *((update(weight), f"num-examples is {weight}") for weight in (0, -1, math.nan, math.inf, -math.inf, 10**400)),
+    *((update(weight), f"num-examples is {weight} and rounds to 0") for weight in (1e-20, 2.0**-34)),
     (update(10_001), r"num-examples is 10001; .* at most at 10000 \(largest_weight\)"),
     *((update(odd), "num-examples is ") for odd in (True, "3", None, [3], np.ones(1))),
 ]
+
+
+@pytest.mark.parametrize(
+    ("weights", "total", "unusable"), [("exact", 30, 1), ("powers-of-two", 24, 1), ("equal", 4, 0)]
+)
+def test_a_weight_that_rounds_to_nothing_counts_where_weights_do(weights: Any, total: int, unusable: int) -> None:
+    updates = {party: update(a=MODEL["a"] + 1) for party in (1, 2, 3)}
+    tiny = update(1e-20, a=MODEL["a"] + 1)
+    found = LocalFederation(Shamir(), 4, MeanSpec(weights=weights)).mean({**updates, 4: tiny}, MODEL)
+    assert (found.weight, found.unusable) == (total, unusable)
+    assert found.arrays["a"] == pytest.approx(MODEL["a"] + 1, abs=1e-3)
 
 
 @pytest.mark.parametrize("spec", [FIXED, MeanSpec(largest_weight=10_000)])
