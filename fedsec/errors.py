@@ -117,9 +117,12 @@ class TooFewParties(FedsecError):
         )
 
     def because(self, reasons: Mapping[int, str]) -> TooFewParties:
-        """The same error, its text completed with why parties gave no usable answer."""
-        if reasons:
-            texts = "; ".join(f"party {party}: {reason}" for party, reason in sorted(reasons.items()))
+        """The same error, its text completed with why parties gave no usable answer, each reason once."""
+        grouped: dict[str, list[str]] = {}
+        for party, reason in sorted(reasons.items()):
+            grouped.setdefault(reason, []).append(str(party))
+        if grouped:
+            texts = "; ".join(f"party {', '.join(parties)}: {reason}" for reason, parties in grouped.items())
             self.args = (f"{self.args[0]} ({texts})",)
         return self
 

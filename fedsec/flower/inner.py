@@ -26,6 +26,10 @@ REFUSED = {
 }
 """By name, the strategies in `flwr.serverapp.strategy` that need more than the mean, and why."""
 
+STAGES = ("train", "evaluate")
+SAMPLING = [f"{name}_{stage}{rest}" for stage in STAGES for name, rest in (("min", "_nodes"), ("fraction", ""))]
+"""What says how many clients a strategy of Flower asks."""
+
 OUTERMOST = (
     "SecureAggregation is inside another strategy, which would ask clients around it: it must be the outermost one. "
     "Flower's DifferentialPrivacy... strategies do not run over secure sums in either order; add noise at the clients, "
@@ -58,19 +62,25 @@ def declared_linear(inner: Strategy, linear: bool) -> bool:
 
 
 def too_few(inner: Strategy, stage: str, asked: int, floor: int, connected: int) -> str:
-    """What to set where a stage would ask fewer clients than the floor; empty where it does not."""
+    """What to do where a stage would ask fewer clients than the floor; empty where it does not.
+
+    Where too few nodes are connected, that is the cause; settings are named then only if they would ask too few too.
+    """
     if asked >= floor:
         return ""
-    settings = ("min_train_nodes", "fraction_train", "min_evaluate_nodes", "fraction_evaluate")
-    now = ", ".join(f"{name} is {getattr(inner, name)}" for name in settings if hasattr(inner, name))
-    more = (
-        f"; only {connected} nodes are connected: start more, in a simulation by `flwr run . --federation-config "
-        f'"num-supernodes={max(5, floor)} client-resources-num-cpus=1"` (Flower starts 2 by default)'
-        if connected < floor
-        else f"; {connected} nodes are connected"
-    )
+    found = {name: getattr(inner, name) for name in SAMPLING if hasattr(inner, name)}
+    now = ", ".join(f"{name} is {value}" for name, value in found.items())
+    now = f" ({now})" if now else ""
+    settings = f"set min_train_nodes={floor} and min_evaluate_nodes={floor}"
+    need = f"and a secure sum needs at least {floor}"
+    if connected >= floor:
+        return (
+            f"{type(inner).__name__} asks {asked} clients to {stage}, {need}: {settings}, or raise fraction_train and "
+            f"fraction_evaluate{now}; {connected} nodes are connected"
+        )
+    small = any(found.get(f"min_{one}_nodes", floor) < floor and found.get(f"fraction_{one}", 1) for one in STAGES)
     return (
-        f"{type(inner).__name__} asks {asked} clients to {stage}, and a secure sum needs at least {floor}: set "
-        f"min_train_nodes={floor} and min_evaluate_nodes={floor}, or raise fraction_train and fraction_evaluate"
-        f"{f' ({now})' if now else ''}{more}"
+        f"only {connected} node{' is' if connected == 1 else 's are'} connected, {need}: start more SuperNodes, in a "
+        f'simulation by `flwr run . --federation-config "num-supernodes={max(5, floor)} client-resources-num-cpus=1"` '
+        f"(Flower starts 2 by default){f'; and {settings}{now}' if small else ''}"
     )

@@ -515,7 +515,7 @@ class SecureGrid(Grid):
         except ConfigurationError as error:
             connected = len(list(self._grid.get_node_ids()))
             cure = too_few(self._owner.inner, outcome.stage, outcome.sampled, protocol.floor, connected)
-            text = f"{error}. {cure}" if cure else str(error)
+            text = f"{error}; {cure}" if cure else str(error)
             if kind(outcome.stage) == "evaluate":
                 log(WARNING, "round %d %s is skipped: %s", outcome.round, outcome.stage, text)
             elif outcome.trains and self._owner.trained:

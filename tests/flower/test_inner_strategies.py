@@ -194,7 +194,8 @@ def test_two_nodes_are_refused_with_what_to_set() -> None:
         "set min_train_nodes=3 and min_evaluate_nodes=3",
         "fraction_train is 1.0",
         "fraction_evaluate is 1.0",
-        'only 2 nodes are connected: start more, in a simulation by `flwr run . --federation-config "num-supernodes=5',
+        "only 2 nodes are connected, and a secure sum needs at least 3: start more SuperNodes, in a simulation by",
+        '`flwr run . --federation-config "num-supernodes=5',
     ):
         assert word in str(refused.value)
 

@@ -178,7 +178,7 @@ def test_the_task_has_as_many_parameters_as_its_time_is_foreseen_for() -> None:
 @pytest.mark.parametrize(
     ("when", "error", "said"),
     [
-        ("True", "BadMessage('no such size')", "party 1: SendInput: BadMessage: no such size"),
+        ("True", "BadMessage('no such size')", "(party 1, 2, 3: SendInput: BadMessage: no such size)"),
         ("x.size > 50", "ValueError('of [mine]')", "ValueError: of [mine]"),
         ("x.size > 150", "KeyError('at size')", "KeyError: 'at size'"),
     ],
