@@ -218,6 +218,7 @@ CHECKS = [
     ("fedsec/learning/auc.py", "whole = len(target) if shares else 1", "whole = len(target)", SHARES),
     ("fedsec/agreement/proposal.py", "if count - lost < agreement.floor:", "if False:", EXPLANATION),
     ("fedsec/flower/client.py", "if time.monotonic() - started > message.metadata.ttl:", "if False:", GLUE),
+    ("fedsec/flower/client.py", "    mod_order.check(secure_aggregation)\n", "", "tests/flower/test_mod_order.py"),
     (ADMIT, "if agreement.fedsec != fedsec.__version__:", "if False:", NODES),
     (ADMIT, "if named != agreement.hash:", "if False:", NODES),
     (ADMIT, "if type(offered) is not type(agreed):", "if False:", NODES),
