@@ -199,6 +199,7 @@ OPENINGS = (
     ("Shamir", Shamir(), 3),
     ("Shamir", Shamir(), 5),
     ("Shamir", Shamir(), 10),
+    ("Shamir", Shamir(), 100),
     ("Shamir, 61 bits,", Shamir(value_bits=59), 10),
     ("packed Shamir", PackedShamir(), 10),
     ("packed Shamir", PackedShamir(), 100),
@@ -220,8 +221,8 @@ def false_shares(report: Report, values: int, seconds: float, turns: int) -> Non
         few = {point: shares[point] for point in clients[:needed]}
         steps: dict[str, Step] = {
             "few": partial(shamir.combine, few, needed, field, values, pack),
-            "all": partial(robust.combine, shares, needed, field, values, pack),
-            "lies": partial(robust.combine, shares | lies, needed, field, values, pack),
+            "all": partial(robust.combine, shares, needed, field, values, pack, os.urandom(SEED_BYTES)),
+            "lies": partial(robust.combine, shares | lies, needed, field, values, pack, os.urandom(SEED_BYTES)),
         }
         opened = robust.combine(shares | lies, needed, field, values, pack)
         assert np.array_equal(opened.secret, x) and opened.off == set(lies)

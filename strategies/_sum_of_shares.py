@@ -55,10 +55,11 @@ def open_sum(
     field: Field,
     pack: int,
     false: Collection[PartyId] = (),
+    seed: bytes = b"",
 ) -> Opened:
     """Open the sum that most answers are shares of; `senders` are those who shared an input.
 
-    false: who is proven false already.
+    false: who is proven false already. seed: what the server drew after the answers, by which these are compared.
 
     Raises TooFewParties where fewer than `needed` answer for one sum, and BadMessage where too many of these are
     false. Either error has the parties that are proven false all the same.
@@ -75,7 +76,7 @@ def open_sum(
     if len(agreeing) < needed:
         raise TooFewParties(phase, needed, agreeing, senders).proving(false)
     try:
-        opened = robust.combine(agreeing, needed, field, values, pack)
+        opened = robust.combine(agreeing, needed, field, values, pack, seed)
     except BadMessage as error:
         raise error.proving(false) from None
     return Opened(opened.secret, included, frozenset(false), opened.off)

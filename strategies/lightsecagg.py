@@ -39,6 +39,7 @@ from fedsec.protocol import (
     consistency,
     parameter,
     reject_unknown,
+    toss,
     transpose,
 )
 from fedsec.protocol.complaints import Check, Complaint, Reopen, SumReopened
@@ -206,7 +207,8 @@ class LightSecAgg(SecureSum[Masked, None]):
             party: Answer(reply.piece, reply.prime_bits, size, reply.included) for party, reply in pieces.items()
         }
         pack = needed - self.colluding(clients)
-        mask = open_sum("SumPieces", answers, masked, needed, self.floor, field, pack, false)
+        seed = yield from toss()
+        mask = open_sum("SumPieces", answers, masked, needed, self.floor, field, pack, false, seed)
         total = field.sum([masked[party].vector for party in sorted(mask.included)])
         return Sum(field.sub(total, mask.sum).astype(np.uint64), mask.included, mask.false, mask.corrected)
 

@@ -39,6 +39,7 @@ from fedsec.protocol import (
     consistency,
     parameter,
     reject_unknown,
+    toss,
     transpose,
 )
 from fedsec.protocol.complaints import Check, Complaint, Reopen, SumReopened
@@ -191,7 +192,8 @@ class Shamir(SecureSum[Shared, None]):
             party: Answer(reply.share, reply.prime_bits, reply.values, reply.included)
             for party, reply in summed.items()
         }
-        opened = open_sum("SumShares", answers, shared, needed, self.floor, self.field(clients), pack, false)
+        seed, field = (yield from toss()), self.field(clients)
+        opened = open_sum("SumShares", answers, shared, needed, self.floor, field, pack, false, seed)
         return Sum(opened.sum.astype(np.uint64), opened.included, opened.false, opened.corrected)
 
     def respond(

@@ -5,7 +5,21 @@ the paper; a party's side is a pure step. Transport, metering, Flower and floati
 """
 
 from fedsec.protocol.coalitions import Coalition, Role
-from fedsec.protocol.flow import Deliver, Flow, Item, Replies, Reply, Requests, Result, Sum, ask, run, total, transpose
+from fedsec.protocol.flow import (
+    Deliver,
+    Flow,
+    Item,
+    Replies,
+    Reply,
+    Requests,
+    Result,
+    Sum,
+    ask,
+    run,
+    toss,
+    total,
+    transpose,
+)
 from fedsec.protocol.messages import RECORDS, SERVER, Exposure, Message, PartyId, Record, State, Vector, reject_unknown
 from fedsec.protocol.parameters import Parameter, parameter, parameters_of
 from fedsec.protocol.secure_sum import HEADINGS, PartyContext, Public, SecureSum, StateT, headings
@@ -43,6 +57,7 @@ __all__ = [
     "parameters_of",
     "reject_unknown",
     "run",
+    "toss",
     "total",
     "transpose",
 ]

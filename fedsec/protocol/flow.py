@@ -9,6 +9,8 @@ from typing import TypeVar
 import numpy as np
 
 from fedsec.errors import BadMessage, TooFewParties
+from fedsec.primitives.prg import SEED_BYTES
+from fedsec.primitives.randomness import Random
 from fedsec.protocol.messages import Message, PartyId, Vector
 
 Requests = Mapping[PartyId, Message]
@@ -63,12 +65,33 @@ def ask(
     return answers
 
 
-def run(flow: Flow[Result], deliver: Deliver) -> Result:
-    """Drive a flow to its result over a transport."""
+class Toss(dict[PartyId, Message]):
+    """Requests to nobody, by which a flow asks the server itself for bytes that no party can foresee: its `seed`."""
+
+    seed: bytes = b""
+
+
+def toss() -> Flow[bytes]:
+    """32 bytes that are drawn now, after all answers so far; b"" over a transport that draws none."""
+    answer = yield Toss()
+    return answer.seed if isinstance(answer, Toss) else b""
+
+
+def answered(requests: Requests, deliver: Deliver, rng: Random | None) -> Replies:
+    """What comes of what a flow asks for: the parties' replies, or what `rng` draws."""
+    if not isinstance(requests, Toss):
+        return deliver(requests)
+    drawn = Toss()
+    drawn.seed = rng(SEED_BYTES) if rng else b""
+    return drawn
+
+
+def run(flow: Flow[Result], deliver: Deliver, rng: Random | None = None) -> Result:
+    """Drive a flow to its result over a transport; `rng` is the server's own, which no result depends on."""
     try:
         requests = next(flow)
         while True:
-            requests = flow.send(deliver(requests))
+            requests = flow.send(answered(requests, deliver, rng))
     except StopIteration as stop:
         result: Result = stop.value
         return result

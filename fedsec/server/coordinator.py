@@ -230,7 +230,7 @@ class Channel:
     def run(self, flow: Flow[Result]) -> Result:
         deliver: Deliver = self.deliver
         try:
-            return run(flow, deliver)
+            return run(flow, deliver, os.urandom)
         except TooFewParties as error:
             raise error.because(self.reasons()) from None
 

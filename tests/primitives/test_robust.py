@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Collection, Mapping, Sequence
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,12 +14,22 @@ from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import robust, shamir
 from fedsec.primitives.field import M31, M61, Field, product_plain
 from fedsec.primitives.lagrange import interpolation_plain
-from fedsec.primitives.robust import combine, combine_plain, locate, radius, welch_berlekamp
+from fedsec.primitives.prg import expand
+from fedsec.primitives.robust import (
+    CHECKS,
+    combinations,
+    combine,
+    combine_plain,
+    combining,
+    locate,
+    radius,
+    welch_berlekamp,
+)
 
 pytestmark = pytest.mark.usefixtures("tier")
 
 BOTH = pytest.mark.parametrize("field", [M31, M61], ids=["31", "61"])
-COLUMNS = 3
+COLUMNS, SEED = 3, bytes(range(32))
 SIZES = [(m, t, pack) for m in range(2, 7) for t in range(2, m + 1) for pack in range(1, t)]
 Shares = dict[int, list[int]]
 
@@ -59,9 +70,21 @@ def conspired(draw: random.Random, shares: Shares, liars: Sequence[int], thresho
 
 
 def fast(shares: Mapping[int, Sequence[int]], threshold: int, field: Field, count: int, pack: int):
-    opened = combine({x: np.array(y, field.word) for x, y in shares.items()}, threshold, field, count, pack)
-    assert opened.secret.dtype == field.word and opened.secret.shape == (count,)
-    return opened.secret.tolist(), opened.off
+    """What `combine` finds: the same by comparing every column of each share as by random combinations of them."""
+    arrays = {x: np.array(y, field.word) for x, y in shares.items()}
+    found: list[tuple[list[int], frozenset[int]] | str] = []
+    with patch.object(robust, "combining", lambda points, threshold, checks: points - threshold >= checks):
+        for seed in (b"", SEED):
+            try:
+                opened = combine(arrays, threshold, field, count, pack, seed)
+                assert opened.secret.dtype == field.word and opened.secret.shape == (count,)
+                found.append((opened.secret.tolist(), opened.off))
+            except BadMessage as error:
+                found.append(str(error))
+    assert found[0] == found[1]
+    if isinstance(found[0], str):
+        raise BadMessage(found[0])
+    return found[0]
 
 
 def agreeing(shares: Shares, secret: Sequence[int], off: Collection[int], threshold: int, pack: int, field: Field):
@@ -176,7 +199,10 @@ def test_both_decoders_find_the_same_points(field: Field, data: st.DataObject) -
 
 
 @BOTH
-def test_liars_that_lie_in_different_blocks_are_all_found(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seed", [b"", SEED], ids=["columns", "combined"])
+def test_liars_that_lie_in_different_blocks_are_all_found(
+    field: Field, seed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first point lies last, so that the last block is opened by other shares than the first ones."""
     points, threshold, pack, block = range(1, 10), 4, 2, 32
     size = 3 * block + 5
@@ -189,11 +215,51 @@ def test_liars_that_lie_in_different_blocks_are_all_found(field: Field, monkeypa
         shares[liar][column] = (int(shares[liar][column]) + 1) % field.p
     monkeypatch.setattr(robust, "CACHED", 0)
     monkeypatch.setattr(robust, "COLUMNS", block)
-    opened = combine(shares, threshold, field, secret.size, pack)
+    monkeypatch.setattr(robust, "combining", lambda *_: True)
+    opened = combine(shares, threshold, field, secret.size, pack, seed)
     assert np.array_equal(opened.secret, secret) and opened.off == {1, 7}
     shares[3][5] = (int(shares[3][5]) + 1) % field.p
     with pytest.raises(BadMessage, match="more than 2 are false"):
-        combine(shares, threshold, field, secret.size, pack)
+        combine(shares, threshold, field, secret.size, pack, seed)
+
+
+@BOTH
+@given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 8))
+def test_combinations_are_0_on_polynomials_and_on_nothing_else(
+    field: Field, number: int, threshold: int, spare: int
+) -> None:
+    """Of m - t words that are drawn, m - t are independent: they are the whole parity check of the code."""
+    draw = random.Random(number)
+    points = sorted(draw.sample(range(1, 40), threshold + spare))
+    words = combinations(points, threshold, spare, field, draw.randbytes)
+    _, true = dealt(draw, points, threshold, 1, field)
+    assert not np.any(product_plain(words.tolist(), list(true.values()), field.p))
+    for liar in points:
+        false = lies(draw, true, [liar], field)
+        assert np.any(product_plain(words.tolist(), list(false.values()), field.p))
+    square = [[0] * place + [1] + [0] * (spare - place - 1) for place in range(spare)]
+    columns = [[int(word) for word in row[-spare:]] for row in words.tolist()]
+    assert all(robust._solve([[*row, e] for row, e in zip(columns, unit, strict=True)], field) for unit in square)
+
+
+@BOTH
+def test_who_foresees_the_seed_could_hide_a_lie_and_nobody_else(field: Field) -> None:
+    """Two liars that know the combinations cancel each other; with another seed they are found."""
+    draw, points, threshold = random.Random(3), range(1, 21), 8
+    _, true = dealt(draw, points, threshold, 1, field)
+    words = combinations(points, threshold, CHECKS[field.bits], field, expand(SEED)).tolist()
+    liars = [3, 9, 17]
+    matrix = [[row[liar - 1] for liar in liars[1:]] + [-row[liars[0] - 1] % field.p] for row in words]
+    rest = robust._solve(matrix, field)
+    assert rest is not None
+    shares = {point: np.array(share, field.word) for point, share in true.items()}
+    for liar, error in zip(liars, [1, *rest], strict=True):
+        shares[liar] = field.add(shares[liar], field.word.type(error))
+    assert combining(len(points), threshold, CHECKS[field.bits])
+    assert combine(shares, threshold, field, COLUMNS, seed=SEED).off == frozenset()
+    for other in (b"", bytes(32), SEED[::-1]):
+        opened = combine(shares, threshold, field, COLUMNS, seed=other)
+        assert opened.off == {liar for liar, error in zip(liars, [1, *rest], strict=True) if error}
 
 
 @BOTH

@@ -85,6 +85,22 @@ def test_a_false_share_of_the_sum_is_corrected(protocol: Any, liar: PartyId) -> 
 
 
 @EACH
+def test_answers_are_compared_by_other_bytes_in_each_round(protocol: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[bytes] = []
+    combine = robust.combine
+
+    def combined(*given: Any) -> Any:
+        seeds.append(given[-1])
+        return combine(*given)
+
+    monkeypatch.setattr(robust, "combine", combined)
+    federation = Federation(protocol, HOSPITALS)
+    for _ in range(2):
+        federation.sum(data())
+    assert len(set(seeds)) == 2 and all(len(seed) == 32 for seed in seeds)
+
+
+@EACH
 def test_more_false_shares_than_can_be_corrected_void_the_round_and_name_nobody(protocol: Any) -> None:
     most = robust.radius(HOSPITALS, opened_by(protocol))
     for liars in itertools.islice(itertools.combinations(range(1, HOSPITALS + 1), most + 1), 6):
