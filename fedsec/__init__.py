@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TooFewParties,
     )
     from fedsec.flower import SecureAggregation, secure_aggregation
+    from fedsec.learning.estimator import load_model
     from fedsec.local import Fault, LocalFederation, Update
     from fedsec.metering import Ledger, Row
     from fedsec.party.identity import read_identity, read_public_keys, write_identity
@@ -64,6 +65,7 @@ __all__ = [
     "TooFewParties",
     "Total",
     "Update",
+    "load_model",
     "read_identity",
     "read_public_keys",
     "secure_aggregation",
@@ -89,6 +91,7 @@ _HOMES = {
         "TooFewParties",
     ),
     "fedsec.flower": ("SecureAggregation", "secure_aggregation"),
+    "fedsec.learning.estimator": ("load_model",),
     "fedsec.local": ("Fault", "LocalFederation", "Update"),
     "fedsec.metering": ("Ledger", "Row"),
     "fedsec.party.identity": ("read_identity", "read_public_keys", "write_identity"),

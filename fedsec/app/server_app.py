@@ -6,6 +6,7 @@ common test rows and, after training, computes the baselines that the federation
 
 from __future__ import annotations
 
+import importlib.metadata
 import random
 from collections.abc import Callable
 from logging import INFO
@@ -18,24 +19,28 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import Result
 from flwr.supercore import log
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
+import fedsec
 from fedsec import atomic
+from fedsec.app import model_card
 from fedsec.app.cohort import Cohort, wait_for_hospitals
 from fedsec.app.config import OWN_ROWS, RunConfig
 from fedsec.app.progress import Progress
-from fedsec.app.simulated import Study, study
+from fedsec.app.simulated import Compared, Study, study
 from fedsec.data import preparation, schema
 from fedsec.data.preparation import Preparation
+from fedsec.data.schema import Schema
 from fedsec.disclosure import DISCLOSURE
 from fedsec.encoding.mean_spec import WeightRule
 from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation
 from fedsec.flower.records import from_numpy
 from fedsec.flower.simulation import in_simulation
+from fedsec.learning import trained_model
+from fedsec.learning.trained_model import TrainedModel
 from fedsec.metering import Ledger
 from fedsec.party.identity import read_identity
-from fedsec.report.run_document import AGREEMENT, LEDGER, MODEL
+from fedsec.report.run_document import AGREEMENT, LEDGER
 
 STATISTICS = "query.statistics"
 PREPARATION = "preparation.json"
@@ -115,18 +120,49 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
             raise
         result, failed = error.result, error  # what it reached is written first
     final: dict[str, Any] = {name: array.numpy() for name, array in result.arrays.items()}
+    trained = _trained(secure, config, agreed, prepared, final)
     if progress.folder is not None:
         secure.agreement_of_run(config.model_dump(by_alias=True)).write(progress.folder / AGREEMENT)
+        trained.write(progress.folder / trained_model.FILE)
+    on_others: Compared | None = None
     if simulation is None:
-        _keep(secure, final, prepared, progress)
+        _keep(secure, prepared, progress)
     else:
         progress.write("baselines")
         log(INFO, "Quality on the common test rows:")
-        for who, figures in simulation.finish(secure, final, tested, progress):
-            log(INFO, "\t%-24s %s", who, "  ".join(f"{key} {value:.4f}" for key, value in figures.items()))
+        compared = simulation.finish(secure, final, tested, progress)
+        for one in compared:
+            log(INFO, "\t%-24s %s", one.who, "  ".join(f"{key} {value:.4f}" for key, value in one.figures.items()))
+        on_others = compared[0]
+    if progress.folder is not None:
+        evaluated = [one.metrics for one in secure.rounds if one.stage == "evaluate" and not one.failure]
+        text = model_card.card(trained, secure.disclosure(), evaluated[-1] if evaluated else None, on_others)
+        atomic.write(progress.folder / model_card.CARD, text.encode())
     if failed is not None:
         raise failed
     return secure
+
+
+def _trained(
+    secure: SecureAggregation,
+    config: RunConfig,
+    agreed: Schema,
+    prepared: Preparation,
+    final: dict[str, NDArray[np.float64]],
+) -> TrainedModel:
+    """The model with all that it takes to use it, and where it comes from."""
+    parameters = ", ".join(f"{key} {value}" for key, value in secure.protocol.parameters().items())
+    about = {
+        "aggregated by": f"{secure.protocol.name} ({parameters})",
+        "agreement": secure.agreement.hash.hex() if secure.agreement else "",
+        "hospitals": str(config.clients),
+        "rounds": str(config.rounds),
+        "fedsec": fedsec.__version__,
+        "flwr": importlib.metadata.version("flwr"),
+        "numpy": np.__version__,
+    }
+    name = config.training(agreed.label.task).model.name
+    return TrainedModel(name, agreed, prepared, final, about=about)
 
 
 def _tester(
@@ -142,15 +178,11 @@ def _tester(
     return on_test
 
 
-def _keep(
-    secure: SecureAggregation, final: dict[str, NDArray[np.float64]], prepared: Preparation, progress: Progress
-) -> None:
-    """What a deployment leaves behind: the model, how rows are prepared for it, what each phase cost, and who could
-    learn what."""
+def _keep(secure: SecureAggregation, prepared: Preparation, progress: Progress) -> None:
+    """What a deployment leaves behind beside the model: how rows are prepared for it, what each phase cost, and who
+    could learn what."""
     if progress.folder is not None:
         secure.ledger.write(progress.folder / LEDGER)
         atomic.write(progress.folder / DISCLOSURE, secure.disclosure().to_json().encode())
         atomic.write(progress.folder / PREPARATION, prepared.to_json().encode() + b"\n")
-        arrays = {name: np.ascontiguousarray(array) for name, array in final.items()}
-        atomic.write(progress.folder / MODEL, save(arrays))
     progress.write("done")

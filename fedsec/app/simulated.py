@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,15 @@ from fedsec.errors import ConfigurationError
 from fedsec.flower.server import SecureAggregation
 
 GROUP, NAME = "fedsec.simulation", "study"
+
+
+class Compared(NamedTuple):
+    """How one model did on the common test rows; `interval` is the 95% interval of the measure of that name, if any."""
+
+    who: str
+    figures: Mapping[str, float]
+    measure: str = ""
+    interval: tuple[float | None, float | None] | None = None
 
 
 class Study(Protocol):
@@ -52,8 +61,8 @@ class Study(Protocol):
         final: dict[str, NDArray[np.float64]],
         tested: Sequence[Mapping[str, float]],
         progress: Progress,
-    ) -> Sequence[tuple[str, Mapping[str, float]]]:
-        """Train the baselines and write the results; returns who was trained, and the quality of each."""
+    ) -> Sequence[Compared]:
+        """Train the baselines and write the results; returns how each model did, the federated one first."""
 
 
 @functools.lru_cache

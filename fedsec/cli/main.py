@@ -29,6 +29,11 @@ COMMANDS = {
         "Train a model across hospitals under Flower; the server learns sums only.",
         single_threaded=True,
     ),
+    "predict": Listed(
+        "fedsec.cli.predict:predict",
+        "Apply a run's model to new patients' rows: probabilities, and rows refused in words.",
+        extra="",
+    ),
     "stats": Listed(
         "fedsec.cli.stats:stats",
         "Show counts, gaps, means, spreads and class balance of all training rows, by one secure aggregation.",

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from fedsec.data.bundled import Dataset
+from fedsec.data.bundled import Dataset, Floats
 from fedsec.data.schema import Schema
-from fedsec.data.table import Table
+from fedsec.data.table import Integers, Table
 from fedsec.errors import BadMessage, DataError
 
 Statistics = dict[str, list[float]]
@@ -148,38 +148,44 @@ class Preparation:
     def apply(self, table: Table) -> Dataset:
         """Features of mean 0 and standard deviation 1 over all hospitals, gaps filled with the mean, levels as 0 or 1.
 
-        A column that nobody has a value in is left out; one that never varies becomes 0. A regression target is
-        standardised likewise, and its scale kept. Raises DataError where the label never varies.
+        A regression target is standardised likewise, and its scale kept. Raises DataError where the label never varies.
         """
-        columns = []
-        for index, one in enumerate(self.numbers):
-            if one.present:
-                values = (table.numbers[:, index] - one.mean) / (one.deviation or 1.0)
-                columns.append(np.where(np.isnan(values), 0.0, values))
-        for index, one in enumerate(self.numbers):
-            if 0.0 < one.present < 1.0 - GAPS:
-                columns.append(np.isnan(table.numbers[:, index]).astype(np.float64))
-        for index, levels in enumerate(self.levels.values()):
-            columns += [(table.levels[:, index] == level).astype(np.float64) for level in range(len(levels))]
         mean, scale = 0.0, 1.0
         if not self.target_deviation > 0.0:
             raise DataError(
                 f"{table.name}: label {table.schema.label.name!r} is the same in all training rows; nothing to learn"
             )
-        if not columns:
+        if not self.features():
             raise DataError(f"{table.name}: no column has a value in any training row")
         if table.task == "regression":
             mean, scale = self.target_mean, self.target_deviation
         return Dataset(
             table.name,
             table.task,
-            np.column_stack(columns),
+            self.matrix(table.numbers, table.levels),
             (table.target - mean) / scale,
             self.features(),
             table.source,
             mean,
             scale,
         )
+
+    def matrix(self, numbers: Floats, levels: Integers) -> Floats:
+        """The features of rows, float64[rows, features], from columns as `Table` has them.
+
+        A column that nobody has a value in is left out; one that never varies becomes 0.
+        """
+        columns = []
+        for index, one in enumerate(self.numbers):
+            if one.present:
+                values = (numbers[:, index] - one.mean) / (one.deviation or 1.0)
+                columns.append(np.where(np.isnan(values), 0.0, values))
+        for index, one in enumerate(self.numbers):
+            if 0.0 < one.present < 1.0 - GAPS:
+                columns.append(np.isnan(numbers[:, index]).astype(np.float64))
+        for index, words in enumerate(self.levels.values()):
+            columns += [(levels[:, index] == level).astype(np.float64) for level in range(len(words))]
+        return np.column_stack(columns)
 
 
 def _moments(value: float, square: float, low: float, high: float) -> tuple[float, float]:

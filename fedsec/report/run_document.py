@@ -19,7 +19,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.metering import Row
 from fedsec.report import output
 
-RESULT, LEDGER, MODEL = "result.json", "ledger.csv", "model.safetensors"
+RESULT, LEDGER = "result.json", "ledger.csv"
 AGREEMENT = "agreement.toml"
 """What hospitals would have agreed on for this run, as `fedsec agree write` reads it."""
 

@@ -163,7 +163,7 @@ def summary(console: Console, document: RunDocument, target: Path) -> None:
             f"Warning: {', '.join(where)}: {text}.", style="yellow", highlight=False, markup=False, soft_wrap=True
         )
     warn(console, document)
-    text = f"Results: {target}\nPage: {target / 'report.html'}"
+    text = f"Results: {target}\nPage: {target / 'report.html'}\nNew patients: fedsec predict {target} FILE"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from fedsec import __version__, atomic
 from fedsec.app.config import RunConfig
@@ -29,7 +28,7 @@ from fedsec.learning.local_training import Training, test_quality
 from fedsec.learning.models import Parameters
 from fedsec.metering import NETWORKS
 from fedsec.protocol import SecureSum
-from fedsec.report.run_document import LEDGER, MODEL, RESULT, Aggregation, Disclosed, Intervals, Quality, RunDocument
+from fedsec.report.run_document import LEDGER, RESULT, Aggregation, Disclosed, Intervals, Quality, RunDocument
 from fedsec.server.differencing import determined
 from fedsec.simulations.run import baselines
 from fedsec.simulations.run.hospitals import Hospitals
@@ -114,8 +113,6 @@ def finish(
     )
     if progress.folder is not None:
         secure.ledger.write(progress.folder / LEDGER)
-        arrays = {name: np.ascontiguousarray(array) for name, array in final.items()}
-        atomic.write(progress.folder / MODEL, save(arrays))
         atomic.write(progress.folder / DISCLOSURE, secure.disclosure(document.warnings).to_json().encode())
         atomic.write(progress.folder / RESULT, document.to_json().encode())
     progress.write("done")

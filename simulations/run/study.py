@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fedsec.app.config import RunConfig
 from fedsec.app.progress import Progress
+from fedsec.app.simulated import Compared
 from fedsec.data.preparation import Preparation
 from fedsec.data.schema import Schema
 from fedsec.data.table import Table
@@ -53,10 +54,13 @@ class Simulation:
         final: dict[str, NDArray[np.float64]],
         tested: Sequence[Mapping[str, float]],
         progress: Progress,
-    ) -> Sequence[tuple[str, Mapping[str, float]]]:
-        """Train the baselines and write the results; returns who was trained, and the quality of each."""
+    ) -> Sequence[Compared]:
+        """Train the baselines and write the results; returns how each model did, the federated one first."""
         document = results.finish(self._config, secure, final, tested, self._data, self._preparation, progress)
-        return [(model.who, _numbers(model.quality)) for model in final_table(document)]
+        measure = document.intervals.metric if document.intervals else ""
+        return [
+            Compared(model.who, _numbers(model.quality), measure, model.interval) for model in final_table(document)
+        ]
 
 
 def _numbers(quality: Measures) -> dict[str, float]:

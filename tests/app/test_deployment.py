@@ -167,6 +167,7 @@ def test_a_deployment_trains_the_model_of_plain_fedavg(
         "agreement.toml",
         "disclosure.json",
         "ledger.csv",
+        "model-card.md",
         "model.safetensors",
         "preparation.json",
         "progress.jsonl",

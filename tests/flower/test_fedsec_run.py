@@ -72,6 +72,7 @@ def check_files(folder: Path, document: dict[str, Any]) -> None:
         "disclosure.json",
         "figures",
         "ledger.csv",
+        "model-card.md",
         "model.safetensors",
         "report.html",
         "result.json",

@@ -50,6 +50,7 @@ def test_a_run_leaves_what_one_under_flower_leaves(fed: Any, tmp_path: Path) -> 
         "disclosure.json",
         "figures",
         "ledger.csv",
+        "model-card.md",
         "model.safetensors",
         "report.html",
         "result.json",

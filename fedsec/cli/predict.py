@@ -1,0 +1,107 @@
+"""`fedsec predict`: a trained model applied to new patients' rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fedsec import atomic
+from fedsec.cli.options import Json, print_json
+from fedsec.data.files import read_columns
+from fedsec.data.new_rows import NewRows, new_rows
+from fedsec.errors import ConfigurationError, DataError
+from fedsec.learning import trained_model
+from fedsec.learning.trained_model import TrainedModel
+
+NAMED = 10
+"""How many refused rows are printed; the file has them all."""
+REFUSED = "refused"
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run, or its model.safetensors.")],
+    data: Annotated[Path, typer.Argument(metavar="FILE", help="The new rows: a file with the model's columns.")],
+    target: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where the scored rows go. [default: NAME-scored.csv]"),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(metavar="P", help="The probability from which on a row counts as positive.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Apply a run's model to new patients' rows: probabilities, and rows refused in words.
+
+    Columns are found by their names, and others are kept as they are; a label is not needed. A gap is filled as in
+    training. A row with a value that the schema does not allow is refused, and the others are scored.
+
+    Research software: no medical device. What a prediction is good for, the model card of the run says.
+
+    Examples:
+
+    `fedsec predict results/rows new.csv`
+
+    `fedsec predict results/rows/model.safetensors new.csv --threshold 0.3 -o scored.csv`
+    """
+    trained = trained_model.read(run.expanduser())
+    if threshold is not None:
+        if trained.task != "classification":
+            raise ConfigurationError(
+                "threshold is for a classification, and this model predicts a number: leave it out"
+            )
+        trained = trained.with_threshold(threshold)
+    data = data.expanduser()
+    target = Path(f"{data.stem}-scored.csv") if target is None else target.expanduser()
+    if target.exists() and not force:
+        raise ConfigurationError(f"output {target} exists already; choose another, or replace it with --force")
+    columns = read_columns(data)
+    rows = new_rows(data.name, columns, trained.schema)
+    if len(rows.refused) == len(rows.numbers):
+        row, why = next(iter(rows.refused.items()))
+        raise DataError(f"{data.name}: every row was refused; row {row + 1}: {why}")
+    added = scored(trained, rows)
+    if twice := sorted(added.keys() & columns.keys()):
+        raise DataError(f"{data.name} has a column {twice[0]!r} already, which the scored file gets: rename it")
+    atomic.write(target, _csv({**columns, **added}))
+    refused = {row + 1: why for row, why in rows.refused.items()}
+    counted = len(rows.numbers) - len(refused)
+    if as_json:
+        return print_json({"output": str(target), "scored": counted, REFUSED: refused})
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(f"Scored {counted} of {len(rows.numbers)} rows of {data.name}: {target}")
+    if ignored := [name for name in columns if name not in {one.name for one in trained.schema.columns}]:
+        console.print(f"Not read by the model: {', '.join(ignored)}")
+    for row, why in list(refused.items())[:NAMED]:
+        console.print(f"Refused: row {row}: {why}")
+    if len(refused) > NAMED:
+        console.print(f"and {len(refused) - NAMED} more rows; column {REFUSED!r} of {target} has them all")
+
+
+def scored(trained: TrainedModel, rows: NewRows) -> dict[str, list[str]]:
+    """The columns that are added: what was predicted, and why a row was refused."""
+    label = trained.schema.label
+    found = trained.predict(rows.numbers, rows.levels)
+    reasons = [rows.refused.get(row, "") for row in range(len(found))]
+    values = ["" if why else f"{value:.6g}" for value, why in zip(found, reasons, strict=True)]
+    if label.task == "regression":
+        return {f"{label.name} predicted": values, REFUSED: reasons}
+    classes = [
+        "" if why else label.positive if value >= trained.threshold else f"not {label.positive}"
+        for value, why in zip(found, reasons, strict=True)
+    ]
+    return {f"{label.name} probability": values, f"{label.name} predicted": classes, REFUSED: reasons}
+
+
+def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(columns)
+    lines.writerows(["" if cell is None else cell for cell in row] for row in zip(*columns.values(), strict=True))
+    return text.getvalue().encode()

@@ -1,0 +1,108 @@
+"""`fedsec predict`: a run's model on a file of new rows, and its model card."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fedsec
+
+RUN = ("run", "--engine", "local", "--dataset", "lung", "--rounds", "2", "--output", "out")
+NEW = """age,sex,ph.ecog,ph.karno,pat.karno,meal.cal,wt.loss,who
+60,1,1,90,80,1000,5,a
+430,3,1,90,80,,5,b
+70,2,x,80,,900,,c
+55,2,0,100,90,,0,"d, e"
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run in this process."""
+    from typer.main import get_command
+
+    from fedsec.cli.main import app
+
+    folder = tmp_path_factory.mktemp("run") / "out"
+    get_command(app).main([*RUN[:-1], str(folder)], standalone_mode=False)
+    return folder
+
+
+@pytest.fixture
+def new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new.csv").write_text(NEW)
+    return tmp_path
+
+
+def test_rows_are_scored_and_refused_in_words(fed: Any, run: Path, new: Path) -> None:
+    code, out, err = fed("predict", str(run), "new.csv")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "Scored 2 of 4 rows of new.csv: new-scored.csv",
+        "Not read by the model: who",
+        "Refused: row 2: age is 430, outside of the range 0 to 120 that was agreed on; sex is '3', none of its levels "
+        "1, 2",
+        "Refused: row 3: ph.ecog is 'x', no number",
+    ]
+    with (new / "new-scored.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["who"] for row in rows] == ["a", "b", "c", "d, e"]
+    assert [bool(row["refused"]) for row in rows] == [False, True, True, False]
+    kept = [rows[0], rows[3]]
+    model: Any = fedsec.load_model(run)
+    chance = model.predict_proba({name: [row[name] for row in kept] for name in model.feature_names_in_})[:, 1]
+    assert np.allclose([float(row["status probability"]) for row in kept], chance, atol=1e-6)
+    assert [row["status predicted"] for row in kept] == ["1" if value >= 0.5 else "not 1" for value in chance]
+    code, _, err = fed("predict", str(run), "new.csv")
+    assert code == 2 and "new-scored.csv exists already; choose another, or replace it with --force" in err
+    words = ("predict", str(run / "model.safetensors"), "new.csv", "--threshold", "0.01", "--force", "--json")
+    code, out, _ = fed(*words)
+    assert code == 0 and json.loads(out)["scored"] == 2 and list(json.loads(out)["refused"]) == ["2", "3"]
+    with (new / "new-scored.csv").open() as file:
+        assert [row["status predicted"] for row in csv.DictReader(file)] == ["1", "", "", "1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "content", "match"),
+    [
+        (("nowhere",), NEW, "there is no model at nowhere: name the folder of a finished `fedsec run`"),
+        (("RUN", "--threshold", "2"), NEW, "threshold is 2.0; a probability between 0 and 1 was expected"),
+        (("RUN",), NEW.replace("age", "Age"), "columns that are missing here: 'age' (there is 'Age')"),
+        (("RUN",), NEW.replace("who", "refused"), "new.csv has a column 'refused' already"),
+        (("RUN",), "\n".join(NEW.splitlines()[:1] + NEW.splitlines()[2:3]), "every row was refused; row 1: age is 430"),
+    ],
+)
+def test_what_cannot_be_scored_is_said_and_nothing_is_written(
+    words: tuple[str, ...], content: str, match: str, fed: Any, run: Path, new: Path
+) -> None:
+    (new / "new.csv").write_text(content)
+    code, out, err = fed("predict", str(run) if words[0] == "RUN" else words[0], "new.csv", *words[1:])
+    assert code in (1, 2) and match in err and not out
+    assert sorted(path.name for path in new.iterdir()) == ["new.csv"]
+
+
+def test_the_card_says_what_the_run_found(run: Path) -> None:
+    card = (run / "model-card.md").read_text()
+    document = json.loads((run / "result.json").read_text())
+    assert "# Model card: status" in card and "nobody has validated it for care" in card
+    assert f"{sum(document['rows'])} rows at 10 hospitals" in card
+    low, high = document["intervals"]["federated"]
+    assert f"- auc: {document['quality']['federated']['auc']:.4f}" in card
+    assert f"- 95% interval of auc: {low:.3f} to {high:.3f}" in card
+    assert "| meal.cal | 0 to 10000 | mean " in card and "% missing |" in card
+    model = fedsec.load_model(run)
+    for one in model.coefficients():
+        assert f"| {one.feature} | {one.scaled:+.3f} |" in card
+    groups = [line.split(" | ") for line in card.splitlines() if " to " in line and line.startswith("| 0.")]
+    told = [int(group[1].replace(",", "")) for group in groups if group[1].isdigit()]
+    assert len(groups) == 10 and sum(document["rows"]) - 10 * 9 <= sum(told) <= sum(document["rows"])
+    stated = json.loads((run / "disclosure.json").read_text())
+    for section in stated["sections"]:
+        of_later_rounds = [f"{text[:1].upper()}{text[1:]}." for text in document["warnings"]]
+        assert all(text in card for text in section["sentences"] if text not in of_later_rounds)
