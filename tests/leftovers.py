@@ -39,13 +39,21 @@ class Leftovers:
         found: list[tuple[psutil.Process, int, bool]] = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile, or belongs to somebody else
-                marked = process.environ().get(VARIABLE, "").startswith(self.mark)
-                lasting = any(word in " ".join(process.cmdline()) for word in LASTING)
-                if process.pid != os.getpid() and not lasting and process.status() != psutil.STATUS_ZOMBIE:
+                if process.pid != os.getpid():
+                    marked = process.environ().get(VARIABLE, "").startswith(self.mark)
                     found.append((process, os.getsid(process.pid), marked))
-        self._sessions |= {session for _, session, marked in found if marked}
+        self._sessions |= {session for process, session, marked in found if marked and self._living(process)}
         self._sessions.discard(os.getsid(0))
-        return {process for process, session, marked in found if marked or session in self._sessions}
+        known = self._sessions
+        return {process for process, session, marked in found if (marked or session in known) and self._living(process)}
+
+    @staticmethod
+    def _living(process: psutil.Process) -> bool:
+        """Whether it runs and is none of those that Python keeps; asked of few, as it takes longer than the rest."""
+        with contextlib.suppress(psutil.Error, OSError):
+            lasting = any(word in " ".join(process.cmdline()) for word in LASTING)
+            return not lasting and process.status() != psutil.STATUS_ZOMBIE
+        return False
 
     def end(self, known: Set[psutil.Process] = frozenset(), patience: float | None = None) -> list[str]:
         """Wait until only `known` processes are left, end the others by force, and return their command lines."""
