@@ -30,6 +30,11 @@ def tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"), str(file))
 
 
+@functools.cache
+def nodes(file: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(file)))
+
+
 def module(file: Path) -> str:
     """The name under which a file is imported: strategies and simulations are parts of fedsec."""
     path = file.relative_to(ROOT).with_suffix("")
@@ -37,10 +42,15 @@ def module(file: Path) -> str:
     return ".".join(parts if parts[:1] == ["fedsec"] else ["fedsec", *parts])
 
 
-def imports(file: Path) -> Iterator[str]:
+@functools.cache
+def imports(file: Path) -> tuple[str, ...]:
     """Every module that a file may import, wherever the statement stands, and each name that it takes from one."""
+    return tuple(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[str]:
     package = module(file) if file.name == "__init__.py" else module(file).rpartition(".")[0]
-    for node in ast.walk(tree(file)):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -65,11 +75,10 @@ def offenders(files: list[Path], *forbidden: str) -> list[str]:
     ]
 
 
-def calls(file: Path) -> Iterator[tuple[int, str]]:
-    """Every dotted name in a file that is read or called, with its line: `os.urandom`, `np.random.default_rng`."""
-    for node in ast.walk(tree(file)):
-        if isinstance(node, ast.Attribute | ast.Name):
-            yield node.lineno, ast.unparse(node)
+@functools.cache
+def dotted(file: Path) -> frozenset[str]:
+    """Every dotted name in a file that is read or called: `os.urandom`, `np.random.default_rng`."""
+    return frozenset(ast.unparse(node) for node in nodes(file) if isinstance(node, ast.Attribute | ast.Name))
 
 
 def test_the_walk_sees_what_it_should() -> None:
@@ -89,11 +98,7 @@ def test_the_framework_knows_no_strategy_and_no_simulation() -> None:
     for file in CORE:
         if file.parent.name == "testing":
             continue
-        texts = {
-            node.value
-            for node in ast.walk(tree(file))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        }
+        texts = {node.value for node in nodes(file) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
         assert not texts & names, f"{file.name} names a strategy"
 
 
@@ -142,7 +147,7 @@ def test_nothing_is_unpickled() -> None:
     unsafe = ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve")
     assert not offenders([*FRAMEWORK, *STRATEGIES, *SIMULATIONS], *unsafe)
     for file in [*FRAMEWORK, *STRATEGIES, *SIMULATIONS]:
-        for node in ast.walk(tree(file)):
+        for node in nodes(file):
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert isinstance(node.value, ast.Constant) and node.value.value is False
 
@@ -153,9 +158,9 @@ def test_keys_and_masks_never_come_from_a_generator_for_experiments() -> None:
         if {"testing", "app", "data", "learning", "report"} & set(file.relative_to(ROOT).parts):
             continue  # experiments: a seed governs partition, initial weights, sampling and training
         assert not [name for name in imports(file) if within(name, "random", "numpy.random")], file
-        assert not [
-            name for _, name in calls(file) if ".random." in f"{name}." and name.startswith(("np.", "numpy."))
-        ], file
+        assert not [name for name in dotted(file) if ".random." in f"{name}." and name.startswith(("np.", "numpy."))], (
+            file
+        )
 
 
 def test_strategies_are_pure_steps() -> None:
@@ -181,7 +186,7 @@ def test_strategies_are_pure_steps() -> None:
     )
     builtin = {"print", "open", "input", "exec", "eval", "compile", "__import__", "globals"}
     for file in [*STRATEGIES, *PRIMITIVES]:
-        assert not {name for _, name in calls(file)} & builtin, file
+        assert not dotted(file) & builtin, file
 
 
 def test_primitives_take_their_randomness_as_an_argument() -> None:
@@ -190,7 +195,7 @@ def test_primitives_take_their_randomness_as_an_argument() -> None:
     timed = [file.name for file in PRIMITIVES if "time" in imports(file)]
     assert timed == ["parallel.py"]  # which tells its callers what their threads spent
     for file in PRIMITIVES:
-        assert not [name for _, name in calls(file) if name in ("os.urandom", "os.getrandom")], file
+        assert not {"os.urandom", "os.getrandom"} & dotted(file), file
 
 
 def test_every_file_says_what_it_is() -> None:
