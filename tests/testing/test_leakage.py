@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import chi2, norm
 
 from fedsec.protocol import Vector
 from fedsec.testing.leakage import FEWEST, LIMIT, _unlikely, not_uniform
@@ -42,9 +41,12 @@ def test_patterns_are_found(modulus: int) -> None:
     ]
 
 
+@pytest.mark.slow  # to import scipy.stats takes a second
 @pytest.mark.parametrize("buckets", [16, 64, 256])
 def test_the_limit_is_where_it_says(buckets: int) -> None:
     """One standard deviation below the limit passes, and one above does not, in the normal's own tail."""
+    from scipy.stats import chi2, norm
+
     each, freedom = 1_000_000, buckets - 1
     for deviations, unlikely in ((0.0, False), (LIMIT - 1, False), (LIMIT + 1, True)):
         wanted = chi2.isf(norm.sf(deviations), freedom)
