@@ -26,7 +26,7 @@ from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import MAX_BITS
 from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
-from fedsec.local import Fault, LocalFederation
+from fedsec.local import Fault, Kind, LocalFederation
 from fedsec.party.party import PartyState
 from fedsec.protocol import RECORDS, Exposure, Message, PartyId, SecureSum, State, Vector, headings
 from fedsec.server.coordinator import Total
@@ -214,24 +214,31 @@ class Conformance:
 
     @pytest.mark.parametrize("parties", [3, 4, 5, 6])
     def test_dropouts_phase_by_phase(self, federation: LocalFederation, parties: int) -> None:
-        """Every number of dropouts in every phase: exact while it is tolerated, and a typed error beyond."""
+        """In every phase: exact for every tolerated number of dropouts, and a typed error for one more and for all.
+
+        A reply that is lost is one that was computed: the fewest, the most that are tolerated, and one more.
+        """
         cohort = sorted(federation.states)[:parties]
         data = inputs(cohort, 5, federation.protocol.value_bits, seed=3)
         asked = self._asked(federation, data)
         for phase, tolerated in federation.protocol.tolerance(cohort).items():
             parties_asked = asked[phase.__name__]
-            for dropped in range(1, len(parties_asked) + 1):
-                for kind in ("drop", "lose"):
-                    federation.faults = [Fault(kind, phase.__name__, party) for party in parties_asked[-dropped:]]
-                    if dropped > tolerated:
-                        with pytest.raises(TooFewParties, match=phase.__name__):
-                            federation.sum(data)
-                        continue
-                    total = federation.sum(data)
-                    assert total.sum.vector.tolist() == exact(data, total.sum.included, 5)
-                    assert len(total.sum.included) >= federation.protocol.floor
-                    if phase is federation.protocol.input_phase and kind == "drop":
-                        assert total.sum.included == set(data) - set(parties_asked[-dropped:])
+            everyone, more = len(parties_asked), tolerated + 1
+            strikes: set[tuple[Kind, int]] = {
+                ("drop", count) for count in (*range(1, more + 1), everyone) if count <= everyone
+            }
+            strikes |= {("lose", count) for count in (1, tolerated, more) if 0 < count <= everyone}
+            for kind, dropped in sorted(strikes):
+                federation.faults = [Fault(kind, phase.__name__, party) for party in parties_asked[-dropped:]]
+                if dropped > tolerated:
+                    with pytest.raises(TooFewParties, match=phase.__name__):
+                        federation.sum(data)
+                    continue
+                total = federation.sum(data)
+                assert total.sum.vector.tolist() == exact(data, total.sum.included, 5)
+                assert len(total.sum.included) >= federation.protocol.floor
+                if phase is federation.protocol.input_phase and kind == "drop":
+                    assert total.sum.included == set(data) - set(parties_asked[-dropped:])
 
     @DRAWN
     @given(data=st.data())
