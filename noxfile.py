@@ -100,29 +100,29 @@ def fast(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", "-m", "fast", *session.posargs)
 
 
-def fast_on(session: nox.Session, *options: str) -> None:
-    """The fast tests in an environment of their own, installed with these options of pip."""
+def versions_on(session: nox.Session, *options: str) -> None:
+    """The tests that depend on releases, and the fast ones, in an environment installed with these options of pip."""
     session.install("-e", ".[dev]", *options)
     session.run("python", "-c", VERSIONS)
-    session.run("python", "-m", "pytest", "-q", "-m", "fast", *(session.posargs or ["-n", "2"]))
+    session.run("python", "-m", "pytest", "-q", "-m", "fast or versions", *(session.posargs or ["-n", "2"]))
 
 
 @nox.session(python=interpreter(*NEWER) or False)
 def newest(session: nox.Session) -> None:
-    """The fast tests on the newest Python that is here, with the newest release of every package."""
+    """Tests that depend on releases, on the newest Python that is here, with the newest release of every package."""
     if session.python is False:
         session.skip(f"none of Python {', '.join(NEWER)} is installed")
-    fast_on(session, "--upgrade")
+    versions_on(session, "--upgrade")
 
 
 @nox.session(python=interpreter(OLDEST) or False)
 def oldest(session: nox.Session) -> None:
-    """The fast tests on the oldest Python, with the oldest release of every package that pyproject.toml allows."""
+    """Tests that depend on releases, on the oldest Python, with the oldest releases that pyproject.toml allows."""
     if session.python is False:
         session.skip(f"Python {OLDEST} is not installed")
     constraints = Path(session.create_tmp()).resolve() / "oldest.txt"
     constraints.write_text("\n".join(lowest()), encoding="utf-8")
-    fast_on(session, "--constraint", str(constraints))
+    versions_on(session, "--constraint", str(constraints))
 
 
 @nox.session

@@ -39,6 +39,11 @@ def test_of_its_own_mark():
     raise AssertionError
 
 
+@pytest.mark.versions
+def test_of_releases():
+    pass
+
+
 @pytest.mark.campaign
 def test_long():
     raise AssertionError
@@ -50,7 +55,7 @@ def test_with_a_program(browser):
 
 
 def test_which_tests_are_fast(tmp_path: Path) -> None:
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    fast\n    slow\n    campaign\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    fast\n    slow\n    versions\n    campaign\n")
     (tmp_path / "test_slow.py").write_text(SLOW)
     (tmp_path / "test_mixed.py").write_text(MIXED)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.tiers"]
@@ -61,6 +66,7 @@ def test_which_tests_are_fast(tmp_path: Path) -> None:
         return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False).stdout
 
     fast = run("fast")
-    assert "2 passed, 3 deselected, 1 error" in fast, fast
+    assert "2 passed, 4 deselected, 1 error" in fast, fast
     assert "ERROR test_mixed.py::test_heavy - AssertionError: a fast test imported this" in fast
+    assert "3 passed, 3 deselected, 1 error" in run("fast or versions")
     assert "a fast session must not read this file" in run("not campaign")

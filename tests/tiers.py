@@ -1,15 +1,16 @@
 """The tiers of the suite: `-m fast`, all but the campaigns (the default), and `-m campaign`.
 
-A test is fast unless it, its class or its file is marked `slow` or `campaign`, or it asks for a fixture that starts
-programs. A fast session loads neither Ray nor Flower's runtime.
+A test is fast unless it, its class or its file is marked `slow`, `versions` or `campaign`, or it asks for a fixture
+that starts programs. A fast session loads neither Ray nor Flower's runtime, and draws few examples of each property.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -26,33 +27,53 @@ PROGRAMS = {"browser"}
 """Fixtures that start a program."""
 UNLOADED = ("ray", "flwr.simulation", "torch", "tensorboard", "websockets")
 """What a session of fast tests never imports."""
-_NOT_FAST = re.compile(r"^pytestmark = pytest\.mark\.(slow|campaign)$", re.MULTILINE)
+NOT_FAST = {"slow", "versions", "campaign"}
+"""Marks of tests that are not fast."""
+_MARKED = re.compile(r"^pytestmark = pytest\.mark\.(\w+)( *#.*)?$", re.MULTILINE)
+_UNREAD = {"fast": NOT_FAST, "fast or versions": NOT_FAST - {"versions"}}
+"""By the marks that are asked for, the marks of files that are not even imported."""
+EXAMPLES = 15
+"""How many examples of a property a session of fast tests draws, at most."""
+
+
+def examples(count: int) -> int:
+    """So many examples, for `settings(max_examples=...)`; in a session of fast tests a third of them, 15 at most."""
+    return min(-(-count // 3), EXAMPLES) if settings().max_examples == EXAMPLES else count
+
+
+def slow(values: Iterable[Any]) -> list[Any]:
+    """These values for `parametrize`, whose tests are slow: of their kind, the fast tier has others."""
+    rows = (value if isinstance(value, tuple) else (value,) for value in values)
+    return [pytest.param(*row, marks=pytest.mark.slow) for row in rows]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.markexpr == "fast":
-        settings.register_profile("fast", settings.default, max_examples=25)
+        settings.register_profile("fast", settings.default, max_examples=EXAMPLES)
         settings.load_profile("fast")
 
 
-def _slow(file: Path) -> bool:
-    """Whether no test of a file is fast."""
-    measuring = any(folder in file.as_posix() for folder in FOLDERS)
-    return measuring or bool(_NOT_FAST.search(file.read_text(encoding="utf-8")))
+def _mark(file: Path) -> str | None:
+    """The mark of all tests of a file, where it has one."""
+    if any(folder in file.as_posix() for folder in FOLDERS):
+        return "slow"
+    found = _MARKED.search(file.read_text(encoding="utf-8"))
+    return found[1] if found else None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """A file without a fast test is not even imported, where fast tests are asked for."""
-    if config.option.markexpr != "fast" or collection_path.suffix != ".py":
+    """A file without a test that is asked for is not imported: it may load what is not installed here."""
+    unread = _UNREAD.get(config.option.markexpr)
+    if unread is None or collection_path.suffix != ".py":
         return None
-    return _slow(collection_path) or None
+    return _mark(collection_path) in unread or None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
-        if not marks & {"slow", "campaign"}:
+        if not marks & NOT_FAST:
             starting = PROGRAMS & set(getattr(item, "fixturenames", ()))
             item.add_marker("slow" if starting or any(folder in item.path.as_posix() for folder in FOLDERS) else "fast")
     if hasattr(config, "workerinput"):  # of several workers, none is to begin the longest test last
