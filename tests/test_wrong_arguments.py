@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -34,6 +35,7 @@ from fedsec.metering import Ledger, Network, network
 from fedsec.party.identity import public_key
 from fedsec.protocol import SecureSum
 from fedsec.strategies.plain import Plain
+from tests.tiers import examples
 
 VALUES: list[Any] = [
     *(None, True, False, 0, -1, 5, 10**400, 1.5, float("nan"), float("inf"), 1j, Fraction(1, 2)),
@@ -48,6 +50,12 @@ SCHEMA = '[label]\nname = "c"\n[columns.b]\nlow = 0\nhigh = 99\n'
 
 def local(**changes: Any) -> LocalFederation:
     return LocalFederation(**{"protocol": Plain(), "hospitals": 4, **changes})
+
+
+@functools.cache
+def enrolled() -> LocalFederation:
+    """Three hospitals that have enrolled, for all means."""
+    return local(hospitals=3)
 
 
 def own(**changes: Any) -> RowsSource:
@@ -100,14 +108,14 @@ TAKEN: dict[str, Callable[[Any], Any]] = {
     "federation, faults": lambda value: summed(local(faults=value)),
     "sum": lambda value: local().sum(value),
     "sum, vector": lambda value: local().sum({1: value, 2: [1], 3: [1], 4: [1]}),
-    "mean": lambda value: local(hospitals=3).mean(value, MODEL),
-    "mean, model": lambda value: local(hospitals=3).mean(UPDATES, value),
-    "mean, array of the model": lambda value: local(hospitals=3).mean(UPDATES, {"w": value}),
-    "mean, update": lambda value: local(hospitals=3).mean({**UPDATES, 1: value}, MODEL),
-    "mean, arrays": lambda value: local(hospitals=3).mean({**UPDATES, 1: Update(value, {"loss": 0.1}, 1)}, MODEL),
-    "mean, array": lambda value: local(hospitals=3).mean({**UPDATES, 1: Update({"w": value}, {"loss": 0.1}, 1)}, MODEL),
-    "mean, metrics": lambda value: local(hospitals=3).mean({**UPDATES, 1: Update(MODEL, value, 1)}, MODEL),
-    "mean, weight": lambda value: local(hospitals=3).mean({**UPDATES, 1: Update(MODEL, {"loss": 0.1}, value)}, MODEL),
+    "mean": lambda value: enrolled().mean(value, MODEL),
+    "mean, model": lambda value: enrolled().mean(UPDATES, value),
+    "mean, array of the model": lambda value: enrolled().mean(UPDATES, {"w": value}),
+    "mean, update": lambda value: enrolled().mean({**UPDATES, 1: value}, MODEL),
+    "mean, arrays": lambda value: enrolled().mean({**UPDATES, 1: Update(value, {"loss": 0.1}, 1)}, MODEL),
+    "mean, array": lambda value: enrolled().mean({**UPDATES, 1: Update({"w": value}, {"loss": 0.1}, 1)}, MODEL),
+    "mean, metrics": lambda value: enrolled().mean({**UPDATES, 1: Update(MODEL, value, 1)}, MODEL),
+    "mean, weight": lambda value: enrolled().mean({**UPDATES, 1: Update(MODEL, {"loss": 0.1}, value)}, MODEL),
     "rows": files.load,
     "rows, data": lambda value: files.load(own(data=value)),
     "rows, site": lambda value: files.load(own(site=value)),
@@ -157,7 +165,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8
 
 
 @given(content=st.binary(max_size=200) | TEXT.map(str.encode), suffix=st.sampled_from([".csv", ".parquet", ".toml"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_bytes_in_a_file_of_rows(content: bytes, suffix: str) -> None:
     path = Path(f"drawn{suffix}")
     path.write_bytes(content)
@@ -175,7 +183,7 @@ CELLS = st.sampled_from(["", " ", "nan", "inf", "-inf", "1e400", "1", "2", "0.5"
 
 
 @given(rows=st.lists(st.tuples(*[CELLS] * 3), min_size=1, max_size=12), task=st.sampled_from(["", "1", "x"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_cells_in_a_file_of_rows(rows: list[tuple[str, ...]], task: str) -> None:
     import csv
 
@@ -190,7 +198,7 @@ def test_any_cells_in_a_file_of_rows(rows: list[tuple[str, ...]], task: str) -> 
 @given(
     name=st.sampled_from(catalog.names()), values=st.dictionaries(TEXT, st.integers() | st.floats() | TEXT, max_size=3)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_parameters_of_any_strategy(name: str, values: dict[str, Any]) -> None:
     try:
         built = catalog.build(name, values)

@@ -1,7 +1,11 @@
-"""A federation some of whose parties are corrupt: they hold their own keys and state, and act as they like."""
+"""A federation some of whose parties are corrupt: they hold their own keys and state, and act as they like.
+
+Federations that are enrolled, and parties before a dishonest server, are made once and serve many tests.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +16,7 @@ from fedsec.party.party import Party, PartyState
 from fedsec.protocol import Message, PartyId
 from fedsec.wire import codec
 from fedsec.wire.exchange import Refusal
+from tests.conftest import DishonestServer
 
 Act = Callable[[Any, Any, Any, Message, Any, Any], tuple[Any, Message]]
 """What a corrupt party does in place of `respond`: its protocol comes first, then what `respond` is given."""
@@ -68,3 +73,24 @@ class Federation(LocalFederation):
             return Refusal.of(error, whole=True)
         finally:
             self.states[party] = codec.encode(actor.state)
+
+
+@functools.cache
+def _enrolled(protocol: Any, hospitals: int) -> Federation:
+    federation = Federation(protocol, hospitals)
+    federation.enrol()
+    return federation
+
+
+def enrolled(protocol: Any, hospitals: int, corrupt: Mapping[PartyId, Act]) -> Federation:
+    """A federation with these corrupt parties, enrolled once for all tests: nobody is known to be false in it."""
+    federation = _enrolled(protocol, hospitals)
+    federation.corrupt, federation.faults, federation.tap = corrupt, (), None
+    federation.coordinator.false = frozenset()
+    return federation
+
+
+@functools.cache
+def founded(protocol: Any, hospitals: int) -> DishonestServer:
+    """A dishonest server before parties that have enrolled, once for all tests: they begin sessions of their own."""
+    return DishonestServer(protocol, hospitals).found()

@@ -28,21 +28,17 @@ from fedsec.strategies.lightsecagg import LightSecAgg
 from fedsec.strategies.packed_shamir import PackedShamir
 from fedsec.strategies.shamir import Shamir
 from fedsec.wire import codec
-from tests.strategies.corrupt_parties import Act, Federation, label
+from tests.strategies.corrupt_parties import Act, Federation, enrolled, founded, label
+from tests.tiers import examples, slow
 
-KINDS = [
-    Shamir(),
+SHARED = [
     Shamir(server="malicious"),
-    PackedShamir(),
-    PackedShamir(server="malicious"),
     LightSecAgg(),
-    LightSecAgg(server="malicious"),
-    Additive(),
+    *slow([Shamir(), PackedShamir(), PackedShamir(server="malicious"), LightSecAgg(server="malicious")]),
 ]
-
-
-EACH = pytest.mark.parametrize("protocol", KINDS, ids=label)
-SHARING = pytest.mark.parametrize("protocol", KINDS[:-1], ids=label)
+"""Strategies of shared secrets: of each kind one is in the fast tier, and one server model of the two."""
+EACH = pytest.mark.parametrize("protocol", [*SHARED, Additive()], ids=label)
+SHARING = pytest.mark.parametrize("protocol", SHARED, ids=label)
 HOSPITALS, VALUES = 7, 5
 SUMS = (shamir.SumShares, lightsecagg.SumPieces, additive.SumMasks)
 
@@ -137,7 +133,6 @@ def outcome(federation: Federation) -> tuple[Total | None, list[str]]:
         if phase.name not in asked:
             asked.append(phase.name)
 
-    federation.enrol()
     federation.tap = tap
     try:
         total = federation.sum(data())
@@ -160,7 +155,7 @@ def dispensable(protocol: Any) -> int:
 
 
 @EACH
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(
     dealer=st.integers(1, HOSPITALS),
     drawn=st.sets(st.integers(0, HOSPITALS - 2), min_size=1),
@@ -172,7 +167,7 @@ def test_a_dealer_of_garbage_that_reopens_is_in_the_sum_and_costs_nobody_anythin
 ) -> None:
     among = sorted(receivers(protocol, dealer))
     victims = {among[place % len(among)] for place in drawn}
-    federation = Federation(
+    federation = enrolled(
         protocol, HOSPITALS, corrupt={dealer: dealing_garbage(victims, "rightly", garbage, within=within)}
     )
     total, asked = outcome(federation)
@@ -182,15 +177,15 @@ def test_a_dealer_of_garbage_that_reopens_is_in_the_sum_and_costs_nobody_anythin
 
 
 @EACH
-@pytest.mark.parametrize("how", HOW[1:])
-@pytest.mark.parametrize("dealer", [1, 7])
+@pytest.mark.parametrize("how", ["refuses", "part", *slow(["malformed", "under no signature"])])
+@pytest.mark.parametrize("dealer", [1, *slow([7])])
 def test_a_dealer_that_does_not_reopen_rightly_is_named_only_where_its_answer_proves_it(
     protocol: Any, how: str, dealer: PartyId
 ) -> None:
     """While few are without its share, the sum is opened by the others; who is proven false is left out next."""
     everyone = sorted(receivers(protocol, dealer))
     for victims in (everyone[:1], everyone[-2:], everyone):
-        federation = Federation(protocol, HOSPITALS, corrupt={dealer: dealing_garbage(victims, how)})
+        federation = enrolled(protocol, HOSPITALS, corrupt={dealer: dealing_garbage(victims, how)})
         total, _ = outcome(federation)
         proven = how in ("malformed", "part")
         assert federation.coordinator.false == ({dealer} if proven else set())
@@ -204,7 +199,7 @@ def test_a_dealer_that_does_not_reopen_rightly_is_named_only_where_its_answer_pr
 @SHARING
 def test_a_dealer_of_garbage_to_all_is_not_in_the_sum(protocol: Any) -> None:
     everyone = range(1, HOSPITALS + 1)
-    total, _ = outcome(Federation(protocol, HOSPITALS, corrupt={3: dealing_garbage(everyone, "refuses")}))
+    total, _ = outcome(enrolled(protocol, HOSPITALS, corrupt={3: dealing_garbage(everyone, "refuses")}))
     if getattr(protocol, "server", "") == "malicious":
         assert total is None  # they signed that it is in the sum
     else:
@@ -223,7 +218,7 @@ def test_who_reopens_what_is_no_share_is_left_out_of_the_next_round() -> None:
 @pytest.mark.parametrize("stays", [True, False])
 def test_a_false_complaint_names_nobody_and_changes_nothing(protocol: Any, stays: bool) -> None:
     for accused in ([2], [2, 3]):
-        federation = Federation(protocol, HOSPITALS, corrupt={1: complaining(as_it_is, accused, stays)})
+        federation = enrolled(protocol, HOSPITALS, corrupt={1: complaining(as_it_is, accused, stays)})
         total, asked = outcome(federation)
         assert "Reopen" in asked and federation.coordinator.false == frozenset()
         if stays or dispensable(protocol):
@@ -234,7 +229,7 @@ def test_a_false_complaint_names_nobody_and_changes_nothing(protocol: Any, stays
 @EACH
 def test_a_false_complaint_beside_a_dealer_of_garbage(protocol: Any) -> None:
     corrupt = {1: complaining(as_it_is, [2, 3]), 4: dealing_garbage([2, 3], "rightly")}
-    total, _ = outcome(Federation(protocol, HOSPITALS, corrupt=corrupt))
+    total, _ = outcome(enrolled(protocol, HOSPITALS, corrupt=corrupt))
     assert total is not None and total.sum.included == set(range(1, HOSPITALS + 1)) and not total.sum.false
 
 
@@ -245,7 +240,7 @@ def test_complaints_that_do_not_hold_are_refused_by_the_accused_and_void_no_roun
         lambda made, me: replace(made, signatures=dict.fromkeys(made.signatures, bytes(64))),
     ]
     for change in changes:
-        federation = Federation(protocol, HOSPITALS, corrupt={1: complaining(change, [2])})
+        federation = enrolled(protocol, HOSPITALS, corrupt={1: complaining(change, [2])})
         total, _ = outcome(federation)
         assert total is not None and total.sum.included == set(range(1, HOSPITALS + 1))
         assert [(phase, party) for phase, party, _ in federation.incidents] == [("Reopen", 2)]
@@ -262,9 +257,11 @@ IMPOSSIBLE: dict[str, Callable[[Complaint, Any], Complaint]] = {
 
 
 @EACH
-@pytest.mark.parametrize("how", IMPOSSIBLE)
+@pytest.mark.parametrize(
+    "how", ["other bytes", "of a stranger", *slow(["of nobody", "of itself", "without a signature"])]
+)
 def test_a_complaint_of_what_was_not_relayed_proves_its_sender_false(protocol: Any, how: str) -> None:
-    federation = Federation(protocol, HOSPITALS, corrupt={1: complaining(IMPOSSIBLE[how], [2])})
+    federation = enrolled(protocol, HOSPITALS, corrupt={1: complaining(IMPOSSIBLE[how], [2])})
     total, asked = outcome(federation)
     assert federation.coordinator.false == {1} and "Reopen" not in asked
     if dispensable(protocol):
@@ -322,12 +319,8 @@ class Led:
 
 
 @pytest.fixture
-def lead(dishonest: Any) -> Callable[[Any], Led]:
-    def start(protocol: Any) -> Led:
-        server = dishonest(protocol, HOSPITALS).found()
-        return begin(server)
-
-    return start
+def lead() -> Callable[[Any], Led]:
+    return lambda protocol: begin(founded(protocol, HOSPITALS))
 
 
 def begin(server: Any) -> Led:

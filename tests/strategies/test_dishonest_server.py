@@ -22,31 +22,23 @@ from fedsec.strategies.secagg_plus import SecAggPlus
 from fedsec.strategies.shamir import Shamir
 from fedsec.testing.leakage import not_uniform
 from fedsec.wire import codec, envelope
-from tests.strategies.corrupt_parties import label
+from tests.strategies.corrupt_parties import founded, label
+from tests.tiers import slow
 
 A, B = b"\xaa" * 32, b"\xbb" * 32
 """Two models."""
-PROTOCOLS = [
-    Additive(),
-    Shamir(),
-    Shamir(server="malicious"),
-    PackedShamir(),
-    PackedShamir(server="malicious"),
-    LightSecAgg(),
-    LightSecAgg(server="malicious"),
-    SecAgg(),
-    SecAgg(server="semi-honest"),
-    SecAggPlus(),
-]
-MASKING = [protocol for protocol in PROTOCOLS if protocol.name not in ("shamir", "packed_shamir")]
+PROTOCOLS = [Additive(), Shamir(), PackedShamir(server="malicious"), LightSecAgg(), SecAgg(), SecAggPlus()]
+OTHERS = [Shamir(server="malicious"), PackedShamir(), LightSecAgg(server="malicious"), SecAgg(server="semi-honest")]
+"""The same against the other kind of server."""
+MASKING = [protocol for protocol in PROTOCOLS + OTHERS if protocol.name not in ("shamir", "packed_shamir")]
 
 
-EACH = pytest.mark.parametrize("protocol", PROTOCOLS, ids=label)
+EACH = pytest.mark.parametrize("protocol", [*PROTOCOLS, *slow(OTHERS)], ids=label)
 
 
 @EACH
-def test_inputs_of_two_models_never_meet_in_one_sum(dishonest: Any, protocol: Any) -> None:
-    server = dishonest(protocol, 6).found()
+def test_inputs_of_two_models_never_meet_in_one_sum(protocol: Any) -> None:
+    server = founded(protocol, 6)
     for shown_a in ((1,), (6,), (1, 2), (5, 6), (1, 3, 5), (1, 2, 3, 4)):
         session = server.session()
         sessions = {party: replace(session, model=A if party in shown_a else B) for party in session.cohort}
@@ -61,9 +53,9 @@ def test_inputs_of_two_models_never_meet_in_one_sum(dishonest: Any, protocol: An
 
 @EACH
 @pytest.mark.parametrize("victim", [1, 6])
-def test_a_session_of_the_victim_s_own_gives_nothing(dishonest: Any, protocol: Any, victim: int) -> None:
+def test_a_session_of_the_victim_s_own_gives_nothing(protocol: Any, victim: int) -> None:
     """One hospital in another session than all the rest: nobody's answers help to open its input."""
-    server = dishonest(protocol, 6).found()
+    server = founded(protocol, 6)
     session = server.session()
     sessions = {party: session for party in session.cohort} | {victim: replace(session, nonce=os.urandom(16))}
     try:
@@ -150,7 +142,7 @@ def test_a_single_aggregator_is_refused_by_hospitals(dishonest: Any) -> None:
         dishonest(protocol, 5).found()
 
 
-SHARING = [protocol for protocol in PROTOCOLS if hasattr(protocol, "points_needed")]
+SHARING = [protocol for protocol in PROTOCOLS + OTHERS if hasattr(protocol, "points_needed")]
 
 
 @pytest.mark.parametrize("protocol", SHARING, ids=label)
