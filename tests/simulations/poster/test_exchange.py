@@ -234,15 +234,14 @@ def test_the_comparison_would_see_short_masks(monkeypatch: pytest.MonkeyPatch) -
 def test_the_comparison_would_see_answers_without_noise(monkeypatch: pytest.MonkeyPatch, noise: int) -> None:
     """The control of the hospital's side: numbers in the open, or all under one noise, tell the weights."""
     answer, n = key_holder.KeyHolder.answer, OWNER.private.public.n
+    hidden = pow(noise, n, n * n)
 
     def openly(holder: key_holder.KeyHolder, request: bytes) -> bytes:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
                 paillier,
                 "encrypt",
-                lambda public, numbers, rng, policy: [
-                    (1 + number * n) * pow(noise, n, n * n) % (n * n) for number in numbers
-                ],
+                lambda public, numbers, rng, policy: [(1 + number * n) * hidden % (n * n) for number in numbers],
             )
             return answer(holder, request)
 
