@@ -103,6 +103,7 @@ def test_each_fault_in_each_phase(strategy: Any, phase: Any, kind: Kind) -> None
         strike(kept(strategy), kind, phase.__name__, party, asked=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("phase", "party", "asked"), [("Encrypt", 4, 5), ("Encrypt", 1, 5), ("Witness", 2, 1), ("Open", 1, 1)]

@@ -24,6 +24,7 @@ from fedsec.cli.run_options import ROWS, RUN, help_of, with_config
 from fedsec.cli.stats import stats
 from fedsec.errors import ConfigurationError, FedsecError
 from fedsec.simulations.run.partitions import PARTITIONINGS
+from tests.tiers import examples
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = set(RUN)
@@ -165,7 +166,7 @@ def test_errors_of_fields(values: dict[str, Any], text: str) -> None:
         max_size=4,
     )
 )
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_configuration_is_read_or_refused_in_our_words(values: dict[str, Any]) -> None:
     try:
         RunConfig.read(values)

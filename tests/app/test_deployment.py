@@ -151,6 +151,7 @@ def _mean(arrays: Sequence[Any], weights: Sequence[int]) -> Any:
     return np.array([float(value / sum(weights)) for value in total]).reshape(arrays[0].shape)
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(("strategy", "hospitals", "cohort"), [("shamir", 5, "sampled"), ("secagg", 3, "fixed")])
 def test_a_deployment_trains_the_model_of_plain_fedavg(
     tmp_path: Path, strategy: str, hospitals: int, cohort: str
@@ -232,6 +233,7 @@ def test_a_hospital_reads_no_file_that_the_run_names(tmp_path: Path, monkeypatch
     assert not opened and not (tmp_path / "executed").exists()
 
 
+@pytest.mark.versions
 def test_a_hospital_without_rows_refuses_and_the_server_learns_the_class_alone(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path, parameters=json.dumps(MALICIOUS["shamir"]))
     for context in deployment.contexts:
@@ -239,6 +241,7 @@ def test_a_hospital_without_rows_refuses_and_the_server_learns_the_class_alone(t
     deployment.refused("set fedsec-data in its node configuration to the file of its rows")
 
 
+@pytest.mark.versions
 def test_a_file_without_a_schema_is_refused(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path, parameters=json.dumps(MALICIOUS["shamir"]))
     for context in deployment.contexts:
@@ -254,6 +257,7 @@ def test_own_rows_are_not_used_for_another_data_set(tmp_path: Path) -> None:
             own_rows.rows(RunConfig.parse({"dataset": "diabetes"}), context)
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -283,6 +287,7 @@ def test_another_schema_than_the_hospital_s_is_refused(tmp_path: Path, change: S
         own_rows.check_schema(table, None)
 
 
+@pytest.mark.versions
 def test_hospitals_of_a_deployment_refuse_a_server_that_they_did_not_pin(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path, parameters=json.dumps(MALICIOUS["shamir"]))
     (tmp_path / "server.key").unlink()

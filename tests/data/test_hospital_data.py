@@ -22,6 +22,7 @@ from fedsec.data.schema import Category, Label, Number, Schema, read
 from fedsec.data.table import OTHERS, Table, of_columns, split
 from fedsec.errors import BadMessage, ConfigurationError, DataError
 from fedsec.simulations.run import hospitals
+from tests.tiers import slow
 
 NATURAL = {"lung": 10, "randhie": 6}
 SCHEMA = Schema((Number("age", 0, 120), Category("ward", ("a", "b"))), Label("died", "classification"))
@@ -60,7 +61,7 @@ def assert_close(one: Preparation, other: Preparation) -> None:
     assert one.target_deviation == pytest.approx(other.target_deviation, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", [*NATURAL, "breast-cancer", "diabetes"])
+@pytest.mark.parametrize("name", ["lung", "breast-cancer", "diabetes", *slow(["randhie"])])
 def test_statistics_of_hospitals_are_those_of_all_rows(name: str) -> None:
     here = hospitals.of_config(RunConfig(dataset=name))
     assert len(here.parts) == NATURAL.get(name, 5)

@@ -16,6 +16,8 @@ from fedsec.errors import RunFailed
 from fedsec.party.identity import read_identity
 from tests.disclosure.attacked import Real, Server, deployed, refused, simulated
 
+pytestmark = pytest.mark.slow  # whole federations are attacked
+
 HOSPITALS = 6
 MEANS = np.random.default_rng(3).random(HOSPITALS)
 EVERYONE, ALL_BUT_THE_LAST = range(HOSPITALS), range(HOSPITALS - 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from fedsec import catalog
 from fedsec.encoding import wide
@@ -14,6 +15,8 @@ from fedsec.encoding.ladder import LADDER, MARGIN, Plan
 from fedsec.encoding.layout import ArraySpec, Layout
 from fedsec.server.averaging import Stage
 from tests.disclosure.attacked import Real, Server, deployed, refused, simulated
+
+pytestmark = pytest.mark.slow  # whole federations are attacked
 
 HOSPITALS, SIZE = 5, 8
 UPDATES = np.random.default_rng(1).normal(0, 1, (HOSPITALS, SIZE)) * np.array([[0.05], [0.2], [0.4], [0.7], [1.5]])

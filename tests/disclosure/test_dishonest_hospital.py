@@ -22,6 +22,8 @@ from fedsec.strategies._key_holder import GeneratedKey, Key
 from fedsec.strategies.paillier import Paillier
 from tests.disclosure.attacked import FIRST, Real, Server, deployed
 
+pytestmark = pytest.mark.slow  # whole federations are attacked
+
 HOSPITALS = 8
 MODEL = np.zeros(4)
 EQUAL: dict[str, Any] = {"weights": "equal", "clip": 4.0}

@@ -18,6 +18,8 @@ from fedsec.wire import envelope
 from tests.disclosure.attacked import FIRST, Server
 from tests.disclosure.test_dishonest_hospital import HOSPITALS, MODEL, corrupt, hospitals
 
+pytestmark = pytest.mark.slow  # whole federations are attacked
+
 
 def silent(server: Server, places: Collection[int], phase: type[Any]) -> None:
     """Let these hospitals not answer a phase."""

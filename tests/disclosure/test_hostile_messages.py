@@ -19,6 +19,7 @@ from fedsec.protocol import Replies, Requests, Sum, run
 from fedsec.server.coordinator import Channel
 from fedsec.strategies.shamir import ShareInput
 from tests.disclosure.attacked import Real, Server, deployed, simulated
+from tests.tiers import slow
 
 HOSPITALS = 5
 EVERYONE = range(1, HOSPITALS + 1)
@@ -41,7 +42,7 @@ def session_on(server: Server, secure: SecureAggregation, cohort: Sequence[int],
     return server.coordinator(secure).channel(cohort, stage="train", plan=Plan(content_hash(content)))
 
 
-@pytest.mark.parametrize("cohort", [(1, 2, 3, 3), (1, 1, 1), (1, 2, 99)])
+@pytest.mark.parametrize("cohort", [pytest.param((1, 2, 3, 3)), *slow([((1, 1, 1),), ((1, 2, 99),)])])
 def test_a_cohort_with_a_party_twice_is_refused(tmp_path: Path, cohort: tuple[int, ...]) -> None:
     """It would count one hospital as several, up to the floor."""
     server = five(tmp_path, cohort="sampled")

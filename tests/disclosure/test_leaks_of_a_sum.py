@@ -20,6 +20,8 @@ from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.local import LocalFederation, Update
 from fedsec.strategies.shamir import Shamir
 
+pytestmark = pytest.mark.slow  # whole federations are attacked
+
 Real = NDArray[np.float64]
 SIZES = (61, 77, 90, 104, 123)
 """Row counts of the five hospitals: 455 together."""

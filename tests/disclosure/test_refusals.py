@@ -20,6 +20,8 @@ import pytest
 from fedsec.errors import RunFailed
 from tests.disclosure.attacked import Real, Server, deployed, refused, simulated
 
+pytestmark = pytest.mark.slow  # whole federations are attacked
+
 HOSPITALS, SESSIONS = 5, 10
 PATIENTS = [np.random.default_rng(seed).random(30 + seed) for seed in range(HOSPITALS)]
 LARGEST = [float(rows.max()) for rows in PATIENTS]

@@ -17,6 +17,8 @@ from fedsec.learning.auc import NEGATIVE, POSITIVE, RANGES, auc_of_histogram, hi
 from tests.disclosure.attacked import Server, Train, deployed
 from tests.disclosure.lattice import common_denominator
 
+pytestmark = pytest.mark.slow  # whole federations are attacked
+
 COUNTS = (61, 77, 90, 104, 123)
 ROWS = sum(COUNTS)
 RNG = np.random.default_rng(8)

@@ -22,6 +22,8 @@ from fedsec.wire.membership import Adopt, Enrol, Member
 from tests.disclosure.attacked import FIRST, Server
 from tests.disclosure.test_hostile_messages import EVERYONE, HOSPITALS, five, session_on
 
+pytestmark = pytest.mark.slow  # whole federations are attacked
+
 
 def with_a_ghost(server: Server, ghost: Member) -> SecureAggregation:
     """An epoch of four hospitals, whose roster lists a fifth by what it signed in another run."""

@@ -13,6 +13,8 @@ import pytest
 from fedsec.encoding import wide
 from tests.disclosure.attacked import Real, Server, Train, deployed, refused
 
+pytestmark = pytest.mark.slow  # whole federations are attacked
+
 HOSPITALS, SIZE, RATE = 5, 400, 0.01
 COUNTS, OTHERS = (61, 77, 90, 104, 123), (455, 3, 12, 700, 86)
 SIGNS = np.where(np.random.default_rng(4).random((HOSPITALS, SIZE)) < 0.5, -1.0, 1.0)

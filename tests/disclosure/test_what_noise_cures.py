@@ -23,6 +23,8 @@ from fedsec.encoding.mean_spec import MeanSpec
 from tests.disclosure.attacked import FIRST, Real, Server, deployed
 from tests.disclosure.test_weights import COUNTS, EQUAL, EXACT, MODEL, divisors, figures, odd
 
+pytestmark = pytest.mark.slow  # whole federations are attacked
+
 HOSPITALS = 6
 RANGES = RunConfig(equal_weights=True).spec().ranges
 UPDATES = np.random.default_rng(6).normal(0, 0.1, (HOSPITALS, 8))

@@ -16,6 +16,7 @@ from fedsec.encoding.fixed_point import MAX_BITS, FixedPoint, from_limbs, prove_
 from fedsec.errors import ConfigurationError, HeadroomError
 from fedsec.strategies.plain import Plain
 from fedsec.strategies.shamir import Shamir
+from tests.tiers import examples
 
 CLIPS = st.sampled_from([4.0, 1.0, 0.1, 1 / 3, 1e-3, 7.1, 1e6]) | st.floats(1e-30, 1e30)
 SCALES = st.sampled_from([1.0, 0.5, 1e-4]) | st.floats(1e-6, 1.0)
@@ -49,7 +50,7 @@ def cases(draw: st.DrawFn) -> tuple[FixedPoint, float, list[float]]:
     return point, scale, draw(st.lists(near | ties | st.sampled_from(edges), max_size=40))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(case=cases())
 def test_fast_equals_plain_and_stays_in_range(case: tuple[FixedPoint, float, list[float]]) -> None:
     point, scale, values = case
@@ -86,7 +87,7 @@ def test_values_of_any_float_type_are_encoded_as_float64(dtype: type[np.floating
     assert (out.tolist(), clipped) == point.encode_plain([float(value) for value in values], 1.0)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     bits=st.integers(2, 40),
     clip=CLIPS,

@@ -24,6 +24,7 @@ from fedsec.strategies.plain import Plain
 from fedsec.strategies.shamir import Shamir
 from fedsec.wire import codec
 from fedsec.wire.exchange import Refusal
+from tests.tiers import examples, slow
 
 MODEL: Arrays = {"b": np.zeros((2, 3), np.float32), "a": np.linspace(-1, 1, 4)}
 FIXED = MeanSpec(4.0, 10_000)
@@ -33,7 +34,7 @@ def update(weight: Any = 10, metrics: mean.Metrics | None = None, **arrays: Any)
     return Update({**MODEL, **arrays}, metrics or {}, weight)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_the_mean_of_scaled_updates_within_its_bound(data: st.DataObject) -> None:
     """Drawn cohorts, weights, updates, clips and bits, under both strategies, against fractions."""
@@ -73,7 +74,7 @@ def test_the_mean_of_scaled_updates_within_its_bound(data: st.DataObject) -> Non
         assert got["counts"][place] == pytest.approx(exact_count / weight, rel=1e-15)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     scale=st.floats(1e-9, 1e6),
     weights=st.lists(st.floats(1e-3, 1e7), min_size=3, max_size=6),
@@ -128,7 +129,7 @@ def test_included_survivors_set_offset_and_weight() -> None:
     assert np.abs(result.arrays["b"]).max() < 1e-3
 
 
-@pytest.mark.parametrize("spec", [MeanSpec(), FIXED, MeanSpec(largest_weight=5000), MeanSpec(clip=8.0)])
+@pytest.mark.parametrize("spec", [MeanSpec(), FIXED, *slow([MeanSpec(largest_weight=5000), MeanSpec(clip=8.0)])])
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("order", ["=", ">"])
 def test_arrays_keep_the_models_dtype_and_shape(dtype: Any, order: Any, spec: MeanSpec) -> None:
@@ -295,7 +296,7 @@ def test_a_weight_that_rounds_to_nothing_counts_where_weights_do(weights: Any, t
     assert found.arrays["a"] == pytest.approx(MODEL["a"] + 1, abs=1e-3)
 
 
-@pytest.mark.parametrize("spec", [FIXED, MeanSpec(largest_weight=10_000)])
+@pytest.mark.parametrize("spec", [FIXED, *slow([MeanSpec(largest_weight=10_000)])])
 @pytest.mark.parametrize(("odd", "text"), UNUSABLE, ids=[text[:30] for _, text in UNUSABLE])
 def test_an_update_that_is_not_usable_counts_as_no_change(odd: Update, text: str, spec: MeanSpec) -> None:
     """Whether a hospital answers does not depend on its rows: the sum counts it, and its own log has the cause."""

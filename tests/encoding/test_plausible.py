@@ -19,6 +19,7 @@ from fedsec.local import LocalFederation, Update
 from fedsec.protocol import Sum, Vector
 from fedsec.strategies.plain import Plain
 from fedsec.strategies.shamir import Shamir
+from tests.tiers import examples
 
 BITS = 24
 MODEL: Arrays = {"a.weight": np.zeros(6), "b.weight": np.zeros(4), "n.running_mean": np.zeros(2)}
@@ -64,7 +65,7 @@ def test_honest_contributions_pass(spec: MeanSpec, plan: Plan) -> None:
     assert found.arrays["a.weight"] == pytest.approx([0.5] * 6, abs=1e-4)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_updates_at_their_bounds_pass(data: st.DataObject) -> None:
     """Every hospital at the clip, at its norm, at the ends of ranges: rounding alone voids nothing, at any bits."""

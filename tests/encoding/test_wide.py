@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from fedsec.encoding import wide
 from fedsec.encoding.mean_spec import LARGEST_WEIGHT, metric_steps
+from tests.tiers import examples
 
 LIMIT = 2.0**31
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     rows=st.lists(
         st.lists(

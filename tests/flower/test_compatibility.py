@@ -214,7 +214,13 @@ def run(case: Case, secure: bool) -> tuple[Result, Nodes, Any]:
     return made.start(grid, start, num_rounds=case.rounds), grid, made
 
 
-@pytest.mark.parametrize("name", CASES)
+FAST = ("batch-norm", "float16", "server-float64-replies-float32", "big-endian", "a-subset", "FedAdam")
+"""Cases of the fast tier."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.versions) for name in CASES]
+)
 def test_as_plain(name: str) -> None:
     case = CASES[name]
     plain, clients, _ = run(case, secure=False)

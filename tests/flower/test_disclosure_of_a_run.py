@@ -65,6 +65,7 @@ def test_a_hospital_that_drops_out_of_one_round_is_found_by_subtraction() -> Non
     assert (one.party, one.weight) == (5, 114) and one.metrics["train_loss (train)"] == pytest.approx(0.5)
 
 
+@pytest.mark.versions
 def test_a_deployment_names_its_agreement(tmp_path: Path) -> None:
     def rehearsed() -> SecureAggregation:
         return start(secured(), ProcessGrid(trained))

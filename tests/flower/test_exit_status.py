@@ -114,6 +114,7 @@ def test_a_failed_run_is_status_1_after_what_it_reached_is_written(tmp_path: Pat
     assert sorted(os.listdir(tmp_path / "out"))[-4:] == ["model.safetensors", "report.html", "result.json", "run.log"]
 
 
+@pytest.mark.versions
 def test_a_run_that_reached_nothing_leaves_nothing(tmp_path: Path, fedsec_run: Any) -> None:
     status, _, error = fedsec_run(lost=TRAIN)
     assert status == 1 and "no round of training succeeded" in error

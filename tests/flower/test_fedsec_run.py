@@ -22,6 +22,7 @@ from fedsec.data import preparation
 from fedsec.simulations.run import flower_cli, hospitals
 from fedsec.simulations.run.launcher import flower_run
 from fedsec.simulations.run.results import model_hash
+from tests.tiers import slow
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "pairwise_masks.py"
@@ -194,7 +195,7 @@ def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Pat
         (("--site", "a"), "site is 'a', but there are no rows for it: set data"),
         (("--fraction", "0"), "fraction"),
         (("--cohort", "some"), "cohort"),
-        (("--dataset", "randhie", "--clients", "5"), "randhie has 6 sites"),
+        *slow([(("--dataset", "randhie", "--clients", "5"), "randhie has 6 sites")]),  # which takes a second to read
         (("--output", "taken"), "exists already; choose another, or replace it with --force"),
         (("--output", "taken", "--force"), "is not the folder of an earlier run"),
         (("--output", "file/below"), "cannot be written"),

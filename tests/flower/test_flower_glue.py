@@ -157,6 +157,7 @@ def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
             assert bool(re.match("Stale|OutOfPhase", reason)) is with_journal, reason
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(
     ("config", "text"),
     [

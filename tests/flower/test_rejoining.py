@@ -53,6 +53,7 @@ def test_a_node_that_lost_its_state_is_back_in_the_next_round(caplog: pytest.Log
     assert any("node 102 (party 3): SendInput: OutOfPhase: this party has not enrolled (" in line for line in told)
 
 
+@pytest.mark.versions
 def test_a_deployed_node_comes_back_with_its_key_and_journal(tmp_path: Path) -> None:
     grid, agreement, server = pinned(
         tmp_path,
@@ -82,6 +83,7 @@ def test_a_node_that_answered_the_set_up_too_late_is_in_the_next_round() -> None
     assert secure.rounds[0].incidents == (("set-up", 5, "Enrol: no answer in time"),)
 
 
+@pytest.mark.versions
 def test_a_node_that_always_forgets_forces_ever_rarer_set_ups(caplog: pytest.LogCaptureFixture) -> None:
     rounds = 40
     secure = run(Restarting(range(1, rounds + 1)), rounds)

@@ -13,6 +13,7 @@ from fedsec.flower import SecureAggregation
 from fedsec.flower.server import RunSessions
 from tests.flower.process_grid import ProcessGrid
 from tests.flower.test_inner_strategies import app
+from tests.tiers import slow
 
 pytestmark = pytest.mark.usefixtures("simulated")
 
@@ -22,7 +23,8 @@ def trained(secure: SecureAggregation, grid: ProcessGrid) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "options"), [("shamir", "shamir", {}), ("shamir", "secagg", {}), ("plain", "plain", {"clip": 2.0})]
+    ("one", "other", "options"),
+    [("plain", "plain", {"clip": 2.0}), *slow([("shamir", "shamir", {}), ("shamir", "secagg", {})])],
 )
 def test_strategies_of_one_run_train_in_turn(one: str, other: str, options: dict[str, Any]) -> None:
     grid, sessions = ProcessGrid(app), RunSessions()

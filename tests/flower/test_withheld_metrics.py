@@ -17,6 +17,7 @@ from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation
 from fedsec.flower.server import RunSessions
 from tests.flower.process_grid import App, ProcessGrid
+from tests.tiers import slow
 
 pytestmark = pytest.mark.usefixtures("simulated")
 Aggregate = Callable[[list[RecordDict], str], MetricRecord]
@@ -91,8 +92,9 @@ def strict(replies: list[RecordDict], key: str) -> MetricRecord:
     return found
 
 
-@pytest.mark.parametrize("stage", ["train", "evaluate"])
-@pytest.mark.parametrize("strategy", [FedAvg, FedAdam])
+@pytest.mark.parametrize(
+    ("stage", "strategy"), [("train", FedAvg), *slow([("train", FedAdam), ("evaluate", FedAvg), ("evaluate", FedAdam)])]
+)
 def test_an_exception_of_the_app_s_function_keeps_the_rounds_before(
     stage: str, strategy: type[FedAvg], caplog: pytest.LogCaptureFixture
 ) -> None:

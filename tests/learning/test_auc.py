@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import r2_score, roc_auc_score
 
 from fedsec.app.config import RunConfig
 from fedsec.flower.verdict import Round
@@ -23,6 +22,8 @@ SEEDS = st.integers(0, 2**32 - 1)
 @pytest.mark.slow
 @given(SEEDS, st.integers(2, 200), st.booleans())
 def test_the_exact_auc_is_scikit_learn_s(seed: int, rows: int, ties: bool) -> None:
+    from sklearn.metrics import r2_score, roc_auc_score
+
     rng = np.random.default_rng(seed)
     score = rng.integers(0, 5, rows).astype(np.float64) if ties else rng.normal(size=rows)
     target = np.concatenate([[0.0, 1.0], rng.integers(0, 2, rows - 2)])
@@ -37,6 +38,8 @@ def test_the_exact_auc_is_scikit_learn_s(seed: int, rows: int, ties: bool) -> No
 @pytest.mark.slow
 @given(SEEDS, st.integers(1, 5))
 def test_the_auc_of_summed_histograms_is_within_its_bound(seed: int, hospitals: int) -> None:
+    from sklearn.metrics import roc_auc_score
+
     rng = np.random.default_rng(seed)
     parts = [rng.integers(5, 60) for _ in range(hospitals)]
     target = rng.integers(0, 2, sum(parts)).astype(np.float64)

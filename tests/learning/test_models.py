@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from fedsec.data.bundled import Floats, Task, load, split
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.learning.models import LEARNING_RATES, MODELS, Model, Parameters, build, local_rng, quality
+from tests.tiers import examples
 
 EVERY = [build(name, task) for name, model in MODELS.items() for task in model.tasks]
 ids = [f"{model.name}-{model.task}" for model in EVERY]
@@ -56,7 +56,10 @@ def fitted(model: Model, features: Floats, target: Floats, schedule: tuple[float
     return parameters
 
 
+@pytest.mark.slow  # to import scikit-learn takes seconds
 def test_linear_reaches_least_squares() -> None:
+    from sklearn.linear_model import LinearRegression
+
     model = build("linear", "regression")
     features, target = rows_for(model, 60)
     parameters = fitted(model, features, target, (0.1,))
@@ -65,7 +68,10 @@ def test_linear_reaches_least_squares() -> None:
     np.testing.assert_allclose(parameters["bias"], exact.intercept_, atol=1e-8)
 
 
+@pytest.mark.slow  # to import scikit-learn takes seconds
 def test_logistic_reaches_scikit_learns_solution() -> None:
+    from sklearn.linear_model import LogisticRegression
+
     model = build("logistic", "classification")
     features, target = rows_for(model, 200)
     flipped = np.where(np.arange(200) % 5 == 0, 1.0 - target, target)  # not separable, so the optimum is finite
@@ -136,7 +142,7 @@ def test_proximal_training_stays_nearer(model: Model) -> None:
     assert moved(5.0) < 0.5 * moved(0.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=2, max_size=5), st.sampled_from(EVERY))
 def test_metrics_aggregate_by_weighted_mean(sizes: list[int], model: Model) -> None:
     features, target = rows_for(model, sum(sizes))
@@ -164,7 +170,10 @@ def test_classification_metrics_by_hand() -> None:
     assert (figures["sensitivity"], figures["specificity"]) == pytest.approx((0.5, 2 / 3))
 
 
+@pytest.mark.slow  # to import scikit-learn takes seconds
 def test_regression_quality_against_scikit_learn() -> None:
+    from sklearn.linear_model import LinearRegression
+
     train, test = split(load("diabetes"), 0)
     exact = LinearRegression().fit(train.features, train.target)
     parameters = {"weights": exact.coef_, "bias": np.array([exact.intercept_])}

@@ -19,6 +19,7 @@ from fedsec.mpc.roles import Program, Role, Share, Truncation
 from fedsec.mpc.streams import Corrections, Stream, derived
 from fedsec.mpc.twin import Twin
 from tests.mpc.running import Integers, both
+from tests.tiers import examples, slow
 
 EDGE = (1 << 62) - 1
 words = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -28,7 +29,7 @@ def matrices(shape: tuple[int, ...]) -> st.SearchStrategy[Integers]:
     return drawn.arrays(np.int64, shape, elements=words)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.data(), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5))
 def test_matrix_products_are_numpys(data: st.DataObject, n: int, k: int, m: int) -> None:
     x, y = data.draw(matrices((n, k))), data.draw(matrices((k, m)))
@@ -46,7 +47,7 @@ def test_matrix_products_are_numpys(data: st.DataObject, n: int, k: int, m: int)
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(matrices((7,)), drawn.arrays(np.int64, (7,), elements=st.integers(-EDGE, EDGE)), st.integers(1, 62))
 def test_wires_multiply_whatever_they_were_opened_from(x: Integers, y: Integers, shift: int) -> None:
     """Masked by masked, masked by truncated, truncated by truncated, and sums of them; wrap bits at every shift."""
@@ -77,7 +78,7 @@ def truncated(values: Integers, shift: int) -> Integers:
     return both(program, [values], twin=False).shares[0]
 
 
-@pytest.mark.parametrize("shift", [1, 16, 22, 32, 61])
+@pytest.mark.parametrize("shift", [16, *slow([1, 22, 32, 61])])
 def test_truncation_is_within_one_unit_and_never_wraps(shift: int) -> None:
     """Ten million drawn values, half of them at the edges of the range, where a local truncation wraps."""
     rng = np.random.default_rng(shift)
@@ -112,7 +113,7 @@ def test_a_truncation_beyond_the_range_does_wrap() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.integers(-(1 << 61), 1 << 61), min_size=1, max_size=3), st.integers(1, 150), st.integers(0, 1 << 32))
 def test_comparison_is_exact_at_the_edges(thresholds: list[int], size: int, seed: int) -> None:
     """Beside each threshold, at the ends of the range, and anywhere between."""

@@ -16,6 +16,7 @@ from fedsec.mpc.bounds import fits, safe_weight
 from fedsec.mpc.compiled_twin import constants
 from fedsec.mpc.gradient_descent import LARGEST_RATE, Network
 from fedsec.mpc.ring_fixed_point import Fixed
+from tests.tiers import examples
 
 CUBIC = Activation("cubic", (0.25, -0.004), bound=8.0)
 BITS = range(12, 19)
@@ -57,7 +58,7 @@ def test_the_case_that_failed_late() -> None:
     bound=st.none() | st.floats(1e-6, 1024),
 )
 @example(widths=(4, 1), bits=12, rate=1.0, coefficients=[262112.0], bound=None)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_what_is_accepted_can_be_computed(
     widths: Any, bits: int, rate: float, coefficients: list[float], bound: float | None
 ) -> None:

@@ -21,6 +21,7 @@ from fedsec.mpc.roles import Program, Role, Share, Wire
 from fedsec.mpc.streams import Corrections, Stream, derived
 from fedsec.mpc.tape import Tape, Traced
 from tests.mpc.test_training import DESIGNS, NAMED
+from tests.tiers import examples, slow
 
 ROWS = 70  # more than a word of bits
 
@@ -73,7 +74,7 @@ class Case:
 
 
 @NAMED
-@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("layers", [2, *slow([1, 3])])
 def test_what_was_recorded_sends_and_computes_what_the_roles_do(activation: Any, layers: int) -> None:
     case = Case(Network((5, *[3] * (layers - 1), 1), activation, 2**-5))
     dealer = TapedDealer(case.written, case.masks, case.network.shapes, draws=True)
@@ -154,7 +155,7 @@ def walk(kind: str, x: Any, y: Any, number: int) -> Any:
     return simple[kind]()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(STEPS, min_size=1, max_size=40), st.integers(0, 1 << 32))
 def test_a_tape_computes_what_numpy_does(steps: list[tuple[str, int, int]], seed: int) -> None:
     """Drawn chains of operations, so that places are freed and taken again."""

@@ -29,6 +29,7 @@ from fedsec.wire import codec
 from fedsec.wire.envelope import SETUP, Session
 from fedsec.wire.exchange import Refusal
 from fedsec.wire.membership import Enrol
+from tests.tiers import examples
 
 ME, RUN = b"m" * 32, b"run"
 SPAWN = multiprocessing.get_context("spawn")
@@ -368,7 +369,7 @@ def test_what_the_server_is_told_names_no_file(tmp_path: Path) -> None:
 
 
 @given(text=st.text(max_size=40), code=st.sampled_from(sorted(errno.errorcode)), at=st.sampled_from(["stat", "link"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_whatever_the_system_says_of_a_path_stays_at_the_party(text: str, code: int, at: str) -> None:
     with tempfile.TemporaryDirectory(prefix=SECRET_NAME) as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder) / SECRET_NAME

@@ -15,9 +15,10 @@ from fedsec.protocol.consistency import ConsistencyCheck, Survivors
 from fedsec.strategies.lightsecagg import LightSecAgg
 from fedsec.strategies.packed_shamir import PackedShamir
 from fedsec.strategies.shamir import Shamir
+from tests.tiers import slow
 
 PROTOCOLS = [kind(server="malicious") for kind in (Shamir, PackedShamir, LightSecAgg)]
-EACH = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
+EACH = pytest.mark.parametrize("protocol", [*PROTOCOLS[:1], *slow(PROTOCOLS[1:])], ids=lambda protocol: protocol.name)
 HOSPITALS = 6
 
 

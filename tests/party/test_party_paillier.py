@@ -221,6 +221,7 @@ def deployed(dishonest: Any, tmp_path: Path) -> Any:
     return server.found()
 
 
+@pytest.mark.slow
 def test_paillier_a_key_holder_chooses_no_noise(deployed: Any, paillier: Any) -> None:
     """Whatever the key holder signs: h has no place, and without a proof for this session nothing is encrypted."""
     secret = paillier.protocol._private(kept(paillier, 1).private)
@@ -245,6 +246,7 @@ def test_paillier_a_key_holder_chooses_no_noise(deployed: Any, paillier: Any) ->
     assert [field.name for field in codec.schema(Key)] == ["public"]
 
 
+@pytest.mark.slow
 def test_paillier_a_proof_holds_in_its_session_for_its_holder_alone(deployed: Any, paillier: Any) -> None:
     secret = paillier.protocol._private(kept(paillier, 1).private)
     n = secret.p * secret.q

@@ -15,6 +15,7 @@ from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives import blum_modulus
 from fedsec.primitives.blum_modulus import FOURTH_ROOTS, NTH_ROOTS, TRIAL_BITS, challenges, proof_bytes, prove, verify
 from fedsec.primitives.paillier import generate
+from tests.tiers import slow
 
 CONTEXT = b"session"
 KEY = generate(512, os.urandom)
@@ -40,7 +41,7 @@ def hashed(n: int, w: int, context: bytes) -> list[int]:
     return [int.from_bytes(stream, "big") % n for stream in streams]
 
 
-@pytest.mark.parametrize("bits", [256, 258, 510, 512, 1024])
+@pytest.mark.parametrize("bits", [258, *slow([256, 510, 512, 1024])])
 def test_every_equation_of_an_honest_proof_holds(bits: int) -> None:
     key = generate(bits, os.urandom)
     n, p, q = key.public.n, key.p, key.q
@@ -137,6 +138,7 @@ def first_root(candidates: Iterable[int], powers: dict[int, int]) -> int | None:
     return next((x for c in candidates if (x := root(c, 4, powers)) is not None), None)
 
 
+@pytest.mark.slow
 def test_whoever_knows_the_factors_of_an_honest_modulus_answers_all() -> None:
     """The prover of these tests is the same for every modulus: where it fails below, the modulus is to blame."""
     n, fourth, nth, proof = best({KEY.p: 1, KEY.q: 1})
@@ -151,6 +153,7 @@ SMALL = 65539
 OVER_SMALL = next(k for k in range(1 << 240, 1 << 241, 2) if gmpy2.is_prime(k * SMALL + 1) and k % 4 == 2) * SMALL + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("powers", "words"),
     [
@@ -185,6 +188,7 @@ def test_nobody_can_prove_another_modulus(powers: dict[int, int], words: str) ->
         verify(n, proof, CONTEXT)
 
 
+@pytest.mark.slow
 def test_half_of_all_numbers_have_an_answer_where_n_has_three_primes() -> None:
     _, fourth, _, _ = best({A: 1, B: 1, C: 1})
     assert 30 <= fourth <= 98  # six standard deviations around 64
@@ -209,6 +213,7 @@ def test_moduli_that_anybody_sees_through_are_refused() -> None:
         verify(1e80, PROOF, CONTEXT)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_factor_that_a_hash_finds_is_refused() -> None:
     """A modulus with a factor of 17 bits: one number in 65,539 is a multiple of it."""
     n = SMALL * B * C

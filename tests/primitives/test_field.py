@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fedsec.errors import BadMessage, ConfigurationError
 from fedsec.primitives.field import BLOCK, FIELDS, M31, M61, Field, product_plain
+from tests.tiers import examples
 
 pytestmark = pytest.mark.usefixtures("tier")
 BOTH = pytest.mark.parametrize("field", [M31, M61], ids=["31", "61"])
@@ -47,7 +48,7 @@ def test_edge_operands(field):
 
 
 @BOTH
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(data=st.data())
 def test_arithmetic_is_python_s(field, data):
     elements = st.lists(st.integers(0, field.p - 1), min_size=5, max_size=5)
@@ -84,7 +85,7 @@ def test_sum_over_blocks(field):
 
 
 @BOTH
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_product_is_python_s(field, data):
     r, m, d = (data.draw(st.integers(low, high)) for low, high in ((0, 5), (1, 11), (0, 12)))
@@ -96,6 +97,7 @@ def test_product_is_python_s(field, data):
     assert got.tolist() == product_plain(weights, rows, field.p)
 
 
+@pytest.mark.slow
 @BOTH
 def test_product_over_tiles(field):
     # The first row of weights meets the largest values everywhere, the second is zero.

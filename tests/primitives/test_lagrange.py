@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fedsec.errors import ConfigurationError
 from fedsec.primitives.field import M31, M61
 from fedsec.primitives.lagrange import interpolation, interpolation_plain
+from tests.tiers import examples
 
 pytestmark = pytest.mark.usefixtures("tier")
 BOTH = pytest.mark.parametrize("field", [M31, M61], ids=["31", "61"])
@@ -24,7 +25,7 @@ def test_known_weights(field):
 
 
 @BOTH
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_twins_agree(field, data):
     near = st.one_of(st.integers(-5, 5), st.integers(0, field.p - 1), st.integers(field.p - 5, field.p - 1))

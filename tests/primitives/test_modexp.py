@@ -17,11 +17,14 @@ from fedsec.primitives import modexp, parallel
 from fedsec.primitives.modexp import gmp, vector
 from fedsec.primitives.modexp.engine import Engine
 from fedsec.primitives.modexp.gmp import Gmp
+from tests.tiers import examples, slow
 
 HERE = [modexp.engine(name) for name in modexp.available()]
 ENGINES = [*HERE, vector.Vector("twin", 2)]
 EDGES = [2, 3, 5, 2**51 - 1, 2**52 - 1, 2**64 - 1, 2**127 - 1, 2**200, (2**89 - 1) ** 2, 2**521 - 1, 2**1023 + 1]
 each_engine = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+each_engine_here = pytest.mark.parametrize("engine", [*HERE, *slow(ENGINES[len(HERE) :])], ids=lambda one: one.name)
+"""The twin of the vector kernels is slow."""
 
 
 def edges(modulus: int) -> list[int]:
@@ -44,7 +47,7 @@ def test_kinds_of_as_many_lanes_are_kept_apart() -> None:
     assert found == list(vector.KINDS)
 
 
-@each_engine
+@each_engine_here
 def test_edges(engine: Engine) -> None:
     for n, degree in itertools.product(EDGES, (1, 2, 3)):
         at, modulus = f"n of {n.bit_length()} bits, degree {degree}", n**degree
@@ -65,7 +68,7 @@ def test_edges(engine: Engine) -> None:
 
 
 @each_engine
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data(), degree=st.integers(1, 3), bits=st.integers(2, 1100))
 def test_it_is_pow(engine: Engine, data: st.DataObject, degree: int, bits: int) -> None:
     n = data.draw(st.integers(2 ** (bits - 1), 2**bits - 1).filter(lambda n: n > 1)) | data.draw(st.integers(0, 1))
@@ -83,7 +86,7 @@ def test_it_is_pow(engine: Engine, data: st.DataObject, degree: int, bits: int) 
     assert table.powers(exponents, factors) == expected
 
 
-@each_engine
+@each_engine_here
 def test_edges_with_exponents_of_their_own(engine: Engine) -> None:
     for n, degree in itertools.product(EDGES, (1, 2, 3)):
         at, modulus = f"n of {n.bit_length()} bits, degree {degree}", n**degree
@@ -101,7 +104,7 @@ def test_edges_with_exponents_of_their_own(engine: Engine) -> None:
 
 
 @each_engine
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data(), degree=st.integers(1, 3), bits=st.integers(2, 1100), count=st.integers(1, 9))
 def test_products_of_powers_are_pow(engine: Engine, data: st.DataObject, degree: int, bits: int, count: int) -> None:
     n = data.draw(st.integers(2 ** (bits - 1), 2**bits - 1).filter(lambda n: n > 1)) | data.draw(st.integers(0, 1))

@@ -39,6 +39,7 @@ from fedsec.primitives.paillier import (
     validate,
 )
 from fedsec.primitives.randomness import randbelow, randbits
+from tests.tiers import examples
 
 KEY = generate(512, os.urandom)
 PUBLIC = KEY.public
@@ -95,7 +96,7 @@ def test_encryption_is_its_formula(policy):
     assert found == [pow(N + 1, 12345, SQUARE) * pow(PUBLIC.hs, exponent, SQUARE) % SQUARE]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.lists(st.integers(0, N - 1), min_size=2, max_size=2), min_size=1, max_size=4))
 def test_products_are_sums(vectors):
     total = add(PUBLIC, [encrypt(PUBLIC, vector, os.urandom) for vector in vectors])
@@ -105,7 +106,7 @@ def test_products_are_sums(vectors):
 SECOND = generate(256, os.urandom, 2)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(data=st.data(), policy=st.sampled_from(POLICIES))
 def test_damgard_and_jurik_s_next_cryptosystem(data, policy):
     public, n = SECOND.public, SECOND.public.n
@@ -387,7 +388,7 @@ def test_malformed_blobs_are_refused():
         to_bytes(PUBLIC, replace(batch()[1], context=b"abc"))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=400))
 def test_arbitrary_blobs_are_refused_in_words(blob):
     for prefix in (b"", HEADER.pack(b"FSPC", 2, 20, 40, 1, 2, PUBLIC.fingerprint, bytes(32))):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fedsec.errors import ConfigurationError
 from fedsec.primitives.prg import CHUNK_BYTES, expand, keystream_plain, keystream_u64, mask_into, masks_into
+from tests.tiers import examples
 
 SEED = bytes(range(32))
 SEEDS = st.binary(min_size=32, max_size=32)
@@ -48,7 +49,7 @@ def test_masks_cancel_and_are_the_stream(dtype, count):
     assert np.array_equal(vector, start)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.lists(SEEDS, max_size=4), st.lists(SEEDS, max_size=4))
 def test_many_masks_are_single_masks(added, subtracted):
     start = keystream_u64(SEED, CHUNK + 7)

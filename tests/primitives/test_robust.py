@@ -25,12 +25,14 @@ from fedsec.primitives.robust import (
     radius,
     welch_berlekamp,
 )
+from tests.tiers import examples, slow
 
 pytestmark = pytest.mark.usefixtures("tier")
 
 BOTH = pytest.mark.parametrize("field", [M31, M61], ids=["31", "61"])
 COLUMNS, SEED = 3, bytes(range(32))
-SIZES = [(m, t, pack) for m in range(2, 7) for t in range(2, m + 1) for pack in range(1, t)]
+ALL_SIZES = [(m, t, pack) for m in range(2, 7) for t in range(2, m + 1) for pack in range(1, t)]
+SIZES = [*ALL_SIZES[:10], *slow(ALL_SIZES[10:])]  # up to four points are fast
 Shares = dict[int, list[int]]
 
 
@@ -152,7 +154,7 @@ def test_one_spare_share_detects_a_lie_and_does_not_correct_it(field: Field) -> 
 
 
 @BOTH
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_twins_agree(field: Field, data: st.DataObject) -> None:
     pack = data.draw(st.integers(1, 3))
@@ -178,7 +180,7 @@ def test_twins_agree(field: Field, data: st.DataObject) -> None:
 
 
 @BOTH
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_both_decoders_find_the_same_points(field: Field, data: st.DataObject) -> None:
     """Errors of every number up to all points: where Welch and Berlekamp's finds nothing, the fast one names nobody."""

@@ -28,6 +28,7 @@ from fedsec.primitives.shamir import (
     split_secret,
     split_secrets,
 )
+from tests.tiers import examples
 
 BOTH = pytest.mark.parametrize("field", [M31, M61], ids=["31", "61"])
 
@@ -66,7 +67,7 @@ def settings_of(draw, field, seeded_by_pack=True):
 
 
 @BOTH
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_any_threshold_shares_reconstruct_and_twins_agree(field, data):
     points, threshold, pack, seeds = data.draw(settings_of(field))
@@ -83,7 +84,7 @@ def test_any_threshold_shares_reconstruct_and_twins_agree(field, data):
 
 
 @BOTH
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_masks_are_opened_by_any_threshold_pieces_and_twins_agree(field, data):
     points, threshold, pack, seeds = data.draw(settings_of(field, seeded_by_pack=False))
@@ -345,7 +346,7 @@ def test_combine_refuses(field):
         combine({1: one, 2: two}, 2, field, 2, pack=0)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(data=st.data())
 def test_any_threshold_shares_open_secrets_of_32_bytes(data):
     points = data.draw(st.lists(st.integers(1, M61.p - 1), min_size=2, max_size=6, unique=True))

@@ -42,6 +42,7 @@ def test_a_document_of_format_1_is_read_and_written_with_what_came_since(folder:
     assert (folder / "again.csv").read_text() == (folder / "ledger.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_document_of_format_1_has_all_that_the_page_shows(folder: Path) -> None:
     names = {path.name for path in run_page.write(folder)}
     assert {"curve-loss.svg", "curve-auc.svg", "intervals.svg", "phases-cpu.svg", "phases-bytes.svg"} <= names
@@ -51,6 +52,7 @@ def test_a_document_of_format_1_has_all_that_the_page_shows(folder: Path) -> Non
     assert "None" not in text and "no ledger.csv" not in text
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_disclosure_statement_where_the_run_left_one(folder: Path) -> None:
     run_page.write(folder)
     assert "Who could learn what" not in (folder / "report.html").read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import Header
 from fedsec.wire.exchange import NO_ANSWER, Phase, Refusal
 from fedsec.wire.membership import Adopted, Enrolled, Epoch, Member
+from tests.tiers import slow
 
 
 def ready(protocol: Any, hospitals: int = 5) -> LocalFederation:
@@ -60,7 +61,7 @@ def forging(federation: LocalFederation, forge: Any, phase_name: str = "SendInpu
     tamper(federation, change)
 
 
-@pytest.mark.parametrize("struck", ["Enrol", "Adopt", "SendInput"])
+@pytest.mark.parametrize("struck", ["SendInput", *slow(["Enrol", "Adopt"])])
 def test_every_flipped_bit_of_a_reply_is_noticed(struck: str) -> None:
     federation = LocalFederation(Plain(), 5)
     flips: list[int] = []
@@ -170,7 +171,7 @@ def test_sessions_rise_over_coordinators_that_share_them() -> None:
         stale.enrol(sorted(federation.states))
 
 
-@pytest.mark.parametrize("strategy", [Plain, Shamir])
+@pytest.mark.parametrize("strategy", [Plain, *slow([Shamir])])
 @pytest.mark.parametrize("kind", ["corrupt-reply", "corrupt-request", "delay", "drop", "lose"])
 @pytest.mark.parametrize("phase", ["Enrol", "Adopt"])
 def test_faults_at_enrolment_leave_a_federation_of_the_others(strategy: Any, phase: str, kind: Any) -> None:
@@ -188,8 +189,12 @@ def test_faults_at_enrolment_leave_a_federation_of_the_others(strategy: Any, pha
     [
         (Plain(), "Enrol", (1, 2, 3)),
         (Shamir(), "Adopt", (1, 4, 5)),
-        (Paillier(key_bits=2048), "GenerateKey", (1,)),
-        (Paillier(key_bits=2048, policy="fast"), "AdoptKey", (2, 3, 4)),
+        *slow(
+            [
+                (Paillier(key_bits=2048), "GenerateKey", (1,)),
+                (Paillier(key_bits=2048, policy="fast"), "AdoptKey", (2, 3, 4)),
+            ]
+        ),
     ],
 )
 def test_a_set_up_that_failed_is_begun_anew(protocol: Any, phase: str, parties: tuple[int, ...]) -> None:

@@ -31,7 +31,10 @@ def made(protocol: Any) -> tuple[bytes, bytes]:
     return protocol.adopt(sent, proof, SESSION), private
 
 
-@pytest.fixture(scope="module", params=BUILT)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name == "paillier" else []) for name in BUILT],
+)
 def sealed(request: Any) -> tuple[Any, bytes, bytes, bytes]:
     """A strategy, its keys, and the ciphertexts of one input."""
     protocol: Any = catalog.strategy(request.param)(**BUILT[request.param])

@@ -49,6 +49,7 @@ def summed(federation: LocalFederation) -> None:
     assert total.sum.vector.tolist() == [sum(int(data[party][place]) for party in parties) for place in range(5)]
 
 
+@pytest.mark.slow
 def test_parties_check_nobody_whom_they_do_not_use(checks: Counter[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: Counter[type[Message]] = Counter()
     whole = codec.decode

@@ -21,6 +21,7 @@ from fedsec.errors import BadMessage
 from fedsec.party import party
 from fedsec.protocol import RECORDS, Exposure, Message, Record, State, Vector
 from fedsec.wire import codec
+from tests.tiers import examples
 
 for _name in catalog.names():
     catalog.strategy(_name)
@@ -111,7 +112,7 @@ def reversed_maps(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.tag)
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(data=st.data())
 def test_every_record_survives_its_bytes(kind: type[Record], data: st.DataObject) -> None:
     record = data.draw(records(kind))
@@ -125,7 +126,7 @@ def test_every_record_survives_its_bytes(kind: type[Record], data: st.DataObject
         codec.decode(encoded, Message if issubclass(kind, State) else State)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(data=st.data())
 def test_damaged_bytes_give_bad_message_or_another_record(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(KINDS))

@@ -16,6 +16,7 @@ from fedsec.strategies import paillier, plain, shamir
 from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import Header, Session
 from fedsec.wire.membership import Adopt
+from tests.tiers import examples
 
 PACKAGES = (paillier, plain, shamir)  # imported, so that their messages are known
 INTEGERS = st.integers(-(1 << 63), (1 << 64) - 1)
@@ -27,7 +28,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(tag=st.sampled_from(sorted(RECORDS)) | TEXTS | TREES, content=TREES, version=st.just(codec.VERSION) | TREES)
 @example(tag=Message.tag, content=[], version=codec.VERSION)
 @example(tag=State.tag, content=[], version=codec.VERSION)
@@ -39,7 +40,7 @@ def test_random_msgpack_gives_bad_message_or_a_record(tag: Any, content: Any, ve
         return
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(data=st.binary(max_size=60))
 @example(data=b"\x81\x90\x01")  # a list as a key
 @example(data=b"\x93\x01\xa1x\xc7\x00\x05")  # an extension type
@@ -53,7 +54,7 @@ def test_random_bytes_give_bad_message(data: bytes) -> None:
             continue
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(place=st.integers(0, 10_000), change=st.integers(1, 255), cut=st.integers(0, 300), longer=st.binary(max_size=4))
 def test_a_damaged_envelope_is_refused_or_fails_its_check(place: int, change: int, cut: int, longer: bytes) -> None:
     key = SigningKey(bytes(32))

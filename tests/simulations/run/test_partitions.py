@@ -18,6 +18,9 @@ from hypothesis import strategies as st
 from fedsec.data.bundled import Dataset, Task, load, split
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.simulations.run.partitions import MINIMUM_ROWS, PARTITIONINGS, Partitioning, Rows, partition
+from tests.tiers import examples
+
+pytestmark = pytest.mark.versions  # its parts are those of flwr_datasets and NumPy
 
 
 def toy(task: Task, rows: int) -> Dataset:
@@ -39,7 +42,7 @@ def check(parts: Sequence[Rows], rows: int, hospitals: int) -> None:
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(rows))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     task=st.sampled_from(["classification", "regression"]),
     how=st.sampled_from(PARTITIONINGS),
