@@ -86,6 +86,7 @@ def test_a_command_gets_the_checked_configuration(tmp_path: Path, monkeypatch: p
         get_command(app).main(["--rounds", "0"], standalone_mode=False)
 
 
+@pytest.mark.slow
 def test_the_configuration_is_light() -> None:
     """A hospital's node reads it: neither Ray nor Flower nor a drawing library comes with it."""
     heavy = ("ray", "flwr", "matplotlib", "sklearn", "pandas", "torch")

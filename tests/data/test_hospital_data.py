@@ -124,6 +124,7 @@ def test_statistics_of_another_schema_are_refused() -> None:
         Preparation.of(Schema((Number("age", 0, 1),), Label("died", "classification")), means, 60)
 
 
+@pytest.mark.slow
 def test_rows_of_one_person_go_together_and_sites_are_balanced() -> None:
     whole = registry.load("randhie")
     assert len(whole.target) == 20_190 and len(whole.sites) == 6

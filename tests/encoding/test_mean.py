@@ -74,6 +74,7 @@ def test_the_mean_of_scaled_updates_within_its_bound(data: st.DataObject) -> Non
         assert got["counts"][place] == pytest.approx(exact_count / weight, rel=1e-15)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(40))
 @given(
     scale=st.floats(1e-9, 1e6),

@@ -65,6 +65,7 @@ def test_honest_contributions_pass(spec: MeanSpec, plan: Plan) -> None:
     assert found.arrays["a.weight"] == pytest.approx([0.5] * 6, abs=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60))
 @given(data=st.data())
 def test_updates_at_their_bounds_pass(data: st.DataObject) -> None:

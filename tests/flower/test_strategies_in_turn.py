@@ -36,6 +36,7 @@ def test_strategies_of_one_run_train_in_turn(one: str, other: str, options: dict
     assert not grid.reasons
 
 
+@pytest.mark.versions
 def test_one_strategy_collects_before_and_after_another_trains() -> None:
     grid, sessions = ProcessGrid(app), RunSessions()
     asks = SecureAggregation(FedAvg(), "shamir", sessions=sessions)

@@ -105,6 +105,7 @@ def test_more_void_rounds_than_half_fail_the_run_whose_result_is_kept() -> None:
     assert np.allclose(failed.value.result.arrays["w"].numpy(), 1, atol=1e-3)
 
 
+@pytest.mark.versions
 def test_how_many_rounds_may_be_void_can_be_set() -> None:
     lost = {("train", 1): 3, ("train", 2): 3}
     assert np.allclose(run(lost, void_rounds_allowed=2)[1].arrays["w"].numpy(), 1, atol=1e-3)
@@ -164,6 +165,7 @@ def test_a_deployment_tells_the_count_alone(tmp_path: Path, caplog: pytest.LogCa
     assert SECRET not in line
 
 
+@pytest.mark.versions
 def test_a_node_that_did_not_join_is_named_in_every_round(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     grid, agreement, server = pinned(tmp_path, add_one, **AGREED, **TRUSTING)
     grid.contexts[103].node_config["fedsec-floor"] = 6

@@ -242,6 +242,7 @@ def test_signatures_are_of_this_session_and_of_their_signers(malicious: Any) -> 
         assert lead.unmask(2).seeds.keys() == everyone
 
 
+@pytest.mark.slow
 def test_what_a_server_collects_with_two_quorums_opens_no_hospital_alone(malicious: Any) -> None:
     """All splits of who is told that hospital 5 survived: at no time are both of its secrets recovered."""
     for told in range(1 << 4):

@@ -103,6 +103,7 @@ def test_edges_with_exponents_of_their_own(engine: Engine) -> None:
             assert engine.shifted(columns, bits, n, degree) == by_pow(columns, powers, modulus), at
 
 
+@pytest.mark.slow
 @each_engine
 @settings(max_examples=examples(25), deadline=None)
 @given(data=st.data(), degree=st.integers(1, 3), bits=st.integers(2, 1100), count=st.integers(1, 9))
