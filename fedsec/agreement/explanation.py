@@ -189,7 +189,10 @@ def metrics_tell(grids: Mapping[str, float | None], totals: Collection[str]) -> 
             "rows among them tell row counts less exactly; how much less is not bounded."
         )
     if totals:
-        yield f"Totals over the rows of all hospitals, which tell no row count: {_list(sorted(totals))}."
+        yield (
+            f"Totals over the rows of all hospitals: {_list(sorted(totals))}. One sum of them tells no hospital's row "
+            "count; two sums tell that of a hospital which dropped out of one, or had no usable update in it."
+        )
 
 
 def _fixed(agreement: Agreement) -> Iterator[str]:

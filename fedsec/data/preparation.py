@@ -24,6 +24,8 @@ from fedsec.errors import BadMessage, DataError
 Statistics = dict[str, list[float]]
 PRESENT, VALUE, SQUARE, LEVEL, TARGET = (f"rows.{name}" for name in ("present", "value", "square", "level", "target"))
 COUNT = "rows.count"
+_SLACK = 1e-9
+"""What the rounding of sums may add to a total, as a share of all rows."""
 RANGES: Mapping[str, tuple[float, float]] = dict.fromkeys((PRESENT, VALUE, SQUARE, LEVEL, TARGET), (0.0, 1.0))
 """All of them lie between 0 and 1: the secure sum's metrics are exact to 2^-53 of that a row."""
 GAPS = 0.01
@@ -65,15 +67,29 @@ def totals(table: Table) -> dict[str, Any]:
 def of_totals(means: Mapping[str, Any], hospitals: float) -> tuple[dict[str, float | list[float]], int]:
     """Means over all rows, and how many rows there are, from the mean of this many hospitals' totals.
 
-    Raises BadMessage where no hospital had a row.
+    Raises BadMessage where no hospital had a row, or where no rows have such totals: one hospital's input is enough for
+    this. Within it a hospital can count any number of rows of its own.
     """
     rows = float(means.get(COUNT, 0.0))
     if not rows > 0:
         raise BadMessage("the statistics are totals over no rows")
+    for key, value in means.items():
+        whole = means[PRESENT] if key == VALUE else means[VALUE] if key == SQUARE else rows
+        if key != COUNT and not _parts(value, whole, rows * _SLACK):
+            raise BadMessage(
+                f"the statistics contradict each other: {key} is a total over rows of values from 0 to 1, and exceeds "
+                f"what {rows:g} rows at a hospital, on average, can come to"
+            )
     found: dict[str, float | list[float]] = {
         key: [each / rows for each in value] for key, value in means.items() if isinstance(value, list)
     }
     return found, round(rows * hospitals)
+
+
+def _parts(value: Any, whole: Any, slack: float) -> bool:
+    """Whether each of these totals lies between 0 and the whole that it is a part of."""
+    parts, most = np.asarray(value, np.float64), np.asarray(whole, np.float64)
+    return bool(np.all(parts >= -slack) and np.all(parts <= most + slack))
 
 
 @dataclass(frozen=True)

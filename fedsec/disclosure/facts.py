@@ -79,11 +79,15 @@ class StageSums(Part):
 
 
 class Subtracted(Part):
-    """What follows of one hospital from sums over different hospitals: its weight, and means of metrics, about."""
+    """What follows of one hospital from sums over different hospitals: its weight, and means of metrics, about.
+
+    totals: what its rows add up to, by the name of a metric; of a list, its sum.
+    """
 
     party: int
     weight: float | None
     metrics: Mapping[str, float]
+    totals: Mapping[str, float] = {}
 
 
 class Section(Part):

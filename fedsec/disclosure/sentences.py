@@ -36,7 +36,7 @@ def _server(facts: Statement) -> Iterator[str]:
             "part, when it answered, and what kind of error it reported."
         )
     else:
-        yield "It learned no sum: every round was void."
+        yield "It used no sum: every round was void, and a sum may have been opened before its round was."
     yield from map(_opened, facts.stages)
     if not facts.private:
         return
@@ -235,7 +235,8 @@ def _outsider(facts: Statement) -> Iterator[str]:
 
 def _known(one: Subtracted) -> list[str]:
     counted = [] if one.weight is None else [_plural(round(one.weight), "row")]
-    return [*counted, *(f"{name} about {value:.3g}" for name, value in one.metrics.items())]
+    added = [f"its rows' {name} adds up to {value:.3g}" for name, value in one.totals.items()]
+    return [*counted, *added, *(f"{name} about {value:.3g}" for name, value in one.metrics.items())]
 
 
 def _list(parts: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, cast
 
+import numpy as np
+
 from fedsec.disclosure.facts import Group, StageSums, Statement, Subtracted, Task
 from fedsec.disclosure.sentences import sections
 from fedsec.encoding import ladder
@@ -78,7 +80,7 @@ def statement(
             _stage(stage, [one for one in sessions if one.stage == stage], spec, (layouts or {}).get(stage))
             for stage in dict.fromkeys(one.stage for one in sessions)
         ),
-        subtracted=subtracted(good, weights),
+        subtracted=subtracted(good, weights, spec),
         warnings=tuple(warnings),
     )
     return facts.model_copy(update={"sections": sections(facts)})
@@ -120,28 +122,37 @@ def weights_rule(spec: MeanSpec, sessions: Sequence[Session]) -> WeightRule:
     return "equal" if spec.weights == "exact" and ones else cast(WeightRule, spec.weights)
 
 
-def subtracted(sessions: Sequence[Session], weights: WeightRule) -> tuple[Subtracted, ...]:
-    """What sums over different hospitals disclose of single ones: weights where they are not equal, and metrics.
+def subtracted(
+    sessions: Sequence[Session], weights: WeightRule, spec: MeanSpec | None = None
+) -> tuple[Subtracted, ...]:
+    """What sums over different hospitals disclose of single ones: metrics, totals, and weights where they differ.
 
-    A metric is disclosed where it follows from weighted means of several models, so about.
+    A metric is disclosed where it follows from weighted means of several models, so about. A total over rows is exact
+    where it does not depend on the model, as the sum of a histogram's bins does not.
     """
     metrics: dict[PartyId, dict[str, float]] = {}
+    totals: dict[PartyId, dict[str, float]] = {}
     for stage in dict.fromkeys(one.stage for one in sessions):
         of_stage = [one for one in sessions if one.stage == stage]
         if not determined([(one.parties, 1.0) for one in of_stage]):
             continue
         known = determined([(one.parties, float(one.weight)) for one in of_stage])
-        names = {key for one in of_stage for key, value in (one.metrics or {}).items() if isinstance(value, float)}
-        for name in sorted(names):
+        for name in sorted({key for one in of_stage for key in one.metrics or {}}):
             having = [(one, found) for one in of_stage if (found := (one.metrics or {}).get(name)) is not None]
-            totals = [(one.parties, one.weight * value) for one, value in having]
-            for party, total in determined(totals).items():
-                if weight := 1.0 if weights == "equal" else known.get(party):
-                    metrics.setdefault(party, {})[f"{name} ({stage.removeprefix('query.')})"] = total / weight
+            added = spec is not None and spec.is_total(name)
+            if not added and not all(isinstance(value, float) for _, value in having):
+                continue
+            sums = [(one.parties, one.weight * math.fsum(np.atleast_1d(value))) for one, value in having]
+            for party, total in determined(sums).items():
+                label = f"{name} ({stage.removeprefix('query.')})"
+                if added:
+                    totals.setdefault(party, {})[label] = total
+                elif weight := 1.0 if weights == "equal" else known.get(party):
+                    metrics.setdefault(party, {})[label] = total / weight
     counts = {} if weights == "equal" else determined([(one.parties, float(one.weight)) for one in sessions])
     return tuple(
-        Subtracted(party=party, weight=counts.get(party), metrics=metrics.get(party, {}))
-        for party in sorted({*metrics, *counts})
+        Subtracted(party=party, weight=counts.get(party), metrics=metrics.get(party, {}), totals=totals.get(party, {}))
+        for party in sorted({*metrics, *counts, *totals})
     )
 
 

@@ -22,7 +22,7 @@ from fedsec.encoding.fixed_point import CHUNK, FixedPoint
 from fedsec.encoding.ladder import Plan, Scale
 from fedsec.encoding.layout import Arrays, ArraySpec, Layout, array_layout
 from fedsec.encoding.mean_spec import LARGEST_WEIGHT, VALUES, WEIGHT_STEPS, MeanSpec
-from fedsec.errors import BadMessage, DataError, LayoutError
+from fedsec.errors import BadMessage, DataError, LayoutError, shown
 from fedsec.protocol import Sum, Vector
 
 Metrics = Mapping[str, float | Sequence[float]]
@@ -506,12 +506,14 @@ def _checked_weight(weight: Any, spec: MeanSpec) -> float:
     limit = spec.largest_weight or LARGEST_WEIGHT
     number = isinstance(weight, Real) and not isinstance(weight, bool)
     if not (number and 0 < weight <= limit):
-        raise DataError(f"{spec.weight_key} is {weight}; it must lie above 0 and at most at {limit} (largest_weight)")
+        raise DataError(
+            f"{spec.weight_key} is {shown(weight)}; it must lie above 0 and at most at {limit} (largest_weight)"
+        )
     counted = round(float(weight) * WEIGHT_STEPS) / WEIGHT_STEPS
     if spec.weights == "equal":
         return 1.0
     if not counted:
-        raise DataError(f"{spec.weight_key} is {weight} and rounds to 0, for weights are multiples of 2^-32")
+        raise DataError(f"{spec.weight_key} is {shown(weight)} and rounds to 0, for weights are multiples of 2^-32")
     return math.ldexp(0.5, math.frexp(counted)[1]) if spec.weights == "powers-of-two" else counted
 
 

@@ -38,8 +38,9 @@ class MeanSpec(Message, tag="fedsec.mean_spec/4"):
     metric_range    what a metric may be where `ranges` does not say; beyond it, it is saturated and counted
     ranges          what single metrics may be, by key
     weight_key      the metric that holds the number of examples
-    bounds          largest L2 norm of the changes of a group of arrays, by pattern (the first that matches an array's
-                    name): a larger one is scaled down, its direction kept
+    bounds          largest L2 norm of the changes of a group of arrays, by pattern: a larger one is scaled down, its
+                    direction kept. An array is of one group: that of its very name, or else of the longest pattern that
+                    matches, and of these the first in alphabetical order; so the order of patterns does not matter
     buffers         patterns of arrays that travel as values, beside PyTorch's buffers and integers
     rungs           the ladder of scales: its lowest and its highest power of two
     weights         how much a hospital counts: `exact`, `powers-of-two` or `equal`
@@ -119,7 +120,8 @@ class MeanSpec(Message, tag="fedsec.mean_spec/4"):
                 "metrics have a grid and largest_weight is not named; a grid is in units of the heaviest weight: name "
                 "largest_weight, or leave the grid out"
             )
-        for key, grid in {"(default)": self.metric_grid, **self.grids}.items():
+        keys = dict.fromkeys((*self.ranges, *self.grids))
+        for key, grid in {"(default)": self.metric_grid, **{key: self.grid_of(key) for key in keys}}.items():
             finest = 1 / metric_steps(*self.range_of(key)) / self._unit
             if grid is not None and not (math.isfinite(grid) and grid >= finest):
                 raise ConfigurationError(
@@ -176,7 +178,8 @@ class MeanSpec(Message, tag="fedsec.mean_spec/4"):
 
     def bound_of(self, name: str) -> tuple[str, float] | None:
         """The group that an array belongs to, and its largest norm; None where none is named."""
-        return next((entry for entry in self.bounds.items() if fnmatchcase(name, entry[0])), None)
+        matching = (entry for entry in self.bounds.items() if entry[0] == name or fnmatchcase(name, entry[0]))
+        return min(matching, key=lambda entry: (entry[0] != name, -len(entry[0]), entry[0]), default=None)
 
 
 def _real(name: str, value: Any) -> float:

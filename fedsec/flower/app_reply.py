@@ -115,7 +115,9 @@ def contribution(
 def _called(asked: Asked) -> RecordDict:
     try:
         reply = asked.call(asked.message, asked.context)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         log(WARNING, "the client app failed:\n%s", traceback.format_exc())
         raise ClientAppError(type(error).__name__) from error
     if not isinstance(reply, Message):

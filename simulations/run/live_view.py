@@ -175,8 +175,5 @@ def warn(console: Console, document: RunDocument) -> None:
     for text in document.warnings:
         console.print(f"Warning: {text}.", style="yellow", highlight=False, soft_wrap=True)
     if document.disclosed or document.warnings:
-        text = "Use --cohort fixed (a round without one of its hospitals is void)"
-        if not document.configuration.get("equal-weights"):
-            text += " or --equal-weights (no row count is a weight in the sums)"
-        text += "."
+        text = "Use --cohort fixed: a round without one of its hospitals is void, so there is nothing to subtract."
         console.print(text, style="dim", highlight=False, soft_wrap=True)

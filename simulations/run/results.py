@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from fedsec.flower import SecureAggregation
 from fedsec.flower.verdict import Round
 from fedsec.learning import auc
 from fedsec.learning.local_training import Training, test_quality
-from fedsec.learning.models import Parameters
+from fedsec.learning.models import COUNTS, Parameters
 from fedsec.metering import NETWORKS
 from fedsec.protocol import SecureSum
 from fedsec.report.run_document import LEDGER, RESULT, Aggregation, Disclosed, Intervals, Quality, RunDocument
@@ -144,7 +145,7 @@ def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) 
     Which hospital a party is, the simulation knows by its rows; where two have as many, it is left open.
     """
     good = [outcome for outcome in rounds if not outcome.failure]
-    counts = {} if config.equal_weights else determined([(outcome.parties, outcome.weight) for outcome in good])
+    counts = determined(_counted(good, config))
     losses = {
         key: determined(
             [
@@ -174,6 +175,18 @@ def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) 
     return out
 
 
+def _counted(good: Sequence[Round], config: RunConfig) -> list[tuple[Collection[int], float]]:
+    """How many rows each sum was over: its weight, or what its rows by class add up to."""
+    if not config.equal_weights:
+        return [(outcome.parties, outcome.weight) for outcome in good]
+    counting = [(outcome, [(outcome.metrics or {}).get(key) for key in COUNTS]) for outcome in good]
+    return [
+        (outcome.parties, outcome.weight * math.fsum(value for value in values if isinstance(value, float)))
+        for outcome, values in counting
+        if all(isinstance(value, float) for value in values)
+    ]
+
+
 def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str]:
     """What the server could learn from the totals of several rounds, with the numbers of these hospitals.
 
@@ -182,8 +195,7 @@ def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str
     if config.cohort == "fixed":
         return []
     count = f"between {min(rows):,} and {max(rows):,}" if min(rows) < max(rows) else f"{max(rows):,}"
-    rows_too = "" if config.equal_weights else f" its row count ({count}) and"
-    learns = f"learn{rows_too}, once the model settles, nearly its metrics"
+    learns = f"learn its row count ({count}) and, once the model settles, nearly its metrics"
     sampled, texts = config.sampled(len(rows)), []
     if sampled < len(rows):
         texts.append(

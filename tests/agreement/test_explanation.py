@@ -145,7 +145,7 @@ def test_metrics_are_proposed_on_a_grid_and_totals_belong_to_equal_weights() -> 
     totals = agreement(**equal)
     assert for_deployment(totals, SERVER.public, MEMBERS).encoding == totals.encoding
     told = text(totals)
-    assert "Totals over the rows of all hospitals, which tell no row count: loss." in told
+    assert "Totals over the rows of all hospitals: loss. One sum of them tells no hospital's row count" in told
     assert "auc to multiples of 0.125, others to 0.000976562" in told
     with pytest.raises(ConfigurationError, match="equal weights, with totals over rows among its metrics; exact ones"):
         for_deployment(totals, SERVER.public, MEMBERS, weights="exact", largest_weight=9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import os
 from pathlib import Path
@@ -89,6 +90,11 @@ def test_totals_of_hospitals_are_those_of_all_rows(seed: int, rows: int, count: 
     assert found.keys() == pooled.keys()
     for key, values in pooled.items():
         assert np.allclose(found[key], values, rtol=0, atol=1e-12)
+    for key in found:
+        for cell, false in itertools.product(range(len(found[key])), (-1e6, 1e6)):
+            lie = [value + false * (place == cell) for place, value in enumerate(means[key])]
+            with pytest.raises(BadMessage, match=r"the statistics contradict each other: rows\."):
+                preparation.of_totals({**means, key: lie}, len(told))
     with pytest.raises(BadMessage, match="totals over no rows"):
         preparation.of_totals({**means, COUNT: 0.0}, len(told))
 

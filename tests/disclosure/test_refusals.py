@@ -141,3 +141,28 @@ def test_an_app_that_would_leave_tells_nothing_either(tmp_path: Path) -> None:
     secure = server.founds()
     server.asks(secure, np.ones(2))
     assert (secure.rounds[-1].unusable, secure.rounds[-1].incidents, server.grid.reasons) == (1, (), [])
+
+
+def test_where_one_hospital_alone_has_a_usable_update_its_sum_is_that_update(tmp_path: Path) -> None:
+    """An honest server calls such a round void, with fewer usable updates than the floor, after the sum was opened.
+
+    What apps fail on is the server's choice, by the model or by what it sends with it. Only noise prevents this.
+    """
+    changes = np.random.default_rng(9).normal(0, 0.3, (HOSPITALS, 2))
+
+    def train(place: int, model: Real, config: Mapping[str, Any]) -> tuple[Real, Mapping[str, Any]]:
+        if PATIENTS[place].max() > config.get("limit", 2.0):
+            raise ValueError("a value beyond the limit")
+        return model + changes[place], {"loss": 0.25}
+
+    protocol = "secagg:server=malicious"
+    server = deployed(tmp_path, train, HOSPITALS, {"train": 1}, np.ones(2), protocol, node={}, **OPTIONS)
+    secure, (lowest, second) = server.founds(), sorted(LARGEST)[:2]
+    with pytest.raises(RunFailed, match="4 of 5 hospitals had no usable update, and at least 3 are needed"):
+        server.asks(secure, np.ones(2), limit=(lowest + second) / 2)
+    half = 1 << (secure.protocol.value_bits - 1)
+    parameters = server.opened[-1].sum.vector[:2].astype(np.int64) - HOSPITALS * half
+    read = parameters * OPTIONS["clip"] / (half - 1)
+    assert np.allclose(read, changes[LARGEST.index(lowest)], atol=1e-5)
+    said = [text for section in secure.disclosure().sections for text in section.sentences]
+    assert any("every round was void, and a sum may have been opened before its round was" in text for text in said)

@@ -199,7 +199,7 @@ def test_a_cohort_is_of_those_who_were_asked() -> None:
 
 def test_a_run_without_a_sum() -> None:
     found = of(catalog.strategy("secagg")(), sessions=[Round(1, "train", 5, failure="RunFailed: …")])
-    assert found.cohort == 0 and not found.groups and "It learned no sum" in said(found, "server")
+    assert found.cohort == 0 and not found.groups and "It used no sum" in said(found, "server")
     assert json.loads(found.to_json())["stages"][0]["void"] == 1
 
 

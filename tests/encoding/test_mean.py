@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from fractions import Fraction
@@ -279,7 +280,8 @@ UNUSABLE: list[tuple[Update, str]] = [
     (update(a=np.array([0, np.nan, 0, 1.0])), r"array 'a' is not finite at \(1,\) \(1 such"),
     (update(b=np.full((2, 3), np.inf, np.float32)), r"array 'b' is not finite at \(0, 0\) \(6 such"),
     (update(b=np.array([[0, 0, 0], [0, -np.inf, np.inf]], np.float32)), r"'b' is not finite at \(1, 1\) \(2 such"),
-    *((update(weight), f"num-examples is {weight}") for weight in (0, -1, math.nan, math.inf, -math.inf, 10**400)),
+    *((update(weight), f"num-examples is {weight}") for weight in (0, -1, math.nan, math.inf, -math.inf)),
+    *((update(weight), "num-examples is an integer; it must lie above 0") for weight in (10**400, 10**5000)),
     *((update(weight), f"num-examples is {weight} and rounds to 0") for weight in (1e-20, 2.0**-34)),
     (update(10_001), r"num-examples is 10001; .* at most at 10000 \(largest_weight\)"),
     *((update(odd), "num-examples is ") for odd in (True, "3", None, [3], np.ones(1))),
@@ -413,6 +415,7 @@ def test_a_sum_that_its_layout_does_not_explain() -> None:
         ({"metric_grid": 0.5}, "metrics have a grid and largest_weight is not named"),
         ({"grids": {"auc": "fine"}, "weights": "equal"}, "the grid of metric 'auc' is 'fine'; a number was expected"),
         ({"totals": ("*",)}, "totals need equal weights"),
+        ({"ranges": {"m": (0.0, 1e40)}, "weights": "equal"}, "the grid of metric m is 0.000976562"),
         ({"totals": "*", "weights": "equal"}, "a list of patterns of metrics' names"),
     ],
 )
@@ -456,6 +459,24 @@ def test_a_mean_on_a_grid_stays_in_its_range_and_a_total_of_nothing_is_0() -> No
     assert mean.decode(Sum(made.vector, frozenset({1})), made.layout, {}, spec, 24).metrics == {"auc": 1.0, "rows": 9.0}
     both = mean.decode(Sum(made.vector + none.vector, frozenset({1, 2})), made.layout, {}, spec, 24)
     assert both.metrics["rows"] == 4.5 and both.unusable == 1
+
+
+def test_the_group_of_an_array_does_not_depend_on_the_order_of_patterns() -> None:
+    """Messages sort a mapping: what a hospital enforces must be what the server's operator wrote, in any order."""
+    bounds = {"*": 100.0, "w": 0.1, "enc.*": 2.0, "enc.head*": 3.0, "[w]": 7.0, "*.bias": 4.0}
+    for order in itertools.islice(itertools.permutations(bounds), 0, None, 37):
+        spec = MeanSpec(bounds={name: bounds[name] for name in order})
+        again = codec.decode(codec.encode(spec), MeanSpec)
+        for each in (spec, again):
+            found = {name: each.bound_of(name) for name in ("w", "enc.x", "enc.head.y", "enc.bias", "v", "[w]")}
+            assert found == {
+                "w": ("w", 0.1),
+                "enc.x": ("enc.*", 2.0),
+                "enc.head.y": ("enc.head*", 3.0),
+                "enc.bias": ("*.bias", 4.0),
+                "v": ("*", 100.0),
+                "[w]": ("[w]", 7.0),
+            }
 
 
 def test_the_first_session_of_a_stage_measures_and_no_other_does() -> None:

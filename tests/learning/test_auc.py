@@ -114,6 +114,20 @@ def test_with_equal_weights_metrics_alone_are_told() -> None:
     assert [one.train_loss for one in told] == pytest.approx(list(loss.values()), abs=1e-5)
 
 
+def test_with_equal_weights_rows_by_class_tell_the_row_count_of_who_dropped_out() -> None:
+    rows = {1: 80, 2: 70, 3: 60, 4: 50}
+
+    def outcome(number: int, parties: tuple[int, ...]) -> Round:
+        found = {"tp": 0.25, "fp": 0.25, "tn": 0.125, "fn": 0.375}
+        mean = sum(rows[party] for party in parties) / len(parties)
+        metrics = {key: share * mean for key, share in found.items()}
+        return Round(number, "evaluate", 4, len(parties), parties, len(parties), metrics=metrics)
+
+    here = SimpleNamespace(names=("a", "b", "c", "d"), parts=[range(count) for count in rows.values()])
+    told = disclosed([outcome(1, (1, 2, 3, 4)), outcome(2, (1, 2, 3))], RunConfig(equal_weights=True), here)  # type: ignore[arg-type]
+    assert [(one.party, one.hospital, one.rows) for one in told] == [(4, "d", 50)]
+
+
 def test_warnings_have_the_numbers_and_go_where_nothing_is_told() -> None:
     [told] = warnings(RunConfig(), [100, 40, 70], 1)
     assert "between 40 and 100" in told
@@ -122,4 +136,4 @@ def test_warnings_have_the_numbers_and_go_where_nothing_is_told() -> None:
     assert warnings(RunConfig(), [100, 40, 70], 0) == []
     assert warnings(RunConfig(cohort="fixed"), [100, 40, 70], 1) == []
     [equal] = warnings(RunConfig(equal_weights=True), [100, 40, 70], 1)
-    assert "rows" not in equal and "metrics" in equal
+    assert "its row count (between 40 and 100)" in equal and "metrics" in equal
