@@ -27,7 +27,7 @@ from fedsec import (
     strategy,
     write_identity,
 )
-from fedsec.data import bundled, files, registry, schema
+from fedsec.data import bundled, files, registry, row_files, schema
 from fedsec.data.files import RowsSource
 from fedsec.data.preparation import Preparation
 from fedsec.errors import ConfigurationError, FedsecError
@@ -161,17 +161,18 @@ def test_a_wrong_argument_is_refused_in_words(taken: str) -> None:
     assert refused, "the control: some of them are wrong everywhere"
 
 
+SUFFIXES = [*row_files.SUFFIXES, ".csv.gz", ".csv.zip", ".txt", ".toml"]
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=80)
 
 
-@given(content=st.binary(max_size=200) | TEXT.map(str.encode), suffix=st.sampled_from([".csv", ".parquet", ".toml"]))
+@given(content=st.binary(max_size=200) | TEXT.map(str.encode), suffix=st.sampled_from(SUFFIXES))
 @settings(max_examples=examples(150), deadline=None)
 def test_any_bytes_in_a_file_of_rows(content: bytes, suffix: str) -> None:
     path = Path(f"drawn{suffix}")
     path.write_bytes(content)
     acts: list[Callable[[], Any]] = [lambda: schema.read(path)]
     if suffix != ".toml":
-        acts = [lambda: files.load(RowsSource(str(path), "a", "b")), lambda: files.read_columns(path)]
+        acts = [lambda: files.load(RowsSource(str(path), "a", "b")), lambda: files.read_file(path)]
     for act in acts:
         try:
             act()

@@ -1,39 +1,44 @@
-"""Rows from CSV or parquet: one file with a column of sites, or a folder with a file for each hospital."""
+"""A hospital's rows, or those of all simulated hospitals, from files to a table under a schema.
+
+    file ── file_formats ──▶ columns of raw values        how it is written: each hospital's own, found out and said
+    columns ── schema ─────▶ table                        what it means: agreed, the same for all
+    columns ── schema_draft ──▶ schema                    in a simulation without a schema
+
+All that is wrong with a file is in one message, each problem with its cure.
+"""
 
 from __future__ import annotations
 
-import csv
 import logging
-import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fedsec import extras
-from fedsec.data.row_files import SUFFIXES, not_read, row_files
-from fedsec.data.schema import MOST_LEVELS, Category, Label, Number, Schema, read
-from fedsec.data.table import Table, as_number, is_gap, of_columns, word
+from fedsec.data import labels, schema_draft, table_columns
+from fedsec.data.file_formats import Columns, RowsFile, read_file
+from fedsec.data.problems import Problems
+from fedsec.data.row_files import SUFFIXES, name_of, not_read, row_files
+from fedsec.data.schema import Category, Schema, read
+from fedsec.data.schema_draft import Choices, Draft
+from fedsec.data.suspicion import alike, suspicions
+from fedsec.data.table import Table
 from fedsec.errors import ConfigurationError, DataError, expect, expect_path, home_expanded, unknown
 
 LOG = logging.getLogger(__name__)
-PANDAS_INDEX = re.compile(r"__index_level_\d+__")
-"""What pandas calls an index that it keeps beside the columns."""
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-LONGEST_WORD, FEW_CLASSES = 80, 10
-Columns = dict[str, list[Any]]
+TEXTS = ("drop", "missing", "dates")
 
 
 @dataclass(frozen=True)
 class RowsSource:
     """Where the rows are, and which columns say what.
 
-    data: a CSV or parquet file, or a folder of such files, one a hospital: hidden and temporary files, and files of
-    other kinds, are left out with a warning in the log. site: the column of hospitals; none with a
-    folder. label: the column to predict, and positive: its class that counts as 1. person: the column that says which
-    rows belong together. drop: columns that are no features. schema: a TOML file; where there is none, the schema is
-    drawn up from all rows together, which only a simulation can do.
+    data: a file, or a folder of files, one a hospital: hidden and temporary files, and files of other kinds, are left
+    out with a warning in the log. site: the column of hospitals; none with a folder. label: the column to predict, and
+    positive: its class that counts as 1. person: the column that says which rows belong together. drop: columns that
+    are no features. schema: a TOML file; where there is none, the schema is drawn up from all rows together, which only
+    a simulation can do. task, missing, dates, drop_unlabelled: how such a schema is drawn up (`schema_draft.Choices`).
+    strict: whether a suspicion is an error.
     """
 
     data: str
@@ -43,20 +48,110 @@ class RowsSource:
     positive: str = ""
     drop: tuple[str, ...] = ()
     schema: str = ""
+    task: str = "auto"
+    missing: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    drop_unlabelled: bool = False
+    strict: bool = False
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            kind, what = (tuple, "a tuple of names") if name == "drop" else (str, "a text")
+            if name in ("drop_unlabelled", "strict"):
+                expect(name, value, bool, "true or false")
+                continue
+            kind, what = (tuple, "a tuple of texts") if name in TEXTS else (str, "a text")
             expect(name, value, kind, what)
-            for one in value if name == "drop" else (value,):
+            for one in value if name in TEXTS else (value,):
                 expect(name, one, str, what)
                 if "\0" in one:
                     raise ConfigurationError(f"{name} is {one!r}; a text without a null character was expected")
+        labels.check_task(self.task)
+
+    @property
+    def choices(self) -> Choices:
+        """How a schema is drawn up."""
+        return Choices(self.positive, self.task, self.missing, Choices.dates_of(self.dates), self.drop_unlabelled)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Rows before they are a table. parts: by hospital, where each has its own file."""
+
+    path: Path
+    columns: Columns
+    site: list[Any] | None
+    parts: Mapping[str, RowsFile]
+    notes: tuple[str, ...]
+    problems: Problems
 
 
 def load(source: RowsSource) -> Table:
-    """The table; raises ConfigurationError or DataError naming path, column, row and value."""
+    """The table, with how it was read and what is suspicious in it.
+
+    Raises ConfigurationError or DataError naming path, column, row and value: of a file's rows, all that is wrong.
+    """
     expect("source", source, RowsSource, "a RowsSource")
+    opened = _open(source)
+    problems, schema = opened.problems, read(home_expanded("schema", Path(source.schema))) if source.schema else None
+    label = _check_names(source, opened, schema)
+    notes = list(opened.notes)
+    if schema is None:
+        draft = _draw_up(source, opened, label)
+        notes += draft.said
+        schema = draft.schema(problems)
+        if schema is None:
+            _check_identities(source, opened)
+            raise problems.error()
+    person = opened.columns[source.person] if source.person else None
+    for hospital, part in opened.parts.items():  # so that an error names the hospital, and its own row
+        own = Problems(hospital)
+        table_columns.read_columns(own, part.columns, schema, "")
+        for text in own.found:
+            problems.add(f"hospital {hospital}: {text}")
+    found = None
+    if not (opened.parts and problems.found):
+        found = table_columns.read_columns(problems, opened.columns, schema, str(opened.path), opened.site, person)
+    if found is None:
+        raise problems.error()
+    return _suspected(found, source, opened, notes)
+
+
+def _suspected(found: Table, source: RowsSource, opened: _Opened, notes: list[str]) -> Table:
+    """The table with notes and suspicions; raises DataError for the latter, if `strict`."""
+    told = [*found.suspicions, *suspicions(found)]
+    for what, values in (("site", opened.site), ("person", opened.columns.get(source.person))):
+        told += alike(what, values or [])
+    if source.strict and told:
+        problems = Problems(found.name)
+        for text in told:
+            problems.add(text)
+        problems.check()
+    return replace(found, notes=(*notes, *found.notes), suspicions=tuple(told))
+
+
+def draft_text(source: RowsSource, least: int) -> str:
+    """The text of a schema's file, as far as these rows allow one, with rare levels joined (`schema_draft.joined`).
+
+    Raises ConfigurationError or DataError where the rows cannot be read at all.
+    """
+    opened = _open(source)
+    label = _check_names(source, opened, None)
+    draft = _draw_up(source, opened, label)
+    sites = opened.site or []
+    for place, column in enumerate(draft.columns):
+        if isinstance(column, Category):
+            counts = schema_draft.counted(column, opened.columns[column.name], sites)
+            draft.columns[place] = schema_draft.joined(column, counts, least, [])
+    return schema_draft.commented(draft, label, draft.left_out)
+
+
+def _draw_up(source: RowsSource, opened: _Opened, label: str) -> Draft:
+    left_out = {source.site, source.person, label, *source.drop}
+    features = [name for name in opened.columns if name not in left_out]
+    return schema_draft.draw_up(opened.problems, opened.columns, features, label, source.choices)
+
+
+def _open(source: RowsSource) -> _Opened:
     path = home_expanded("data", Path(source.data))
     try:
         path.stat()
@@ -64,45 +159,78 @@ def load(source: RowsSource) -> Table:
         raise ConfigurationError(f"data {path} cannot be read: there is no such file or folder") from None
     except OSError as error:
         raise ConfigurationError(f"data {path} cannot be read: {error.strerror}") from error
-    parts: dict[str, Columns] = {}
+    problems = Problems(name_of(path))
     if path.is_dir():
-        columns, site, parts = _folder(path, source)
-    else:
-        columns = read_columns(path)
-        if not source.site:
-            raise ConfigurationError(f"site is not set: name the column of {path.name} that holds each row's hospital")
-        site = _column(path, columns, "site", source.site)
-    schema = read(home_expanded("schema", Path(source.schema))) if source.schema else None
-    label = source.label or (schema.label.name if schema else "")
-    if not label:
-        raise ConfigurationError(f"label is not set: name the column of {path.name} to predict")
-    _column(path, columns, "label", label)
-    if schema is not None and schema.label.name != label:
-        raise ConfigurationError(f"label is {label!r}, but the schema's label is {schema.label.name!r}: use one name")
-    person = _column(path, columns, "person", source.person) if source.person else None
-    for name in source.drop:
-        _column(path, columns, "drop", name)
-    _check_roles(source, label, schema)
-    if schema is None:
-        left_out = {source.site, source.person, label, *source.drop}
-        schema = draw_up(
-            {name: values for name, values in columns.items() if name not in left_out},
-            label,
-            columns[label],
-            source.positive,
-        )
-    for hospital, part in parts.items():  # so that an error names the hospital, and its own row
-        of_columns(f"{path.stem}, hospital {hospital}", part, schema, "")
-    return of_columns(path.stem, columns, schema, str(path), site, person)
+        return _folder(path, source, problems)
+    file = read_file(path)
+    for text in file.problems:
+        problems.add(text)
+    if not source.site:
+        raise ConfigurationError(f"site is not set: name the column of {path.name} that holds each row's hospital")
+    site = file.columns.get(source.site)
+    return _Opened(path, file.columns, site, {}, _notes({path.name: file}), problems)
+
+
+def _notes(files: Mapping[str, RowsFile]) -> tuple[str, ...]:
+    """How the files are written, files of one form together."""
+    forms: dict[tuple[str, ...], list[str]] = {}
+    for name, file in files.items():
+        if file.form:
+            forms.setdefault(file.form, []).append(name)
+    return tuple(f"{', '.join(names)}: {', '.join(form)}" for form, names in forms.items())
+
+
+def read_columns(path: Path) -> Columns:
+    """The columns of a file as raw values; raises ConfigurationError or DataError where they cannot all be read."""
+    file, problems = read_file(path), Problems(name_of(path))
+    for text in file.problems:
+        problems.add(text)
+    problems.check()
+    return file.columns
 
 
 def load_hospital(path: Path, schema: Path) -> Table:
     """One hospital's rows from a file of its own, by the schema that all hospitals agreed on.
 
-    Raises ConfigurationError or DataError naming path, column, row and value.
+    Raises ConfigurationError or DataError naming path, column, row and value: of the rows, all that is wrong.
     """
     path = expect_path("data", path)
-    return of_columns(path.stem, read_columns(path), read(schema), str(path))
+    file, problems = read_file(path), Problems(name_of(path))
+    for text in file.problems:
+        problems.add(text)
+    found = table_columns.read_columns(problems, file.columns, read(schema), str(path))
+    if found is None:
+        raise problems.error()
+    told = (*found.suspicions, *suspicions(found))
+    return replace(found, notes=(*_notes({path.name: file}), *found.notes), suspicions=told)
+
+
+def _check_names(source: RowsSource, opened: _Opened, schema: Schema | None) -> str:
+    """The label's name; raises ConfigurationError, once for all columns, where one is not there, or has two roles."""
+    label, columns = source.label or (schema.label.name if schema else ""), opened.columns
+    if not label:
+        raise ConfigurationError(f"label is not set: name the column of {opened.path.name} to predict")
+    named = [
+        ("site", source.site),
+        ("label", label),
+        ("person", source.person),
+        *(("drop", one) for one in source.drop),
+    ]
+    odd = [str(unknown(f"column for {what}", name, columns)) for what, name in named if name and name not in columns]
+    if odd:
+        raise ConfigurationError("; ".join(odd))
+    if schema is not None and schema.label.name != label:
+        raise ConfigurationError(f"label is {label!r}, but the schema's label is {schema.label.name!r}: use one name")
+    _check_roles(source, label, schema)
+    return label
+
+
+def _check_identities(source: RowsSource, opened: _Opened) -> None:
+    """Add the problems of sites and persons alone, where there is no schema to read the rows by."""
+    if opened.site is not None:
+        table_columns.read_sites(opened.problems, opened.site)
+    if source.person:
+        table_columns.read_persons(opened.problems, opened.columns[source.person])
 
 
 def _check_roles(source: RowsSource, label: str, schema: Schema | None) -> None:
@@ -114,72 +242,30 @@ def _check_roles(source: RowsSource, label: str, schema: Schema | None) -> None:
     for role, column in roles.items():
         if column and column in source.drop:
             raise ConfigurationError(f"drop has {column!r}, which is the {role}: take it off the list")
-    if schema is not None and source.drop:
-        raise ConfigurationError(
-            f"drop is {', '.join(source.drop)}, but a schema is given: leave these columns out of the schema"
-        )
-    if schema is not None and source.positive and source.positive != schema.label.positive:
+    if schema is None:
+        return
+    cures: dict[str, tuple[bool, str]] = {
+        "drop": (bool(source.drop), "leave these columns out of the schema"),
+        "dates": (bool(source.dates), "give each column of dates its choice there, as date"),
+        "missing": (source.missing not in ((), schema.missing), "list them there, as missing"),
+        "drop_unlabelled": (
+            source.drop_unlabelled and not schema.label.drop_unlabelled,
+            "set drop_unlabelled = true in its [label]",
+        ),
+        "task": (source.task not in ("auto", schema.label.task), f"its label's task is {schema.label.task}"),
+    }
+    for name, (odd, cure) in cures.items():
+        if odd:
+            value = getattr(source, name)
+            shown = ", ".join(value) if isinstance(value, tuple) else str(value).lower()
+            raise ConfigurationError(f"{name.replace('_', '-')} is {shown}, but a schema is given: {cure}")
+    if source.positive and source.positive != schema.label.positive:
         raise ConfigurationError(
             f"positive is {source.positive!r}, but the schema's is {schema.label.positive!r}: use one class"
         )
 
 
-def read_columns(path: Path) -> Columns:
-    """The columns of a CSV or parquet file as they are; in CSV all are words."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigurationError(
-            f"data {path} has {f'the suffix {path.suffix}' if path.suffix else 'no suffix'}: save it as "
-            f"{' or '.join(SUFFIXES)}"
-        )
-    try:
-        columns = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    except OSError as error:
-        raise ConfigurationError(f"data {path} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"data {path} is not CSV in UTF-8: {error}; save it as UTF-8") from error
-    if not columns or not len(next(iter(columns.values()))):
-        raise DataError(f"data {path} has no rows below the header")
-    return columns
-
-
-def _csv(path: Path) -> Columns:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file)
-        names = [name.strip() for name in next(lines, [])]
-        rows = [row for row in lines if row]
-    if len(names) == 1 and (odd := next((mark for mark in (";", "\t", "|") if mark in names[0]), "")):
-        raise DataError(f"data {path}: the header is one cell with {odd!r} in it: separate cells by commas")
-    if names and not names[0] and names.count("") == 1:
-        raise DataError(
-            f"data {path}: the first column has no name: name it, or, if it is the index of pandas, save with "
-            "index=False"
-        )
-    if len(set(names)) != len(names) or "" in names:
-        raise DataError(
-            f"data {path}: the header has a name twice or an empty name ({', '.join(names)}): name each column"
-        )
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(names):
-            raise DataError(
-                f"data {path}, row {number} has {len(row)} cells, but the header has {len(names)}: quote text that "
-                "holds commas"
-            )
-    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
-
-
-def _parquet(path: Path) -> Columns:
-    extras.require("pyarrow", f"data {path}")
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        columns = pyarrow.parquet.read_table(path).to_pydict()
-        return {name: values for name, values in columns.items() if not PANDAS_INDEX.fullmatch(name)}
-    except pyarrow.ArrowInvalid as error:
-        raise DataError(f"data {path} is not parquet: {error}") from error
-
-
-def _folder(path: Path, source: RowsSource) -> tuple[Columns, list[str], dict[str, Columns]]:
+def _folder(path: Path, source: RowsSource, problems: Problems) -> _Opened:
     """All files of a folder as one table, each a hospital of the file's name, with the same columns."""
     if source.site:
         raise ConfigurationError(
@@ -190,87 +276,21 @@ def _folder(path: Path, source: RowsSource) -> tuple[Columns, list[str], dict[st
         LOG.warning("data %s: not read: %s", path, not_read(others))
     if not files:
         raise ConfigurationError(
-            f"data {path}: no file ends in {' or '.join(SUFFIXES)}; put one file for each hospital there"
+            f"data {path}: no file ends in one of {', '.join(SUFFIXES)}; put one file for each hospital there"
         )
-    parts = {one.stem: read_columns(one) for one in files}
+    parts = {name_of(one): read_file(one) for one in files}
     if len(parts) < len(files):
         raise ConfigurationError(f"data {path}: two files differ in their suffix alone; a hospital has one file")
-    first, expected = next(iter(parts.items()))
-    for hospital, columns in parts.items():
-        if odd := sorted(set(columns) ^ set(expected)):
+    first, expected = next((hospital, part.columns) for hospital, part in parts.items())
+    for hospital, part in parts.items():
+        for text in part.problems:
+            problems.add(f"hospital {hospital}: {text}")
+        if odd := sorted(set(part.columns) ^ set(expected)):
             lacks = [name for name in odd if name in expected]
             raise DataError(
                 f"hospital {hospital!r} has other columns than {first!r}: missing {lacks}, extra "
-                f"{[name for name in odd if name in columns]}; give all files the same columns"
+                f"{[name for name in odd if name in part.columns]}; give all files the same columns"
             )
-    columns = {name: [value for part in parts.values() for value in part[name]] for name in expected}
-    return columns, [hospital for hospital, part in parts.items() for _ in next(iter(part.values()))], parts
-
-
-def _column(path: Path, columns: Mapping[str, list[Any]], what: str, name: str) -> list[Any]:
-    if name not in columns:
-        raise unknown(f"column for {what}", name, columns)
-    return columns[name]
-
-
-def draw_up(columns: Mapping[str, Sequence[Any]], label: str, target: Sequence[Any], positive: str = "") -> Schema:
-    """A schema that all these rows fit: a draft to agree on. A column is numeric if at least half of its values are."""
-    return Schema(tuple(_draft(name, values) for name, values in columns.items()), _label(label, target, positive))
-
-
-def _draft(name: str, values: Sequence[Any]) -> Number | Category:
-    there = [value for value in values if not is_gap(value)]
-    if not there:
-        raise DataError(f"column {name!r} has no value in any of {len(values)} rows: add it to drop")
-    numbers = [number for number in map(as_number, there) if number is not None and math.isfinite(number)]
-    if 2 * len(numbers) >= len(there):
-        return Number(name, *_around(name, min(numbers), max(numbers)))
-    levels = sorted({word(value) for value in there})
-    if 2 * sum(bool(DECIMAL_COMMA.fullmatch(level)) for level in levels) >= len(levels):
-        raise ConfigurationError(
-            f"column {name!r} has numbers with decimal commas, {levels[0]!r} and others: write decimal points"
-        )
-    longest = max(levels, key=len)
-    if len(levels) > MOST_LEVELS or len(longest) > LONGEST_WORD:
-        raise ConfigurationError(
-            f"column {name!r} has {len(levels)} different words ({levels[0][:LONGEST_WORD]!r} and others, the longest "
-            f"of {len(longest)} letters); a category has at most {MOST_LEVELS}, of at most {LONGEST_WORD} letters: add "
-            "the column to drop"
-        )
-    return Category(name, tuple(levels))
-
-
-def _label(name: str, values: Sequence[Any], positive: str) -> Label:
-    words = sorted({word(value) for value in values if not is_gap(value)})
-    if positive and positive not in words:
-        raise unknown(f"class of label {name!r}", positive, words)
-    if positive or set(words) <= {"0", "1"}:
-        return Label(name, "classification", positive=positive or "1")
-    numbers = [as_number(one) for one in words]
-    if len(words) == 2 or None in numbers:
-        raise ConfigurationError(
-            f"label {name!r} has {len(words)} classes: {', '.join(words[:6])}; set positive to the one that counts as 1"
-        )
-    found = [number for number in numbers if number is not None]
-    if not found:
-        raise DataError(f"label {name!r} has no value in any of {len(values)} rows: name another column")
-    if len(found) <= FEW_CLASSES and all(number == int(number) for number in found if math.isfinite(number)):
-        raise ConfigurationError(
-            f"label {name!r} has {len(found)} values ({', '.join(words)}), which may be classes or numbers: set "
-            'positive to the class that counts as 1, or give a schema with task = "regression"'
-        )
-    return Label(name, "regression", *_around(name, min(found), max(found)))
-
-
-def _around(name: str, low: float, high: float) -> tuple[float, float]:
-    """A range of round numbers around these; raises DataError where there is none."""
-    if not math.isfinite(high - low):
-        raise DataError(
-            f"column {name!r} goes from {low:g} to {high:g}; values and their range must be finite: correct the cells"
-        )
-    span = high - low or abs(high) or 1.0
-    step = 10.0 ** math.floor(math.log10(span))
-    down, up = math.floor(low / step) * step, math.ceil(high / step) * step
-    down, up = (down, up) if down < up else (down - step, up + step)
-    short = float(f"{down:.12g}"), float(f"{up:.12g}")
-    return short if short[0] <= low and high <= short[1] and short[0] < short[1] else (down, up)
+    columns = {name: [value for part in parts.values() for value in part.columns[name]] for name in expected}
+    site = [hospital for hospital, part in parts.items() for _ in next(iter(part.columns.values()))]
+    return _Opened(path, columns, site, parts, _notes({one.name: parts[name_of(one)] for one in files}), problems)

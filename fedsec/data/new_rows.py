@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fedsec.data.bundled import Floats
+from fedsec.data.cells import as_number, is_gap, word
 from fedsec.data.schema import OTHER, Category, Number, Schema
-from fedsec.data.table import Integers, as_number, is_gap, word
+from fedsec.data.table import Integers
 from fedsec.errors import DataError, shown
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from fedsec.data import bundled
 from fedsec.data.bundled import inside
 from fedsec.data.schema import Category, Label, Number, Schema
-from fedsec.data.table import Table, of_columns, of_dataset
+from fedsec.data.table import Table
+from fedsec.data.table_columns import of_columns, of_dataset
 from fedsec.errors import unknown
 
 YES = (0.0, 1.0)

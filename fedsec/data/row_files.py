@@ -6,16 +6,31 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".xlsx", ".dta", ".xpt", ".sav", ".parquet", ".feather")
+"""The formats of files of rows; `file_formats` reads them."""
+COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 HIDDEN = (".", "~$")
 """How names of files begin that a system or an office program leaves beside the real ones."""
 MOST_NAMED = 8
 
 
+def format_of(path: Path) -> str:
+    """The suffix of a file's format in small letters, also of a compressed one: `.csv` of rows.csv.gz."""
+    name = path.name.lower()
+    packed = next((end for end in COMPRESSED if name.endswith(end)), "")
+    return Path(name.removesuffix(packed)).suffix
+
+
+def name_of(path: Path) -> str:
+    """A file's name without the suffixes of its format and its compression."""
+    packed = path.suffix.lower() in COMPRESSED
+    return Path(path.stem).stem if packed else path.stem
+
+
 def row_files(path: Path) -> tuple[list[Path], list[Path]]:
     """What a folder holds, by name: the files of rows, and all else: hidden and temporary files, and other suffixes."""
     everything = sorted(path.iterdir())
-    files = [one for one in everything if one.suffix.lower() in SUFFIXES and not one.name.startswith(HIDDEN)]
+    files = [one for one in everything if format_of(one) in SUFFIXES and not one.name.startswith(HIDDEN)]
     return files, [one for one in everything if one not in files]
 
 
@@ -25,7 +40,7 @@ def not_read(others: Sequence[Path]) -> str:
     foreign = [one.name for one in others if not one.name.startswith(HIDDEN)]
     parts = (
         f"{', '.join(names[:MOST_NAMED])}{f' and {len(names) - MOST_NAMED} more' * (len(names) > MOST_NAMED)} ({why})"
-        for names, why in ((hidden, "hidden or temporary"), (foreign, f"neither {' nor '.join(SUFFIXES)}"))
+        for names, why in ((hidden, "hidden or temporary"), (foreign, f"none of {', '.join(SUFFIXES)}"))
         if names
     )
     return "; ".join(parts)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import tomli_w
 
+from fedsec.data import dates
 from fedsec.errors import ConfigurationError, expect, expect_path, unknown
 
 Task = Literal["classification", "regression"]
@@ -24,13 +25,21 @@ MOST_LEVELS = 50
 
 @dataclass(frozen=True)
 class Number:
-    """A numeric column, in [low, high]; a value outside is refused at its hospital."""
+    """A numeric column, in [low, high]; a value outside is refused at its hospital.
+
+    date: where the column holds dates, the number that they become: `days since 2020-01-01`, or an age in years,
+    `age at 2022-12-31` or `age at COLUMN`.
+    """
 
     name: str
     low: float
     high: float
+    date: str = ""
 
     def __post_init__(self) -> None:
+        if self.date != "":
+            expect(f"schema: date of column {self.name!r}", self.date, str, "a text")
+            dates.check_choice(self.name, self.date)
         for bound in (self.low, self.high):
             expect(f"schema: a bound of column {self.name!r}", bound, (int, float), "a number")
         if not (all(map(_finite, (self.low, self.high))) and _finite(self.high - self.low) and self.low < self.high):
@@ -40,7 +49,7 @@ class Number:
             )
 
     def __str__(self) -> str:
-        return f"range {self.low:g} to {self.high:g}"
+        return f"range {self.low:g} to {self.high:g}{f', {self.date}' if self.date else ''}"
 
 
 OTHER = "other"
@@ -74,13 +83,19 @@ class Category:
 
 @dataclass(frozen=True)
 class Label:
-    """What is predicted: the class `positive` against one other, or a number in [low, high]."""
+    """What is predicted: the class `positive` against others, or a number in [low, high].
+
+    negative: the words of the other classes; where there are none, one other word is allowed, whichever it is.
+    drop_unlabelled: whether a row without a label is left out, and not refused.
+    """
 
     name: str
     task: Task
     low: float = 0.0
     high: float = 1.0
     positive: str = "1"
+    negative: tuple[str, ...] = ()
+    drop_unlabelled: bool = False
 
     def __post_init__(self) -> None:
         expect("schema: the label's name", self.name, str, "a text")
@@ -88,18 +103,26 @@ class Label:
         if self.task not in ("classification", "regression"):
             raise unknown("task of the label", str(self.task), ("classification", "regression"))
         Number(self.name, self.low, self.high)
+        expect("schema: the label's other classes", self.negative, tuple, "a tuple of texts")
+        if self.positive in self.negative:
+            raise ConfigurationError(f"schema: the label's class {self.positive!r} is both positive and negative")
 
     def __str__(self) -> str:
         about = f"class {self.positive!r}" if self.task == "classification" else f"range {self.low:g} to {self.high:g}"
-        return f"the label, {self.task}, {about}"
+        about += f" against {', '.join(map(repr, self.negative))}" if self.negative else ""
+        return f"the label, {self.task}, {about}{', rows without it left out' if self.drop_unlabelled else ''}"
 
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns that are features, in their order, and the label."""
+    """Columns that are features, in their order, and the label.
+
+    missing: words and numbers that stand for a missing value, besides those that R, pandas, SAS and Excel write.
+    """
 
     columns: tuple[Number | Category, ...]
     label: Label
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         expect("schema: columns", self.columns, tuple, "a tuple of columns")
@@ -131,22 +154,33 @@ class Schema:
             for name in dict.fromkeys([*mine, *theirs])
             if mine.get(name) != theirs.get(name)
         ]
+        if self.missing != other.missing:
+            here, there = (", ".join(one.missing) or "nothing" for one in (self, other))
+            found.append(f"missing is {here} here and {there} there")
         return found or ([] if self == other else ["the columns are the same, but in another order"])
 
     def to_toml(self) -> str:
         """The schema as the text of a TOML file, which `read` reads."""
-        label = self.label
-        about: dict[str, Any] = {"name": label.name, "task": label.task}
-        about |= (
-            {"positive": label.positive} if label.task == "classification" else {"low": label.low, "high": label.high}
-        )
-        columns = {
-            column.name: {"low": column.low, "high": column.high}
-            if isinstance(column, Number)
-            else {"levels": list(column.levels)}
-            for column in self.columns
-        }
-        return tomli_w.dumps({"label": about, "columns": columns})
+        document: dict[str, Any] = {"missing": list(self.missing)} if self.missing else {}
+        columns = {column.name: column_table(column) for column in self.columns}
+        return tomli_w.dumps(document | {"label": label_table(self.label), "columns": columns})
+
+
+def label_table(label: Label) -> dict[str, Any]:
+    """The table [label] of a schema's file."""
+    about: dict[str, Any] = {"name": label.name, "task": label.task}
+    if label.task == "classification":
+        about |= {"positive": label.positive} | ({"negative": list(label.negative)} if label.negative else {})
+    else:
+        about |= {"low": label.low, "high": label.high}
+    return about | ({"drop_unlabelled": True} if label.drop_unlabelled else {})
+
+
+def column_table(column: Number | Category) -> dict[str, Any]:
+    """The table [columns.NAME] of a schema's file."""
+    if isinstance(column, Category):
+        return {"levels": list(column.levels)}
+    return {"low": column.low, "high": column.high} | ({"date": column.date} if column.date else {})
 
 
 def read(path: Path) -> Schema:
@@ -168,30 +202,51 @@ def parse(text: str, source: str) -> Schema:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"schema {source} is not TOML: {error}") from error
     label, columns = document.get("label"), document.get("columns")
-    if not isinstance(label, dict) or not isinstance(columns, dict) or set(document) != {"label", "columns"}:
+    if not isinstance(label, dict) or not isinstance(columns, dict) or set(document) - {"label", "columns", "missing"}:
         raise ConfigurationError(
-            f"schema {source}: it must have the tables [label] and [columns.NAME], and nothing else"
+            f"schema {source}: it must have the tables [label] and [columns.NAME]; it may have a list, missing, above "
+            "them, and nothing else"
         )
-    return Schema(tuple(_column(source, name, about) for name, about in columns.items()), _label(source, label))
+    missing = _words(source, "missing", document.get("missing", []))
+    found = tuple(_column(source, name, about) for name, about in columns.items())
+    return Schema(found, _label(source, label), missing)
 
 
 def _column(source: str, name: str, about: Any) -> Number | Category:
-    if isinstance(about, dict) and set(about) == {"low", "high"} and all(map(_real, about.values())):
-        return Number(name, float(about["low"]), float(about["high"]))
+    if (
+        isinstance(about, dict)
+        and set(about) - {"date"} == {"low", "high"}
+        and all(map(_real, (about["low"], about["high"])))
+    ):
+        date = about.get("date", "")
+        expect(f"schema {source}: date of column {name!r}", date, str, "a text")
+        return Number(name, float(about["low"]), float(about["high"]), date)
     if isinstance(about, dict) and set(about) == {"levels"} and isinstance(about["levels"], list):
         return Category(name, tuple(map(str, about["levels"])))
     raise ConfigurationError(f"schema {source}: column {name!r} needs two numbers, low and high, or a list, levels")
 
 
 def _label(source: str, about: Mapping[str, Any]) -> Label:
-    extra = set(about) - {"name", "task", "low", "high", "positive"}
+    extra = set(about) - {"name", "task", "low", "high", "positive", "negative", "drop_unlabelled"}
     if extra or not isinstance(about.get("name"), str):
-        raise ConfigurationError(f"schema {source}: [label] needs a name; it may have task, positive, low and high")
+        raise ConfigurationError(
+            f"schema {source}: [label] needs a name; it may have task, positive, negative, low, high and "
+            "drop_unlabelled"
+        )
     low, high = about.get("low", 0.0), about.get("high", 1.0)
     if not (_real(low) and _real(high)):
         raise ConfigurationError(f"schema {source}: low and high of the label must be numbers")
     task = about.get("task", "classification")
-    return Label(about["name"], task, float(low), float(high), str(about.get("positive", "1")))
+    drop = about.get("drop_unlabelled", False)
+    expect(f"schema {source}: drop_unlabelled of the label", drop, bool, "true or false")
+    negative = _words(source, "negative", about.get("negative", []))
+    return Label(about["name"], task, float(low), float(high), str(about.get("positive", "1")), negative, drop)
+
+
+def _words(source: str, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) or _real(one) for one in value):
+        raise ConfigurationError(f"schema {source}: {key} is {value!r}; a list of words and numbers was expected")
+    return tuple(map(str, value))
 
 
 def _finite(value: float) -> bool:

@@ -26,7 +26,7 @@ from fedsec.app.config import RunConfig
 from fedsec.data import files, preparation, registry
 from fedsec.data.preparation import Preparation
 from fedsec.data.schema import Category, Label, Number, Schema
-from fedsec.data.table import of_columns
+from fedsec.data.table_columns import of_columns
 from fedsec.disclosure import Statement
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.errors import ConfigurationError, RunFailed
@@ -208,7 +208,7 @@ def test_a_hospital_reads_no_file_that_the_run_names(tmp_path: Path, monkeypatch
     strategy = tmp_path / "chosen_by_the_server.py"
     strategy.write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()\n")
     opened: list[str] = []
-    for module, name in ((files, "read_columns"), (files, "read"), (registry, "load"), (study.hospitals, "of_config")):
+    for module, name in ((files, "read_file"), (files, "read"), (registry, "load"), (study.hospitals, "of_config")):
         monkeypatch.setattr(module, name, lambda *arguments, **_: opened.append(str(arguments[0])))
     grid = ProcessGrid(client_app.client, 3, FIRST)
     chosen: list[Mapping[str, Any]] = [

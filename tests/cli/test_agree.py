@@ -129,7 +129,7 @@ def test_a_hospital_is_asked_before_it_signs(
             "this hospital has 20 rows; the agreement's largest_weight is 19",
         ),
         ({}, ROWS.replace(",0\n", ",1\n"), "label 'died' has one class in all 20 rows"),
-        ({}, ROWS.replace("icu", "ICU"), "'ICU' is not among the schema's levels"),
+        ({}, ROWS.replace("icu", "burns"), "'burns' is not among the schema's levels"),
         ({}, ROWS.replace("died", "dead"), "columns ['died'] of the schema are missing"),
     ],
 )

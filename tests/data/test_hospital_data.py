@@ -20,7 +20,8 @@ from fedsec.data.files import RowsSource, load
 from fedsec.data.preparation import COUNT, LEVEL, PRESENT, Preparation, statistics, totals
 from fedsec.data.row_files import fingerprint
 from fedsec.data.schema import Category, Label, Number, Schema, read
-from fedsec.data.table import OTHERS, Table, of_columns, split
+from fedsec.data.table import OTHERS, Table, split
+from fedsec.data.table_columns import of_columns
 from fedsec.errors import BadMessage, ConfigurationError, DataError
 from fedsec.simulations.run import hospitals
 from tests.tiers import slow
@@ -223,7 +224,7 @@ BESIDE = [
     "Thumbs.db",
     "desktop.ini",
     "north.csv~",
-    "north.xlsx",
+    "north.ods",
     "README",
 ]
 """What systems, office programs and people leave beside the files of rows."""
@@ -246,14 +247,14 @@ def test_what_is_beside_the_files_of_rows_is_left_out_and_said(
     (said,) = caplog.records
     text = said.getMessage()
     assert said.levelname == "WARNING" and str(folder) in text
-    for name in (".DS_Store", "Thumbs.db", "north.xlsx", "hidden or temporary", "neither .csv nor .parquet"):
+    for name in (".DS_Store", "Thumbs.db", "north.ods", "hidden or temporary", "none of .csv, .tsv, .xlsx"):
         assert name in text
     assert all(name in text for name in BESIDE if name.startswith("~$"))
     (folder / "north.csv").unlink()
     (folder / "south.csv").unlink()
     with pytest.raises(ConfigurationError, match="no file ends in"):
         load(RowsSource(str(folder), label="died"))
-    with pytest.raises(DataError, match=r"\._north\.csv is not CSV in UTF-8"):  # the control: named, it is read
+    with pytest.raises(DataError, match=r"\._north\.csv is not text"):  # the control: named, it is read
         load(RowsSource(str(folder / "._north.csv"), label="died", site="a"))
 
 
@@ -262,7 +263,7 @@ def test_of_many_other_files_some_are_named(tmp_path: Path, caplog: pytest.LogCa
     for number in range(20):
         (tmp_path / f"{number:02}.txt").touch()
     load(RowsSource(str(tmp_path), label="died"))
-    assert "07.txt and 12 more (neither" in caplog.text and "08.txt" not in caplog.text
+    assert "07.txt and 12 more (none of" in caplog.text and "08.txt" not in caplog.text
 
 
 @pytest.mark.parametrize("same_time", [True, False])
@@ -358,7 +359,7 @@ FAULTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"age": [30] * 35 + ["old"]}, {}, "column 'age', row 36: 'old' is not a number"),
     ({"age": [30] * 35 + ["inf"]}, {}, "column 'age', row 36: inf; a finite number was expected"),
     ({"died": ["0", "1"] * 17 + ["0", ""]}, {}, "label 'died', row 36: no value"),
-    ({"died": ["yes", "no"] * 18}, {}, "label 'died' has 2 classes: no, yes; set positive to the one"),
+    ({"died": ["ill", "well"] * 18}, {}, "label 'died' has 2 classes: 'ill', 'well'; set positive to the one"),
     ({"hospital": ["north", "south"] * 17 + ["north", ""]}, {}, "the site of row 36 is empty"),
     ({"died": ["0", "1", "1", "0", "0", "1"] * 6}, {}, "label 'died' is 0 in all of its"),
     ({"hospital": ["north"] * 30 + ["south"] * 6}, {"one_class": True}, "hospital 'south' has"),
@@ -367,13 +368,14 @@ FAULTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (
         {"died": [0, 1, 2] * 12},
         {},
-        "label 'died' has 3 values (0, 1, 2), which may be classes or numbers: set positive",
+        "label 'died' has 3 values ('0', '1', '2'), which may be classes or numbers: set positive",
     ),
     ({"died": [0.5 + row for row in range(35)] + ["inf"]}, {}, "column 'died' goes from 0.5 to inf"),
     ({"died": ["0"] * 36}, {"one_class": True}, "label 'died' is 0 in all"),
     ({"age": ["1e308", "-1e308"] * 18}, {}, "values and their range must be finite"),
     ({"age": ["1_0"] * 5 + [30] * 31}, {}, "column 'age', row 1: '1_0' is not a number"),
-    ({"age": [f"{row},5" for row in range(36)]}, {}, "column 'age' has numbers with decimal commas, '0,5'"),
+    ({"age": [f"{row + 1},500" for row in range(36)]}, {}, "column 'age': '1,500' may be 1.500 or 1500: write decimal"),
+    ({"age": [*["1,5", "2.5"] * 18]}, {}, "column 'age' has numbers with decimal commas and others with points, '2.5'"),
     ({"ward": ["a", "b" * 200, "a"] * 12}, {}, "the longest of 200 letters"),
     ({"patient": ["", 1, 2] * 12}, {}, "the person of row 1 is empty (12 of 36 rows have none)"),
     ({}, {"person": "died"}, "person and label are both 'died'"),
@@ -426,15 +428,15 @@ def test_rows_that_a_schema_does_not_allow_are_refused(tmp_path: Path, schema: s
         ("rows.csv", b"a,b\n", "no rows"),
         ("rows.csv", b"a,b\n1\n", "row 1"),
         ("rows.csv", b"a,a\n1,2\n", "twice"),
-        ("rows.csv", b"a;b\n1;2\n", "one cell with ';' in it"),
-        (
-            "rows.csv",
-            b",a,b\n0,1,2\n",
-            "the first column has no name: name it, or, if it is the index of pandas, save with index=False",
-        ),
-        ("rows.csv", b"\xff\xfe\x00", "not CSV in UTF-8"),
+        ("rows.csv", b"a;b\n1;2;3;4\n", "row 1 has 4 cells, but the header has 2"),
+        ("rows.csv", b",a,b\n7,1,2\n", "the first column has no name: name it, or save without the names of rows"),
+        ("rows.csv", b'a,b\n1,"2\n', "EOF inside string"),
+        ("rows.csv", b"\xff\xfe\x00", "is not text in UTF-8, UTF-16 or Windows-1252"),
+        ("rows.csv", b"\x1f\x8b no gzip", "is not a whole gzip file"),
         ("rows.parquet", b"nothing", "rows.parquet"),
-        ("rows.xlsx", b"", "has the suffix .xlsx: save it as .csv or .parquet"),
+        ("rows.xlsx", b"", "rows.xlsx"),
+        ("rows.dta", b"nothing", "cannot be read as Stata"),
+        ("rows.ods", b"", "has the suffix .ods: save it as CSV (known are .csv, .tsv, .xlsx, .dta"),
     ],
 )
 def test_files_that_are_none_are_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -447,7 +449,7 @@ def test_files_that_are_none_are_refused(tmp_path: Path, name: str, content: byt
 def test_a_file_that_is_not_there_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load(RowsSource(str(tmp_path / "gone.csv"), "a", "b"))
-    with pytest.raises(ConfigurationError, match=r"no file ends in \.csv or \.parquet"):
+    with pytest.raises(ConfigurationError, match=r"no file ends in one of \.csv, "):
         load(RowsSource(str(tmp_path), label="b"))
 
 

@@ -15,7 +15,7 @@ from flwr.common.constant import APP_DIR
 from fedsec.app import client_app, own_rows
 from fedsec.app.config import RunConfig
 from fedsec.data import preparation
-from fedsec.data.table import of_columns
+from fedsec.data.table_columns import of_columns
 from fedsec.flower import bundle
 from fedsec.flower.records import from_numpy, to_numpy
 from fedsec.learning.local_training import client_update

@@ -17,7 +17,7 @@ from flwr.app import Message
 from fedsec.app.config import RunConfig
 from fedsec.data.preparation import PRESENT, VALUE, totals
 from fedsec.data.schema import Label, Number, Schema
-from fedsec.data.table import of_columns
+from fedsec.data.table_columns import of_columns
 from fedsec.encoding import mean
 from fedsec.encoding.mean_spec import MeanSpec
 from tests.disclosure.attacked import FIRST, Real, Server, deployed

@@ -16,7 +16,8 @@ import fedsec
 from fedsec.data import preparation
 from fedsec.data.new_rows import new_rows
 from fedsec.data.schema import Category, Label, Number, Schema
-from fedsec.data.table import Table, of_columns
+from fedsec.data.table import Table
+from fedsec.data.table_columns import of_columns
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.learning import trained_model
 from fedsec.learning.models import build

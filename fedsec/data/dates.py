@@ -1,0 +1,150 @@
+"""Dates in a column of rows, and the numbers that they become: an age in years, or days since a day.
+
+A model takes numbers. Which number a date becomes is for the hospitals to agree on: `days since 2020-01-01`,
+`age at 2022-12-31`, or `age at COLUMN`, where the other column holds dates too. How a file writes its dates is its
+hospital's own matter: it is found out, and said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from fedsec.data.cells import is_gap, quoted
+from fedsec.errors import ConfigurationError
+
+YEAR = 365.25
+EXCEL = date(1899, 12, 30)
+"""From here Excel counts days."""
+SERIALS = (36_526, 55_153)
+"""The days of the years 2000 to 2050 as Excel counts them."""
+_ISO = re.compile(r"(?P<y>\d{4})[-/](?P<m>\d{1,2})[-/](?P<d>\d{1,2})(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?")
+_DOTS = re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
+_SLASHES = re.compile(r"(?P<a>\d{1,2})/(?P<b>\d{1,2})/(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
+_NAMED = re.compile(r"(?P<d>\d{1,2})[- ]?(?P<m>[A-Za-z]{3})[- ]?(?P<y>\d{4})(?::\d{2}:\d{2}:\d{2})?")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_CHOICE = re.compile(r"(days since|age at) +(.+)")
+CHOICES = "'NAME=days since 2020-01-01', 'NAME=age at 2020-01-01', 'NAME=age at COLUMN' or 'NAME=drop'"
+
+
+def is_date(value: Any) -> bool:
+    """Whether a raw value is written as a date."""
+    if isinstance(value, str):
+        text = value.strip()
+        return any(form.fullmatch(text) for form in (_ISO, _DOTS, _SLASHES)) or bool(_named(text))
+    return isinstance(value, date)
+
+
+def _named(text: str) -> re.Match[str] | None:
+    found = _NAMED.fullmatch(text)
+    return found if found and found["m"].casefold() in _MONTHS else None
+
+
+def check_choice(name: str, choice: str) -> None:
+    """Raise ConfigurationError unless a choice is one of those above."""
+    found = _CHOICE.fullmatch(choice)
+    if not found or (found[1] == "days since" and _day(found[2]) is None):
+        raise ConfigurationError(f"dates: column {name!r} has the choice {choice!r}; {CHOICES} was expected")
+
+
+def numbers(
+    name: str,
+    values: Sequence[Any],
+    choice: str,
+    columns: Mapping[str, Sequence[Any]],
+    gap: Callable[[Any], bool] = is_gap,
+) -> list[float | None]:
+    """Dates as numbers by a choice: NaN for a gap, None where a cell is no date.
+
+    Raises ConfigurationError where an age is to be counted at a column that is not there, and ValueError, in words,
+    where a column of dates can be read in two ways.
+    """
+    days, ends = _read_column(name, values, gap), None
+    check_choice(name, choice)
+    kind, _, since = choice.removeprefix("age ").removeprefix("days ").partition(" ")
+    start = _day(since)
+    if start is None:
+        if since not in columns:
+            raise ConfigurationError(
+                f"dates: the age of {name!r} is counted at {since!r}, which is no column and no day"
+            )
+        ends = _read_column(since, columns[since], gap)
+    found: list[float | None] = []
+    for row, day in enumerate(days):
+        end = start if ends is None else ends[row]
+        if isinstance(day, date) and isinstance(end, date):
+            found.append(float((day - end).days) if kind == "since" else (end - day).days / YEAR)
+        else:
+            found.append(None if day is None or end is None else float("nan"))
+    return found
+
+
+def _read_column(name: str, values: Sequence[Any], gap: Callable[[Any], bool]) -> list[date | float | None]:
+    """Each raw value as a day, NaN for a gap, None for anything else; numbers are days as Excel counts them.
+
+    Raises ValueError, in words, where days and months cannot be told apart.
+    """
+    try:
+        month_first = _month_first(values)
+    except ValueError as error:
+        raise ValueError(f"column {name!r}: {error}") from error
+    return [float("nan") if gap(value) else _read(value, month_first) for value in values]
+
+
+def _read(value: Any, month_first: bool | None) -> date | None:
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    text = str(value).strip()
+    if found := _ISO.fullmatch(text) or _DOTS.fullmatch(text):
+        return _valid(found["y"], found["m"], found["d"])
+    if found := _SLASHES.fullmatch(text):
+        month, day = (found["a"], found["b"]) if month_first else (found["b"], found["a"])
+        return _valid(found["y"], month, day)
+    if found := _named(text):
+        return _valid(found["y"], str(_MONTHS.index(found["m"].casefold()) + 1), found["d"])
+    try:
+        serial = float(text)
+        return EXCEL + timedelta(days=int(serial)) if 0 < serial < 2_958_466 else None
+    except ValueError:
+        return None
+
+
+def _month_first(values: Sequence[Any]) -> bool | None:
+    """Whether 03/04/2022 is in March, by days above 12 in the column; None where nothing is written with strokes."""
+    pairs = [found for value in values if isinstance(value, str) and (found := _SLASHES.fullmatch(value.strip()))]
+    if not pairs:
+        return None
+    first, second = (max(int(pair[side]) for pair in pairs) for side in ("a", "b"))
+    if (first > 12) == (second > 12):
+        raise ValueError(
+            f"{quoted([pairs[0][0]])} and other dates can be read in two ways, for "
+            f"{'days and months are mixed' if first > 12 else 'no day is above 12'}: write them as 2022-12-31"
+        )
+    return second > 12
+
+
+def written(values: Sequence[Any]) -> str:
+    """How a column writes its dates, in words; empty where there is nothing to say."""
+    try:
+        month_first = _month_first(values)
+    except ValueError:
+        return ""
+    return {True: "month/day/year", False: "day/month/year", None: ""}[month_first]
+
+
+def _valid(year: str, month: str, day: str) -> date | None:
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

@@ -1,0 +1,187 @@
+"""What may be wrong with rows that can be read: each a sentence with its cure, told before anything is trained.
+
+Nothing here refuses a row: a suspicion may be right data. With `--strict` each is an error.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedsec.data.bundled import Floats
+from fedsec.data.cells import is_gap, plain_word, quoted, word
+from fedsec.data.dates import SERIALS
+from fedsec.data.schema import Number
+from fedsec.data.table import Table
+
+FARTHEST, MAD_TO_DEVIATION = 6.0, 1.4826
+"""Robust deviations: 1.4826 times the median distance from the median, which a normal distribution's deviation is."""
+CODES = (
+    -1.0,
+    *(float(sign * int(str(digit) * places)) for digit in (7, 8, 9) for places in (1, 2, 3, 4) for sign in (1, -1)),
+)
+"""What people write for a missing number: -1, 9, -9, 99, 999, -99 and their kin."""
+FEWEST, FEWEST_AT_A_SITE = 20, 10
+PURE = 0.995
+"""From this share of rows on that a column tells the label of, it may be the label in other words."""
+
+
+def suspicions(table: Table) -> list[str]:
+    """What looks wrong in a table, the columns first, then the label, then the sites."""
+    found = list[str]()
+    for index, column in enumerate(table.schema.numbers):
+        found += _of_numbers(column, table.numbers[:, index])
+    for index, category in enumerate(table.schema.categories):
+        used = set(table.levels[:, index].tolist()) - {-1}
+        if len(used) == 1:
+            found.append(f"column {category.name!r} is {category.levels[used.pop()]!r} in all rows: leave it out")
+    return [*found, *_near_the_label(table), *_of_sites(table)]
+
+
+def _of_numbers(column: Number, values: Floats) -> Iterator[str]:
+    there = values[~np.isnan(values)]
+    if not len(there):
+        return
+    if there.min() == there.max():
+        yield f"column {column.name!r} is {there[0]:g} in all rows that have a value: leave it out"
+        return
+    if len(there) < FEWEST:
+        return
+    if len(there) == len(values) and np.array_equal(np.sort(there), there.min() + np.arange(len(there))):
+        yield f"column {column.name!r} counts the rows, from {there.min():g} to {there.max():g}: leave it out"
+        return
+    whole = bool((there == np.floor(there)).all())
+    if not column.date and whole and there.min() >= SERIALS[0] and there.max() <= SERIALS[1]:
+        yield (
+            f"column {column.name!r} may hold days as Excel counts them, {there.min():g} to {there.max():g}: choose "
+            "what these dates become (dates), or leave it out"
+        )
+    codes = sentinels(there)
+    if codes:
+        counts = [int((there == code).sum()) for code in codes]
+        yield (
+            f"column {column.name!r} has {quoted([f'{code:g}' for code in codes], counts)} far from its other values, "
+            f"which may be codes for a missing value: then set missing to {','.join(f'{code:g}' for code in codes)}"
+        )
+    rows = np.flatnonzero(_far(values) & ~np.isin(values, codes))
+    if len(rows):
+        counted = f"{len(rows):,} value{'s' if len(rows) > 1 else ''}"
+        yield (
+            f"column {column.name!r}: {counted} beyond {FARTHEST:g} robust deviations, {values[rows[0]]:g} in row "
+            f"{rows[0] + 1}{' and others' if len(rows) > 1 else ''}: correct the cells, or agree on a narrower range"
+        )
+
+
+def sentinels(there: Floats) -> list[float]:
+    """The codes for a missing number among these values: the outermost, and far from all that are none."""
+    kept, found = there, list[float]()
+    present = [code for code in CODES if (there == code).any()]
+    for code in sorted(present, key=abs, reverse=True):
+        rest = kept[kept != code]
+        if len(rest) < FEWEST or not (code < rest.min() or code > rest.max()):
+            continue
+        middle = np.median(rest)
+        deviation = MAD_TO_DEVIATION * float(np.median(np.abs(rest - middle)))
+        beyond = code < 0 <= rest.min() or abs(code - middle) > max(
+            FARTHEST * deviation, 1.5 * np.abs(rest - middle).max()
+        )
+        if beyond:
+            kept, found = rest, [*found, code]
+    return found
+
+
+def _far(values: Floats) -> NDArray[np.bool_]:
+    """bool[rows]: beyond 6 robust deviations; where all values are above 0, by their logarithms too.
+
+    What is measured in a laboratory is skewed, and a large value no error: its logarithm is not far off.
+    """
+    there = values[~np.isnan(values)]
+    far = _beyond(values, there)
+    if (there > 0).sum() > len(there) * PURE:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logarithms = np.log(values)
+        far &= _beyond(logarithms, np.log(there[there > 0])) | ~(values > 0)
+    return far
+
+
+def _beyond(values: Floats, there: Floats) -> NDArray[np.bool_]:
+    middle = np.median(there)
+    deviation = MAD_TO_DEVIATION * float(np.median(np.abs(there - middle)))
+    if not deviation > 0:
+        return np.zeros(len(values), bool)
+    with np.errstate(invalid="ignore"):
+        far: NDArray[np.bool_] = np.abs(values - middle) > FARTHEST * deviation
+    return far
+
+
+def _near_the_label(table: Table) -> Iterator[str]:
+    """Columns that tell nearly every row's label: the label in other words, or what is known only after it."""
+    target, rows = table.target, len(table.target)
+    if rows < FEWEST or target.min() == target.max():
+        return
+    told = "tells the label of nearly every row: leave it out, unless it is known before the label is"
+    for index, column in enumerate(table.schema.numbers):
+        values = table.numbers[:, index]
+        there = ~np.isnan(values)
+        if there.sum() < FEWEST or np.ptp(values[there]) == 0 or np.ptp(target[there]) == 0:
+            continue
+        if table.task == "classification":
+            near = there.all() and _best_cut(values, target) >= PURE
+        else:
+            near = abs(float(np.corrcoef(values[there], target[there])[0, 1])) >= PURE
+        if near:
+            yield f"column {column.name!r} {told}"
+    for index, category in enumerate(table.schema.categories):
+        if table.task == "classification":
+            levels = table.levels[:, index] + 1
+            ones = np.bincount(levels, target, len(category.levels) + 1)
+            counts = np.bincount(levels, minlength=len(category.levels) + 1)
+            if np.maximum(ones, counts - ones).sum() >= PURE * rows > np.maximum(target.sum(), rows - target.sum()):
+                yield f"column {category.name!r} {told}"
+
+
+def _best_cut(values: Floats, target: Floats) -> float:
+    """The share of rows that are right, if all above a value are of one class and all others of the other."""
+    order = np.argsort(values, kind="stable")
+    ones = np.concatenate([[0.0], np.cumsum(target[order])])
+    ends = np.concatenate([[True], np.diff(values[order]) > 0, [True]])
+    right = ones[-1] - ones + np.arange(len(ones)) - ones  # below: class 0; above: class 1
+    right = right[ends]
+    largest = max(ones[-1], len(values) - ones[-1])
+    best = float(max(right.max(), len(values) - right.min()))
+    return best / len(values) if best > largest else 0.0
+
+
+def _of_sites(table: Table) -> Iterator[str]:
+    if table.site is None:
+        return
+    counts = np.bincount(table.site, minlength=len(table.sites))
+    for name, rows in zip(table.sites, counts, strict=True):
+        if rows < FEWEST_AT_A_SITE:
+            few = f"{rows} row{'' if rows == 1 else 's'}"
+            yield f"hospital {name!r} has {few}: leave it out, or join small sites (minimum-rows)"
+    if table.task == "classification":
+        ones = np.bincount(table.site, table.target, len(table.sites))
+        for name, rows, positive in zip(table.sites, counts, ones, strict=True):
+            if rows >= FEWEST_AT_A_SITE and positive in (0, rows):
+                which = f"no row of class {table.schema.label.positive}" if positive == 0 else "rows of one class alone"
+                yield f"hospital {name!r} has {which} among {rows:,}: check it, or join small sites (minimum-rows)"
+
+
+def alike(what: str, values: Iterable[Any]) -> list[str]:
+    """Names of sites or persons that may be one, such as 1, 01 and 1.0, or North and north."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for text in {word(value) for value in values if not is_gap(value)}:
+        plain = plain_word(text)
+        names[plain.lstrip("0") or "0" if plain.isdecimal() else plain].add(text)
+    groups = sorted(sorted(group) for group in names.values() if len(group) > 1)
+    return [f"{what}s that look alike: {_listed(groups)}: write each in one way"] if groups else []
+
+
+def _listed(groups: Sequence[Sequence[str]]) -> str:
+    shown = [" and ".join(map(repr, group)) for group in groups[:5]]
+    return "; ".join(shown) + (f"; and {len(groups) - 5:,} more" if len(groups) > 5 else "")

@@ -1,0 +1,259 @@
+"""A table from columns of raw values, by a schema: what does not fit is told by column and row, all in one message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fedsec.data import dates
+from fedsec.data.bundled import Dataset, Floats
+from fedsec.data.cells import as_number, gaps, is_gap, mapped, plain_word, quoted, word
+from fedsec.data.problems import Problems
+from fedsec.data.schema import OTHER, Category, Label, Number, Schema
+from fedsec.data.table import Integers, Table
+
+MISSING_CURE = "name what stands for a missing value (missing)"
+
+
+def of_dataset(dataset: Dataset, ranges: Mapping[str, tuple[float, float]], target: tuple[float, float]) -> Table:
+    """A dataset of numbers without gaps, as a table; `ranges` by column."""
+    columns = tuple(Number(name, *ranges[name]) for name in dataset.feature_names)
+    label = Label("target", dataset.task, *target)
+    numbers, none = dataset.features, np.empty((len(dataset.target), 0), np.int64)
+    table = Table(dataset.name, Schema(columns, label), numbers, none, dataset.target, dataset.source)
+    problems = Problems(dataset.name)
+    for index, column in enumerate(columns):
+        _check_range(problems, column, numbers[:, index])
+    problems.check()
+    return table
+
+
+def of_columns(
+    name: str,
+    columns: Mapping[str, Sequence[Any]],
+    schema: Schema,
+    source: str,
+    site: Sequence[Any] | None = None,
+    person: Sequence[Any] | None = None,
+) -> Table:
+    """A table from columns of raw values; None, NaN, and what stands for a missing value are gaps. Rows count from 1.
+
+    Raises DataError with all that does not fit, naming column, row, value, what was expected, and the cure.
+    """
+    problems = Problems(name)
+    table = read_columns(problems, columns, schema, source, site, person)
+    if table is None:
+        raise problems.error()
+    return table
+
+
+def read_columns(
+    problems: Problems,
+    columns: Mapping[str, Sequence[Any]],
+    schema: Schema,
+    source: str,
+    site: Sequence[Any] | None = None,
+    person: Sequence[Any] | None = None,
+) -> Table | None:
+    """`of_columns`, which adds to `problems` what does not fit; None where there is any problem."""
+    missing = [one for one in [*(column.name for column in schema.columns), schema.label.name] if one not in columns]
+    if missing:
+        problems.add(f"columns {missing} of the schema are missing; there are {sorted(columns)}: add or rename them")
+        return None
+    rows, gap, suspicions = len(columns[schema.label.name]), gaps(schema.missing), list[str]()
+    if not rows:
+        problems.add("no rows")
+        return None
+    numbers = np.empty((rows, len(schema.numbers)))
+    for index, number in enumerate(schema.numbers):
+        numbers[:, index] = _numbers(problems, number, columns, gap)
+    levels = np.empty((rows, len(schema.categories)), np.int64)
+    for index, category in enumerate(schema.categories):
+        levels[:, index] = _levels(problems, category, columns[category.name], gap, suspicions)
+    target = _target(problems, schema.label, columns, gap, suspicions)
+    sites, where = read_sites(problems, site) if site is not None else ((), None)
+    people = read_persons(problems, person) if person is not None else None
+    if problems.found:
+        return None
+    table = Table(
+        problems.name, schema, numbers, levels, target, source, sites, where, people, suspicions=tuple(suspicions)
+    )
+    labelled = np.flatnonzero(~np.isnan(target))
+    if len(labelled) == rows:
+        return table
+    table = _without_empty_sites(table.take(labelled))
+    note = f"{rows - len(labelled):,} of {rows:,} rows have no label {schema.label.name!r} and were left out"
+    return replace(table, notes=(note,))
+
+
+def _without_empty_sites(table: Table) -> Table:
+    if table.site is None:
+        return table
+    kept, site = np.unique(table.site, return_inverse=True)
+    return replace(table, sites=tuple(table.sites[index] for index in kept), site=site.astype(np.int64))
+
+
+def _numbers(
+    problems: Problems, column: Number, columns: Mapping[str, Sequence[Any]], gap: Callable[[Any], bool]
+) -> Floats:
+    """A column's values; 0 for each that is none, which `problems` then has."""
+    name, values = column.name, columns[column.name]
+    try:
+        if column.date:
+            found = dates.numbers(name, values, column.date, columns, gap)
+        else:
+            found = mapped(lambda value: as_number(value, gap), values)
+    except ValueError as error:
+        problems.add(str(error))
+        return np.zeros(len(values))
+    if None in found:
+        row = found.index(None)
+        words = Counter(str(value).strip() for value, number in zip(values, found, strict=True) if number is None)
+        problems.add(
+            f"column {name!r}, row {row + 1}: {values[row]!r} is not a {'date' if column.date else 'number'} "
+            f"({found.count(None):,} of {len(found):,} are not: {quoted(*_common(words))}); correct them, "
+            f"{MISSING_CURE}, or leave the column out; a column of words has its levels in the schema"
+        )
+    array = np.array([0.0 if number is None else number for number in found], dtype=np.float64)
+    if np.isinf(array).any():
+        row = int(np.flatnonzero(np.isinf(array))[0])
+        problems.add(f"column {name!r}, row {row + 1}: {array[row]}; a finite number was expected: correct the cell")
+    else:
+        _check_range(problems, column, np.where([number is None for number in found], np.nan, array))
+    return array
+
+
+def _common(counts: Counter[str]) -> tuple[list[str], list[int]]:
+    """Words and their counts, the most frequent first."""
+    found = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return [text for text, _ in found], [count for _, count in found]
+
+
+def _levels(
+    problems: Problems, category: Category, values: Sequence[Any], gap: Callable[[Any], bool], suspicions: list[str]
+) -> Integers:
+    """The index of each value's level: of the same word, or else of one that differs in case or in a point alone."""
+    index = {level: number for number, level in enumerate(category.levels)}
+    plain = Counter(map(plain_word, category.levels))
+    alike = {plain_word(level): number for level, number in index.items() if plain[plain_word(level)] == 1}
+    found, cased, unknown = np.full(len(values), -1, np.int64), Counter[str](), Counter[str]()
+    for value, rows in _rows_of(values).items():
+        text = word(value)
+        if text in index:
+            found[rows] = index[text]
+        elif not gap(value):
+            near = alike.get(plain_word(text), -2)
+            found[rows] = near if near >= 0 else index.get(OTHER, -2)
+            if near >= 0 and category.levels[near].casefold() == text.casefold():
+                cased[text] += len(rows)
+            elif near < 0 and OTHER not in index:
+                unknown[text] += len(rows)
+    if unknown:
+        row = int(np.flatnonzero(found == -2)[0])
+        problems.add(
+            f"column {category.name!r}, row {row + 1}: {values[row]!r} is not among the schema's levels: "
+            f"{', '.join(category.levels)} ({sum(unknown.values()):,} of {len(values):,} are not: "
+            f"{quoted(*_common(unknown))}; a level {OTHER!r} would take them): correct them, or add them"
+        )
+    if cased:
+        suspicions.append(
+            f"column {category.name!r}: read as levels that differ in case alone: {quoted(*_common(cased))}; write "
+            "them alike"
+        )
+    return found
+
+
+def _rows_of(values: Sequence[Any]) -> dict[Any, list[int]]:
+    """The rows of each distinct value."""
+    rows: dict[Any, list[int]] = {}
+    for row, value in enumerate(values):
+        rows.setdefault(value, []).append(row)
+    return rows
+
+
+def _check_range(problems: Problems, column: Number, values: Floats) -> None:
+    out = np.flatnonzero((values < column.low) | (values > column.high))
+    if len(out):
+        problems.add(
+            f"column {column.name!r}, row {out[0] + 1}: {values[out[0]]:g}; the schema allows {column.low:g} to "
+            f"{column.high:g} ({len(out):,} of {len(values):,} values are outside): correct the cells, {MISSING_CURE}, "
+            "or agree on a wider range in the schema"
+        )
+
+
+def _target(
+    problems: Problems,
+    label: Label,
+    columns: Mapping[str, Sequence[Any]],
+    gap: Callable[[Any], bool],
+    suspicions: list[str],
+) -> Floats:
+    """The label of each row, NaN where it has none and the schema leaves such rows out."""
+    values = columns[label.name]
+    empty = [row for row, none in enumerate(mapped(gap, values)) if none]
+    if len(empty) == len(values):
+        problems.add(f"label {label.name!r} has no value in any of {len(values):,} rows: name another column")
+    elif empty and not label.drop_unlabelled:
+        problems.add(
+            f"label {label.name!r}, row {empty[0] + 1}: no value ({len(empty):,} of {len(values):,} rows have none): "
+            "fill them in, or leave these rows out (drop-unlabelled; in a schema drop_unlabelled = true in [label])"
+        )
+    if label.task == "regression":
+        return _numbers(problems, Number(label.name, label.low, label.high), columns, gap)
+    return _classes(problems, label, values, gap, suspicions)
+
+
+def _classes(
+    problems: Problems, label: Label, values: Sequence[Any], gap: Callable[[Any], bool], suspicions: list[str]
+) -> Floats:
+    """1 for the positive class, 0 for the others, NaN for gaps."""
+    positive, named = plain_word(label.positive), {plain_word(one) for one in label.negative}
+    plain = mapped(lambda value: None if gap(value) else plain_word(value), values)
+    others = sorted({one for one in plain if one not in (None, positive)} - named)
+    if len(others) > (0 if named else 1):
+        odd = [word(value) for value, one in zip(values, plain, strict=True) if one in others]
+        row = plain.index(plain_word(odd[0])) if named else plain.index(others[1])
+        allowed = f"{label.positive!r} and {', '.join(map(repr, label.negative)) if named else 'one other'}"
+        problems.add(
+            f"label {label.name!r}, row {row + 1}: {word(values[row])!r} is one class too many; expected {allowed}, "
+            f"found {len(others)} others: {quoted(*_common(Counter(odd)))}: correct the cells"
+        )
+    spelled = Counter(word(value) for value, one in zip(values, plain, strict=True) if one is not None)
+    usual = {
+        one: max((text for text in spelled if plain_word(text) == one), key=lambda text: (spelled[text], text))
+        for one in map(plain_word, spelled)
+    }
+    cased = {
+        text: n for text, n in spelled.items() if text.casefold() == plain_word(text) and text != usual[text.casefold()]
+    }
+    if cased:
+        suspicions.append(
+            f"label {label.name!r}: read as classes that differ in case alone: {quoted(*_common(Counter(cased)))}; "
+            "write them alike"
+        )
+    return np.array([np.nan if one is None else float(one == positive) for one in plain])
+
+
+def read_persons(problems: Problems, person: Sequence[Any]) -> Integers:
+    if empty := [row for row, none in enumerate(mapped(is_gap, person)) if none]:
+        problems.add(
+            f"the person of row {empty[0] + 1} is empty ({len(empty):,} of {len(person):,} rows have none): fill it "
+            "in, so that each person's rows stay together"
+        )
+    return np.unique([word(one) for one in person], return_inverse=True)[1].astype(np.int64)
+
+
+def read_sites(problems: Problems, values: Sequence[Any]) -> tuple[tuple[str, ...], Integers]:
+    if empty := [row for row, none in enumerate(mapped(is_gap, values)) if none]:
+        problems.add(
+            f"the site of row {empty[0] + 1} is empty ({len(empty):,} of {len(values):,} rows have none): fill in each "
+            "row's hospital"
+        )
+    words = mapped(word, values)
+    names = sorted(set(words), key=lambda one: (not one.isdecimal(), int(one) if one.isdecimal() else 0, one))
+    index = {site: number for number, site in enumerate(names)}
+    return tuple(names), np.array([index[one] for one in words], dtype=np.int64)
