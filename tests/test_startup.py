@@ -19,7 +19,19 @@ pytestmark = pytest.mark.slow
 
 pytestmark = pytest.mark.slow
 
-HEAVY = {"flwr", "lifelines", "llvmlite", "matplotlib", "numba", "ray", "scipy", "sklearn", "statsmodels"}
+HEAVY = {
+    "flwr",
+    "lifelines",
+    "llvmlite",
+    "matplotlib",
+    "numba",
+    "pandas",
+    "pyarrow",
+    "ray",
+    "scipy",
+    "sklearn",
+    "statsmodels",
+}
 
 
 def loaded(statement: str) -> set[str]:

@@ -15,7 +15,8 @@ import annotated_types
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedsec import catalog
-from fedsec.data import bundled, preparation, registry
+from fedsec.data import bundled, labels, preparation, registry
+from fedsec.data.row_files import name_of
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, shown, unknown
@@ -39,6 +40,20 @@ AGGREGATORS: Mapping[str, str] = {
 """By name, the class in `flwr.serverapp.strategy`."""
 FEWEST = 3
 LEAST_WEIGHT = 1000
+OF_ROWS = (
+    "site",
+    "label",
+    "positive",
+    "task",
+    "drop_unlabelled",
+    "missing",
+    "dates",
+    "strict",
+    "person",
+    "drop",
+    "schema_file",
+)
+"""The fields that are about a file of rows."""
 METRIC_RANGES = {**preparation.RANGES, **auc.RANGES}
 MOST_ROWS = 2.0**24
 """Rows of a hospital that a metric counts, at most."""
@@ -112,7 +127,7 @@ class RunConfig(BaseModel):
     data: str = option(
         "",
         "data",
-        "A CSV or parquet file, or a folder with one file per hospital.",
+        "A file of rows (CSV, Excel, Stata, SAS transport, SPSS, parquet, feather), or a folder with one per hospital.",
         panel=YOUR_ROWS,
         metavar="PATH",
         path=True,
@@ -121,6 +136,34 @@ class RunConfig(BaseModel):
     label: str = option("", "label", "The column to predict.", panel=YOUR_ROWS, metavar="COLUMN")
     positive: str = option(
         "", "positive class", "The class of the label that counts as 1.", panel=YOUR_ROWS, metavar="CLASS"
+    )
+    task: str = option(
+        "auto",
+        "task",
+        "What the label is; auto finds out whether it is two classes or a number.",
+        panel=YOUR_ROWS,
+        choices=labels.TASKS,
+    )
+    drop_unlabelled: bool = option(
+        False, "rows without a label left out", "Leave out rows without a label, and count them.", panel=YOUR_ROWS
+    )
+    missing: str = option(
+        "",
+        "codes for missing values",
+        "Words and numbers that stand for a missing value, besides NA, N/A, NaN, a point, a dash and nothing.",
+        panel=YOUR_ROWS,
+        metavar="WORD,...",
+    )
+    dates: str = option(
+        "",
+        "dates",
+        "What columns of dates become: NAME=drop, NAME=days since 2020-01-01, NAME=age at 2020-01-01 or NAME=age at "
+        "COLUMN; drop for all.",
+        panel=YOUR_ROWS,
+        metavar="NAME=CHOICE,...",
+    )
+    strict: bool = option(
+        False, "suspicions are errors", "Refuse rows in which something looks wrong.", panel=YOUR_ROWS
     )
     person: str = option(
         "",
@@ -239,6 +282,7 @@ class RunConfig(BaseModel):
         """A checked configuration; raises ConfigurationError naming field, value and limit."""
         config = cls.parse(values)
         config.protocol()
+        labels.check_task(config.task)
         for field in ("aggregator", "dataset"):
             known, value = choices(field), getattr(config, field)
             if value not in known and not (field == "dataset" and (config.data or value == OWN_ROWS)):
@@ -249,9 +293,11 @@ class RunConfig(BaseModel):
     def _check_rows(self) -> None:
         """Raise ConfigurationError where the options about rows do not fit one another."""
         deployed = self.dataset == OWN_ROWS
-        for field in ("site", "label", "positive", "person", "drop", "schema_file"):
+        for field in OF_ROWS:
             value = getattr(self, field)
-            if value and not (self.data or (deployed and field == "schema_file")):
+            if value != type(self).model_fields[field].default and not (
+                self.data or (deployed and field == "schema_file")
+            ):
                 cure = "set data to the file of rows" + (", or dataset to own" if field == "schema_file" else "")
                 raise ConfigurationError(
                     f"{field.replace('_', '-')} is {value!r}, but there are no rows for it: {cure}"
@@ -282,7 +328,7 @@ class RunConfig(BaseModel):
     @property
     def data_name(self) -> str:
         """What the data are called."""
-        return Path(self.data).stem if self.data else self.dataset
+        return name_of(Path(self.data)) if self.data else self.dataset
 
     def protocol(self) -> SecureSum[Any, Any]:
         """The strategy with its parameters."""

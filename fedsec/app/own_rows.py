@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import secrets
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fedsec.data.table import Table
 from fedsec.errors import ConfigurationError
 from fedsec.flower.simulation import in_simulation
 
+LOG = logging.getLogger(__name__)
 DATA, SCHEMA = "fedsec-data", "fedsec-schema"
 """Keys of a node's configuration: the file with this hospital's rows, and the schema that all agreed on."""
 
@@ -84,7 +86,12 @@ def _own(data: str, schema_file: str, contents: str) -> Table:
         raise ConfigurationError(
             f"{DATA} is {data!r}, but {SCHEMA} is not set: name the schema that all hospitals agreed on"
         )
-    return files.load_hospital(Path(data).expanduser(), Path(schema_file).expanduser())
+    table = files.load_hospital(Path(data).expanduser(), Path(schema_file).expanduser())
+    for note in table.notes:
+        LOG.info("rows of %s: %s", data, note)
+    for suspicion in table.suspicions:
+        LOG.warning("rows of %s: %s", data, suspicion)
+    return table
 
 
 @functools.lru_cache(maxsize=64)

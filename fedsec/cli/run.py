@@ -18,6 +18,7 @@ from fedsec import extras
 from fedsec.app.config import FEWEST, RunConfig
 from fedsec.app.progress import PROGRESS
 from fedsec.cli.options import Engine, Json, print_json
+from fedsec.cli.reading import print_reading
 from fedsec.cli.run_options import RUN, with_config
 from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.report import run_document, run_page
@@ -83,7 +84,7 @@ def run(
         raise ConfigurationError(f"timeout is {timeout}; it must be above 0 seconds")
     if allow_void < 0:
         raise ConfigurationError(f"allow-void is {allow_void}; a number of rounds was expected, 0 or more")
-    config = check(config)
+    config = check(config, None if as_json else Console())
     target = _target(output, config.strategy, config.data_name, force)
     board = None if tensorboard is None else tensorboard.expanduser() / target.name
     with tensorboard_writer(board) as listen, _staged(target) as folder:
@@ -112,8 +113,8 @@ def _require(engine: Engine) -> None:
             raise ConfigurationError(f"{error}; or do without it: --engine local") from None
 
 
-def check(config: RunConfig) -> RunConfig:
-    """The run with what its data decide; what cannot work is found before anything starts."""
+def check(config: RunConfig, console: Console | None = None) -> RunConfig:
+    """The run with what its data decide; what cannot work is found, and what looks wrong said, before it starts."""
     if 0 < config.clients < FEWEST:
         config.prove(config.clients)
     try:
@@ -123,6 +124,8 @@ def check(config: RunConfig) -> RunConfig:
         raise ConfigurationError(str(error)) from error
     config = config.resolved([len(part) for part in here.parts])
     config.prove(config.clients)
+    if console is not None:
+        print_reading(console, here.train)
     return config
 
 

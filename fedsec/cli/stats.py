@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
@@ -18,12 +17,13 @@ from fedsec import atomic
 from fedsec.app.config import FEWEST, RunConfig
 from fedsec.app.progress import tidy
 from fedsec.cli.options import Json, print_json
+from fedsec.cli.reading import print_reading
 from fedsec.cli.run_options import ROWS, with_config
-from fedsec.data import preparation
+from fedsec.data import files, preparation, schema_draft
 from fedsec.data.preparation import Preparation, statistics
-from fedsec.data.schema import OTHER, Category, Number, Schema
+from fedsec.data.schema import Category, Number, Schema
 from fedsec.encoding.mean_spec import MeanSpec
-from fedsec.errors import ConfigurationError, DataError, RunFailed
+from fedsec.errors import ConfigurationError, DataError, FedsecError, RunFailed
 from fedsec.local import LocalFederation, Update
 from fedsec.metering import Ledger
 from fedsec.report.units import plain_size as size
@@ -68,7 +68,12 @@ def stats(
         raise ConfigurationError(f"least-cell is {least_cell}; a number of rows from 0 on was expected")
     if 0 < config.clients < FEWEST:
         config.prove(config.clients)
-    here = of_command(config)
+    try:
+        here = of_command(config)
+    except ConfigurationError as error:
+        if write_schema is None or not config.data or config.schema_file:
+            raise
+        raise _with_draft(config, write_schema.expanduser(), least_cell, force, error) from error
     config = config.resolved([len(part) for part in here.parts])
     config.prove(config.clients)
     joined: list[str] = []
@@ -76,7 +81,7 @@ def stats(
         drafted = here.train.schema
         if not config.schema_file:
             drafted, joined = with_least_cell(here, least_cell)
-        _write(write_schema.expanduser(), drafted, force)
+        _write(write_schema.expanduser(), schema_draft.commented(drafted, drafted.label.name, {}), force)
     totals, ledger = collect(config, here)
     off = deviation(totals, preparation.pooled(here.train), here.train.schema)
     if as_json:
@@ -86,11 +91,14 @@ def stats(
                 "strategy": config.strategy,
                 "hospitals": len(here.parts),
                 "statistics": tidy(asdict(totals)),
+                "notes": list(here.train.notes),
+                "suspicions": list(here.train.suspicions),
                 "largest_deviation_from_pooled": off,
                 "bytes_up": sum(row.bytes_up for row in ledger.rows),
                 "bytes_down": sum(row.bytes_down for row in ledger.rows),
             }
         )
+    print_reading(Console(), here.train)
     print_tables(Console(), config, here, totals)
     moved = sum(row.bytes_up + row.bytes_down for row in ledger.rows if row.role == "hospital")
     seen = "these sums only" if config.protocol().private else "each hospital's own figures"
@@ -111,27 +119,31 @@ def with_least_cell(here: Hospitals, least: int) -> tuple[Schema, list[str]]:
 
     Levels with fewer than `least` training rows, or at one hospital alone, are joined as `other`; 0 joins none.
     """
-    columns, said = list[Number | Category](), []
+    columns, said = list[Number | Category](), list[str]()
     places = iter(range(len(here.train.schema.categories)))
     for column in here.train.schema.columns:
         if isinstance(column, Category):
-            place = next(places)
-            counts = [np.bincount(part[part >= 0], minlength=len(column.levels)) for part in _levels(here, place)]
-            rows, sites = np.sum(counts, axis=0), np.sum([count > 0 for count in counts], axis=0)
-            rare = [level for level, n, at in zip(column.levels, rows, sites, strict=True) if n < least or at < 2]
-            if least and (rare := [level for level in rare if level != OTHER]):
-                said.append(
-                    f"Column {column.name}: {', '.join(rare)} joined as {OTHER!r}, for fewer than {least} rows have "
-                    "them, or one hospital alone (--least-cell)"
-                )
-                column = column.joined(set(column.levels) - set(rare))
+            levels = here.train.levels[:, next(places)]
+            counts = [
+                np.bincount(part[part >= 0], minlength=len(column.levels)) for part in map(levels.take, here.parts)
+            ]
+            column = schema_draft.joined(column, np.array(counts), least, said)
         columns.append(column)
-    return Schema(tuple(columns), here.train.schema.label), said
+    return replace(here.train.schema, columns=tuple(columns)), said
 
 
-def _levels(here: Hospitals, place: int) -> list[NDArray[np.int64]]:
-    """Each hospital's levels of one column of words."""
-    return [here.train.levels[part, place] for part in here.parts]
+def _with_draft(
+    config: RunConfig, path: Path, least: int, force: bool, error: ConfigurationError
+) -> ConfigurationError:
+    """The error, after a schema was written as far as the rows allow one; the error alone if they do not."""
+    try:
+        text = files.draft_text(hospitals.source_of(config), least)
+    except FedsecError:
+        return error
+    _write(path, text, force)
+    return ConfigurationError(
+        f"{error}\nSchema: {path} is what could be drawn up; complete it, and give it as --schema {path}"
+    )
 
 
 def of_command(config: RunConfig) -> Hospitals:
@@ -220,11 +232,11 @@ def _share(part: float) -> str:
     return f"{part:.1%}" if part > 1e-9 else "-"
 
 
-def _write(path: Path, schema: Schema, force: bool) -> None:
+def _write(path: Path, text: str, force: bool) -> None:
     if path.exists() and not force:
         raise ConfigurationError(f"schema {path} exists already; choose another, or replace it with --force")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(path, schema.to_toml().encode())
+        atomic.write(path, text.encode())
     except OSError as error:
         raise ConfigurationError(f"schema {path} cannot be written: {error.strerror}") from error

@@ -127,6 +127,14 @@ def _month_first(values: Sequence[Any]) -> bool | None:
     return second > 12
 
 
+def example(choice: str, number: float) -> tuple[date, str, date]:
+    """A day that a choice turns into about this number; the column at which it is counted, or ""; and that day."""
+    _, _, since = choice.removeprefix("age ").removeprefix("days ").partition(" ")
+    start = _day(since) or date(2020, 1, 1)
+    at = start - timedelta(days=round(number * YEAR)) if choice.startswith("age") else start + timedelta(round(number))
+    return at, "" if _day(since) else since, start
+
+
 def written(values: Sequence[Any]) -> str:
     """How a column writes its dates, in words; empty where there is nothing to say."""
     try:

@@ -219,9 +219,12 @@ HEADER = """\
 # A schema: what hospitals agree on before anything is computed. A draft, drawn up from rows: read each line.
 # Ranges bound what a hospital's statistics can be; a value outside is refused at its hospital. Enter the limits of
 # your units, not those of the rows at hand. Levels are your coding list: a level "other" takes every word without one.
-# Words that stand for a missing value besides NA, N/A, NaN, a point, a dash and nothing: missing = ["-9", "unknown"]
+# What stands for a missing value, besides NA, N/A, NaN, a point, a dash and nothing: missing = ["-9", "unknown"] here.
 """
-LABEL = "\n# What is predicted. positive counts as 1, the words of negative as 0; any other word is refused.\n"
+LABEL = {
+    "classification": "\n# What is predicted. positive counts as 1, negative as 0; any other word is refused.\n",
+    "regression": "\n# What is predicted, a number.\n",
+}
 NO_LABEL = """
 # What is predicted could not be drawn up. Complete it: two classes, or a number with its range.
 # [label]
@@ -239,7 +242,7 @@ def commented(schema: Schema | Draft, label: str, left_out: Mapping[str, str]) -
     """
     parts = [HEADER, tomli_w.dumps({"missing": list(schema.missing)}) if schema.missing else ""]
     if schema.label:
-        parts += [LABEL, tomli_w.dumps({"label": label_table(schema.label)})]
+        parts += [LABEL[schema.label.task], tomli_w.dumps({"label": label_table(schema.label)})]
     else:
         parts.append(NO_LABEL.format(name=tomli_w.dumps({"_": label}).partition("= ")[2].strip()))
     for column in schema.columns:

@@ -67,12 +67,12 @@ def _of_numbers(column: Number, values: Floats) -> Iterator[str]:
             f"column {column.name!r} has {quoted([f'{code:g}' for code in codes], counts)} far from its other values, "
             f"which may be codes for a missing value: then set missing to {','.join(f'{code:g}' for code in codes)}"
         )
-    rows = np.flatnonzero(_far(values) & ~np.isin(values, codes))
+    rows = np.flatnonzero(_far(np.where(np.isin(values, codes), np.nan, values)))
     if len(rows):
         counted = f"{len(rows):,} value{'s' if len(rows) > 1 else ''}"
         yield (
             f"column {column.name!r}: {counted} beyond {FARTHEST:g} robust deviations, {values[rows[0]]:g} in row "
-            f"{rows[0] + 1}{' and others' if len(rows) > 1 else ''}: correct the cells, or agree on a narrower range"
+            f"{rows[0] + 1}{' and others' if len(rows) > 1 else ''}: check the cells"
         )
 
 
@@ -95,13 +95,13 @@ def sentinels(there: Floats) -> list[float]:
 
 
 def _far(values: Floats) -> NDArray[np.bool_]:
-    """bool[rows]: beyond 6 robust deviations; where all values are above 0, by their logarithms too.
+    """bool[rows]: beyond 6 robust deviations; where none is negative, a value above 0 by the logarithms too.
 
     What is measured in a laboratory is skewed, and a large value no error: its logarithm is not far off.
     """
     there = values[~np.isnan(values)]
     far = _beyond(values, there)
-    if (there > 0).sum() > len(there) * PURE:
+    if len(there) and there.min() >= 0 and 2 * (there > 0).sum() > len(there):
         with np.errstate(divide="ignore", invalid="ignore"):
             logarithms = np.log(values)
         far &= _beyond(logarithms, np.log(there[there > 0])) | ~(values > 0)

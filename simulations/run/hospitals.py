@@ -39,17 +39,8 @@ def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True) -> Hos
     Raises ConfigurationError where the number is not that of the sites, and DataError, naming the hospital and the
     counts, where one has too few rows or a single class; `strict` False lets these pass.
     """
-    chosen = files.RowsSource(
-        config.data,
-        config.site,
-        config.label,
-        config.person,
-        config.positive,
-        tuple(filter(None, (name.strip() for name in config.drop.split(",")))),
-        config.schema_file,
-    )
     return _of(
-        chosen if config.data else config.dataset,
+        source_of(config) if config.data else config.dataset,
         fingerprint(config.data, *filter(None, [config.schema_file])) if config.data else "",
         config.minimum_rows,
         config.seed,
@@ -57,6 +48,28 @@ def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True) -> Hos
         hospitals,
         config.one_class,
         strict,
+    )
+
+
+def source_of(config: RunConfig) -> files.RowsSource:
+    """Where the rows of a run are, by its options about rows of one's own."""
+    drop, missing, dates = (
+        tuple(filter(None, (part.strip() for part in text.split(","))))
+        for text in (config.drop, config.missing, config.dates)
+    )
+    return files.RowsSource(
+        config.data,
+        config.site,
+        config.label,
+        config.person,
+        config.positive,
+        drop,
+        config.schema_file,
+        config.task,
+        missing,
+        dates,
+        config.drop_unlabelled,
+        config.strict,
     )
 
 

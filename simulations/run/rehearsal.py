@@ -17,7 +17,7 @@ import numpy as np
 from fedsec.app import client_app, server_app
 from fedsec.app.config import OWN_ROWS, RunConfig
 from fedsec.app.own_rows import DATA, SCHEMA
-from fedsec.data import schema
+from fedsec.data import dates, schema
 from fedsec.data.schema import Number, Schema
 from fedsec.errors import unknown
 from fedsec.flower import SecureAggregation
@@ -61,14 +61,21 @@ def _write_rows(file: Path, agreed: Schema, gaps: Collection[str], rng: np.rando
     columns: dict[str, list[str]] = {}
     for column in agreed.columns:
         if isinstance(column, Number):
-            values = [repr(float(value)) for value in rng.uniform(column.low, column.high, ROWS)]
+            numbers = rng.uniform(column.low, column.high, ROWS)
+            values = [repr(float(value)) for value in numbers]
+            if column.date:
+                middle = (column.low + column.high) / 2  # a day is a step: none may round beyond the range
+                days = [dates.example(column.date, middle + 0.98 * (number - middle)) for number in numbers]
+                values = [day.isoformat() for day, _, _ in days]
+                columns |= {at: [start.isoformat()] * ROWS for _, at, start in days if at}
             missing = range(0, ROWS, 4) if column.name in gaps else ()
             columns[column.name] = ["" if row in missing else value for row, value in enumerate(values)]
         else:
             columns[column.name] = [column.levels[place] for place in rng.integers(0, len(column.levels), ROWS)]
     label = agreed.label
     if label.task == "classification":
-        columns[label.name] = [label.positive if row % 2 else f"not {label.positive}" for row in range(ROWS)]
+        other = label.negative[0] if label.negative else f"not {label.positive}"
+        columns[label.name] = [label.positive if row % 2 else other for row in range(ROWS)]
     else:
         columns[label.name] = [repr(float(value)) for value in rng.uniform(label.low, label.high, ROWS)]
     with file.open("w", newline="", encoding="utf-8") as lines:

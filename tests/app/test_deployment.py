@@ -25,7 +25,7 @@ from fedsec.app import client_app, own_rows, server_app
 from fedsec.app.config import RunConfig
 from fedsec.data import files, preparation, registry
 from fedsec.data.preparation import Preparation
-from fedsec.data.schema import Category, Label, Number, Schema
+from fedsec.data.schema import Category, Label, Number, Schema, read
 from fedsec.data.table_columns import of_columns
 from fedsec.disclosure import Statement
 from fedsec.encoding.fixed_point import FixedPoint
@@ -33,7 +33,7 @@ from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.flower import SecureAggregation
 from fedsec.learning.local_training import client_update
 from fedsec.party.identity import write_identity
-from fedsec.simulations.run import study
+from fedsec.simulations.run import rehearsal, study
 from tests.flower.process_grid import ProcessGrid, pinned
 
 FIRST = 2**63 + 11
@@ -346,3 +346,24 @@ def test_a_hospital_s_corrected_file_is_read_again(tmp_path: Path) -> None:
     os.utime(data, ns=(time, time))
     after = own_rows.rows(config, context)
     assert (before.numbers[0, 0], after.numbers[0, 0]) == (30.0, 90.0)
+
+
+def test_rows_of_a_rehearsal_fit_any_schema(tmp_path: Path) -> None:
+    """Dates, other classes and codes for missing values among them."""
+    ages = (Number("born", 18, 90, "age at 2022-12-31"), Number("first", 0, 5, "age at seen"))
+    columns = (
+        *ages,
+        Number("admitted", -30, 700, "days since 2021-01-01"),
+        Number("sbp", 0, 300),
+        Category("ward", ("a",)),
+    )
+    label = Label("died", "classification", positive="yes", negative=("no", "unclear"), drop_unlabelled=True)
+    agreed = Schema(columns, label, ("-9", "unknown"))
+    (tmp_path / "schema.toml").write_text(agreed.to_toml(), encoding="utf-8")
+    assert read(tmp_path / "schema.toml") == agreed
+    for seed in range(20):
+        rehearsal._write_rows(tmp_path / "rows.csv", agreed, ["sbp", "born"], np.random.default_rng(seed))
+        found = files.load_hospital(tmp_path / "rows.csv", tmp_path / "schema.toml")
+        assert found.target.tolist() == [0.0, 1.0] * (rehearsal.ROWS // 2)
+        assert np.isnan(found.numbers).sum(axis=0).tolist() == [10, 0, 0, 10]
+        assert len(np.unique(found.numbers[:, 2])) > 20

@@ -151,3 +151,71 @@ def test_a_draft_joins_what_singles_out_a_few_rows_or_one_hospital(fed: Any, tmp
     assert code == 0 and 0.1 < shares["other"] < 0.15 and sum(shares.values()) == pytest.approx(1.0)
     code, _, _ = fed("stats", *about, "--write-schema", "all.toml", "--least-cell", "0")
     assert code == 0 and read(tmp_path / "all.toml").categories[0].levels == ("burns", "dialysis", "icu", "surgery")
+
+
+TABLES = Path(__file__).parents[1] / "data" / "tables"
+ABOUT = ("--site", "hospital", "--person", "patient")
+
+
+def test_what_was_found_out_of_a_file_and_what_looks_wrong_is_said(fed: Any) -> None:
+    words = ("stats", "--data", str(TABLES / "01_german_excel.csv"), *ABOUT, "--label", "died", "--drop", "admitted")
+    code, out, _ = fed(*words)
+    said = " ".join(out.split())
+    assert code == 0 and "Read: 01_german_excel.csv: UTF-8 with a byte-order mark, semicolons between cells" in said
+    words = ("stats", "--data", str(TABLES / "04b_minus9.csv"), *ABOUT, "--label", "died")
+    code, out, _ = fed(*words)
+    assert code == 0 and "Warning: column 'creatinine' has '-9' (64) far from its other values" in " ".join(out.split())
+    code, out, _ = fed(*words, "--missing", "-9,999", "--json")
+    told = json.loads(out)
+    creatinine = next(one for one in told["statistics"]["numbers"] if one["name"] == "creatinine")
+    assert code == 0 and told["suspicions"] == [] and 1.0 < creatinine["mean"] < 1.3
+    code, out, err = fed(*words, "--strict")
+    assert (code, out) == (2, "") and "has 2 problems:" in err and "then set missing to -9" in err
+
+
+def test_a_task_that_is_not_trained_is_refused_in_words(fed: Any) -> None:
+    words = ("stats", "--data", str(TABLES / "14b_count.csv"), *ABOUT, "--label", "los")
+    code, _, err = fed(*words, "--task", "count")
+    assert code == 2 and "task is 'count', which fedsec does not train: make the label two classes or a number" in err
+    code, _, err = fed(*words, "--task", "regresion")
+    assert code == 2 and "did you mean 'regression'" in err
+    code, out, _ = fed(*words, "--task", "regression")
+    assert code == 0 and "label los: mean 2.7" in out
+
+
+def test_a_schema_is_written_for_a_file_with_problems_too(fed: Any, tmp_path: Path) -> None:
+    """What could be drawn up, with comments; completed, it is what reads the file."""
+    words = ("stats", "--data", str(TABLES / "17_codes.csv"), *ABOUT)
+    code, out, err = fed(*words, "--label", "died", "--write-schema", "schema.toml")
+    said = " ".join(err.split())
+    assert (code, out) == (2, "") and "column 'icd' has 782 different words" in said
+    assert f"Schema: {Path('schema.toml')} is what could be drawn up; complete it" in said
+    text = (tmp_path / "schema.toml").read_text(encoding="utf-8")
+    assert "# left out: it has more than 50 different words" in text and "# [columns.icd]" in text
+    assert "I00.0" not in text, "no cell of a column that is left out"
+    code, out, _ = fed(*words, "--schema", "schema.toml", "--json")
+    assert code == 0 and json.loads(out)["largest_deviation_from_pooled"] < 1e-12
+    words = ("stats", "--data", str(TABLES / "14_multiclass.csv"), *ABOUT, "--label", "triage")
+    code, _, err = fed(*words, "--write-schema", "triage.toml")
+    text = (tmp_path / "triage.toml").read_text(encoding="utf-8")
+    assert code == 2 and "is what could be drawn up" in err and '# name = "triage"' in text and "[columns.ward]" in text
+    words = ("stats", "--data", str(TABLES / "gone.csv"), *ABOUT, "--label", "died")
+    code, _, err = fed(*words, "--write-schema", "none.toml")
+    assert code == 2 and "Schema:" not in err and not (tmp_path / "none.toml").exists()
+
+
+def test_what_options_decide_of_rows_is_said_by_a_schema_where_there_is_one(fed: Any, tmp_path: Path) -> None:
+    words = ("stats", "--data", str(TABLES / "07e_label_missing.csv"), *ABOUT)
+    cured = (*words, "--label", "died", "--drop-unlabelled", "--missing", "-9", "--write-schema", "schema.toml")
+    code, out, _ = fed(*cured)
+    assert code == 0 and "34 of 600 rows have no label 'died' and were left out" in " ".join(out.split())
+    assert fed(*words, "--schema", "schema.toml")[0] == 0
+    for option, said in (
+        (("--missing", "999"), "missing is 999, but a schema is given: list them there"),
+        (("--dates", "drop"), "dates is drop, but a schema is given"),
+        (("--task", "regression"), "task is regression, but a schema is given: its label's task is classification"),
+    ):
+        code, _, err = fed(*words, "--schema", "schema.toml", *option)
+        assert code == 2 and said in " ".join(err.split())
+    code, _, err = fed("stats", "--missing", "-9")
+    assert code == 2 and "missing is '-9', but there are no rows for it" in " ".join(err.split())
