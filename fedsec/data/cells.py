@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 Converted = TypeVar("Converted")
-MISSING = frozenset(("", "na", "n/a", "nan", ".", "-", "null", "<na>", "#n/a"))
-"""What R, pandas, SAS and Excel write for a missing value, in small letters. A blank cell is one of them."""
+MISSING = frozenset(("", "NA", "N/A", "n/a", "NaN", "nan", "NAN", ".", "-", "NULL", "null", "<NA>", "#N/A"))
+"""What R, pandas, SAS and Excel write for a missing value. A blank cell is one; `Na`, which is sodium, is none."""
 TRUTH = {"true": 1.0, "false": 0.0}
 MOST_SHOWN, LONGEST_WORD = 5, 80
 
@@ -29,13 +29,13 @@ def _number(value: Any) -> float | None:
 
 def gaps(codes: Iterable[str] = ()) -> Callable[[Any], bool]:
     """What says of a raw value whether it stands for none: by MISSING, or by one of these words or numbers besides."""
-    words = MISSING | {code.strip().casefold() for code in codes}
+    words = {code.strip().casefold() for code in codes}
     numbers = {number for number in map(_number, codes) if number is not None}
 
     def is_gap(value: Any) -> bool:
         if isinstance(value, str):
-            text = value.strip().casefold()
-            return text in words or (bool(numbers) and _number(text) in numbers)
+            text = value.strip()
+            return text in MISSING or text.casefold() in words or (bool(numbers) and _number(text) in numbers)
         if value is None or (isinstance(value, float) and value != value):
             return True
         return bool(numbers) and isinstance(value, int | float) and not isinstance(value, bool) and value in numbers

@@ -20,7 +20,8 @@ EXCEL = date(1899, 12, 30)
 """From here Excel counts days."""
 SERIALS = (36_526, 55_153)
 """The days of the years 2000 to 2050 as Excel counts them."""
-_ISO = re.compile(r"(?P<y>\d{4})[-/](?P<m>\d{1,2})[-/](?P<d>\d{1,2})(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?")
+_TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?"
+_ISO = re.compile(rf"(?P<y>\d{{4}})[-/](?P<m>\d{{1,2}})[-/](?P<d>\d{{1,2}})(?:[ T]{_TIME})?")
 _DOTS = re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
 _SLASHES = re.compile(r"(?P<a>\d{1,2})/(?P<b>\d{1,2})/(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
 _NAMED = re.compile(r"(?P<d>\d{1,2})[- ]?(?P<m>[A-Za-z]{3})[- ]?(?P<y>\d{4})(?::\d{2}:\d{2}:\d{2})?")
@@ -58,8 +59,8 @@ def numbers(
 ) -> list[float | None]:
     """Dates as numbers by a choice: NaN for a gap, None where a cell is no date.
 
-    Raises ConfigurationError where an age is to be counted at a column that is not there, and ValueError, in words,
-    where a column of dates can be read in two ways.
+    Raises ValueError, in words, where an age is to be counted at a column that is not there, or where a column of dates
+    can be read in two ways.
     """
     days, ends = _read_column(name, values, gap), None
     check_choice(name, choice)
@@ -67,9 +68,7 @@ def numbers(
     start = _day(since)
     if start is None:
         if since not in columns:
-            raise ConfigurationError(
-                f"dates: the age of {name!r} is counted at {since!r}, which is no column and no day"
-            )
+            raise ValueError(f"the age of column {name!r} is counted at {since!r}, which is no column and no day")
         ends = _read_column(since, columns[since], gap)
     found: list[float | None] = []
     for row, day in enumerate(days):

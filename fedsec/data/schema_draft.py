@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,8 +86,7 @@ def draw_up(
         if name and name not in columns:
             raise unknown("column for dates", name, columns)
     for name in features:
-        empty = mapped(gap, columns[name])
-        there = [value for value, none in zip(columns[name], empty, strict=True) if not none]
+        there = _values(columns[name], gap)
         column = _dated(problems, draft, name, there, columns, choices) or _column(
             problems, draft, name, there, len(columns[name])
         )
@@ -100,6 +99,12 @@ def draw_up(
         problems, draft.said, label, values, choices.positive, choices.task, choices.drop_unlabelled
     )
     return draft
+
+
+def _values(values: Sequence[Any], gap: Callable[[Any], bool]) -> list[Any]:
+    """Those that are no gaps. A dash beside nothing but a plus, as of a rhesus factor, is none."""
+    there = [value for value, none in zip(values, mapped(gap, values), strict=True) if not none]
+    return [value for value in values if value in ("+", "-")] if set(there) == {"+"} else there
 
 
 def _dated(

@@ -167,6 +167,8 @@ def test_other_packages_add_commands(fed: Any, monkeypatch: pytest.MonkeyPatch) 
         (("report", "."), "matplotlib", "report"),
         (("plan",), "scipy", "simulation"),
         (("stats", "--data", "a.parquet", "--site", "a", "--label", "b"), "pyarrow", "parquet"),
+        (("stats", "--data", "a.xlsx", "--site", "a", "--label", "b"), "openpyxl", "formats"),
+        (("stats", "--data", "a.sav", "--site", "a", "--label", "b"), "pyreadstat", "formats"),
         (("run", "--strategy", "paillier_textbook"), "phe", "paillier-textbook"),
     ],
 )
@@ -174,7 +176,8 @@ def test_a_missing_package_is_named_with_its_extra(
     tmp_path: Path, words: tuple[str, ...], module: str, extra: str
 ) -> None:
     """In a process of its own, whose finder does not find the package."""
-    (tmp_path / "a.parquet").touch()
+    for name in ("a.parquet", "a.sav", "a.xlsx"):
+        (tmp_path / name).touch()
     code = f"""
 import importlib.machinery, sys
 there = importlib.machinery.PathFinder.find_spec
@@ -189,7 +192,7 @@ main()
     assert (done.returncode, done.stdout) == (2, "")
     said = f"needs {module}, which is not installed: pip install 'fedsec[{extra}]'"
     assert said in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.parquet", "a.sav", "a.xlsx"]
 
 
 def test_a_package_that_no_extra_has_is_python_s_to_report(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:

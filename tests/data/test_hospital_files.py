@@ -403,3 +403,42 @@ def test_dates_that_can_be_read_in_two_ways_are_refused(tmp_path: Path) -> None:
         DataError, match=r"column 'seen': '1/7/2020' and other dates .* two ways, for no day is above 12"
     ):
         load(RowsSource(str(tmp_path / "rows.csv"), "site", "died", dates=("seen=days since 2020-01-01",)))
+
+
+def test_words_that_look_like_missing_values_and_are_none(tmp_path: Path) -> None:
+    """Sodium beside potassium, and a rhesus factor; with a schema that has them, a hospital reads them alike."""
+    lines = "".join(f"{'abc'[row % 3]},{['Na', 'K', 'NA'][row % 3]},{'+-'[row % 2]},{row % 2}\n" for row in range(30))
+    (tmp_path / "rows.csv").write_text("site,ion,rhesus,died\n" + lines, encoding="utf-8")
+    found = load(RowsSource(str(tmp_path / "rows.csv"), "site", "died"))
+    assert [column.levels for column in found.schema.categories] == [("K", "Na"), ("+", "-")]
+    assert found.levels[:3].tolist() == [[1, 0], [0, 1], [-1, 0]]
+    (tmp_path / "schema.toml").write_text(found.schema.to_toml(), encoding="utf-8")
+    (tmp_path / "rows.csv").write_text("ion,rhesus,died\nna,-,0\nNA,+,1\n", encoding="utf-8")
+    assert load_hospital(tmp_path / "rows.csv", tmp_path / "schema.toml").levels.tolist() == [[1, 1], [-1, 0]]
+
+
+def test_files_of_statistics_packages_with_labels_and_dates(tmp_path: Path) -> None:
+    """Values that a package names come as these names, and its dates as dates, with its missing values left out."""
+    pyreadstat = pytest.importorskip("pyreadstat")
+    seen = pandas.date_range("2021-01-01", periods=30)
+    frame = pandas.DataFrame(
+        {"site": list("abc") * 10, "sex": [1.0, 2.0, np.nan] * 10, "seen": seen, "died": [0, 1] * 15}
+    )
+    names = {"sex": {1.0: "female", 2.0: "male"}}
+    pyreadstat.write_sav(frame, str(tmp_path / "rows.sav"), variable_value_labels=names)
+    pyreadstat.write_xport(frame, str(tmp_path / "rows.xpt"), file_format_version=5)
+    labelled = frame.assign(sex=frame.sex.map(names["sex"]).astype("category"))
+    labelled.to_stata(tmp_path / "rows.dta", write_index=False)
+    labelled.to_excel(tmp_path / "rows.xlsx", index=False)
+    days = {"dates": ("seen=days since 2021-01-01",)}
+    for name in ("rows.sav", "rows.dta", "rows.xlsx", "rows.xpt"):
+        found = load(RowsSource(str(tmp_path / name), "site", "died", **days))
+        assert found.numbers[:, -1].tolist() == list(range(30)) and found.sites == ("a", "b", "c")
+        if name != "rows.xpt":  # SAS transport holds no names of values
+            assert found.schema.categories[0].levels == ("female", "male")
+            assert found.levels[:3, 0].tolist() == [0, 1, -1]
+    with pandas.ExcelWriter(tmp_path / "two.xlsx") as book:
+        frame.to_excel(book, sheet_name="rows", index=False)
+        frame.to_excel(book, sheet_name="older", index=False)
+    with pytest.raises(DataError, match="has 2 sheets with cells, rows, older: leave one"):
+        load(RowsSource(str(tmp_path / "two.xlsx"), "site", "died"))
