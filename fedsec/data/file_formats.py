@@ -130,7 +130,7 @@ def _excel(path: Path) -> Read:
         return [], [], []
     (name, sheet) = next(iter(full.items()))
     header, rows = sheet.iloc[0].tolist(), sheet.iloc[1:]
-    return ["" if one is None else str(one) for one in header], _columns(rows), [f"sheet {name}"]
+    return ["" if pandas.isna(one) else str(one) for one in header], _columns(rows), [f"sheet {name}"]
 
 
 def _trimmed(sheet: pandas.DataFrame) -> pandas.DataFrame:

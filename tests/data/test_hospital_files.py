@@ -442,3 +442,28 @@ def test_files_of_statistics_packages_with_labels_and_dates(tmp_path: Path) -> N
         frame.to_excel(book, sheet_name="older", index=False)
     with pytest.raises(DataError, match="has 2 sheets with cells, rows, older: leave one"):
         load(RowsSource(str(tmp_path / "two.xlsx"), "site", "died"))
+
+
+def test_a_workbook_as_people_leave_them(tmp_path: Path) -> None:
+    """Empty rows and columns around, dates and truth values among the cells; a column without a name is refused."""
+    openpyxl = pytest.importorskip("openpyxl")
+    for name in ("age", None):
+        book = openpyxl.Workbook()
+        sheet, _ = book.active, book.create_sheet("empty")
+        for row in (
+            [],
+            [None, "site", name, None, "died"],
+            *([None, "abc"[n % 3], n + 0.5, None, n % 2 == 0] for n in range(30)),
+        ):
+            sheet.append(row)
+        book.save(tmp_path / "rows.xlsx")
+        source = RowsSource(str(tmp_path / "rows.xlsx"), "site", "died")
+        if name:
+            found = load(source)
+            assert (
+                found.numbers[:, 0].tolist() == [n + 0.5 for n in range(30)]
+                and found.target.tolist() == [1.0, 0.0] * 15
+            )
+        else:
+            with pytest.raises(DataError, match="empty name"):
+                load(source)
