@@ -15,6 +15,7 @@ from fedsec import atomic
 from fedsec.cli.options import Json, print_json
 from fedsec.data.files import read_columns
 from fedsec.data.new_rows import NewRows, new_rows
+from fedsec.data.row_files import name_of
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.learning import trained_model
 from fedsec.learning.trained_model import TrainedModel
@@ -58,7 +59,7 @@ def predict(
             )
         trained = trained.with_threshold(threshold)
     data = data.expanduser()
-    target = Path(f"{data.stem}-scored.csv") if target is None else target.expanduser()
+    target = Path(f"{name_of(data)}-scored.csv") if target is None else target.expanduser()
     if target.exists() and not force:
         raise ConfigurationError(f"output {target} exists already; choose another, or replace it with --force")
     columns = read_columns(data)

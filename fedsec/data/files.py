@@ -105,12 +105,12 @@ def load(source: RowsSource) -> Table:
     person = opened.columns[source.person] if source.person else None
     for hospital, part in opened.parts.items():  # so that an error names the hospital, and its own row
         own = Problems(hospital)
-        table_columns.read_columns(own, part.columns, schema, "")
+        table_columns.read_table(own, part.columns, schema, "")
         for text in own.found:
             problems.add(f"hospital {hospital}: {text}")
     found = None
     if not (opened.parts and problems.found):
-        found = table_columns.read_columns(problems, opened.columns, schema, str(opened.path), opened.site, person)
+        found = table_columns.read_table(problems, opened.columns, schema, str(opened.path), opened.site, person)
     if found is None:
         raise problems.error()
     return _suspected(found, source, opened, notes)
@@ -198,7 +198,7 @@ def load_hospital(path: Path, schema: Path) -> Table:
     file, problems = read_file(path), Problems(name_of(path))
     for text in file.problems:
         problems.add(text)
-    found = table_columns.read_columns(problems, file.columns, read(schema), str(path))
+    found = table_columns.read_table(problems, file.columns, read(schema), str(path))
     if found is None:
         raise problems.error()
     told = (*found.suspicions, *suspicions(found))

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fedsec.data.bundled import Floats
-from fedsec.data.cells import as_number, is_gap, word
-from fedsec.data.schema import OTHER, Category, Number, Schema
+from fedsec.data.cells import gaps
+from fedsec.data.column_values import UNKNOWN, levels_of, numbers_of
+from fedsec.data.schema import Number, Schema
 from fedsec.data.table import Integers
 from fedsec.errors import DataError, shown
 
@@ -46,32 +47,30 @@ def new_rows(name: str, columns: Mapping[str, Sequence[Any]], schema: Schema) ->
     if not rows:
         raise DataError(f"{name}: no rows")
     refused: dict[int, list[str]] = {}
+    gap = gaps(schema.missing)
     numbers, levels = np.empty((rows, len(schema.numbers))), np.empty((rows, len(schema.categories)), np.int64)
     for place, number in enumerate(schema.numbers):
-        for row, value in enumerate(columns[number.name]):
-            numbers[row, place], why = _number(value, number)
-            if why:
+        try:
+            found = numbers_of(number, columns, gap)
+        except ValueError as error:
+            raise DataError(f"{name}: {error}") from error
+        for row, value in enumerate(found):
+            if why := _not_a_value(columns[number.name][row], value, number):
                 refused.setdefault(row, []).append(f"{number.name} is {why}")
+            numbers[row, place] = math.nan if why or value is None else value
     for place, category in enumerate(schema.categories):
-        known = {level: index for index, level in enumerate(category.levels)}
-        for row, value in enumerate(columns[category.name]):
-            levels[row, place], why = _level(value, category, known)
-            if why:
+        for row, level in enumerate(levels_of(category, columns[category.name], gap)):
+            if level == UNKNOWN:
+                why = f"{shown(columns[category.name][row])}, none of its levels {', '.join(category.levels)}"
                 refused.setdefault(row, []).append(f"{category.name} is {why}")
+            levels[row, place] = max(level, -1)
     return NewRows(numbers, levels, {row: "; ".join(reasons) for row, reasons in sorted(refused.items())})
 
 
-def _number(value: Any, column: Number) -> tuple[float, str]:
-    found = as_number(value)
+def _not_a_value(raw: Any, found: float | None, column: Number) -> str:
+    """Why a value cannot be one of the column's; empty where it can."""
     if found is None or math.isinf(found):
-        return math.nan, f"{shown(value)}, no number"
+        return f"{shown(raw)}, no {'date' if column.date else 'number'}"
     if not math.isnan(found) and not column.low <= found <= column.high:
-        return math.nan, f"{found:g}, outside of the range {column.low:g} to {column.high:g} that was agreed on"
-    return found, ""
-
-
-def _level(value: Any, column: Category, known: Mapping[str, int]) -> tuple[int, str]:
-    if is_gap(value):
-        return -1, ""
-    found = known.get(word(value), known.get(OTHER, -1))
-    return found, "" if found >= 0 else f"{shown(value)}, none of its levels {', '.join(column.levels)}"
+        return f"{found:g}, outside of the range {column.low:g} to {column.high:g} that was agreed on"
+    return ""

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fedsec.data import dates
 from fedsec.data.bundled import Dataset, Floats
-from fedsec.data.cells import as_number, gaps, is_gap, mapped, plain_word, quoted, word
+from fedsec.data.cells import gaps, is_gap, mapped, plain_word, quoted, word
+from fedsec.data.column_values import UNKNOWN, levels_of, numbers_of
 from fedsec.data.problems import Problems
 from fedsec.data.schema import OTHER, Category, Label, Number, Schema
 from fedsec.data.table import Integers, Table
@@ -45,13 +45,13 @@ def of_columns(
     Raises DataError with all that does not fit, naming column, row, value, what was expected, and the cure.
     """
     problems = Problems(name)
-    table = read_columns(problems, columns, schema, source, site, person)
+    table = read_table(problems, columns, schema, source, site, person)
     if table is None:
         raise problems.error()
     return table
 
 
-def read_columns(
+def read_table(
     problems: Problems,
     columns: Mapping[str, Sequence[Any]],
     schema: Schema,
@@ -103,10 +103,7 @@ def _numbers(
     """A column's values; 0 for each that is none, which `problems` then has."""
     name, values = column.name, columns[column.name]
     try:
-        if column.date:
-            found = dates.numbers(name, values, column.date, columns, gap)
-        else:
-            found = mapped(lambda value: as_number(value, gap), values)
+        found = numbers_of(column, columns, gap)
     except ValueError as error:
         problems.add(str(error))
         return np.zeros(len(values))
@@ -136,43 +133,30 @@ def _common(counts: Counter[str]) -> tuple[list[str], list[int]]:
 def _levels(
     problems: Problems, category: Category, values: Sequence[Any], gap: Callable[[Any], bool], suspicions: list[str]
 ) -> Integers:
-    """The index of each value's level: of the same word, or else of one that differs in case or in a point alone."""
-    index = {level: number for number, level in enumerate(category.levels)}
-    plain = Counter(map(plain_word, category.levels))
-    alike = {plain_word(level): number for level, number in index.items() if plain[plain_word(level)] == 1}
-    found, cased, unknown = np.full(len(values), -1, np.int64), Counter[str](), Counter[str]()
-    for value, rows in _rows_of(values).items():
-        text = word(value)
-        if text in index:
-            found[rows] = index[text]
-        elif not gap(value):
-            near = alike.get(plain_word(text), -2)
-            found[rows] = near if near >= 0 else index.get(OTHER, -2)
-            if near >= 0 and category.levels[near].casefold() == text.casefold():
-                cased[text] += len(rows)
-            elif near < 0 and OTHER not in index:
-                unknown[text] += len(rows)
-    if unknown:
-        row = int(np.flatnonzero(found == -2)[0])
+    """`levels_of`, with words that are no level as a problem, and those that differ in case as a suspicion."""
+    found = np.array(levels_of(category, values, gap), np.int64)
+    if (found == UNKNOWN).any():
+        rows = np.flatnonzero(found == UNKNOWN).tolist()
+        unknown = Counter(word(values[row]) for row in rows)
         problems.add(
-            f"column {category.name!r}, row {row + 1}: {values[row]!r} is not among the schema's levels: "
-            f"{', '.join(category.levels)} ({sum(unknown.values()):,} of {len(values):,} are not: "
-            f"{quoted(*_common(unknown))}; a level {OTHER!r} would take them): correct them, or add them"
+            f"column {category.name!r}, row {rows[0] + 1}: {values[rows[0]]!r} is not among the schema's levels: "
+            f"{', '.join(category.levels)} ({len(rows):,} of {len(values):,} are not: {quoted(*_common(unknown))}; a "
+            f"level {OTHER!r} would take them): correct them, or add them"
         )
-    if cased:
+    texts = {value: word(value) for value in set(values)}
+    of_text = {(texts[value], level) for value, level in zip(values, found.tolist(), strict=True) if level >= 0}
+    other = {
+        text
+        for text, place in of_text
+        if text != (level := category.levels[place]) and text.casefold() == level.casefold()
+    }
+    if other:
+        cased = Counter(texts[value] for value in values if texts[value] in other)
         suspicions.append(
             f"column {category.name!r}: read as levels that differ in case alone: {quoted(*_common(cased))}; write "
             "them alike"
         )
     return found
-
-
-def _rows_of(values: Sequence[Any]) -> dict[Any, list[int]]:
-    """The rows of each distinct value."""
-    rows: dict[Any, list[int]] = {}
-    for row, value in enumerate(values):
-        rows.setdefault(value, []).append(row)
-    return rows
 
 
 def _check_range(problems: Problems, column: Number, values: Floats) -> None:

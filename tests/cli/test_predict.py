@@ -106,3 +106,26 @@ def test_the_card_says_what_the_run_found(run: Path) -> None:
     for section in stated["sections"]:
         of_later_rounds = [f"{text[:1].upper()}{text[1:]}." for text in document["warnings"]]
         assert all(text in card for text in section["sentences"] if text not in of_later_rounds)
+
+
+def test_new_rows_are_read_as_the_hospitals_rows_were(fed: Any, new: Path) -> None:
+    """A date, a code for a missing value and a level in another case, from a file of another format."""
+    tables = Path(__file__).parents[1] / "data" / "tables"
+    about = ("--site", "hospital", "--person", "patient", "--label", "died", "--missing", "-9")
+    dates = ("--dates", "admitted=days since 2021-01-01")
+    source = tables / "01_german_excel.csv"
+    words = ("run", "--engine", "local", "--data", str(source), *about, *dates, "--rounds", "1", "--output", "own")
+    assert fed(*words)[0] == 0
+    code, out, _ = fed("predict", "own", str(source))
+    assert code == 0 and "Scored 600 of 600 rows of 01_german_excel.csv: 01_german_excel-scored.csv" in out
+    with (new / "01_german_excel-scored.csv").open() as file:
+        expected = [row["died probability"] for row in csv.DictReader(file)]
+    (new / "one.tsv").write_text(
+        "ward\tadmitted\tsbp\tcreatinine\tage\n"
+        "ICU\t2022-10-24\t136\t0.75\t19\nICU\t2022-10-24\t-9\t0.75\t19\nicu\tlater\t136\t0.75\t19\n"
+    )
+    code, out, _ = fed("predict", "own", "one.tsv", "--json")
+    assert code == 0 and json.loads(out)["refused"] == {"3": "admitted is 'later', no date"}
+    with (new / "one-scored.csv").open() as file:
+        got = [row["died probability"] for row in csv.DictReader(file)]
+    assert got[0] == expected[0] and got[1] != got[0] and got[2] == ""
