@@ -23,7 +23,7 @@ SERIALS = (36_526, 55_153)
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?"
 _ISO = re.compile(rf"(?P<y>\d{{4}})[-/](?P<m>\d{{1,2}})[-/](?P<d>\d{{1,2}})(?:[ T]{_TIME})?")
 _DOTS = re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
-_SLASHES = re.compile(r"(?P<a>\d{1,2})/(?P<b>\d{1,2})/(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
+_SLASHES = re.compile(r"(?P<a>\d{1,2})([/-])(?P<b>\d{1,2})\2(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
 _NAMED = re.compile(r"(?P<d>\d{1,2})[- ]?(?P<m>[A-Za-z]{3})[- ]?(?P<y>\d{4})(?::\d{2}:\d{2}:\d{2})?")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CHOICE = re.compile(r"(days since|age at) +(.+)")
@@ -113,7 +113,7 @@ def _read(value: Any, month_first: bool | None) -> date | None:
 
 
 def _month_first(values: Sequence[Any]) -> bool | None:
-    """Whether 03/04/2022 is in March, by days above 12 in the column; None where nothing is written with strokes."""
+    """Whether 03/04/2022 is in March, by days above 12 in the column; None where no date is written so."""
     pairs = [found for value in values if isinstance(value, str) and (found := _SLASHES.fullmatch(value.strip()))]
     if not pairs:
         return None

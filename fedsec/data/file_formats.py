@@ -7,13 +7,14 @@ them. How a file is written is its hospital's own matter, is found out, and is s
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedsec import extras
-from fedsec.data.cells import as_number
+from fedsec.data.cells import as_number, is_gap, quoted
 from fedsec.data.decimal_comma import with_points
 from fedsec.data.delimited import read_text
 from fedsec.data.row_files import SUFFIXES, format_of
@@ -72,9 +73,12 @@ def _named(path: Path, names: Sequence[str], columns: Sequence[list[Any]]) -> tu
     if kept and not kept[0][0]:
         raise DataError(f"data {path}: the first column has no name: name it, or save without the names of rows")
     names = [name for name, _ in kept]
+    if len(names) > 1 and all(as_number(name) is not None and not is_gap(name) for name in names):
+        raise DataError(f"data {path} has no names of columns: its first row holds numbers alone; put a header above")
     if len(set(names)) != len(names) or "" in names:
+        odd = [name for name, times in Counter(names).items() if times > 1 or not name]
         raise DataError(
-            f"data {path}: the header has a name twice or an empty name ({', '.join(names)}): name each column"
+            f"data {path}: the header has a name twice or an empty name ({quoted(odd)}): name each column once"
         )
     return dict(kept), left_out
 

@@ -160,10 +160,13 @@ def _of_sites(table: Table) -> Iterator[str]:
     if table.site is None:
         return
     counts = np.bincount(table.site, minlength=len(table.sites))
-    for name, rows in zip(table.sites, counts, strict=True):
-        if rows < FEWEST_AT_A_SITE:
-            few = f"{rows} row{'' if rows == 1 else 's'}"
-            yield f"hospital {name!r} has {few}: leave it out, or join small sites (minimum-rows)"
+    small = [place for place, rows in enumerate(counts) if rows < FEWEST_AT_A_SITE]
+    if small:
+        listed = quoted([table.sites[place] for place in small], [int(counts[place]) for place in small])
+        yield (
+            f"hospitals with fewer than {FEWEST_AT_A_SITE} rows: {listed}; leave them out, or join small sites "
+            "(minimum-rows)"
+        )
     if table.task == "classification":
         ones = np.bincount(table.site, table.target, len(table.sites))
         for name, rows, positive in zip(table.sites, counts, ones, strict=True):

@@ -427,6 +427,7 @@ def test_rows_that_a_schema_does_not_allow_are_refused(tmp_path: Path, schema: s
         ("rows.csv", b"", "no rows"),
         ("rows.csv", b"a,b\n", "no rows"),
         ("rows.csv", b"a,b\n1\n", "row 1"),
+        ("rows.csv", b"63,1.5\n40,2\n", "has no names of columns: its first row holds numbers alone"),
         ("rows.csv", b"a,a\n1,2\n", "twice"),
         ("rows.csv", b"a;b\n1;2;3;4\n", "row 1 has 4 cells, but the header has 2"),
         ("rows.csv", b",a,b\n7,1,2\n", "the first column has no name: name it, or save without the names of rows"),

@@ -140,7 +140,7 @@ CASES = [
     ),
     Case("04b_minus9.csv", csv(na_values=["-9"]), options={"missing": ("-9",)}),
     Case("04c_NA.csv"),
-    Case("06_tiny_site.csv", said=("hospital 'tiny' has 2 rows: leave it out, or join small sites",)),
+    Case("06_tiny_site.csv", said=("hospitals with fewer than 10 rows: 'tiny' (2); leave them out, or join",)),
     Case("06b_one_class.csv", said=("hospital 'centre' has no row of class 1 among 59",)),
     Case("07_yesno.csv", positive="yes", said=("label 'died': 'yes' counts as 1, and 'no' as 0",)),
     Case("07_yesno.csv", positive="no", options={"positive": "no"}, said=("'no' counts as 1, and 'yes' as 0",)),
@@ -397,12 +397,12 @@ def test_a_date_becomes_what_was_chosen(choice: str, expected: float, tmp_path: 
 
 
 def test_dates_that_can_be_read_in_two_ways_are_refused(tmp_path: Path) -> None:
-    lines = "".join(f"{'abc'[row % 3]},{row % 12 + 1}/7/2020,{row % 2}\n" for row in range(30))
-    (tmp_path / "rows.csv").write_text("site,seen,died\n" + lines, encoding="utf-8")
-    with pytest.raises(
-        DataError, match=r"column 'seen': '1/7/2020' and other dates .* two ways, for no day is above 12"
-    ):
-        load(RowsSource(str(tmp_path / "rows.csv"), "site", "died", dates=("seen=days since 2020-01-01",)))
+    for mark in "/-":
+        lines = "".join(f"{'abc'[row % 3]},{row % 12 + 1}{mark}7{mark}2020,{row % 2}\n" for row in range(30))
+        (tmp_path / "rows.csv").write_text("site,seen,died\n" + lines, encoding="utf-8")
+        source = RowsSource(str(tmp_path / "rows.csv"), "site", "died", dates=("seen=days since 2020-01-01",))
+        with pytest.raises(DataError, match=r"column 'seen': '1.7.2020' and other dates .* two ways, for no day is"):
+            load(source)
 
 
 def test_words_that_look_like_missing_values_and_are_none(tmp_path: Path) -> None:
