@@ -15,6 +15,7 @@ from rich.table import Table as Printed
 
 from fedsec.app.config import RunConfig
 from fedsec.cli.options import Json, print_json
+from fedsec.cli.reading import print_reading
 from fedsec.cli.run_options import ROWS, with_config
 from fedsec.cli.stats import of_command
 from fedsec.data import preparation
@@ -75,6 +76,7 @@ def partition(
         return print_json(
             {"data": config.data_name, "hospitals": described, "written": [str(path) for path in written]}
         )
+    print_reading(Console(), here.train)
     print_table(Console(), title, here, described)
     Console().print(f"Picture: {written[-1]}", highlight=False, markup=False, soft_wrap=True)
 

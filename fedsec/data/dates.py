@@ -20,6 +20,7 @@ EXCEL = date(1899, 12, 30)
 """From here Excel counts days."""
 SERIALS = (36_526, 55_153)
 """The days of the years 2000 to 2050 as Excel counts them."""
+SHORTEST = len("1.1.2020")
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?"
 _ISO = re.compile(rf"(?P<y>\d{{4}})[-/](?P<m>\d{{1,2}})[-/](?P<d>\d{{1,2}})(?:[ T]{_TIME})?")
 _DOTS = re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
@@ -34,6 +35,8 @@ def is_date(value: Any) -> bool:
     """Whether a raw value is written as a date."""
     if isinstance(value, str):
         text = value.strip()
+        if len(text) < SHORTEST or not text[0].isdigit():
+            return False
         return any(form.fullmatch(text) for form in (_ISO, _DOTS, _SLASHES)) or bool(_named(text))
     return isinstance(value, date)
 

@@ -24,6 +24,8 @@ from fedsec.data.schema import MOST_LEVELS, OTHER, Category, Label, Number, Sche
 from fedsec.errors import ConfigurationError, unknown
 
 DROP = "drop"
+SAMPLE = 1000
+"""Where none of so many values is a date, the column holds none."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def _dated(
     """The column of dates that was chosen to be a number, or why it is left out; "" for a column of other things."""
     chosen = choices.dates.get(name, "")
     if not chosen:
-        if not there or 2 * sum(mapped(dates.is_date, there)) <= len(there):
+        some = any(map(dates.is_date, there[:SAMPLE]))
+        if not some or 2 * sum(mapped(dates.is_date, there)) <= len(there):
             return ""
         if choices.dates.get("") != DROP:
             problems.add(
@@ -160,9 +163,10 @@ def _column(problems: Problems, draft: Draft, name: str, there: Sequence[Any], r
 
 def _are_codes(there: Sequence[Any]) -> bool:
     """Whether these are digits of one length, some with 0 in front, as postal codes are."""
-    texts = {value.strip() if isinstance(value, str) else "" for value in there}
-    one_length = len(set(map(len, texts))) == 1 and all(text.isdecimal() for text in texts)
-    return one_length and any(len(text) > 1 and text.startswith("0") for text in texts)
+    if not all(isinstance(value, str) and value.strip().isdecimal() for value in there):
+        return False
+    texts = {value.strip() for value in there}
+    return len(set(map(len, texts))) == 1 and any(len(text) > 1 and text.startswith("0") for text in texts)
 
 
 def _number(problems: Problems, name: str, numbers: Sequence[float]) -> Number | str:
