@@ -21,6 +21,8 @@ EXCEL = date(1899, 12, 30)
 SERIALS = (36_526, 55_153)
 """The days of the years 2000 to 2050 as Excel counts them."""
 SHORTEST = len("1.1.2020")
+SAMPLE = 1000
+"""Where none of so many values is a date, the column holds none."""
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?"
 _ISO = re.compile(rf"(?P<y>\d{{4}})[-/](?P<m>\d{{1,2}})[-/](?P<d>\d{{1,2}})(?:[ T]{_TIME})?")
 _DOTS = re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
@@ -137,13 +139,39 @@ def example(choice: str, number: float) -> tuple[date, str, date]:
     return at, "" if _day(since) else since, start
 
 
-def written(values: Sequence[Any]) -> str:
-    """How a column writes its dates, in words; empty where there is nothing to say."""
+def with_iso_dates(columns: dict[str, list[str]]) -> str:
+    """Write dates as 2022-12-31, in place, where days and months can be told apart; returns what was done, in words.
+
+    One file writes its dates in one way, so a column in which no day is above 12 is read as the others are. What can
+    still be read in two ways stays as it is, and is refused where it is used.
+    """
+    orders = {name: order for name, cells in columns.items() if (order := _order(cells)) is not None}
+    known = {month_first for month_first, _ in orders.values() if month_first is not None}
+    said: dict[bool, list[str]] = {}
+    for name, (own, resolvable) in orders.items():
+        month_first = own if own is not None else next(iter(known)) if len(known) == 1 and resolvable else None
+        if month_first is not None:
+            days = [_read(cell, month_first) if _SLASHES.fullmatch(cell.strip()) else None for cell in columns[name]]
+            columns[name] = [day.isoformat() if day else cell for day, cell in zip(days, columns[name], strict=True)]
+            said.setdefault(month_first, []).append(name)
+    forms = ((first, "month before day" if first else "day before month") for first in sorted(said))
+    return ", ".join(f"dates with the {form} in {' and '.join(said[first])}" for first, form in forms)
+
+
+def _order(cells: Sequence[str]) -> tuple[bool | None, bool] | None:
+    """Whether months come first in a column's dates, and, where that is open, whether either order would do.
+
+    None for a column of which few cells are written as such dates.
+    """
+    if not any(_SLASHES.fullmatch(cell.strip()) for cell in cells[:SAMPLE]):
+        return None
+    there = [cell for cell in cells if not is_gap(cell)]
+    if 2 * sum(bool(_SLASHES.fullmatch(cell.strip())) for cell in there) <= len(there):
+        return None
     try:
-        month_first = _month_first(values)
+        return _month_first(cells), True
     except ValueError:
-        return ""
-    return {True: "month/day/year", False: "day/month/year", None: ""}[month_first]
+        return None, not any(int(found["a"]) > 12 for cell in there if (found := _SLASHES.fullmatch(cell.strip())))
 
 
 def _valid(year: str, month: str, day: str) -> date | None:

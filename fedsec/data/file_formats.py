@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedsec import extras
 from fedsec.data.cells import as_number, is_gap, quoted
+from fedsec.data.dates import with_iso_dates
 from fedsec.data.decimal_comma import with_points
 from fedsec.data.delimited import read_text
 from fedsec.data.row_files import SUFFIXES, format_of
@@ -56,8 +57,9 @@ def read_file(path: Path) -> RowsFile:
     named, left_out = _named(path, names, columns)
     if not named or not len(next(iter(named.values()))):
         raise DataError(f"data {path} has no rows below the header")
-    said, problems = with_points(named, ";" in form or "\t" in form) if suffix in TEXT else ("", [])
-    form = [*(text for text in form if len(text) > 1), *filter(None, [said]), *left_out]
+    commas, problems = with_points(named, ";" in form or "\t" in form) if suffix in TEXT else ("", [])
+    ordered = with_iso_dates(named) if suffix in TEXT else ""
+    form = [*(text for text in form if len(text) > 1), *filter(None, [commas, ordered]), *left_out]
     return RowsFile(named, tuple(form), tuple(problems))
 
 

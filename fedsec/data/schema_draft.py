@@ -24,8 +24,6 @@ from fedsec.data.schema import MOST_LEVELS, OTHER, Category, Label, Number, Sche
 from fedsec.errors import ConfigurationError, unknown
 
 DROP = "drop"
-SAMPLE = 1000
-"""Where none of so many values is a date, the column holds none."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def _dated(
     """The column of dates that was chosen to be a number, or why it is left out; "" for a column of other things."""
     chosen = choices.dates.get(name, "")
     if not chosen:
-        some = any(map(dates.is_date, there[:SAMPLE]))
+        some = any(map(dates.is_date, there[: dates.SAMPLE]))
         if not some or 2 * sum(mapped(dates.is_date, there)) <= len(there):
             return ""
         if choices.dates.get("") != DROP:
@@ -143,8 +141,7 @@ def _dated(
     except ValueError as error:
         problems.add(str(error))
         return "holds dates that cannot be read"
-    form = dates.written(there)
-    draft.said.append(f"column {name!r} becomes {chosen}{f' (written {form})' if form else ''}")
+    draft.said.append(f"column {name!r} becomes {chosen}")
     return Number(name, low, high, chosen)
 
 

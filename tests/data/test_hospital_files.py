@@ -113,7 +113,7 @@ CASES = [
         refused=DATES,
         options=SINCE,
         careful=days("%m/%d/%Y"),
-        said=("becomes days since 2021-01-01 (written month/day/year)",),
+        said=("dates with the month before day in admitted", "becomes days since 2021-01-01"),
     ),
     Case("02b_excel_serial.csv", said=("column 'admitted' may hold days as Excel counts them, 44199 to 44896",)),
     Case(
@@ -393,7 +393,7 @@ def test_a_date_becomes_what_was_chosen(choice: str, expected: float, tmp_path: 
     found = load(RowsSource(str(tmp_path / "rows.csv"), "site", "died", drop=("seen",), dates=(f"born={choice}",)))
     (born,) = found.schema.numbers
     assert born.date == choice and found.numbers[0, 0] == pytest.approx(expected, abs=0.05)
-    assert f"column 'born' becomes {choice}" in found.notes[0]
+    assert f"column 'born' becomes {choice}" in found.notes
 
 
 def test_dates_that_can_be_read_in_two_ways_are_refused(tmp_path: Path) -> None:
@@ -467,3 +467,19 @@ def test_a_workbook_as_people_leave_them(tmp_path: Path) -> None:
         else:
             with pytest.raises(DataError, match="empty name"):
                 load(source)
+
+
+def test_each_hospital_writes_dates_in_its_own_order(tmp_path: Path) -> None:
+    """And all columns of one file are in the same."""
+    forms = {"east": "%d/%m/%Y", "north": "%m/%d/%Y", "west": "%Y-%m-%d"}
+    days = pandas.date_range("2021-01-01", periods=60)
+    for name, form in forms.items():
+        born = [f"{pandas.Timestamp('2000-03-05'):{form}}"] * 60  # alone it could be in March or in May
+        died = [row % 2 for row in range(60)]
+        pandas.DataFrame({"seen": days.strftime(form), "born": born, "died": died}).to_csv(
+            tmp_path / f"{name}.csv", index=False
+        )
+    choices = ("seen=days since 2021-01-01", "born=days since 2000-03-05")
+    found = load(RowsSource(str(tmp_path), label="died", dates=choices))
+    assert found.numbers[:, 0].tolist() == [*range(60)] * 3 and not found.numbers[:, 1].any()
+    assert "east.csv: dates with the day before month in seen and born" in found.notes
