@@ -93,8 +93,9 @@ def scored(trained: TrainedModel, rows: NewRows) -> dict[str, list[str]]:
     values = ["" if why else f"{value:.6g}" for value, why in zip(found, reasons, strict=True)]
     if label.task == "regression":
         return {f"{label.name} predicted": values, REFUSED: reasons}
+    other = label.negative[0] if len(label.negative) == 1 else f"not {label.positive}"
     classes = [
-        "" if why else label.positive if value >= trained.threshold else f"not {label.positive}"
+        "" if why else label.positive if value >= trained.threshold else other
         for value, why in zip(found, reasons, strict=True)
     ]
     return {f"{label.name} probability": values, f"{label.name} predicted": classes, REFUSED: reasons}
