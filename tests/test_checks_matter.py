@@ -33,7 +33,7 @@ SHAMIR, CONTEXT, GLUE = (
 
 ADMISSION, NODES = "tests/agreement/test_admission.py", "tests/flower/test_agreement_nodes.py"
 ADMIT, CLIENT = "fedsec/agreement/admission.py", "fedsec/flower/client.py"
-OMITTED = "tests/strategies/test_omitted_seals.py"
+OMITTED, UNASKED = "tests/strategies/test_omitted_seals.py", "tests/disclosure/test_false_share.py"
 COMPLAINTS, DISPUTE = "tests/strategies/test_complaints.py", "fedsec/protocol/complaints.py"
 TERMS, TWICE, ROWS, CONFIGURED, HOSTILE, WEIGHED = (
     f"tests/disclosure/test_{name}.py"
@@ -136,6 +136,11 @@ CHECKS = [
     ("fedsec/primitives/robust.py", "<= room - (len(points) - len(trusted)):", "<= len(points):", ROBUST),
     ("fedsec/primitives/robust.py", "if len(off) == length <= radius(len(points), threshold)", "if True", ROBUST),
     ("fedsec/server/averaging.py", "sorted(set(cohort) - false)", "sorted(set(cohort))", FALSE),
+    ("fedsec/server/averaging.py", "sorted(cohort) if self.whole else ", "", FALSE),
+    ("fedsec/server/averaging.py", "return asked if self.whole else ", "return ", FALSE),
+    ("fedsec/server/coordinator.py", " if party not in self._unasked}", "}", SERVER),
+    ("fedsec/server/coordinator.py", "if len(false) > tolerated:", "if False:", SERVER),
+    ("fedsec/flower/server.py", 'owner.agreement is not None and owner.agreement.cohort == "all"', "False", UNASKED),
     ("strategies/lightsecagg.py", "if len(pieces) < me.floor:", "if False:", FEW),
     ("strategies/lightsecagg.py", "if private < parties // 2:", "if False:", ALL),
     (
