@@ -105,15 +105,22 @@ class RunFailed(FedsecError):
 
 
 class TooFewParties(FedsecError):
-    """Fewer parties answered a phase than the protocol needs."""
+    """Fewer parties answered a phase than the protocol needs.
 
-    def __init__(self, phase: str, needed: int, answered: Iterable[int], asked: Iterable[int]) -> None:
+    alike: how many of the answers are for the same sum, where these are too few and nothing proves the others false.
+    """
+
+    def __init__(
+        self, phase: str, needed: int, answered: Iterable[int], asked: Iterable[int], *, alike: int | None = None
+    ) -> None:
         self.phase, self.needed = phase, needed
         self.answered, self.asked = frozenset(answered), frozenset(asked)
         dropped = sorted(self.asked - self.answered)
+        same = "" if alike is None else f", at most {alike} of them for the same sum,"
+        missing = f"; no usable answer from {', '.join(map(str, dropped)) or 'nobody'}"
         super().__init__(
-            f"phase {phase}: {len(self.answered)} of {len(self.asked)} parties answered and {needed} are needed; "
-            f"no usable answer from {', '.join(map(str, dropped)) or 'nobody'}"
+            f"phase {phase}: {len(self.answered)} of {len(self.asked)} parties answered{same} and {needed} are needed"
+            f"{missing if dropped or not same else ''}"
         )
 
     def because(self, reasons: Mapping[int, str]) -> TooFewParties:

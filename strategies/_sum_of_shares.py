@@ -74,7 +74,8 @@ def open_sum(
         party: answer.share for party, answer in held.items() if (answer.included, answer.values) == (included, values)
     }
     if len(agreeing) < needed:
-        raise TooFewParties(phase, needed, agreeing, senders).proving(false)
+        split = len(agreeing) if len(sums) > 1 else None  # nobody of either side is proven false
+        raise TooFewParties(phase, needed, held, senders, alike=split).proving(false)
     try:
         opened = robust.combine(agreeing, needed, field, values, pack, seed)
     except BadMessage as error:

@@ -136,8 +136,16 @@ class Additive(SecureSum[State, None]):
         return {MaskInput: len(clients) - self.floor, SumMasks: 0}
 
     def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
+        def possible(_: PartyId, reply: MaskedInput) -> bool:
+            return reply.seeds.keys() == set(self.chosen(clients))
+
+        requests = dict.fromkeys(clients, MaskInput())
+        sent, false = yield from complaints.ask_dealers(requests, MaskedInput, possible, self.floor)
+        return (yield from complaints.beside(false, self._open(clients, sent)))
+
+    def _open(self, clients: Collection[PartyId], sent: Mapping[PartyId, MaskedInput]) -> Flow[Sum]:
+        """Phase 2: the sum of these masked inputs less that of their masks, without those of another form than most."""
         chosen, ring = self.chosen(clients), self.ring(clients)
-        sent = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, self.floor)
         words = {party: reply for party, reply in sent.items() if reply.vector.dtype == ring.dtype}
         shapes = Counter(reply.vector.shape for reply in words.values())
         shape = max(shapes, key=lambda kind: (shapes[kind], kind), default=None)
@@ -148,13 +156,16 @@ class Additive(SecureSum[State, None]):
         inboxes = transpose({sender: reply.seeds for sender, reply in masked.items()})
         requests = {party: SumMasks(inboxes.get(party, {})) for party in chosen}
         answered = yield from ask(requests, (MaskSum, Complaint), len(chosen))
-        sums, false = yield from complaints.settle(answered, MaskSum, inboxes, {}, _check_seed)
+        settled, false = yield from complaints.settle(answered, MaskSum, inboxes, {}, _check_seed)
+        # Who added up what nobody sent is false.
+        sums = {party: reply for party, reply in settled.items() if reply.included <= masked.keys()}
+        false |= settled.keys() - sums.keys()
         # After equivocation a party's seeds open at nobody of the rest: it counts as dropped out for all of them.
         sets = Counter(reply.included for reply in sums.values())
         included = max(sets, key=lambda one: sets[one], default=frozenset[PartyId]())
-        if sets[included] < len(chosen) or not included <= masked.keys():
-            agreed = [party for party, reply in sums.items() if reply.included == included]
-            raise TooFewParties("SumMasks", len(chosen), agreed, chosen).proving(false)
+        if sets[included] < len(chosen):
+            split = sets[included] if len(sets) > 1 else None  # nobody of either side is proven false
+            raise TooFewParties("SumMasks", len(chosen), sums, chosen, alike=split).proving(false)
         total = ring.sum(masked[party].vector for party in sorted(included))
         for party, reply in sums.items():
             ring.check(reply.vector, total.size, f"sum of masks of party {party}")

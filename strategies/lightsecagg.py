@@ -184,15 +184,23 @@ class LightSecAgg(SecureSum[Masked, None]):
         return {**tolerated, SumPieces: parties - needed}
 
     def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
+        field = self.field(clients)
+
+        def possible(party: PartyId, reply: MaskedInput) -> bool:
+            return _holds(reply, field) and reply.outbox.keys() == set(clients) - {party}
+
+        requests, least = dict.fromkeys(clients, MaskInput()), max(self.points_needed(clients), self.floor)
+        sent, false = yield from complaints.ask_dealers(requests, MaskedInput, possible, least)
+        return (yield from complaints.beside(false, self._open(clients, sent)))
+
+    def _open(self, clients: Collection[PartyId], sent: Mapping[PartyId, MaskedInput]) -> Flow[Sum]:
+        """The phases after the first: the sum of these inputs, without those of another length than most."""
         needed, field = self.points_needed(clients), self.field(clients)
         least = max(needed, self.floor)
-        sent = yield from ask(dict.fromkeys(clients, MaskInput()), MaskedInput, least)
-        # Who sent another form is false, and counts as dropped out, as does who sent another length.
-        false = frozenset(party for party, reply in sent.items() if not _holds(reply, field))
         size, _ = Counter(reply.vector.size for reply in sent.values()).most_common(1)[0]
-        masked = {party: reply for party, reply in sent.items() if party not in false and reply.vector.size == size}
+        masked = {party: reply for party, reply in sent.items() if reply.vector.size == size}
         if len(masked) < least:
-            raise TooFewParties("MaskInput", least, masked, clients).proving(false)
+            raise TooFewParties("MaskInput", least, masked, clients)
         inboxes = transpose({sender: reply.outbox for sender, reply in masked.items()})
         asked, signatures = list(masked), dict[PartyId, bytes]()
         if self.server == ServerModel.MALICIOUS:
@@ -201,8 +209,7 @@ class LightSecAgg(SecureSum[Masked, None]):
         requests = {party: SumPieces(inboxes.get(party, {}), signatures) for party in asked}
         answered = yield from ask(requests, (PieceOfSum, Complaint), needed)
         check = self._dealt(clients)
-        pieces, lied = yield from complaints.settle(answered, PieceOfSum, inboxes, signatures, check)
-        false |= lied
+        pieces, false = yield from complaints.settle(answered, PieceOfSum, inboxes, signatures, check)
         answers = {
             party: Answer(reply.piece, reply.prime_bits, size, reply.included) for party, reply in pieces.items()
         }

@@ -177,8 +177,16 @@ class Shamir(SecureSum[Shared, None]):
         return {**tolerated, SumShares: parties - needed}
 
     def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
+        def possible(party: PartyId, reply: Shares) -> bool:
+            return reply.outbox.keys() == set(clients) - {party}
+
+        requests, least = dict.fromkeys(clients, ShareInput()), max(self.points_needed(clients), self.floor)
+        shared, false = yield from complaints.ask_dealers(requests, Shares, possible, least)
+        return (yield from complaints.beside(false, self._open(clients, shared)))
+
+    def _open(self, clients: Collection[PartyId], shared: Mapping[PartyId, Shares]) -> Flow[Sum]:
+        """The phases after the first: the sum of what these shared."""
         needed, pack = self.points_needed(clients), self.packed(clients)
-        shared = yield from ask(dict.fromkeys(clients, ShareInput()), Shares, max(needed, self.floor))
         inboxes = transpose({sender: reply.outbox for sender, reply in shared.items()})
         asked, signatures = list(shared), dict[PartyId, bytes]()
         if self.server == ServerModel.MALICIOUS:

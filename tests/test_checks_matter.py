@@ -33,6 +33,7 @@ SHAMIR, CONTEXT, GLUE = (
 
 ADMISSION, NODES = "tests/agreement/test_admission.py", "tests/flower/test_agreement_nodes.py"
 ADMIT, CLIENT = "fedsec/agreement/admission.py", "fedsec/flower/client.py"
+OMITTED, UNASKED = "tests/strategies/test_omitted_seals.py", "tests/disclosure/test_false_share.py"
 COMPLAINTS, DISPUTE = "tests/strategies/test_complaints.py", "fedsec/protocol/complaints.py"
 TERMS, TWICE, ROWS, CONFIGURED, HOSTILE, WEIGHED = (
     f"tests/disclosure/test_{name}.py"
@@ -100,7 +101,23 @@ CHECKS = [
     ("strategies/additive.py", "if len(seeds) < me.floor:", "if False:", FEW),
     ("strategies/additive.py", "if me.id not in self.chosen(me.cohort):", "if False:", FEW),
     ("strategies/additive.py", "if length > MAX_VALUES:", "if False:", FEW),
-    ("strategies/additive.py", "if sets[included] < len(chosen) or not included <= masked.keys():", "if False:", FEW),
+    ("strategies/additive.py", "if sets[included] < len(chosen):", "if False:", FEW),
+    ("strategies/additive.py", "sums, chosen, alike=split)", "sums, chosen)", FEW),
+    ("strategies/additive.py", " if reply.included <= masked.keys()}", "}", OMITTED),
+    ("strategies/additive.py", "return reply.seeds.keys() == set(self.chosen(clients))", "return True", OMITTED),
+    ("strategies/shamir.py", "return reply.outbox.keys() == set(clients) - {party}", "return True", OMITTED),
+    ("strategies/lightsecagg.py", " and reply.outbox.keys() == set(clients) - {party}", "", OMITTED),
+    ("strategies/_sum_of_shares.py", "needed, held, senders,", "needed, agreeing, senders,", OMITTED),
+    *[
+        (DISPUTE, check, instead, OMITTED)
+        for check, instead in [
+            (" if possible(party, answer)}", "}"),
+            ("if len(kept) < at_least:", "if False:"),
+            ("kept, requests).proving(false)", "kept, requests)"),
+            ("error.proving(error.false | false)", "pass"),
+            ("return replace(found, false=found.false | false)", "return found"),
+        ]
+    ],
     ("strategies/shamir.py", "if len(shares) < me.floor:", "if False:", SHAMIR),
     ("strategies/shamir.py", "if needed < least:", "if False:", ALL),
     ("strategies/_sum_of_shares.py", "if (answer.included, answer.values) == (included, values)", "", SHAMIR),
@@ -119,6 +136,11 @@ CHECKS = [
     ("fedsec/primitives/robust.py", "<= room - (len(points) - len(trusted)):", "<= len(points):", ROBUST),
     ("fedsec/primitives/robust.py", "if len(off) == length <= radius(len(points), threshold)", "if True", ROBUST),
     ("fedsec/server/averaging.py", "sorted(set(cohort) - false)", "sorted(set(cohort))", FALSE),
+    ("fedsec/server/averaging.py", "sorted(cohort) if self.whole else ", "", FALSE),
+    ("fedsec/server/averaging.py", "return asked if self.whole else ", "return ", FALSE),
+    ("fedsec/server/coordinator.py", " if party not in self._unasked}", "}", SERVER),
+    ("fedsec/server/coordinator.py", "if len(false) > tolerated:", "if False:", SERVER),
+    ("fedsec/flower/server.py", 'owner.agreement is not None and owner.agreement.cohort == "all"', "False", UNASKED),
     ("strategies/lightsecagg.py", "if len(pieces) < me.floor:", "if False:", FEW),
     ("strategies/lightsecagg.py", "if private < parties // 2:", "if False:", ALL),
     (
@@ -141,7 +163,7 @@ CHECKS = [
         SIGNED,
     ),
     ("strategies/shamir.py", "consistency.admit(me, survivors,", "(lambda *_: 0)(me, survivors,", SIGNED),
-    ("strategies/lightsecagg.py", "if party not in false and reply.vector.size == size", "", FEW),
+    ("strategies/lightsecagg.py", " if reply.vector.size == size}", "}", FEW),
     *[
         (DISPUTE, check, instead, COMPLAINTS)
         for check, instead in [

@@ -394,7 +394,7 @@ class SecureGrid(Grid):
             pins=owner.pins,
             agreement=owner.agreement.hash if owner.agreement else b"",
         )
-        self._averaging = Averaging(self.coordinator)
+        self._averaging = Averaging(self.coordinator, owner.agreement is not None and owner.agreement.cohort == "all")
 
     def set_run(self, run: Any) -> None:
         """As the grid does."""

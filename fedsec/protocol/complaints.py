@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
-from fedsec.errors import AuthenticationError, BadMessage, PolicyError
-from fedsec.protocol import Exposure, Flow, Item, Message, PartyContext, PartyId, Reply, ask
+from fedsec.errors import AuthenticationError, BadMessage, FedsecError, PolicyError, TooFewParties
+from fedsec.protocol import Exposure, Flow, Item, Message, PartyContext, PartyId, Reply, Sum, ask
 from fedsec.protocol.consistency import holds
 
 Sealed = Mapping[PartyId, Mapping[PartyId, bytes]]
@@ -151,6 +151,34 @@ def held(
 
 
 # The server
+
+
+def ask_dealers(
+    requests: Mapping[PartyId, Message], reply: type[Reply], possible: Callable[[PartyId, Reply], bool], at_least: int
+) -> Flow[tuple[dict[PartyId, Reply], frozenset[PartyId]]]:
+    """As `ask`, for the phase in which parties seal to each other: the replies that are `possible`, and who is false.
+
+    possible: whether an honest party can have sent this, to all those that it must seal to and no others. Who sent
+    anything else is proven false by its own signed answer and counts as dropped out, before anything is relayed.
+    Raises TooFewParties, with the false ones, if fewer than `at_least` are left.
+    """
+    answered = yield from ask(requests, reply, 0)
+    kept = {party: answer for party, answer in answered.items() if possible(party, answer)}
+    false = frozenset(answered.keys() - kept.keys())
+    if len(kept) < at_least:
+        phase = type(next(iter(requests.values()))).__name__
+        raise TooFewParties(phase, at_least, kept, requests).proving(false)
+    return kept, false
+
+
+def beside(false: frozenset[PartyId], flow: Flow[Sum]) -> Flow[Sum]:
+    """The rest of a round after these parties were proven false, which its sum or its error then says too."""
+    try:
+        found = yield from flow
+    except FedsecError as error:
+        error.proving(error.false | false)
+        raise
+    return replace(found, false=found.false | false)
 
 
 def settle(

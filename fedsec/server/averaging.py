@@ -39,10 +39,13 @@ class Stage:
 
 
 class Averaging:
-    """Asks a coordinator's parties for means, stage by stage."""
+    """Asks a coordinator's parties for means, stage by stage.
 
-    def __init__(self, coordinator: Coordinator) -> None:
-        self.coordinator = coordinator
+    whole: the parties accept no cohort without those who were proven false, who then count as dropped out of it.
+    """
+
+    def __init__(self, coordinator: Coordinator, whole: bool = False) -> None:
+        self.coordinator, self.whole = coordinator, whole
         self.stages: dict[str, Stage] = {}
         self.earlier: tuple[Incident, ...] = ()
         self.corrected = 0
@@ -72,15 +75,15 @@ class Averaging:
         """
         known, spec = self.stages.setdefault(stage, Stage()), self.coordinator.terms.mean
         false = self.coordinator.false
-        asked = sorted(set(cohort) - false)
-        self.earlier = tuple(("release", party, FALSE_ANSWER) for party in sorted(set(cohort) & false))
+        asked = sorted(cohort) if self.whole else sorted(set(cohort) - false)
+        self.earlier = tuple(("release", party, FALSE_ANSWER) for party in sorted(set(cohort) - set(asked)))
         self.corrected, self._scales = 0, None
         if len(asked) < self.coordinator.protocol.floor:
             reasons = {party: f"{phase}: {reason}" for phase, party, reason in self.earlier}
             raise TooFewParties("release", self.coordinator.protocol.floor, asked, cohort).because(reasons)
         if reference is not None and spec.measured and not known.plan.largest:
             asked = self._measure(asked, known, stage, round_number, model)
-            self.earlier += self.coordinator.incidents
+            self.earlier += tuple(one for one in self.coordinator.incidents if not self.whole or one[2] != FALSE_ANSWER)
         plan = replace(known.plan, model=model, layout=b"" if known.layout is None else codec.encode(known.layout))
         values = None if known.layout is None else most_values(known.layout, self.coordinator.protocol.value_bits)
         total = self.coordinator.aggregate(asked, stage=stage, round_number=round_number, plan=plan, values=values)
@@ -106,7 +109,7 @@ class Averaging:
         spec, floor = self.coordinator.terms.mean, self.coordinator.protocol.floor
         largest, typical = mean.read_measurement(total.sum, spec, floor)
         known.plan = replace(known.plan, largest=largest, typical=typical)
-        return sorted(total.sum.included - self.coordinator.false)
+        return asked if self.whole else sorted(total.sum.included - self.coordinator.false)
 
     def _note(self, known: Stage, total: Total) -> None:
         self.corrected += len(total.sum.corrected)

@@ -140,6 +140,8 @@ class Coordinator:
     ) -> Total:
         """One secure sum over `cohort`; a round that fails is aborted, and the next one has fresh keys and masks.
 
+        Who was proven false in this epoch is not asked: it counts as dropped out of every phase. Raises
+        ConfigurationError where the protocol does not tolerate that.
         plan: how contributions are encoded; it names the model, and without one the inputs are vectors as they are.
         values: how many values an input has, at most, where that is known: longer answers are refused unread.
         """
@@ -150,6 +152,7 @@ class Coordinator:
         prove_headroom(self.protocol.value_bits, len(cohort), self.protocol.capacity(cohort))
         self._channels = []
         channel = self.channel(cohort, stage=stage, round_number=round_number, model=model, plan=plan, values=values)
+        self._leave_out_false(channel, cohort)
         try:
             result = channel.run(self.protocol.aggregate(cohort, self.public))
         except FedsecError as error:
@@ -160,6 +163,18 @@ class Coordinator:
             raise TooFewParties("release", self.protocol.floor, result.included, cohort).because(channel.reasons())
         layout = channel.layout_of(result.included)
         return Total(result, layout, tuple(channel.incidents))
+
+    def _leave_out_false(self, channel: Channel, cohort: Collection[PartyId]) -> None:
+        false = sorted(self.false & set(cohort))
+        channel.incidents += [("release", party, FALSE_ANSWER) for party in false]
+        tolerated = self.protocol.tolerance(cohort).get(self.protocol.input_phase, 0)
+        if len(false) > tolerated:
+            dropouts = "no dropout" if not tolerated else f"at most {tolerated} dropout{'s' * (tolerated > 1)}"
+            raise ConfigurationError(
+                f"proven false, and left out of this cohort of {len(cohort)}: party {', '.join(map(str, false))}. "
+                f"{self.protocol.name} with these parameters tolerates {dropouts}, so there is no sum: agree anew, "
+                "without who is false"
+            )
 
     def _note_false(self, channel: Channel, false: Collection[PartyId]) -> None:
         self.false |= frozenset(false)
@@ -224,6 +239,7 @@ class Channel:
     ) -> None:
         self._lead, self._session, self._round, self._plan = coordinator, session, round_number, plan
         self._values = values
+        self._unasked = coordinator.false
         self.incidents: list[Incident] = []
         self._layouts: dict[PartyId, bytes] = {}
 
@@ -259,7 +275,11 @@ class Channel:
         return {party: reply for party, reply in replies.items() if party not in others}
 
     def deliver(self, requests: Requests) -> Replies:
-        """Sign and send one phase's requests; verify, decode and return the answers that hold."""
+        """Sign and send one phase's requests; verify, decode and return the answers that hold.
+
+        Who was proven false before this session began gets none.
+        """
+        requests = {party: request for party, request in requests.items() if party not in self._unasked}
         if not requests:
             return {}
         first = next(iter(requests.values()))

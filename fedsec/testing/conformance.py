@@ -31,7 +31,7 @@ from fedsec.party.party import PartyState
 from fedsec.protocol import RECORDS, Exposure, Message, PartyId, SecureSum, State, Vector, headings
 from fedsec.server.coordinator import Total
 from fedsec.testing import leakage
-from fedsec.testing.false_answers import changeable, lying
+from fedsec.testing.false_answers import changeable, changes, lying
 from fedsec.wire import codec, envelope
 from fedsec.wire.exchange import Phase, Refusal
 
@@ -74,12 +74,18 @@ def wire_violations(protocol: SecureSum[Any, Any], hospitals: int = 3, values: i
     return leakage.violations(*(record(protocol, data) for data in (first, first, other, rotated)))
 
 
-def _sum_or_none(federation: LocalFederation, data: dict[PartyId, Vector]) -> Total | None:
-    """The sum; None where the round failed, in words."""
+def _sum_or_error(federation: LocalFederation, data: dict[PartyId, Vector]) -> Total | FedsecError:
+    """The sum, or in which words the round failed."""
     try:
         return federation.sum(data)
-    except FedsecError:
-        return None
+    except FedsecError as error:
+        return error
+
+
+def _missed(found: Total | FedsecError, federation: LocalFederation) -> frozenset[PartyId]:
+    """Of whom a failed round says that it gave no usable answer, without those of whom an incident says why."""
+    missed = found.asked - found.answered if isinstance(found, TooFewParties) else frozenset()
+    return missed - {party for _, party, _ in federation.incidents}
 
 
 def _shown(answer: object) -> object:
@@ -170,7 +176,8 @@ class Conformance:
 
         Whether a hospital answers, and what its answer shows, must not depend on its rows.
         """
-        federation.sum(inputs(sorted(federation.states), 3, federation.protocol.value_bits, seed=8))  # after the set-up
+        first = federation.sum(inputs(sorted(federation.states), 3, federation.protocol.value_bits, seed=8))
+        assert not first.sum.false, "nobody lied"
         shown: list[dict[tuple[str, PartyId], object]] = []
         for value in (0, 1, (1 << federation.protocol.value_bits) - 1):
             seen: dict[tuple[str, PartyId], object] = {}
@@ -268,7 +275,8 @@ class Conformance:
     ) -> None:
         """One party changes one field of one answer and signs it: what it sealed with its input, or any later answer.
 
-        The sum is right or fails, if more parties answer the phase than it takes, and nobody else is proven false.
+        Of a mapping an entry is another one, or entries are missing. The sum is right or fails, if more parties answer
+        the phase than it takes; nobody else is proven false, or answers and is said to have given no usable answer.
         """
         protocol = federation.protocol
         data = inputs(sorted(federation.states), 4, protocol.value_bits, seed=7)
@@ -289,14 +297,15 @@ class Conformance:
             opening = set(Exposure) - {Exposure.METERING}
             asks_input = phase is protocol.input_phase
             same = changeable(answer, {Exposure.SEALED} if asks_input else opening)
-            for name in [*same, *(changeable(answer, {Exposure.MASKED}) if asks_input else [])]:
+            names = [*same, *(changeable(answer, {Exposure.MASKED}) if asks_input else [])]
+            for name, which in [(each, which) for each in names for which in range(len(changes(answer, each)))]:
                 with monkeypatch.context() as lie:
-                    lie.setattr(federation, "ask", lying(federation, liar, phase, name))
-                    total = _sum_or_none(federation, data)
+                    lie.setattr(federation, "ask", lying(federation, liar, phase, name, which))
+                    found = _sum_or_error(federation, data)
                 # Another masked value may be another input.
-                if name in same and total is not None and protocol.tolerance(sorted(data)).get(phase, 0):
-                    assert total.sum.vector.tolist() == exact(data, total.sum.included, 4), (phase, name)
-                assert federation.coordinator.false <= {liar}, (phase, name)
+                if name in same and isinstance(found, Total) and protocol.tolerance(sorted(data)).get(phase, 0):
+                    assert found.sum.vector.tolist() == exact(data, found.sum.included, 4), (phase, name, which)
+                assert federation.coordinator.false | _missed(found, federation) <= {liar}, (phase, name, which)
                 federation.coordinator.false = frozenset()
 
     def test_a_party_answers_in_order_and_once(self, federation: LocalFederation) -> None:

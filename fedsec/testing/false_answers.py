@@ -21,18 +21,20 @@ Ask = Callable[[PartyId, bytes], bytes | Refusal]
 def changeable(message: Message, exposures: Collection[Exposure]) -> list[str]:
     """The fields of these exposures whose value can be another one."""
     fields = [field.name for field in codec.schema(type(message)) if field.exposure in exposures]
-    return [name for name in fields if _others(getattr(message, name))]
+    return [name for name in fields if changes(message, name)]
 
 
-def changed(message: Message, name: str) -> Message:
-    """The message with another value in one field."""
+def changes(message: Message, name: str) -> list[Message]:
+    """The message with other values in one field: of a mapping another entry, and fewer entries."""
     given: Any = message
-    other: Message = replace(given, **{name: _others(getattr(message, name))[0]})
-    return other
+    return [replace(given, **{name: value}) for value in _other(getattr(message, name))]
 
 
-def lying(federation: LocalFederation, liar: PartyId, phase: type[Message], name: str) -> Ask:
-    """What asks the federation's parties, one of whom signs its answers of a phase with one field changed."""
+def lying(federation: LocalFederation, liar: PartyId, phase: type[Message], name: str, which: int = 0) -> Ask:
+    """What asks the federation's parties, one of whom signs its answers of a phase with this change of one field.
+
+    which: the change's place among the `changes` of the field; an answer that has fewer is as it was.
+    """
     asked = federation.ask
 
     def ask(party: PartyId, request: bytes) -> bytes | Refusal:
@@ -40,19 +42,18 @@ def lying(federation: LocalFederation, liar: PartyId, phase: type[Message], name
         if party != liar or isinstance(answer, Refusal) or envelope.read(request).header.phase != phase.tag:
             return answer
         received = envelope.read(answer)
-        body = codec.encode(changed(codec.decode(received.body, Message), name))
+        lies = changes(codec.decode(received.body, Message), name)
+        if which >= len(lies):
+            return answer
+        body = codec.encode(lies[which])
         key = SigningKey(codec.decode(federation.states[party], PartyState).identity)
         return envelope.write(received.header, body, key)
 
     return ask
 
 
-def _others(value: object) -> list[object]:
-    """Another value of the same type; none where there is nothing to change."""
-    return list(_other(value))
-
-
 def _other(value: object) -> Iterator[object]:
+    """Other values of the same type; none where there is nothing to change."""
     match value:
         case np.ndarray() if value.size:
             other = value.copy()
@@ -67,6 +68,8 @@ def _other(value: object) -> Iterator[object]:
         case frozenset() if value:
             yield value - {min(value)}
         case Mapping() if value:
-            key = min(value)
-            for entry in _other(value[key]):
-                yield {**value, key: entry}
+            keys = sorted(value)
+            for entry in _other(value[keys[0]]):
+                yield {**value, keys[0]: entry}
+            for fewer in sorted({1, (len(keys) + 1) // 2}):  # the first entry is missing, or half of all
+                yield {key: value[key] for key in keys[fewer:]}

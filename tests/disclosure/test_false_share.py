@@ -1,4 +1,4 @@
-"""A hospital that answers with a false share of the sum, while others do not answer at all."""
+"""A hospital that answers with a false share of the sum, while others do not answer at all; and one proven false."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flwr.app import Context, Error, Message
 
 from fedsec.errors import RunFailed
 from fedsec.flower.records import RECORD
+from fedsec.server.coordinator import FALSE_ANSWER
 from fedsec.strategies.shamir import Shamir, ShareOfSum, SumShares
 from fedsec.wire import envelope
 from tests.disclosure.attacked import FIRST, Server
@@ -70,3 +71,36 @@ def test_a_false_share_among_lost_ones_is_corrected_or_makes_the_round_void(
             right = False
         assert right is (outcome == "the right model")
     assert 1 not in [party for _, party, why in secure.rounds[-1].incidents if "lost" not in why]
+
+
+def impossible(true: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """A share in another field than the sum's, which proves its sender false."""
+    state, reply = true(*given, **named)
+    return state, replace(reply, prime_bits=61) if isinstance(reply, ShareOfSum) else reply
+
+
+def test_a_hospital_proven_false_ends_no_run_whose_cohort_is_all(tmp_path: Path) -> None:
+    """The others refuse a cohort without it: it stays in theirs, and is asked nothing again."""
+    server = hospitals(tmp_path)
+    assert server.agreement is not None and server.agreement.cohort == "all"
+    corrupt(server, 0, Shamir, "respond", impossible)
+    secure, before = server.founds(), len(server.app.read)
+    for step in range(4):
+        assert np.allclose(server.asks(secure, MODEL + step)[0], step + 0.5, atol=1e-5)
+        assert secure.rounds[-1].incidents == (("release", 1, FALSE_ANSWER),)
+    read = sorted(place for place, _ in server.app.read[before:])
+    assert read == [0, *sorted(4 * list(range(1, HOSPITALS)))]
+
+
+def test_where_no_dropout_is_tolerated_rounds_after_it_are_void_and_nobody_is_asked(tmp_path: Path) -> None:
+    server = hospitals(tmp_path, 3, "shamir:server=malicious")
+    corrupt(server, 0, Shamir, "respond", impossible)
+    secure = server.founds()
+    with pytest.raises(RunFailed, match="phase SumShares: 2 of 3 parties answered and 3 are needed"):
+        server.asks(secure, MODEL)
+    read = len(server.app.read)
+    for step in (1, 2):
+        with pytest.raises(RunFailed, match=r"proven false, and left out of this cohort of 3: party 1. .* no dropout,"):
+            server.asks(secure, MODEL + step)
+        assert secure.rounds[-1].incidents == (("release", 1, FALSE_ANSWER),)
+    assert len(server.app.read) == read

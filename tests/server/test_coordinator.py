@@ -14,7 +14,7 @@ from fedsec.local import Fault, LocalFederation, flip
 from fedsec.party.party import PartyState
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Message, ask, headings, run, total, transpose
-from fedsec.server.coordinator import Coordinator, Sessions
+from fedsec.server.coordinator import FALSE_ANSWER, Coordinator, Sessions
 from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.plain import Input, Plain, SendInput
 from fedsec.strategies.shamir import Shamir, Shares
@@ -47,6 +47,39 @@ def signed(federation: LocalFederation, party: int, request: bytes, message: Mes
     key = changes.pop("key", SigningKey(codec.decode(federation.states[party], PartyState).identity))
     reply = Header(header.session, header.phase, party, SERVER)
     return envelope.write(replace(reply, **changes), codec.encode(message), key)
+
+
+def test_who_is_proven_false_is_not_asked_and_no_answer_of_it_is_taken() -> None:
+    """Not even one to a request of this very session, which it got by other means."""
+    federation = ready(Shamir())
+    federation.coordinator.false = frozenset({2})
+
+    def change(phase: Phase, requests: Any, answers: Any) -> Any:
+        assert 2 not in requests
+        asked = envelope.read(requests[1])
+        request = envelope.write(
+            replace(asked.header, receiver=2), asked.body, federation.coordinator.sessions.identity
+        )
+        return [(2, federation.ask(2, request)), *answers] if phase.asks_input else answers
+
+    tamper(federation, change)
+    total = federation.sum(data())
+    assert total.sum.included == {1, 3, 4, 5} and not total.sum.false
+    assert total.incidents == (("release", 2, FALSE_ANSWER), ("ShareInput", 2, "BadMessage: party 2 was not asked"))
+
+
+@pytest.mark.parametrize("false", [{1}, {1, 2}])
+def test_a_cohort_with_more_false_ones_than_may_drop_out_is_not_asked(false: set[int]) -> None:
+    federation = ready(Shamir(server="malicious"), 3 if false == {1} else 5)
+    federation.coordinator.false = frozenset(false)
+    tamper(federation, lambda phase, requests, answers: pytest.fail("somebody was asked"))
+    tolerated = {3: "no dropout", 5: "at most 1 dropout"}[federation.hospitals]
+    with pytest.raises(ConfigurationError, match=f"shamir with these parameters tolerates {tolerated}, so") as error:
+        federation.sum(data(federation.hospitals))
+    assert str(error.value).startswith(
+        f"proven false, and left out of this cohort of {federation.hospitals}: party {', '.join(map(str, false))}. "
+    )
+    assert federation.incidents == tuple(("release", party, FALSE_ANSWER) for party in sorted(false))
 
 
 def forging(federation: LocalFederation, forge: Any, phase_name: str = "SendInput", genuine: bool = True) -> None:

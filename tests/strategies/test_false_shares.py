@@ -23,6 +23,7 @@ from fedsec.server.coordinator import FALSE_ANSWER
 from fedsec.strategies.lightsecagg import PIECE, LightSecAgg, MaskedInput, PieceOfSum
 from fedsec.strategies.packed_shamir import PackedShamir
 from fedsec.strategies.shamir import SHARE, Shamir, ShareOfSum, Shares
+from fedsec.wire import envelope
 from tests.strategies.corrupt_parties import Change, Federation, changing, enrolled
 from tests.tiers import slow
 
@@ -215,6 +216,32 @@ def test_who_is_proven_false_is_left_out_until_a_new_epoch_also_where_the_round_
         ("release", party, FALSE_ANSWER) for party in (2, 4, 5)
     }
     assert federation.mean(updates, {}).included == {1, 3, 6}
+
+
+def test_in_a_cohort_that_stays_whole_who_is_proven_false_counts_as_dropped_out() -> None:
+    """The others see the same cohort in each session, and it is asked nothing, though it would answer rightly now."""
+
+    def change(reply: Message, *_: Any) -> Message:
+        return IMPOSSIBLE["another length"](reply) if isinstance(reply, ShareOfSum) else reply
+
+    updates = {party: Update({"w": np.full(3, float(party))}, {}, 1) for party in range(1, 7)}
+    federation = Federation(Shamir(), 6, corrupt={2: changing(change)})
+    federation.averaging.whole = True
+    federation.enrol()
+    sessions: dict[int, set[PartyId]] = {}
+
+    def tap(phase: Any, party: PartyId, request: bytes, answer: object) -> None:
+        session = envelope.read(request).header.session
+        assert session.cohort == tuple(updates)
+        sessions.setdefault(session.counter, set()).add(party)
+
+    federation.tap = tap
+    for stage in ("train", "train", "evaluate"):  # the first mean takes two sessions
+        assert federation.mean(updates, {}, stage=stage).included == set(updates) - {2}
+        assert federation.incidents == (("release", 2, FALSE_ANSWER),)
+        federation.corrupt = {}
+    first, *later = (sessions[counter] for counter in sorted(sessions))
+    assert first == set(updates) and later == [set(updates) - {2}] * (len(sessions) - 1)
 
 
 def test_what_was_corrected_is_warned_of_by_number() -> None:

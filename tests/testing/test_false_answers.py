@@ -11,11 +11,11 @@ from fedsec import catalog
 from fedsec.errors import BadMessage, TooFewParties
 from fedsec.local import LocalFederation
 from fedsec.primitives import shamir as sharing
-from fedsec.protocol import Exposure, Message, Sum, Vector, ask, total
+from fedsec.protocol import Exposure, Message, Sum, Vector, ask, complaints, total
 from fedsec.strategies import shamir
-from fedsec.strategies._sum_of_shares import Answer, Opened
+from fedsec.strategies._sum_of_shares import Answer, Opened, open_sum
 from fedsec.testing import Conformance
-from fedsec.testing.false_answers import changeable, changed
+from fedsec.testing.false_answers import changeable, changes
 
 PairwiseMasks: Any = catalog.strategy(str(Path(__file__).parents[2] / "docs" / "examples" / "pairwise_masks.py"))
 
@@ -51,6 +51,29 @@ def test_a_wrong_sum_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_honest_party_that_is_named_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AssertionError, match="outbox"):
         check(NamesTheSecond(), monkeypatch)
+
+
+def unchecked(requests: Any, reply: Any, possible: Any, at_least: int) -> Any:
+    """Look at no outbox."""
+    answered = yield from ask(requests, reply, at_least)
+    return answered, frozenset()
+
+
+def none_usable(*given: Any) -> Opened:
+    """Say of all that they gave no usable answer, where their answers are for two sums."""
+    try:
+        return open_sum(*given)
+    except TooFewParties as error:
+        raise TooFewParties(error.phase, error.needed, (), error.asked) from None
+
+
+def test_a_party_that_answered_and_is_called_missing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that seals nothing to half of the others has these answer for another sum than the rest."""
+    monkeypatch.setattr(complaints, "ask_dealers", unchecked)
+    check(shamir.Shamir(), monkeypatch)
+    monkeypatch.setattr(shamir, "open_sum", none_usable)
+    with pytest.raises(AssertionError, match="'outbox', 2"):
+        check(shamir.Shamir(), monkeypatch)
 
 
 class Refuses(PairwiseMasks):
@@ -105,11 +128,12 @@ def test_every_kind_of_value_is_changed() -> None:
     answer = shamir.ShareOfSum(np.array([1, 2], np.uint32), 2, 31, frozenset({3, 4}))
     assert changeable(answer, {Exposure.SHARED}) == ["share"]
     assert changeable(answer, set(Exposure)) == ["share", "values", "prime_bits", "included"]
-    other = changed(answer, "share")
+    (other,) = changes(answer, "share")
     assert isinstance(other, shamir.ShareOfSum) and other.share.tolist() == [0, 2] and answer.share.tolist() == [1, 2]
     for name, value in (("values", 3), ("prime_bits", 32), ("included", {4})):
-        assert getattr(changed(answer, name), name) == value
-    sealed = shamir.Shares({5: b"ab", 6: b"cd"})
-    assert changed(sealed, "outbox") == shamir.Shares({5: b"ac", 6: b"cd"})
+        assert [getattr(other, name) for other in changes(answer, name)] == [value]
+    sealed = shamir.Shares({5: b"ab", 6: b"cd", 7: b""})
+    outboxes = [{5: b"ac", 6: b"cd", 7: b""}, {6: b"cd", 7: b""}, {7: b""}]
+    assert changes(sealed, "outbox") == [shamir.Shares(outbox) for outbox in outboxes]
+    assert changes(shamir.Shares({5: b""}), "outbox") == [shamir.Shares({})]
     assert changeable(shamir.Shares({}), set(Exposure)) == []
-    assert changeable(shamir.Shares({5: b""}), set(Exposure)) == []
