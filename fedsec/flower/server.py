@@ -172,7 +172,7 @@ class SecureAggregation(Strategy):
         self.void_rounds_allowed = void_rounds_allowed
         self.rounds: list[Round] = []
         self._linear = declared_linear(inner, linear)
-        self._tried: dict[str, object] = {}
+        self._tried: dict[tuple[str, frozenset[str]], object] = {}
         self._first = 0
         self.layouts: dict[str, Layout] = {}
         """Of each stage, what the replies to its first sum held."""
@@ -245,18 +245,20 @@ class SecureAggregation(Strategy):
     def number(self, stage: str, config: ConfigRecord) -> int:
         """The round that a message belongs to: as its configuration says, or as many of its stage as there were."""
         number = config.get("server-round")
-        if isinstance(number, int) or stage not in linearity.FUNCTIONS:
+        if isinstance(number, int) or kind(stage) not in linearity.FUNCTIONS:
             return cast(int, number or 0)
         return 1 + sum(one.stage == stage for one in self.rounds[self._first :])
 
     def try_aggregation(self, stage: str, metrics: Mapping[str, float | list[float]]) -> None:
-        """Before a stage's first aggregate is used: raise ConfigurationError where that would need single replies."""
-        name = linearity.FUNCTIONS.get(stage, "")
+        """Before a function's first aggregate of metrics of these names is used: raise ConfigurationError where that
+        would need single replies."""
+        name = linearity.FUNCTIONS.get(kind(stage), "")
         function = getattr(self.inner, name, None) if name else None
-        if function is None or self._linear or self._tried.get(stage) is function:
+        tried = name, frozenset(metrics)
+        if function is None or self._linear or self._tried.get(tried) == function:
             return
         linearity.check(f"{type(self.inner).__name__}.{name}", function, metrics, self.spec.weight_key)
-        self._tried[stage] = function
+        self._tried[tried] = function
 
     def collect(
         self, grid: Grid, message_type: str, config: ConfigRecord | None = None

@@ -310,6 +310,63 @@ def test_one_for_training_is_tried_too() -> None:
         secured(Patient(train_metrics_aggr_fn=function)).start(Grids(), model(), num_rounds=1)
 
 
+class Named(Patient):
+    """A strategy whose clients register their functions under a name: `@app.train("fit")`."""
+
+    def _construct_messages(self, record: RecordDict, node_ids: list[int], message_type: str) -> Iterable[Message]:
+        return super()._construct_messages(record, node_ids, f"{message_type}.fit")
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_functions_of_stages_with_a_name_are_tried_too(stage: str) -> None:
+    def named(message: Message, context: Context) -> Message:
+        kind, _, name = message.metadata.message_type.partition(".")
+        assert name == "fit"
+        return add_one(message, context) if kind == "train" else app(message, context)
+
+    settings = {f"{stage}_metrics_aggr_fn": NEED_SINGLES["count"][0], "fraction_evaluate": 1.0, "min_evaluate_nodes": 5}
+    with pytest.raises(ConfigurationError, match=rf"Named\.{stage}_metrics_aggr_fn gives 'clients'"):
+        secured(Named(**settings)).start(ProcessGrid(named), model(), num_rounds=1)
+    result = secured(Named(fraction_evaluate=1.0)).start(ProcessGrid(named), model(), num_rounds=2)
+    assert np.allclose(result.arrays["w"].numpy(), 2, atol=1e-3) and len(result.evaluate_metrics_clientapp) == 2
+
+
+def test_a_metric_that_comes_later_is_tried_when_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[set[str]] = []
+    check = linearity.check
+
+    def counted(name: str, function: Aggregate, metrics: Any, weight_key: str) -> None:
+        tried.append(set(metrics))
+        check(name, function, metrics, weight_key)
+
+    monkeypatch.setattr(linearity, "check", counted)
+
+    def later(message: Message, context: Context) -> Message:
+        reply = app(message, context)
+        config: Any = message.content["config"]
+        if message.metadata.message_type == "evaluate" and config["server-round"] > 2:
+            reply.content["metrics"]["auc"] = 0.1 * (context.node_id - 99)  # type: ignore[index]
+        return reply
+
+    def function(replies: list[RecordDict], key: str) -> MetricRecord:
+        mean = aggregate_metricrecords(replies, key)
+        if "auc" in mean:
+            mean["auc"] = max(values(replies, "auc"))
+        return mean
+
+    def values(replies: list[RecordDict], name: str) -> list[float]:
+        return [float(reply["metrics"][name]) for reply in replies]  # type: ignore[arg-type]
+
+    settings = {"fraction_evaluate": 1.0, "min_evaluate_nodes": 5, "evaluate_metrics_aggr_fn": function}
+    secure = secured(Patient(**settings))
+    with pytest.raises(ConfigurationError, match="gives 'auc' ="):
+        secure.start(ProcessGrid(later), model(), num_rounds=3)
+    assert [one.stage for one in secure.rounds].count("evaluate") == 2
+    known = {"loss", "squares", "bins"}
+    # Once for Flower's own function of training, and once for each set of names that an evaluation brings.
+    assert [one for one in tried if "loss" in one and "squares" in one] == [known, {*known, "auc"}]
+
+
 def deviation(replies: list[RecordDict], key: str) -> MetricRecord:
     """A deviation from means of squares, which one weighted mean gives as well as many replies."""
     mean = aggregate_metricrecords(replies, key)
