@@ -41,7 +41,7 @@ from fedsec.flower.verdict import Round
 from fedsec.metering import Ledger, Meter
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId, SecureSum
-from fedsec.server.averaging import Averaging
+from fedsec.server.averaging import Averaging, Wording
 from fedsec.server.coordinator import Coordinator, Sessions
 from fedsec.wire.exchange import Incident, Phase, Refusal
 
@@ -105,6 +105,8 @@ class SecureAggregation(Strategy):
     """
 
     inner: Strategy
+    wording = Wording()
+    """How warnings name the options that cure them: the study's app has options of its own."""
 
     def __init__(
         self,
@@ -491,7 +493,7 @@ class SecureGrid(Grid):
                 clipped=result.clipped,
                 metrics=result.metrics,
                 incidents=noted,
-                warnings=tuple(self._averaging.warnings(result)),
+                warnings=tuple(self._averaging.warnings(result, self._owner.wording)),
                 sum_hash=hashlib.sha256(total.sum.vector.tobytes()).hexdigest(),
             )
         )
