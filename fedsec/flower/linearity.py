@@ -33,6 +33,10 @@ WEIGHT = 1000
 TOLERANCE = 1e-6
 """How far two results may be apart, relatively: a function may compute in float32."""
 _RANDOM = secrets.SystemRandom()
+RECORDS = (
+    'The one reply has its metrics in the record "metrics", whatever the clients\' record is called: '
+    "next(iter(reply.metric_records.values())) reads a record of any name"
+)
 CURE = (
     "Secure aggregation shows the server this one reply alone. Aggregate weighted means, or let clients send what a "
     "mean can be made of (counts, sums, squares); SecureAggregation(..., linear=True) skips this check"
@@ -131,7 +135,11 @@ def _result(name: str, function: Aggregate, replies: list[RecordDict], weight_ke
     except ConfigurationError:
         raise
     except Exception as error:
-        raise ConfigurationError(f"{name} raises {type(error).__name__} ({error}) over {count}. {CURE}") from error
+        raise ConfigurationError(
+            f"{name} raises {type(error).__name__} ({error}) over {count}. {RECORDS}. {CURE}"
+        ) from error
+    if result is None:
+        return {}  # as Flower takes it: no metrics
     if not isinstance(result, Mapping):
         raise ConfigurationError(f"{name} returns a {type(result).__name__} over {count}; a MetricRecord was expected")
     return result

@@ -31,7 +31,7 @@ from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.layout import Layout
 from fedsec.encoding.mean_spec import VALUES, MeanSpec, WeightRule
-from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
+from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed, expect, shown
 from fedsec.flower import aggregation, bundle, checked_options, incidents, linearity, verdict
 from fedsec.flower.inner import OUTERMOST, declared_linear, refuse_nonlinear, too_few
 from fedsec.flower.patience import Patience
@@ -146,6 +146,10 @@ class SecureAggregation(Strategy):
             raise ConfigurationError(
                 f"void_rounds_allowed is {void_rounds_allowed!r}; a whole number from 0 on was expected"
             )
+        expect("sessions", sessions, RunSessions, "a RunSessions")
+        expect("ledger", ledger, (Ledger, type(None)), "a Ledger or None")
+        if not (on_round is None or callable(on_round)):
+            raise ConfigurationError(f"on_round is {shown(on_round)}; a function of one Round, or None, was expected")
         self.phase_timeout = checked_options.seconds("phase_timeout", phase_timeout)
         self.protocol = checked_options.protocol(protocol)
         self.identity, self.pins = checked_options.identity(identity), checked_options.pins(pins)
@@ -449,7 +453,12 @@ class SecureGrid(Grid):
             if other.metadata.message_type != message_type or (
                 other.content is not content and content_hash(other.content) != model
             ):
-                raise ConfigurationError("the strategy sends clients different models or configurations")
+                raise ConfigurationError(
+                    f"{type(self._owner.inner).__name__} sends clients different models or configurations, and every "
+                    "contribution to a sum is bound to the one that all were shown. Send all the same: a client finds "
+                    "its own value in it by its node id (context.node_id), or in its node configuration "
+                    "(context.node_config)"
+                )
         self._notes.clear()
         self.withheld = {}
         self._request = (content, message_type, min(timeout or self._owner.phase_timeout, self._owner.phase_timeout))
