@@ -247,7 +247,7 @@ def test_a_party_whose_update_cannot_be_averaged_is_left_out_and_the_reason_kept
     ("unusable", "text"),
     [
         (Update({"w": np.array([np.nan, 1])}, {"loss": 0.1}, 10), "not finite"),
-        (Update({"w": np.ones(2)}, {"loss": 0.1}, "many"), "num-examples is many"),  # type: ignore[arg-type]
+        (Update({"w": np.ones(2)}, {"loss": 0.1}, "many"), "num-examples is 'many'"),  # type: ignore[arg-type]
         (Update({"w": np.ones(2)}, {"loss": 0.1}, 1e-20), "1e-20 and rounds to 0, for weights are multiples of 2^-32"),
     ],
 )
