@@ -125,13 +125,17 @@ class TooFewParties(FedsecError):
 
     def because(self, reasons: Mapping[int, str]) -> TooFewParties:
         """The same error, its text completed with why parties gave no usable answer, each reason once."""
-        grouped: dict[str, list[str]] = {}
-        for party, reason in sorted(reasons.items()):
-            grouped.setdefault(reason, []).append(str(party))
-        if grouped:
-            texts = "; ".join(f"party {', '.join(parties)}: {reason}" for reason, parties in grouped.items())
-            self.args = (f"{self.args[0]} ({texts})",)
+        if reasons:
+            self.args = (f"{self.args[0]} ({by_reason(reasons)})",)
         return self
+
+
+def by_reason(reasons: Mapping[int, str]) -> str:
+    """Why parties gave nothing usable, each reason once with the parties that gave it."""
+    grouped: dict[str, list[str]] = {}
+    for party, reason in sorted(reasons.items()):
+        grouped.setdefault(reason, []).append(str(party))
+    return "; ".join(f"party {', '.join(parties)}: {reason}" for reason, parties in grouped.items())
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> ConfigurationError:

@@ -19,7 +19,7 @@ from fedsec.encoding import mean as means
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Arrays, unfit_name
 from fedsec.encoding.mean_spec import MeanSpec
-from fedsec.errors import BadMessage, ConfigurationError, DataError, FedsecError, expect, unknown
+from fedsec.errors import BadMessage, ConfigurationError, DataError, FedsecError, by_reason, expect, unknown
 from fedsec.metering import Ledger, Meter
 from fedsec.party.journal import Journal
 from fedsec.party.party import Party, PartyState
@@ -171,8 +171,14 @@ class LocalFederation:
             isinstance(update, Update) and isinstance(update.arrays, Mapping) and update.arrays
             for update in given.values()
         )
-        with self.meter.session():
-            found, _ = self.averaging.mean(given, model if holds_arrays else None, stage=stage, round_number=self.round)
+        try:
+            with self.meter.session():
+                shown = model if holds_arrays else None
+                found, _ = self.averaging.mean(given, shown, stage=stage, round_number=self.round)
+        except DataError as error:
+            if not self.unusable:
+                raise
+            raise DataError(f"{error} ({by_reason(self.unusable)})") from error
         return found
 
     def _encoder(

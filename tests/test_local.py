@@ -247,7 +247,7 @@ def test_a_party_whose_update_cannot_be_averaged_is_left_out_and_the_reason_kept
     ("unusable", "text"),
     [
         (Update({"w": np.array([np.nan, 1])}, {"loss": 0.1}, 10), "not finite"),
-        (Update({"w": np.ones(2)}, {"loss": 0.1}, "many"), "num-examples is many"),  # type: ignore[arg-type]
+        (Update({"w": np.ones(2)}, {"loss": 0.1}, "many"), "num-examples is 'many'"),  # type: ignore[arg-type]
         (Update({"w": np.ones(2)}, {"loss": 0.1}, 1e-20), "1e-20 and rounds to 0, for weights are multiples of 2^-32"),
     ],
 )
@@ -258,6 +258,8 @@ def test_an_update_that_rows_made_unusable_is_counted_and_the_reason_kept(unusab
     assert list(federation.unusable) == [3] and text in federation.unusable[3]
     assert federation.mean(UPDATES, ZERO).arrays["w"] == pytest.approx([0.5, 0.5], abs=1e-3)
     assert federation.unusable == {}
+    with pytest.raises(DataError, match=rf"4 of 4 hospitals had no usable .* \(party 1, 2, 3, 4: .*{re.escape(text)}"):
+        federation.mean(dict.fromkeys((1, 2, 3, 4), unusable), ZERO)
 
 
 def test_a_policy_of_a_deployment_keeps_the_reason_at_the_party() -> None:

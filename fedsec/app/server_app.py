@@ -41,9 +41,12 @@ from fedsec.learning.trained_model import TrainedModel
 from fedsec.metering import Ledger
 from fedsec.party.identity import read_identity
 from fedsec.report.run_document import AGREEMENT, LEDGER
+from fedsec.server.averaging import Wording
 
 STATISTICS = "query.statistics"
 PREPARATION = "preparation.json"
+WORDING = Wording("--clip", "--largest-weight", "set --clip 0", ranges="")
+"""The options of `fedsec run` in a warning's cures; the ranges of metrics are the study's own."""
 
 server = ServerApp()
 
@@ -95,6 +98,7 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
             totals=spec.totals,
             **shared,
         )
+    secure.wording = WORDING
     progress.write("start", hospitals=hospitals, rounds=config.rounds)
     asked = None if simulation else ConfigRecord({"schema": agreed.to_toml()})
     means, rows = secure.collect(grid, STATISTICS, asked)

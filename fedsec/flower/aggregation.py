@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from flwr.app import Message, RecordDict
@@ -31,7 +32,7 @@ def kept(inner: Strategy, withheld: Callable[[], Iterable[str]]) -> Iterator[Non
     """
     reached, before = Result(), {name: vars(inner)[name] for name in STAGES if name in vars(inner)}
     for name in STAGES:
-        setattr(inner, name, _keeping(inner, name, getattr(inner, name), reached, withheld))
+        setattr(inner, name, _Keeping(inner, name, getattr(inner, name), reached, withheld))
     try:
         yield
     finally:
@@ -40,18 +41,25 @@ def kept(inner: Strategy, withheld: Callable[[], Iterable[str]]) -> Iterator[Non
         vars(inner).update(before)
 
 
-def _keeping(
-    inner: Strategy, name: str, aggregate: Callable[..., Any], reached: Result, withheld: Callable[[], Iterable[str]]
-) -> Callable[..., Any]:
-    def keeping(server_round: int, replies: Iterable[Message]) -> Any:
-        given = list(replies)
+@dataclass(frozen=True, eq=False)
+class _Keeping:
+    """A method of `inner` that keeps what it returns. A copy of the strategy, or its pickle, has the method itself."""
+
+    inner: Strategy
+    name: str
+    aggregate: Callable[..., Any]
+    reached: Result
+    withheld: Callable[[], Iterable[str]]
+
+    def __call__(self, server_round: int, replies: Iterable[Message]) -> Any:
+        given, name, reached = list(replies), self.name, self.reached
         try:
-            found = aggregate(server_round, given)
+            found = self.aggregate(server_round, given)
         except (FedsecError, AppExitException):
             raise
         except Exception as error:
-            text = f"round {server_round} {STAGES[name]}: {_blamed(inner, name, error)} raised {_cause(error)}"
-            raise RunFailed(f"{text}. {_shown(given, list(withheld()))}", reached) from error
+            text = f"round {server_round} {STAGES[name]}: {_blamed(self.inner, name, error)} raised {_cause(error)}"
+            raise RunFailed(f"{text}. {_shown(given, list(self.withheld()))}", reached) from error
         trains = name == "aggregate_train"
         arrays, metrics = found if trains else (None, found)
         if arrays is not None:
@@ -60,7 +68,12 @@ def _keeping(
             (reached.train_metrics_clientapp if trains else reached.evaluate_metrics_clientapp)[server_round] = metrics
         return found
 
-    return keeping
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self.aggregate,)
+
+
+def _itself(method: Callable[..., Any]) -> Callable[..., Any]:
+    return method
 
 
 def _blamed(inner: Strategy, name: str, error: Exception) -> str:
@@ -80,7 +93,10 @@ def _shown(replies: list[Message], withheld: list[str]) -> str:
     """What metrics the aggregation was given, and which of them are NaN."""
     contents = [reply.content for reply in replies if not reply.has_error()] or [RecordDict()]
     keys = sorted({key for record in contents[0].metric_records.values() for key in record})
-    text = f"It was given the metrics {', '.join(keys)}" if keys else "It was given no metrics"
+    records = "".join(f", in the record {name!r}" for name in contents[0].metric_records)
+    text = f"It was given the metrics {', '.join(keys)}{records}" if keys else "It was given no metrics"
+    if arrays := ", ".join(map(repr, contents[0].array_records)):
+        text += f", and arrays in {arrays}"
     if withheld:
         text += (
             f"; {', '.join(withheld)} {'are' if len(withheld) > 1 else 'is'} NaN, withheld for fewer hospitals than "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import pairwise, takewhile
 
 from flwr.app import Message
 from flwr.common.constant import ErrorCode
@@ -17,9 +18,17 @@ LONGEST, SHOWN = 400, 20
 _OURS = re.compile(r"\w+(:|$)")
 """What our own mod reports begins with the class of an error; other mods' reports are sentences."""
 _ORDER = (
-    "this is not an answer of secure_aggregation: if another mod stands before it among the client's mods, put "
-    "secure_aggregation first, ClientApp(mods=[secure_aggregation, ...]), for before it messages hold no arrays"
+    "is secure_aggregation among this client's mods, and a function registered for this message? If another mod stands "
+    "before it, put secure_aggregation first, ClientApp(mods=[secure_aggregation, ...]): before it messages hold no "
+    "arrays"
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_RAISED = re.compile(r"<class '([\w.]+)(?:\(\w+\))?'>:<'(.*)'>", re.DOTALL)
+"""How Flower reports an exception: its class, in Ray with that of the cause, and its text, in Ray a traceback."""
+_EXCEPTION = re.compile(r"([A-Za-z_][\w.]*)(?:: ?(.*))?")
+"""The line below the last place of a traceback: the class, and the first line of its text."""
+_WRAPPER = "ClientAppException"
+"""Flower's own, around what an app raises under Ray."""
 _CURES = {
     NO_ANSWER: "see whether the node is up; phase_timeout and start(timeout=...) say how long a phase may take",
     "AuthenticationError": "compare the public keys: fedsec-server and fedsec-hospitals there, identity and pins here",
@@ -54,7 +63,8 @@ def cured(reason: str) -> str:
 
 def printable(reason: str) -> str:
     """A reason as it may stand in a log: another machine wrote it."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in reason).split())
+    plain = _COLOUR.sub("", reason)
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in plain).split())
     return shortened(text)
 
 
@@ -64,13 +74,31 @@ def shortened(text: str) -> str:
 
 
 def refusal(reply: Message) -> Refusal:
-    """An error reply as a refusal; one that our mod did not write says how mods must be ordered."""
-    reason = printable(reply.error.reason or f"error {reply.error.code}")
+    """An error reply as a refusal; one that our mod did not write says what may be wrong with the mods."""
+    raised = reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+    kind, text = _exception(reply.error.reason or "") if raised else ("", reply.error.reason or "")
+    said = ": ".join(filter(None, (kind.rpartition(".")[2], text)))
+    reason = printable(said or f"error {reply.error.code}")
     theirs = reply.error.code == ErrorCode.MOD_FAILED_PRECONDITION and not _OURS.match(reason)
-    raised = reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION and "fedsec." not in reason
-    if theirs or raised:
+    if theirs or (raised and not kind.startswith("fedsec.")):
         return Refusal(f"{reason} ({_ORDER})")
     return Refusal(reason)
+
+
+def _exception(reason: str) -> tuple[str, str]:
+    """Class and text of the exception that Flower reports, without what Ray wraps around it."""
+    plain = _COLOUR.sub("", reason)
+    raised = _RAISED.fullmatch(plain)
+    kind, text = raised.groups() if raised else ("", plain)
+    lines, last = text.split("\n"), None
+    for number, (place, line) in enumerate(pairwise(lines), start=1):
+        found = _EXCEPTION.fullmatch(line) if place.startswith(" ") and place.strip() else None
+        if found and not found[1].endswith(_WRAPPER):
+            last = number, found
+    if last is None:
+        return kind, text
+    number, found = last
+    return found[1], "\n".join([found[2] or "", *takewhile(str.strip, lines[number + 1 :])])
 
 
 def _names(parties: list[PartyId], nodes: Mapping[PartyId, int]) -> str:

@@ -31,7 +31,8 @@ SAMPLING = [f"{name}_{stage}{rest}" for stage in STAGES for name, rest in (("min
 """What says how many clients a strategy of Flower asks."""
 
 OUTERMOST = (
-    "SecureAggregation is inside another strategy, which would ask clients around it: it must be the outermost one. "
+    "SecureAggregation is inside another strategy, which would ask clients around it, or one of its configure_... "
+    "methods was called directly: it must be the outermost one, and its `start` (or `collect`) asks clients. "
     "Flower's DifferentialPrivacy... strategies do not run over secure sums in either order; add noise at the clients, "
     "by ClientApp(mods=[secure_aggregation]) and @app.train(mods=[LocalDpMod(...)])"
 )

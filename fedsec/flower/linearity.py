@@ -24,10 +24,19 @@ Values = Mapping[str, float | Sequence[float]]
 
 FUNCTIONS = {"train": "train_metrics_aggr_fn", "evaluate": "evaluate_metrics_aggr_fn"}
 """By stage, the attribute of a FedAvg that aggregates its metrics."""
-DRAWS, REPLIES = 3, 4
+REPLIES = 4
+WINDOWS = [range(low, low + REPLIES) for low in range(0, 28, 2)] + [(26, 27, 28, 30)]
+"""Of each draw of the trial, the powers of 2 from which its replies' weights begin: across every limit of rows up to
+2^30, with a total that 32 bits hold."""
 WEIGHT = 1000
 """The number of examples of the real mean in the trial."""
+TOLERANCE = 1e-6
+"""How far two results may be apart, relatively: a function may compute in float32."""
 _RANDOM = secrets.SystemRandom()
+RECORDS = (
+    'The one reply has its metrics in the record "metrics", whatever the clients\' record is called: '
+    "next(iter(reply.metric_records.values())) reads a record of any name"
+)
 CURE = (
     "Secure aggregation shows the server this one reply alone. Aggregate weighted means, or let clients send what a "
     "mean can be made of (counts, sums, squares); SecureAggregation(..., linear=True) skips this check"
@@ -38,7 +47,8 @@ def check(name: str, function: Aggregate, metrics: Values, weight_key: str) -> N
     """Try `function` on made-up replies of unequal weight, and on their one weighted mean.
 
     name: of the function, for the error. metrics: what a real mean holds; replies are made up with the same keys and
-    lengths, and values up to 3% nearer to 0, or well below and above: an accuracy stays below 1.
+    lengths, and values up to 3% nearer to 0, or well below and above: an accuracy stays below 1. Their weights lie
+    from 1 to 10^9, so that a function which caps weights, or leaves out small or large ones, shows itself.
 
     Each call is of a fresh copy, so that no made-up value stays in what the function keeps: its object's attributes,
     its closure, its own attributes. What it keeps elsewhere, such as in globals, it shows by another result over the
@@ -62,9 +72,9 @@ def check(name: str, function: Aggregate, metrics: Values, weight_key: str) -> N
 
 
 def _draw(name: str, function: Aggregate, metrics: Values, weight_key: str) -> None:
-    for draw in range(DRAWS + REPLIES - 1):
-        weights = _RANDOM.sample(range(1, 1000), REPLIES)
-        below = max(0, draw + 1 - DRAWS)
+    for draw in range(len(WINDOWS) + REPLIES - 1):
+        below = max(0, draw + 1 - len(WINDOWS))
+        weights = _RANDOM.sample(range(1, 1000), REPLIES) if below else list(map(_weight, WINDOWS[draw]))
         values = {key: _apart(value, below) if below else _near(value) for key, value in metrics.items()}
         singles = [
             _record({key: drawn[place] for key, drawn in values.items()}, weight, weight_key)
@@ -96,11 +106,21 @@ def _apart(value: float | Sequence[float], below: int) -> np.ndarray[Any, Any]:
 
 
 def _near(value: float | Sequence[float]) -> np.ndarray[Any, Any]:
-    """The values of all replies, near `value`, or near 1 where that is 0 or not finite."""
+    """The values of all replies, near `value`, or near 1 where that is 0 or not finite.
+
+    They rise or fall from reply to reply, as weights do, so that less weight on some is never made up for by others.
+    """
     centre = np.asarray(value, np.float64)
     centre = np.where(np.isfinite(centre) & (centre != 0), centre, 1.0)
-    shrunk = [_RANDOM.uniform(0.97, 1.0) for _ in range(REPLIES * centre.size)]
-    return centre * np.reshape(shrunk, (REPLIES, *centre.shape))
+    drawn = np.reshape([_RANDOM.uniform(0.0, 1.0) for _ in range(REPLIES * centre.size)], (REPLIES, *centre.shape))
+    places = np.arange(REPLIES)[:: _RANDOM.choice((1, -1))].reshape(REPLIES, *[1] * centre.ndim)
+    return centre * (1 - 0.03 * (places + drawn) / REPLIES)
+
+
+def _weight(power: int) -> int:
+    """A weight between two powers of 2; from the largest on, within a tenth of it."""
+    low = 1 << power
+    return low + _RANDOM.randrange(max(1, low if power < WINDOWS[-1][-1] else low // 10))
 
 
 def _record(values: Mapping[str, np.ndarray[Any, Any]], weight: int, weight_key: str) -> RecordDict:
@@ -115,7 +135,11 @@ def _result(name: str, function: Aggregate, replies: list[RecordDict], weight_ke
     except ConfigurationError:
         raise
     except Exception as error:
-        raise ConfigurationError(f"{name} raises {type(error).__name__} ({error}) over {count}. {CURE}") from error
+        raise ConfigurationError(
+            f"{name} raises {type(error).__name__} ({error}) over {count}. {RECORDS}. {CURE}"
+        ) from error
+    if result is None:
+        return {}  # as Flower takes it: no metrics
     if not isinstance(result, Mapping):
         raise ConfigurationError(f"{name} returns a {type(result).__name__} over {count}; a MetricRecord was expected")
     return result
@@ -181,7 +205,7 @@ def _empty(cell: types.CellType) -> bool:
 
 def _equal(one: Any, other: Any) -> bool:
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    return first.shape == second.shape and np.allclose(first, second, rtol=1e-9, atol=1e-15, equal_nan=True)
+    return first.shape == second.shape and np.allclose(first, second, rtol=TOLERANCE, atol=1e-15, equal_nan=True)
 
 
 def _compare(name: str, key: str, several: Any, one: Any) -> None:

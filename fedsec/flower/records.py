@@ -57,7 +57,7 @@ def model_arrays(content: RecordDict, model: RecordDict | None = None) -> dict[s
     """All arrays of `content` by name, or by "RECORD:NAME" where the model has several array records.
 
     model: the message that was answered, where `content` is a reply. Raises LayoutError where the reply has other
-    array records than the model.
+    array records than the model, and where one of several has ":" in its name.
     """
     records, known = content.array_records, (model or content).array_records
     if len(known) <= 1:
@@ -67,15 +67,25 @@ def model_arrays(content: RecordDict, model: RecordDict | None = None) -> dict[s
     if strange := sorted(records.keys() - known.keys()):
         raise LayoutError(f"array records {strange} are in the app's reply and not in the model")
     return {
-        f"{key}{_JOINT}{name}": _numpy(name, array) for key, record in records.items() for name, array in record.items()
+        _joined(key, name): _numpy(name, array) for key, record in records.items() for name, array in record.items()
     }
+
+
+def _joined(key: str, name: str) -> str:
+    """The name of an array among several records; raises LayoutError where no other record could be told from it."""
+    if _JOINT in key:
+        raise LayoutError(
+            f"array record {key!r} has a {_JOINT!r} in its name, which separates records from arrays where a model has "
+            "several records: give it another name"
+        )
+    return f"{key}{_JOINT}{name}"
 
 
 def named_arrays(content: RecordDict) -> dict[str, Array]:
     """The arrays of a model as Flower holds them, by the names of `model_arrays`; their values are not read."""
     several = len(content.array_records) > 1
     return {
-        f"{key}{_JOINT}{name}" if several else name: array
+        _joined(key, name) if several else name: array
         for key, record in content.array_records.items()
         for name, array in record.items()
     }

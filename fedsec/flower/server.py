@@ -31,7 +31,7 @@ from fedsec.encoding import mean
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.layout import Layout
 from fedsec.encoding.mean_spec import VALUES, MeanSpec, WeightRule
-from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
+from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed, expect, shown
 from fedsec.flower import aggregation, bundle, checked_options, incidents, linearity, verdict
 from fedsec.flower.inner import OUTERMOST, declared_linear, refuse_nonlinear, too_few
 from fedsec.flower.patience import Patience
@@ -41,7 +41,7 @@ from fedsec.flower.verdict import Round
 from fedsec.metering import Ledger, Meter
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import PartyId, SecureSum
-from fedsec.server.averaging import Averaging
+from fedsec.server.averaging import Averaging, Wording
 from fedsec.server.coordinator import Coordinator, Sessions
 from fedsec.wire.exchange import Incident, Phase, Refusal
 
@@ -105,6 +105,8 @@ class SecureAggregation(Strategy):
     """
 
     inner: Strategy
+    wording = Wording()
+    """How warnings name the options that cure them: the study's app has options of its own."""
 
     def __init__(
         self,
@@ -144,6 +146,10 @@ class SecureAggregation(Strategy):
             raise ConfigurationError(
                 f"void_rounds_allowed is {void_rounds_allowed!r}; a whole number from 0 on was expected"
             )
+        expect("sessions", sessions, RunSessions, "a RunSessions")
+        expect("ledger", ledger, (Ledger, type(None)), "a Ledger or None")
+        if not (on_round is None or callable(on_round)):
+            raise ConfigurationError(f"on_round is {shown(on_round)}; a function of one Round, or None, was expected")
         self.phase_timeout = checked_options.seconds("phase_timeout", phase_timeout)
         self.protocol = checked_options.protocol(protocol)
         self.identity, self.pins = checked_options.identity(identity), checked_options.pins(pins)
@@ -172,7 +178,7 @@ class SecureAggregation(Strategy):
         self.void_rounds_allowed = void_rounds_allowed
         self.rounds: list[Round] = []
         self._linear = declared_linear(inner, linear)
-        self._tried: dict[str, object] = {}
+        self._tried: dict[tuple[str, frozenset[str]], object] = {}
         self._first = 0
         self.layouts: dict[str, Layout] = {}
         """Of each stage, what the replies to its first sum held."""
@@ -245,18 +251,20 @@ class SecureAggregation(Strategy):
     def number(self, stage: str, config: ConfigRecord) -> int:
         """The round that a message belongs to: as its configuration says, or as many of its stage as there were."""
         number = config.get("server-round")
-        if isinstance(number, int) or stage not in linearity.FUNCTIONS:
+        if isinstance(number, int) or kind(stage) not in linearity.FUNCTIONS:
             return cast(int, number or 0)
         return 1 + sum(one.stage == stage for one in self.rounds[self._first :])
 
     def try_aggregation(self, stage: str, metrics: Mapping[str, float | list[float]]) -> None:
-        """Before a stage's first aggregate is used: raise ConfigurationError where that would need single replies."""
-        name = linearity.FUNCTIONS.get(stage, "")
+        """Before a function's first aggregate of metrics of these names is used: raise ConfigurationError where that
+        would need single replies."""
+        name = linearity.FUNCTIONS.get(kind(stage), "")
         function = getattr(self.inner, name, None) if name else None
-        if function is None or self._linear or self._tried.get(stage) is function:
+        tried = name, frozenset(metrics)
+        if function is None or self._linear or self._tried.get(tried) == function:
             return
         linearity.check(f"{type(self.inner).__name__}.{name}", function, metrics, self.spec.weight_key)
-        self._tried[stage] = function
+        self._tried[tried] = function
 
     def collect(
         self, grid: Grid, message_type: str, config: ConfigRecord | None = None
@@ -445,7 +453,12 @@ class SecureGrid(Grid):
             if other.metadata.message_type != message_type or (
                 other.content is not content and content_hash(other.content) != model
             ):
-                raise ConfigurationError("the strategy sends clients different models or configurations")
+                raise ConfigurationError(
+                    f"{type(self._owner.inner).__name__} sends clients different models or configurations, and every "
+                    "contribution to a sum is bound to the one that all were shown. Send all the same: a client finds "
+                    "its own value in it by its node id (context.node_id), or in its node configuration "
+                    "(context.node_config)"
+                )
         self._notes.clear()
         self.withheld = {}
         self._request = (content, message_type, min(timeout or self._owner.phase_timeout, self._owner.phase_timeout))
@@ -489,7 +502,7 @@ class SecureGrid(Grid):
                 clipped=result.clipped,
                 metrics=result.metrics,
                 incidents=noted,
-                warnings=tuple(self._averaging.warnings(result)),
+                warnings=tuple(self._averaging.warnings(result, self._owner.wording)),
                 sum_hash=hashlib.sha256(total.sum.vector.tobytes()).hexdigest(),
             )
         )

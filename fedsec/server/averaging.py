@@ -30,6 +30,20 @@ def most_values(layout: Layout, bits: int) -> int:
     return numbers * max(2, wide.limbs(bits))
 
 
+@dataclass(frozen=True)
+class Wording:
+    """How cures name the options of whoever reads them; by default those of SecureAggregation.
+
+    unset   the option that makes the scale measured, where that is not by leaving one out
+    ranges  what to do where a metric was cut to its range; empty where its range is no option
+    """
+
+    clip: str = "clip"
+    largest_weight: str = "largest_weight"
+    unset: str = ""
+    ranges: str = "declare a wider one in metric_ranges"
+
+
 @dataclass
 class Stage:
     """What is known of one stage: its histograms and counts, and its layout."""
@@ -116,7 +130,7 @@ class Averaging:
         if total.layout is not None:
             known.layout = total.layout
 
-    def warnings(self, found: Mean) -> list[str]:
+    def warnings(self, found: Mean, wording: Wording = Wording()) -> list[str]:
         """What somebody should know of a mean: what was scaled down, cut, missing or too coarse, and the cure."""
         spec, n = self.coordinator.terms.mean, len(found.included)
         warned = []
@@ -126,11 +140,11 @@ class Averaging:
                 "hospital answered falsely, or sealed a false share to one that answered honestly; nothing proves which"
             )
         if found.clipped:
-            warned.append(f"{found.clipped} of {n} hospitals' updates were scaled down: {self._larger(found)}")
+            warned.append(f"{found.clipped} of {n} hospitals' updates were scaled down: {self._larger(found, wording)}")
         if found.coarse:
             warned.append(
                 f"the step of the fixed point ({found.step:.2g}) is more than a hundredth of the typical change of a "
-                f"parameter ({found.typical:.2g}): {self._finer()}"
+                f"parameter ({found.typical:.2g}): {self._finer(wording)}"
             )
         if found.unusable:
             warned.append(
@@ -145,42 +159,43 @@ class Averaging:
         for key, number in found.out_of_range.items():
             low, high = spec.range_of(key)
             warned.append(
-                f"metric {key!r} of {number} of {n} hospitals was cut to its range {low:g} to {high:g}: declare a "
-                "wider one in metric_ranges"
+                f"metric {key!r} of {number} of {n} hospitals was cut to its range {low:g} to {high:g}"
+                f"{wording.ranges and f': {wording.ranges}'}"
             )
         for key, number in found.uncomputed.items():
             outcome = "and is withheld" if key in found.withheld else "and counts as the middle of its range there"
             warned.append(f"metric {key!r} could not be computed by {number} of {n} hospitals {outcome}")
         return warned
 
-    def _larger(self, found: Mean) -> str:
+    def _larger(self, found: Mean, wording: Wording) -> str:
         """What to do where updates were scaled down: to the measured scale, or to what the terms name."""
         spec, cures = self.coordinator.terms.mean, []
         beyond = found.counts[0] if found.counts else 0  # the clip or the scale; the others, a norm of bounds
         if beyond and spec.clip is not None:
-            measured = "" if spec.measured else ", or leave it out and the scale is measured"
-            cures.append(f"raise clip ({spec.clip:g}){measured}")
+            measured = f", or {wording.unset or 'leave it out'} and the scale is measured"
+            cures.append(f"raise {wording.clip} ({spec.clip:g}){'' if spec.measured else measured}")
         if beyond and self._scales is not None:
             now, then = self._scales
             grows = "the next round's scale is larger; " if then.bound > now.bound else ""
-            cures.append(f"{grows}name {_fixing(spec)}, and the scale is fixed")
+            cures.append(f"{grows}name {_fixing(spec, wording)}, and the scale is fixed")
         if found.clipped > beyond:
             cures.append("raise the norms of bounds, if that is not what they are for")
         return "; ".join(cures)
 
-    def _finer(self) -> str:
+    def _finer(self, wording: Wording) -> str:
         """What to do where the step of the fixed point is too coarse."""
         spec = self.coordinator.terms.mean
         if self._scales is None:
-            named = "clip" if spec.weights == "equal" else "clip or largest_weight"
-            left_out = "it" if spec.weights == "equal" else "one of them"
-            return f"lower {named}, or leave {left_out} out and the scale is measured"
+            equal = spec.weights == "equal"
+            named = wording.clip if equal else f"{wording.clip} or {wording.largest_weight}"
+            unset = wording.unset or f"leave {'it' if equal else 'one of them'} out"
+            return f"lower {named}, or {unset} and the scale is measured"
         now, then = self._scales
         finer = "the next round's step is finer; " if (-then.limbs, then.bound) < (-now.limbs, now.bound) else ""
-        return f"{finer}name {_fixing(spec)} near the truth, and the scale is fixed"
+        return f"{finer}name {_fixing(spec, wording)} near the truth, and the scale is fixed"
 
 
-def _fixing(spec: MeanSpec) -> str:
+def _fixing(spec: MeanSpec, wording: Wording) -> str:
     """What has to be named, and is not, so that nothing is measured."""
-    missing = {"clip": spec.clip, "largest_weight": spec.heaviest}
+    missing = {wording.clip: spec.clip, wording.largest_weight: spec.heaviest}
     return " and ".join(name for name, value in missing.items() if value is None)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedsec.app.server_app import WORDING
 from fedsec.encoding import ladder, mean, mean_spec
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.encoding.ladder import Plan
@@ -514,6 +515,29 @@ def jumping(spec: MeanSpec) -> list[str]:
 )
 def test_the_cure_of_an_update_that_was_scaled_down_works(spec: MeanSpec, cure: str) -> None:
     assert jumping(spec) == [f"3 of 3 hospitals' updates were scaled down: {cure}"]
+
+
+def test_cures_name_the_options_of_whoever_reads_them() -> None:
+    federation = LocalFederation(Plain(), 3, MeanSpec(2.0, 10, ranges={"loss": (0.0, 1.0)}))
+    update = Update({"w": np.full(3, 9.0)}, {"loss": 7.0}, 1)
+    found = federation.mean(dict.fromkeys((1, 2, 3), update), {"w": np.zeros(3)})
+    told = federation.averaging.warnings
+    assert told(found) == [
+        "3 of 3 hospitals' updates were scaled down: raise clip (2), or leave it out and the scale is measured",
+        "metric 'loss' of 3 of 3 hospitals was cut to its range 0 to 1: declare a wider one in metric_ranges",
+    ]
+    assert told(found, WORDING) == [
+        "3 of 3 hospitals' updates were scaled down: raise --clip (2), or set --clip 0 and the scale is measured",
+        "metric 'loss' of 3 of 3 hospitals was cut to its range 0 to 1",
+    ]
+    tiny = dict.fromkeys((1, 2, 3), Update({"w": np.full(3, 1e-14)}, {}, 1))
+    coarse = LocalFederation(Plain(), 3, MeanSpec(1000.0, 10**9))
+    (text,) = coarse.averaging.warnings(coarse.mean(tiny, {"w": np.zeros(3)}), WORDING)
+    assert text.endswith(": lower --clip or --largest-weight, or set --clip 0 and the scale is measured")
+    measured = LocalFederation(Plain(), 3, MeanSpec(None, 10, rungs=(-10, 2)))
+    huge = Update({"w": np.full(3, 1000.0)}, {}, 1)
+    (text,) = measured.averaging.warnings(measured.mean(dict.fromkeys((1, 2, 3), huge), {"w": np.zeros(3)}), WORDING)
+    assert text.endswith(": name --clip, and the scale is fixed")
 
 
 def test_the_cure_of_a_step_that_is_too_coarse() -> None:

@@ -17,9 +17,9 @@ from flwr.serverapp.strategy import FedAvg
 
 from fedsec import catalog
 from fedsec.agreement.agreement_file import Agreement
-from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed
+from fedsec.errors import ConfigurationError, FedsecError, LayoutError, PolicyError, RunFailed
 from fedsec.flower import SecureAggregation, client, secure_aggregation
-from fedsec.flower.records import content_hash
+from fedsec.flower.records import content_hash, model_arrays
 from fedsec.flower.server import RunSessions
 from fedsec.party.party import PartyState
 from fedsec.primitives.signing import SigningKey
@@ -392,6 +392,37 @@ def test_several_array_records_and_arrays_that_stay() -> None:
         arrays = {name: array.numpy() for name, array in reply.content[key].items()}
         assert np.allclose(arrays["w"], mean) and arrays["own"].tolist() == [7.0, 7.0]
     assert dict(reply.content["metrics"]) == {"num-examples": 62.5, "loss": 1.0}
+
+
+@pytest.mark.parametrize("names", [("x:y",), ("a:b", "a"), (":",)])
+def test_a_colon_in_the_name_of_one_of_several_records_is_refused(names: tuple[str, ...]) -> None:
+    """'a:b' with array 'c', and 'a' with array 'b:c', would be one array. A single record may have any name."""
+    grid = ProcessGrid(several)
+    secure = SecureAggregation(FedAvg(), sessions=RunSessions())
+    record = ArrayRecord({"w": Array(np.zeros(2)), "own": Array(np.full(2, 7.0))})
+    content = RecordDict({**dict.fromkeys(("enc", *names), record), "config": ConfigRecord({"server-round": 1})})
+    asked = [Message(content, dst_node_id=node, message_type="train") for node in grid.get_node_ids()]
+    with pytest.raises(LayoutError, match=rf"array record '{names[0]}' has a ':' in its name, .* another name"):
+        secure._over(grid).send_and_receive(asked)
+    content = RecordDict({names[0]: record, "config": ConfigRecord({"server-round": 1})})
+    assert sorted(model_arrays(content)) == ["own", "w"]
+
+
+def test_a_colon_in_the_name_of_a_reply_s_record_costs_its_hospital_alone() -> None:
+    def one_renames(message: Message, context: Context) -> Message:
+        reply = several(message, context)
+        if context.node_id == 101:
+            reply.content["enc:w"] = reply.content.pop("enc")
+        return reply
+
+    grid = ProcessGrid(one_renames)
+    secure = SecureAggregation(FedAvg(), sessions=RunSessions())
+    record = ArrayRecord({"w": Array(np.zeros(2)), "own": Array(np.full(2, 7.0))})
+    content = RecordDict({"enc": record, "head": record, "config": ConfigRecord({"server-round": 1})})
+    asked = [Message(content, dst_node_id=node, message_type="train") for node in grid.get_node_ids()]
+    (reply,) = secure._over(grid).send_and_receive(asked)
+    assert np.allclose(reply.content["enc"]["w"].numpy(), np.mean([100, 102, 103, 104]))  # type: ignore[index]
+    assert any("array records ['enc:w'] are in the app's reply" in reason for reason in grid.reasons)
 
 
 def test_training_from_nothing_and_evaluation_replies_with_arrays() -> None:

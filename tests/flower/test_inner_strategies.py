@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
+import pickle
 import statistics
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -279,9 +281,9 @@ NEED_SINGLES: dict[str, tuple[Aggregate, str]] = {
     ),
     "another record": (
         lambda replies, key: MetricRecord({"loss": float(replies[0]["mine"]["loss"])}),
-        r"raises KeyError \(.*\) over 4 made-up replies",
+        r"raises KeyError \(.*\) over 4 made-up replies\. The one reply has its metrics in the record \"metrics\"",
     ),
-    "nothing": (lambda replies, key: None, "returns a NoneType"),  # type: ignore[return-value, dict-item]
+    "text": (lambda replies, key: "none", "returns a str"),  # type: ignore[return-value, dict-item]
 }
 
 
@@ -308,6 +310,138 @@ def test_one_for_training_is_tried_too() -> None:
     function = NEED_SINGLES["count"][0]
     with pytest.raises(ConfigurationError, match=r"Patient\.train_metrics_aggr_fn gives 'clients'"):
         secured(Patient(train_metrics_aggr_fn=function)).start(Grids(), model(), num_rounds=1)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_function_that_returns_nothing_adds_nothing(secure: bool) -> None:
+    settings = {
+        "fraction_evaluate": 1.0,
+        "min_evaluate_nodes": 5,
+        "evaluate_metrics_aggr_fn": lambda replies, key: None,
+    }
+    grid = ProcessGrid(app)
+    if not secure:
+        grid.mod = lambda message, context, last: last(message, context)
+    strategy = secured(Patient(**settings)) if secure else Patient(**settings)
+    result = strategy.start(grid, model(), num_rounds=1)
+    assert result.evaluate_metrics_clientapp == {} and result.arrays
+
+
+def test_a_method_called_outside_of_start_is_refused_with_start() -> None:
+    secure, grid = secured(Patient()), Grids()
+    with pytest.raises(ConfigurationError, match=r"configure_\.\.\. methods was called directly: .* its `start`"):
+        secure.configure_train(1, model(), ConfigRecord(), grid)
+    assert grid.asked == 0
+
+
+def test_a_configuration_of_each_client_is_refused_with_the_cure() -> None:
+    class Each(Patient):
+        def configure_train(
+            self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+        ) -> Iterable[Message]:
+            for node in grid.get_node_ids():
+                content = RecordDict({"arrays": arrays, "config": ConfigRecord({"rate": 0.1 * node})})
+                yield Message(content, dst_node_id=node, message_type="train")
+
+    grid = Grids()
+    with pytest.raises(ConfigurationError, match=r"Each sends clients different models .* its node id \(context"):
+        secured(Each()).start(grid, model(), num_rounds=1)
+    assert grid.asked == 0
+
+
+class Copying(Patient):
+    """Copies and pickles itself where it aggregates, as one that keeps checkpoints does."""
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        for one in (copy.deepcopy(self), pickle.loads(pickle.dumps(self))):  # noqa: S301 - its own pickle
+            assert one.fraction_train == self.fraction_train and vars(one).keys() == vars(self).keys()
+            assert one.aggregate_evaluate.__self__ is one
+        return super().aggregate_train(server_round, replies)
+
+
+def test_a_strategy_may_copy_and_pickle_itself_while_it_aggregates() -> None:
+    secure = secured(Copying())
+    assert np.allclose(secure.start(Grids(), model(), num_rounds=2).arrays["w"].numpy(), 2, atol=1e-3)
+    assert secure.trained and not any(one.failure for one in secure.rounds)
+    assert "aggregate_train" not in vars(secure.inner)
+
+
+def test_a_subclass_that_reads_records_by_name_is_told_which_there_are() -> None:
+    class Reading(Patient):
+        def aggregate_train(
+            self, server_round: int, replies: Iterable[Message]
+        ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+            replies = list(replies)
+            _ = [reply.content["train_metrics"] for reply in replies]
+            return super().aggregate_train(server_round, replies)
+
+    with pytest.raises(RunFailed, match=r"KeyError.*the metrics .*, in the record 'metrics', and arrays in 'arrays'"):
+        secured(Reading()).start(Grids(), model(), num_rounds=1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("ledger", 3), ("on_round", "log"), ("sessions", None), ("ledger", [])])
+def test_an_option_of_a_wrong_type_is_refused_when_constructed(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"^{name} is .* expected$"):
+        secured(Patient(), **{name: value})
+
+
+class Named(Patient):
+    """A strategy whose clients register their functions under a name: `@app.train("fit")`."""
+
+    def _construct_messages(self, record: RecordDict, node_ids: list[int], message_type: str) -> Iterable[Message]:
+        return super()._construct_messages(record, node_ids, f"{message_type}.fit")
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_functions_of_stages_with_a_name_are_tried_too(stage: str) -> None:
+    def named(message: Message, context: Context) -> Message:
+        kind, _, name = message.metadata.message_type.partition(".")
+        assert name == "fit"
+        return add_one(message, context) if kind == "train" else app(message, context)
+
+    settings = {f"{stage}_metrics_aggr_fn": NEED_SINGLES["count"][0], "fraction_evaluate": 1.0, "min_evaluate_nodes": 5}
+    with pytest.raises(ConfigurationError, match=rf"Named\.{stage}_metrics_aggr_fn gives 'clients'"):
+        secured(Named(**settings)).start(ProcessGrid(named), model(), num_rounds=1)
+    result = secured(Named(fraction_evaluate=1.0)).start(ProcessGrid(named), model(), num_rounds=2)
+    assert np.allclose(result.arrays["w"].numpy(), 2, atol=1e-3) and len(result.evaluate_metrics_clientapp) == 2
+
+
+def test_a_metric_that_comes_later_is_tried_when_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[set[str]] = []
+    check = linearity.check
+
+    def counted(name: str, function: Aggregate, metrics: Any, weight_key: str) -> None:
+        tried.append(set(metrics))
+        check(name, function, metrics, weight_key)
+
+    monkeypatch.setattr(linearity, "check", counted)
+
+    def later(message: Message, context: Context) -> Message:
+        reply = app(message, context)
+        config: Any = message.content["config"]
+        if message.metadata.message_type == "evaluate" and config["server-round"] > 2:
+            reply.content["metrics"]["auc"] = 0.1 * (context.node_id - 99)  # type: ignore[index]
+        return reply
+
+    def function(replies: list[RecordDict], key: str) -> MetricRecord:
+        mean = aggregate_metricrecords(replies, key)
+        if "auc" in mean:
+            mean["auc"] = max(values(replies, "auc"))
+        return mean
+
+    def values(replies: list[RecordDict], name: str) -> list[float]:
+        return [float(reply["metrics"][name]) for reply in replies]  # type: ignore[arg-type]
+
+    settings = {"fraction_evaluate": 1.0, "min_evaluate_nodes": 5, "evaluate_metrics_aggr_fn": function}
+    secure = secured(Patient(**settings))
+    with pytest.raises(ConfigurationError, match="gives 'auc' ="):
+        secure.start(ProcessGrid(later), model(), num_rounds=3)
+    assert [one.stage for one in secure.rounds].count("evaluate") == 2
+    known = {"loss", "squares", "bins"}
+    # Once for Flower's own function of training, and once for each set of names that an evaluation brings.
+    assert [one for one in tried if "loss" in one and "squares" in one] == [known, {*known, "auc"}]
 
 
 def deviation(replies: list[RecordDict], key: str) -> MetricRecord:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import secrets
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from flwr.app import MetricRecord, RecordDict
 
@@ -117,3 +119,56 @@ def test_what_cannot_be_copied_is_refused_with_the_cure() -> None:
 
     with pytest.raises(ConfigurationError, match=r"cannot be copied \(TypeError.*linear=True"):
         linearity.check("a function", function, {"auc": 0.6}, "num-examples")
+
+
+def weighed(weigh: Callable[[int], float]) -> linearity.Aggregate:
+    """A mean in which a client with n rows counts `weigh(n)`."""
+
+    def function(replies: list[RecordDict], weight_key: str) -> MetricRecord:
+        records: list[Any] = [next(iter(reply.metric_records.values())) for reply in replies]
+        weights = [weigh(one[weight_key]) for one in records]
+        return MetricRecord({"auc": float(np.average([one["auc"] for one in records], weights=weights))})
+
+    return function
+
+
+LIMITS: dict[str, Callable[[int], Callable[[int], float]]] = {
+    "cap": lambda limit: lambda n: min(n, limit),
+    "leave out small": lambda limit: lambda n: n * (n >= limit),
+    "leave out large": lambda limit: lambda n: n * (n <= limit),
+    "count at least": lambda limit: lambda n: max(n, limit),
+    "small or large": lambda limit: lambda n: 1 if n < limit else 2,
+    "half beyond": lambda limit: lambda n: n if n <= limit else n / 2,
+}
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+def test_a_limit_of_rows_is_found_wherever_it_lies(kind: str) -> None:
+    lowest = 1 if kind not in ("leave out small", "count at least", "small or large") else 2  # at 1 they do nothing
+    random = [secrets.randbelow(2 ** (1 + secrets.randbelow(30))) for _ in range(20)]
+    for limit in {max(lowest, each) for each in (*(2**power for power in range(31)), *random)}:
+        with pytest.raises(ConfigurationError, match=r"gives 'auc' =|raises ZeroDivisionError"):
+            linearity.check("a function", weighed(LIMITS[kind](limit)), {"auc": 0.6}, "num-examples")
+
+
+def in_32_bits(replies: list[RecordDict], weight_key: str) -> MetricRecord:
+    records: list[Any] = [next(iter(reply.metric_records.values())) for reply in replies]
+    rows = np.array([one[weight_key] for one in records], np.int32)
+    values = np.array([one["auc"] for one in records], np.float32)
+    return MetricRecord({"auc": float((rows.astype(np.float32) * values).sum() / rows.astype(np.float32).sum())})
+
+
+LINEAR: dict[str, linearity.Aggregate] = {
+    "mean": weighed(lambda n: n),
+    "in 32 bits": in_32_bits,
+    "rounded": lambda replies, key: MetricRecord({"auc": round(mean_of(replies, key), 4)}),
+    "squared": lambda replies, key: MetricRecord({"auc": mean_of(replies, key) ** 2}),
+    "per thousand": weighed(lambda n: n / 1000),
+}
+
+
+@pytest.mark.parametrize("kind", LINEAR)
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.97, 3e6, -2.0, 1e-7])
+def test_what_is_linear_is_never_refused(kind: str, value: float) -> None:
+    for _ in range(20):
+        linearity.check("a function", LINEAR[kind], {"auc": value}, "num-examples")

@@ -6,6 +6,8 @@ import csv
 import json
 import logging
 import os
+import re
+import runpy
 import signal
 import sys
 import threading
@@ -30,7 +32,8 @@ from fedsec.simulations.run.results import model_hash
 pytestmark = pytest.mark.slow
 
 SHORT = ("run", "--engine", "local", "--rounds", "2", "--phase-timeout", "3600", "--output", "out")
-EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "pairwise_masks.py"
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "docs" / "examples" / "pairwise_masks.py"
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +86,34 @@ def test_a_run_leaves_what_one_under_flower_leaves(fed: Any, tmp_path: Path) -> 
     assert "[ROUND 2/2]" in log and "pooled data" in log
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert not in_simulation()
+
+
+def figures(text: str) -> list[str]:
+    """What a run says of each round: its line, wherever the terminal wrapped it."""
+    return re.findall(r"round \d+/\d+: .*? kB so far", " ".join(text.split()))
+
+
+def test_the_readme_shows_what_its_command_prints(fed: Any) -> None:
+    code, out, err = fed("run", "--engine", "local", "--phase-timeout", "3600")
+    assert code == 0, err
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition("5 hospitals, breast-cancer, 5 rounds")[2].partition("```")[0]
+    assert len(figures(shown)) == 5 and figures(err) == figures(shown)
+    table = [line.strip() for line in out.partition("Dropouts tolerated")[0].splitlines() if line.strip()]
+    assert len(table) > 10 and [line for line in table if line not in shown] == []
+
+
+def test_the_page_of_own_data_shows_what_its_command_prints(
+    fed: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(ROOT / "docs" / "examples" / "own_rows.py"), run_name="__main__")
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^\$ fedsec (stats --data rows.csv .*)$", page, re.MULTILINE)
+    code, out, err = fed(*command.split())
+    assert code == 0, err
+    told = " ".join(out.partition("Largest")[0].split())
+    assert "kB were sent" in told and told in " ".join(page.partition(command)[2].partition("```")[0].split())
 
 
 def test_own_rows_and_json(fed: Any, tmp_path: Path) -> None:
