@@ -51,7 +51,7 @@ def test_the_json_is_one_object_with_every_row(sharing: Any, capsys: pytest.Capt
         assert row["per_second"] > 0 and (row["ratio"] is None) == (row["over"] == "")
     assert sum("limit" in row["note"] for row in rows) == 7
     opened = [row for row in rows if "answers" in row["setting"]]
-    assert len(opened) == 17 and sum(row["over"].endswith("answers") for row in opened) == 11
+    assert len(opened) == 20 and sum(row["over"].endswith("answers") for row in opened) == 13
     rounds = [row for row in rows if "hospitals" in row["setting"]]
     assert [(row["subject"], row["operation"], row["setting"]["values"], row["over"]) for row in rounds] == [
         (name, f"{role} CPU", values, over)

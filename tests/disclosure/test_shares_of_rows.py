@@ -17,7 +17,7 @@ from fedsec.app.config import RunConfig
 from fedsec.data import preparation
 from fedsec.data.preparation import COUNT, PRESENT
 from fedsec.data.schema import Label, Number, Schema
-from fedsec.data.table import of_columns
+from fedsec.data.table_columns import of_columns
 from fedsec.encoding import wide
 from fedsec.flower import SecureAggregation
 from fedsec.flower.records import from_numpy
