@@ -150,10 +150,10 @@ def _stata(path: Path) -> Read:
 
     try:
         return _of_frame(pandas.read_stata(path))
-    except (ValueError, KeyError, NotImplementedError, EOFError) as error:
-        raise DataError(f"data {path} cannot be read as Stata: {error}; save it as CSV") from error
-    except Exception as error:  # struct.error, at a file that is cut off
-        raise DataError(f"data {path} is not a whole file of Stata: {error}") from error
+    except Exception as error:  # of other kinds by release, as at a file that is cut off
+        raise DataError(
+            f"data {path} cannot be read as Stata: {error}; copy the whole file, or save it as CSV"
+        ) from error
 
 
 def _statistics_package(path: Path) -> Read:
