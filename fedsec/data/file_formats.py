@@ -166,7 +166,7 @@ def _statistics_package(path: Path) -> Read:
             frame, _ = pyreadstat.read_sav(path, apply_value_formats=True)
         else:
             frame, _ = pyreadstat.read_xport(path)
-    except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, ValueError, UnicodeDecodeError) as error:
+    except Exception as error:  # of other kinds by release
         kind = "SPSS" if spss else "SAS transport"
         raise DataError(f"data {path} cannot be read as {kind}: {error}; save it as CSV") from error
     return _of_frame(frame)
