@@ -380,13 +380,22 @@ def test_an_attention_mask_of_infinities_that_nobody_changes_costs_nothing() -> 
     assert np.allclose(result.arrays["w"].numpy(), 2, atol=1e-3)
 
 
+def with_records(*names: str) -> RecordDict:
+    """A message for the app `several`: array records of these names, all alike."""
+    record = ArrayRecord({"w": Array(np.zeros(2)), "own": Array(np.full(2, 7.0))})
+    return RecordDict({**dict.fromkeys(names, record), "config": ConfigRecord({"server-round": 1})})
+
+
+def trained_with(grid: ProcessGrid, *names: str) -> list[Message]:
+    """What all nodes' training comes to, from a model of array records of these names."""
+    secure = SecureAggregation(FedAvg(), sessions=RunSessions())
+    asked = [Message(with_records(*names), dst_node_id=node, message_type="train") for node in grid.get_node_ids()]
+    return list(secure._over(grid).send_and_receive(asked))
+
+
 def test_several_array_records_and_arrays_that_stay() -> None:
     grid = ProcessGrid(several)
-    secure = SecureAggregation(FedAvg(), sessions=RunSessions())
-    record = ArrayRecord({"w": Array(np.zeros(2)), "own": Array(np.full(2, 7.0))})
-    content = RecordDict({"enc": record, "head": record, "config": ConfigRecord({"server-round": 1})})
-    asked = [Message(content, dst_node_id=node, message_type="train") for node in grid.get_node_ids()]
-    (reply,) = secure._over(grid).send_and_receive(asked)
+    (reply,) = trained_with(grid, "enc", "head")
     mean = np.mean(list(grid.get_node_ids()))
     for key in ("enc", "head"):
         arrays = {name: array.numpy() for name, array in reply.content[key].items()}
@@ -397,15 +406,9 @@ def test_several_array_records_and_arrays_that_stay() -> None:
 @pytest.mark.parametrize("names", [("x:y",), ("a:b", "a"), (":",)])
 def test_a_colon_in_the_name_of_one_of_several_records_is_refused(names: tuple[str, ...]) -> None:
     """'a:b' with array 'c', and 'a' with array 'b:c', would be one array. A single record may have any name."""
-    grid = ProcessGrid(several)
-    secure = SecureAggregation(FedAvg(), sessions=RunSessions())
-    record = ArrayRecord({"w": Array(np.zeros(2)), "own": Array(np.full(2, 7.0))})
-    content = RecordDict({**dict.fromkeys(("enc", *names), record), "config": ConfigRecord({"server-round": 1})})
-    asked = [Message(content, dst_node_id=node, message_type="train") for node in grid.get_node_ids()]
     with pytest.raises(LayoutError, match=rf"array record '{names[0]}' has a ':' in its name, .* another name"):
-        secure._over(grid).send_and_receive(asked)
-    content = RecordDict({names[0]: record, "config": ConfigRecord({"server-round": 1})})
-    assert sorted(model_arrays(content)) == ["own", "w"]
+        trained_with(ProcessGrid(several), "enc", *names)
+    assert sorted(model_arrays(with_records(names[0]))) == ["own", "w"]
 
 
 def test_a_colon_in_the_name_of_a_reply_s_record_costs_its_hospital_alone() -> None:
@@ -416,11 +419,7 @@ def test_a_colon_in_the_name_of_a_reply_s_record_costs_its_hospital_alone() -> N
         return reply
 
     grid = ProcessGrid(one_renames)
-    secure = SecureAggregation(FedAvg(), sessions=RunSessions())
-    record = ArrayRecord({"w": Array(np.zeros(2)), "own": Array(np.full(2, 7.0))})
-    content = RecordDict({"enc": record, "head": record, "config": ConfigRecord({"server-round": 1})})
-    asked = [Message(content, dst_node_id=node, message_type="train") for node in grid.get_node_ids()]
-    (reply,) = secure._over(grid).send_and_receive(asked)
+    (reply,) = trained_with(grid, "enc", "head")
     assert np.allclose(reply.content["enc"]["w"].numpy(), np.mean([100, 102, 103, 104]))  # type: ignore[index]
     assert any("array records ['enc:w'] are in the app's reply" in reason for reason in grid.reasons)
 
