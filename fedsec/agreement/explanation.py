@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fedsec import catalog
 from fedsec.agreement.agreement_file import Agreement, Encoding, Stage, trains
 from fedsec.encoding.mean_spec import VALUES
-from fedsec.errors import ConfigurationError, FedsecError
+from fedsec.errors import FedsecError
 from fedsec.protocol import SecureSum, headings
 
 SHOWN = 12
@@ -166,10 +166,7 @@ def _derived(agreement: Agreement) -> Iterator[str]:
 def about_metrics(agreement: Agreement) -> Iterator[str]:
     """What sums of metrics can tell of row counts, by how they are rounded."""
     keys = sorted({key for stage in agreement.stages.values() for key in stage.metrics})
-    try:
-        spec = agreement.encoding.spec
-    except ConfigurationError:  # what cannot be run is refused elsewhere, and described here as far as it can be
-        return
+    spec = agreement.encoding.spec
     yield from metrics_tell({key: spec.grid_of(key) for key in keys}, [key for key in keys if spec.is_total(key)])
 
 

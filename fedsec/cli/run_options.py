@@ -13,29 +13,11 @@ import typer
 from pydantic.fields import FieldInfo
 
 from fedsec import catalog
-from fedsec.app.config import OWN_ROWS, RunConfig, choices, limits
+from fedsec.app.config import OF_ROWS, OWN_ROWS, RunConfig, choices, limits
 from fedsec.errors import ConfigurationError, home_expanded
 from fedsec.strategy_spec import StrategySpec
 
-ROWS = (
-    "dataset",
-    "data",
-    "site",
-    "label",
-    "positive",
-    "task",
-    "drop_unlabelled",
-    "missing",
-    "dates",
-    "strict",
-    "person",
-    "drop",
-    "schema_file",
-    "minimum_rows",
-    "partition",
-    "clients",
-    "seed",
-)
+ROWS = ("dataset", "data", *OF_ROWS, "minimum_rows", "partition", "clients", "seed")
 """The fields that say which rows the hospitals hold."""
 RUN = tuple(name for name in RunConfig.model_fields if name not in ("identity", "hospitals", "output"))
 """The fields of a simulated run: those of a deployment and the folder are not among its options."""

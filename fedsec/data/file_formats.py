@@ -127,7 +127,7 @@ def _excel(path: Path) -> Read:
         )
     except Exception as error:  # openpyxl and zipfile raise of many kinds at a damaged file
         raise DataError(f"data {path} is not a workbook of Excel: {error}; save it as .xlsx or CSV") from error
-    full = {str(name): _trimmed(sheet) for name, sheet in sheets.items() if len(_trimmed(sheet))}
+    full = {str(name): cells for name, sheet in sheets.items() if len(cells := _trimmed(sheet))}
     if len(full) > 1:
         raise DataError(
             f"data {path} has {len(full)} sheets with cells, {', '.join(full)}: leave one, or save it as CSV"

@@ -159,16 +159,19 @@ def _open(source: RowsSource) -> _Opened:
         raise ConfigurationError(f"data {path} cannot be read: there is no such file or folder") from None
     except OSError as error:
         raise ConfigurationError(f"data {path} cannot be read: {error.strerror}") from error
-    problems = Problems(name_of(path))
     if path.is_dir():
-        return _folder(path, source, problems)
-    file = read_file(path)
-    for text in file.problems:
-        problems.add(text)
+        return _folder(path, source, Problems(name_of(path)))
+    file, problems = _read(path)
     if not source.site:
         raise ConfigurationError(f"site is not set: name the column of {path.name} that holds each row's hospital")
     site = file.columns.get(source.site)
     return _Opened(path, file.columns, site, {}, _notes({path.name: file}), problems)
+
+
+def _read(path: Path) -> tuple[RowsFile, Problems]:
+    """A file, and what is wrong with single columns of it."""
+    file = read_file(path)
+    return file, Problems(name_of(path), list(file.problems))
 
 
 def _notes(files: Mapping[str, RowsFile]) -> tuple[str, ...]:
@@ -182,9 +185,7 @@ def _notes(files: Mapping[str, RowsFile]) -> tuple[str, ...]:
 
 def read_columns(path: Path) -> Columns:
     """The columns of a file as raw values; raises ConfigurationError or DataError where they cannot all be read."""
-    file, problems = read_file(path), Problems(name_of(path))
-    for text in file.problems:
-        problems.add(text)
+    file, problems = _read(path)
     problems.check()
     return file.columns
 
@@ -195,9 +196,7 @@ def load_hospital(path: Path, schema: Path) -> Table:
     Raises ConfigurationError or DataError naming path, column, row and value: of the rows, all that is wrong.
     """
     path = expect_path("data", path)
-    file, problems = read_file(path), Problems(name_of(path))
-    for text in file.problems:
-        problems.add(text)
+    file, problems = _read(path)
     found = table_columns.read_table(problems, file.columns, read(schema), str(path))
     if found is None:
         raise problems.error()

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -145,7 +145,7 @@ def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) 
     Which hospital a party is, the simulation knows by its rows; where two have as many, it is left open.
     """
     good = [outcome for outcome in rounds if not outcome.failure]
-    counts = determined(_counted(good, config))
+    counts = determined([(one.parties, rows) for one in good if (rows := _rows_of(one, config)) is not None])
     losses = {
         key: determined(
             [
@@ -175,16 +175,12 @@ def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) 
     return out
 
 
-def _counted(good: Sequence[Round], config: RunConfig) -> list[tuple[Collection[int], float]]:
-    """How many rows each sum was over: its weight, or what its rows by class add up to."""
+def _rows_of(outcome: Round, config: RunConfig) -> float | None:
+    """How many rows a sum was over: its weight, or what its rows by class add up to; None where it does not tell."""
     if not config.equal_weights:
-        return [(outcome.parties, outcome.weight) for outcome in good]
-    counting = [(outcome, [(outcome.metrics or {}).get(key) for key in COUNTS]) for outcome in good]
-    return [
-        (outcome.parties, outcome.weight * math.fsum(value for value in values if isinstance(value, float)))
-        for outcome, values in counting
-        if all(isinstance(value, float) for value in values)
-    ]
+        return outcome.weight
+    by_class = [value for key in COUNTS if isinstance(value := (outcome.metrics or {}).get(key), float)]
+    return outcome.weight * math.fsum(by_class) if len(by_class) == len(COUNTS) else None
 
 
 def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str]:
