@@ -62,23 +62,14 @@ def build(name: str, parameters: Mapping[str, Any], files: Iterable[str] = ()) -
     expect("strategy", name, str, "a name")
     if name.endswith(".py"):
         raise ConfigurationError(f"strategy {name!r}: a message names a strategy, never a file")
-    return _with(strategy(name, files), name, parameters)
+    expect("parameters", parameters, Mapping, "a mapping from names")
+    return strategy(name, files)(**{str(key): value for key, value in parameters.items()})
 
 
 def configured(spec: StrategySpec, **fixed: Any) -> SecureSum[Any, Any]:
     """The strategy that a user of this machine names, by name or file, with its parameters and those in `fixed`."""
     expect("spec", spec, StrategySpec, "a StrategySpec")
-    kind = strategy(spec.name)
-    return _with(kind, kind.__module__.rpartition(".")[2], {**spec.parameters, **fixed})
-
-
-def _with(kind: Strategy, name: str, parameters: Mapping[str, Any]) -> SecureSum[Any, Any]:
-    expect("parameters", parameters, Mapping, "a mapping from names")
-    known = set(inspect.signature(kind).parameters)
-    for parameter in parameters:
-        if parameter not in known:
-            raise unknown(f"parameter of strategy {name!r}", parameter, known)
-    return kind(**parameters)
+    return strategy(spec.name)(**{**spec.parameters, **fixed})
 
 
 def names() -> list[str]:

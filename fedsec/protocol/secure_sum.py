@@ -7,12 +7,12 @@ the paper; a party's side is a pure step. Transport, metering, Flower and floati
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
+from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, TypeVar
 
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, unknown
 from fedsec.primitives.randomness import Random
 from fedsec.protocol.coalitions import Coalition, Role
 from fedsec.protocol.flow import Flow, Sum
@@ -74,8 +74,22 @@ class PartyContext(ABC):
         """32 secret bytes that only `other` and I can compute, new in each session and for each label."""
 
 
+class _Parameterised(ABCMeta):
+    """Builds a strategy; a parameter that it lacks is a ConfigurationError, as a value out of range is."""
+
+    def __call__(cls, *values: Any, **parameters: Any) -> Any:
+        known = [each.name for each in parameters_of(cls)]
+        name = cls.__module__.rpartition(".")[2]
+        for each in parameters:
+            if each not in known:
+                raise unknown(f"parameter of strategy {name!r}", each, known)
+        if len(values) > len(known) or parameters.keys() & known[: len(values)]:
+            raise ConfigurationError(f"strategy {name!r} takes each of {', '.join(known)} once, by its name")
+        return super().__call__(*values, **parameters)
+
+
 @dataclass(frozen=True)
-class SecureSum(ABC, Generic[StateT, Public]):
+class SecureSum(Generic[StateT, Public], metaclass=_Parameterised):
     """A way to sum vectors. Its dataclass fields are its public parameters, which every party sees.
 
     A field states with `parameter` what it may be, and is checked here when an object is made; relations between

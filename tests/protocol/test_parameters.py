@@ -35,6 +35,19 @@ class Declared(Plain):
     flag: bool = False
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=catalog.names())
+def test_a_parameter_that_a_strategy_lacks_is_refused_with_the_nearest(strategy: Any) -> None:
+    name = strategy.__module__.rpartition(".")[2]
+    with pytest.raises(
+        ConfigurationError, match=f"unknown parameter of strategy '{name}' 'flor'; did you mean 'floor'"
+    ):
+        strategy(flor=3)
+    with pytest.raises(ConfigurationError, match="once, by its name"):
+        strategy(24, value_bits=24)
+    with pytest.raises(ConfigurationError, match="once, by its name"):
+        strategy(*[3] * 99)
+
+
 @pytest.mark.parametrize(
     ("given", "text"),
     [
