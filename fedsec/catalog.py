@@ -72,6 +72,20 @@ def configured(spec: StrategySpec, **fixed: Any) -> SecureSum[Any, Any]:
     return strategy(spec.name)(**{**spec.parameters, **fixed})
 
 
+def allow(name: str) -> str:
+    """The name of a strategy; a file is allowed on this machine, here and in the processes that we start.
+
+    Raises ConfigurationError as `strategy` does.
+    """
+    strategy(name)
+    if not name.endswith(".py"):
+        return name
+    path = Path(name).expanduser().resolve()
+    allowed = [str(path), *os.environ.get(FILES_VARIABLE, "").split(os.pathsep)]
+    os.environ[FILES_VARIABLE] = os.pathsep.join(dict.fromkeys(filter(None, allowed)))
+    return path.stem
+
+
 def names() -> list[str]:
     """Every strategy that can be used here, sorted: one that needs what is not installed is left out."""
     return sorted(name for name in _loaders() if not _has_extra(name) or not _fails(name))

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from fedsec import catalog
 from fedsec.cli.option_types import whole_number
-from fedsec.cli.run_options import allow
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Network
 from fedsec.strategy_spec import StrategySpec
@@ -22,7 +21,7 @@ Value = TypeVar("Value", int, float)
 def allowed(text: str) -> str:
     """A strategy as a StrategySpec writes it; a file is allowed on this machine, and goes by its path."""
     spec = StrategySpec.parse(text)
-    allow(spec.name)
+    catalog.allow(spec.name)
     path = str(Path(spec.name).expanduser().resolve()) if spec.name.endswith(".py") else spec.name
     return str(StrategySpec(path, spec.parameters))
 

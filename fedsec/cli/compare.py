@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from fedsec import catalog, extras
 from fedsec.cli.arguments import allowed, items, numbers, parse_network, print_left_out
 from fedsec.cli.compare_tables import print_comparison
-from fedsec.cli.options import Engine, Json, print_json
+from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import NETWORKS
 from fedsec.report import page
@@ -27,6 +27,7 @@ from fedsec.simulations.costs.sweep.parallel_jobs import ProgressCallback
 from fedsec.simulations.costs.sweep.store import SWEEP, kept_sweep
 from fedsec.simulations.costs.sweep.sweep import GIB, Sweep, impossible
 from fedsec.simulations.run import processes
+from fedsec.simulations.run.engines import Engine
 
 
 def compare(

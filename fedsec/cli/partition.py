@@ -15,7 +15,6 @@ from rich.table import Table as Printed
 
 from fedsec.app.config import RunConfig
 from fedsec.cli.options import Json, print_json
-from fedsec.cli.reading import print_reading
 from fedsec.cli.run_options import ROWS, with_config
 from fedsec.cli.stats import of_command
 from fedsec.data import preparation
@@ -25,6 +24,7 @@ from fedsec.report import figures
 from fedsec.report import output as files
 from fedsec.simulations.run.hospitals import Hospitals
 from fedsec.simulations.run.partition_figure import picture
+from fedsec.simulations.run.reading import print_reading
 
 PICTURE = "partition.png"
 

@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from fedsec import extras
-from fedsec.app.config import FEWEST, RunConfig
-from fedsec.app.progress import PROGRESS
-from fedsec.cli.options import Engine, Json, print_json
-from fedsec.cli.reading import print_reading
+from fedsec.app.config import RunConfig
+from fedsec.cli.options import Json, print_json
 from fedsec.cli.run_options import RUN, with_config
-from fedsec.errors import ConfigurationError, DataError, RunFailed
-from fedsec.report import run_document, run_page
-from fedsec.simulations.run import hospitals, live_view
-from fedsec.simulations.run.engine_failure import EngineFailed
-from fedsec.simulations.run.launcher import flower_run, make_app
-from fedsec.simulations.run.local_engine import local_run
+from fedsec.errors import ConfigurationError, RunFailed
+from fedsec.simulations.run import driver, live_view, study_file
+from fedsec.simulations.run.engines import Engine
+from fedsec.simulations.run.mlflow_log import WRITTEN, mlflow_writer
+from fedsec.simulations.run.reading import print_reading
+from fedsec.simulations.run.study_file import Asked
 from fedsec.simulations.run.tensorboard import tensorboard_writer
 
 VOID = 3
 """The exit status where more rounds were void than allowed."""
-COMPONENTS = ("fedsec.app.server_app:server", "fedsec.app.client_app:client")
-LOG = "run.log"
 STARTING = {Engine.FLOWER: "starting Flower and Ray", Engine.LOCAL: "starting"}
 
 
-@with_config(*RUN)
+def _study(values: dict[str, Any]) -> Mapping[str, Any]:
+    """The options of the study that is named, or of the run whose study is to be repeated."""
+    if values["study"] and values["like"]:
+        raise ConfigurationError(f"study is {values['study']} and --like is {values['like']}: name one of them")
+    named = values["study"] or values["like"]
+    values["study"] = study_file.read(named) if named else None
+    return values["study"].options if named else {}
+
+
+@with_config(*RUN, base=_study)
 def run(
     config: RunConfig,
     *,
+    given: frozenset[str],
+    study: Annotated[Any, typer.Argument(metavar="[STUDY]", help="A file of options, study.toml.", parser=Path)] = None,
+    like: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Repeat a run: the options in its folder's study.toml.")
+    ] = None,
     engine: Annotated[
         Engine, typer.Option(help="flower: Flower's simulation, on Ray. local: the same app in this process, sooner.")
     ] = Engine.FLOWER,
@@ -50,6 +54,9 @@ def run(
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write TensorBoard event files there while the run goes on.")
     ] = None,
+    mlflow: Annotated[
+        str, typer.Option(metavar="DIR|URL", help="Log the run in MLflow: its options, figures and files.")
+    ] = "",
     allow_void: Annotated[
         int, typer.Option("--allow-void", metavar="N", help="Void rounds with which the exit status is still 0.")
     ] = 0,
@@ -58,8 +65,11 @@ def run(
     """Train a model across hospitals under Flower; the server learns sums only.
 
     The result folder holds report.html with its figures, result.json, ledger.csv (what each phase cost), the model as
-    safetensors and the log. They are written first; then the exit status is 1 if the run failed, and 3 if more than N
-    of its rounds were void (--allow-void N).
+    safetensors, study.toml and the log. They are written first; then the exit status is 1 if the run failed, and 3 if
+    more than N of its rounds were void (--allow-void N).
+
+    STUDY is a file of the same options, without the dashes; those on the command line come first. Each run leaves one,
+    study.toml, which --like runs again: on the same rows and versions it makes the same model, bit for bit.
 
     Examples:
 
@@ -75,136 +85,41 @@ def run(
 
     `fedsec run --clients 10 --partition label-skew --model mlp -p threshold=7`
 
-    `fedsec run --dataset lung --cohort fixed --tensorboard runs`
+    `fedsec run --dataset lung --cohort fixed --tensorboard runs --mlflow mlruns`
 
     `fedsec run --strategy ./my_strategy.py --output results/mine --json`
+
+    `fedsec run study.toml --rounds 20`
+
+    `fedsec run --like results/shamir-rows`
     """
-    _require(engine)
-    if not timeout > 0:
-        raise ConfigurationError(f"timeout is {timeout}; it must be above 0 seconds")
-    if allow_void < 0:
-        raise ConfigurationError(f"allow-void is {allow_void}; a number of rounds was expected, 0 or more")
-    config = check(config, None if as_json else Console())
-    target = _target(output, config.strategy, config.data_name, force)
+    asked = Asked(config, engine, timeout, allow_void)
+    driver.require(engine, "`fedsec run`")
+    if study is not None and "data" not in given:
+        study.check_rows()
+    checked, rows = driver.check(config)
+    if not as_json:
+        print_reading(Console(), rows)
+    target = driver.target_folder(output, config.strategy, config.data_name, force)
     board = None if tensorboard is None else tensorboard.expanduser() / target.name
-    with tensorboard_writer(board) as listen, _staged(target) as folder:
-        with live_view.live(folder / PROGRESS, config, as_json, listen, STARTING[engine]) as follow:
-            failed = _drive(config.model_copy(update={"output": str(folder)}), folder, engine, timeout, follow)
-        document, _ = run_document.load(folder)
-    run_page.write(target, RunConfig.labels())  # the results are in their place before they are drawn
+    with tensorboard_writer(board) as draw, mlflow_writer(mlflow, target.name, checked) as log:
+
+        def listen(event: Mapping[str, Any]) -> None:
+            draw(event)
+            log(event)
+
+        finished = driver.drive(
+            asked, checked, target, lambda path: live_view.live(path, checked, as_json, listen, STARTING[engine])
+        )
+        listen({"event": WRITTEN, "folder": str(target)})
+    document = finished.document
     if as_json:
         print_json({**document.model_dump(mode="json"), "output": str(target)})
     else:
         live_view.summary(Console(), document, target)
-    if failed is not None:
-        raise RunFailed(f"{failed}. Its log is {target / LOG}") from failed
+        if study is not None and not given & set(study_file.FIELDS.values()) and (text := study.compared(document)):
+            Console().print(text, highlight=False, markup=False, soft_wrap=True)
+    if finished.failed is not None:
+        raise RunFailed(f"{finished.failed}. Its log is {target / driver.LOG}") from finished.failed
     if document.void_rounds > allow_void:
         raise typer.Exit(VOID)
-
-
-def _require(engine: Engine) -> None:
-    """Raise ConfigurationError where a package is missing; jinja2 and matplotlib draw the page, once all is done."""
-    for module in ("jinja2", "matplotlib"):
-        extras.require(module, "`fedsec run`")
-    if engine is Engine.FLOWER:
-        try:
-            extras.require("ray", "`fedsec run`")
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{error}; or do without it: --engine local") from None
-
-
-def check(config: RunConfig, console: Console | None = None) -> RunConfig:
-    """The run with what its data decide; what cannot work is found, and what looks wrong said, before it starts."""
-    if 0 < config.clients < FEWEST:
-        config.prove(config.clients)
-    try:
-        here = hospitals.of_config(config, config.clients)
-        config.training(here.train.task)
-    except DataError as error:  # what the user gave: a usage that cannot work
-        raise ConfigurationError(str(error)) from error
-    config = config.resolved([len(part) for part in here.parts])
-    config.prove(config.clients)
-    if console is not None:
-        print_reading(console, here.train)
-    return config
-
-
-def _target(output: Path | None, strategy: str, dataset: str, force: bool) -> Path:
-    """Where the results go: a path that does not exist yet, unless it may be replaced."""
-    if output is None:
-        stem = Path("results") / f"{strategy}-{dataset}"
-        taken = (stem if number == 1 else stem.with_name(f"{stem.name}-{number}") for number in range(1, sys.maxsize))
-        return next(path for path in taken if not path.exists()).absolute()
-    target = output.expanduser().absolute()
-    if target.exists() and not force:
-        raise ConfigurationError(f"output {target} exists already; choose another, or replace it with --force")
-    if target.exists() and not (
-        target.is_dir() and (not any(target.iterdir()) or (target / run_document.RESULT).is_file())
-    ):
-        raise ConfigurationError(f"output {target} is not the folder of an earlier run; --force does not replace it")
-    return target
-
-
-@contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that takes its place when all went well; what was there before is kept until then."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise ConfigurationError(f"output {target} cannot be written: {error.strerror}") from error
-    try:
-        yield folder
-        (folder / PROGRESS).unlink(missing_ok=True)
-        folder.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) / target.name
-            os.replace(target, old)
-            os.replace(folder, target)
-            shutil.rmtree(old.parent)
-        else:
-            os.replace(folder, target)
-    except RunFailed as error:
-        raise RunFailed(f"{error}{_kept(folder / LOG, target)}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _kept(log: Path, target: Path) -> str:
-    """Keep the log of a failed run beside where its results would be; says where, as the end of an error."""
-    if not log.is_file():
-        return ""
-    kept = target.with_name(f"{target.name}-failed.log")
-    os.replace(log, kept)
-    return f". Its log is {kept}"
-
-
-def _drive(
-    config: RunConfig, folder: Path, engine: Engine, timeout: float, follow: live_view.Follow
-) -> RunFailed | None:
-    """Run the app to its end, showing its progress; returns why it failed where it left a result as well."""
-    left = folder / run_document.RESULT
-    try:
-        if engine is Engine.LOCAL:
-            local_run(config, timeout=timeout, log_file=folder / LOG, follow=follow)
-        else:
-            _drive_flower(config, folder / LOG, timeout, follow)
-    except EngineFailed as error:
-        raise RunFailed(f"{error}, or do without Flower's processes and Ray: --engine local") from error
-    except RunFailed as error:
-        if not left.is_file():
-            raise
-        return error
-    if not left.is_file():
-        raise RunFailed("the run ended without an error, but left no result")
-    return None
-
-
-def _drive_flower(config: RunConfig, log: Path, timeout: float, follow: live_view.Follow) -> None:
-    values = config.model_dump(by_alias=True)
-    with tempfile.TemporaryDirectory(prefix="fedsec-app-") as place:
-        app = make_app(Path(place), *COMPONENTS, RunConfig.read({}).model_dump(by_alias=True))
-        with flower_run(app, values, config.clients, timeout=timeout, log=log) as live:
-            for status in live.poll(0.2):
-                follow(status)
-            follow("finished")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,24 +22,31 @@ RUN = tuple(name for name in RunConfig.model_fields if name not in ("identity", 
 """The fields of a simulated run: those of a deployment and the folder are not among its options."""
 
 
+Base = Callable[[dict[str, Any]], Mapping[str, Any]]
+"""From a command's own options, by name, those that come from elsewhere; it may change its own."""
+
+
 def with_config(
-    *names: str, flags: Mapping[str, str] | None = None, **fixed: Any
+    *names: str, flags: Mapping[str, str] | None = None, base: Base | None = None, **fixed: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of these fields of RunConfig.
 
     The command's first parameter is the checked configuration; its others are options of its own.
 
     names: of fields; their options come in the order of RunConfig. flags: of options that this command names otherwise,
-    by field. fixed: fields that this command sets itself.
+    by field. base: what options are where the command line does not give them; the command's parameter `given` then
+    holds the names of those that it gives. fixed: fields that this command sets itself.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        own = [one for one in inspect.signature(command, eval_str=True).parameters.values() if one.name != "given"][1:]
         fields = {name: field for name, field in RunConfig.model_fields.items() if name in names}
         made = [_parameter(name, field, (flags or {}).get(name, "")) for name, field in fields.items()]
 
         @functools.wraps(command)
         def run(**values: Any) -> None:
+            if base is not None:
+                values = _completed(base, values.pop("context"), values)
             given = {name: _value(fields[name], values.pop(name)) for name in fields}
             if given.get("dataset") == OWN_ROWS:
                 raise ConfigurationError(
@@ -49,16 +55,25 @@ def with_config(
                 )
             if "strategy" in given:
                 spec = StrategySpec.parse(given["strategy"]).with_options(given["parameters"] or [])
-                given |= {"strategy": allow(spec.name), "parameters": spec.json}
+                given |= {"strategy": catalog.allow(spec.name), "parameters": spec.json}
             config = RunConfig.read({name.replace("_", "-"): value for name, value in (given | fixed).items()})
             command(config, **values)
 
         parameters = [*made, *own]
+        if base is not None:
+            parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
         run.__annotations__ = {one.name: one.annotation for one in parameters}
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return run
 
     return decorate
+
+
+def _completed(base: Base, context: typer.Context, values: dict[str, Any]) -> dict[str, Any]:
+    """The options with those of `base` where the command line gives none, and the names of those that it gives."""
+    given = {name for name in values if str(getattr(context.get_parameter_source(name), "name", "")) == "COMMANDLINE"}
+    held = base(values)
+    return {**values, **{name: value for name, value in held.items() if name not in given}, "given": frozenset(given)}
 
 
 def _parameter(name: str, field: FieldInfo, flag: str) -> inspect.Parameter:
@@ -95,14 +110,3 @@ def _value(field: FieldInfo, value: Any) -> Any:
     """An option's value; a path is made absolute, for the processes of a run work in a folder of their own."""
     extra: Any = field.json_schema_extra
     return str(home_expanded(f"--{field.alias}", Path(value)).absolute()) if extra["path"] and value else value
-
-
-def allow(strategy: str) -> str:
-    """The name of a strategy; a file is allowed on this machine, here and in the processes that we start."""
-    catalog.strategy(strategy)
-    if not strategy.endswith(".py"):
-        return strategy
-    path = Path(strategy).expanduser().resolve()
-    allowed = [str(path), os.environ.get(catalog.FILES_VARIABLE, "")]
-    os.environ[catalog.FILES_VARIABLE] = os.pathsep.join(filter(None, allowed))
-    return path.stem

@@ -17,7 +17,6 @@ from fedsec import atomic
 from fedsec.app.config import FEWEST, RunConfig
 from fedsec.app.progress import tidy
 from fedsec.cli.options import Json, print_json
-from fedsec.cli.reading import print_reading
 from fedsec.cli.run_options import ROWS, with_config
 from fedsec.data import files, preparation, schema_draft
 from fedsec.data.preparation import Preparation, statistics
@@ -29,6 +28,7 @@ from fedsec.metering import Ledger
 from fedsec.report.units import plain_size as size
 from fedsec.simulations.run import hospitals
 from fedsec.simulations.run.hospitals import Hospitals
+from fedsec.simulations.run.reading import print_reading
 
 
 @with_config("strategy", "parameters", *ROWS, one_class=True)

@@ -20,6 +20,8 @@ from fedsec.report.run_drawings import STAGES, costs_of, draw, looks_of, span_te
 
 __all__ = ["RESULT", "load", "write"]
 PAGE, FIGURES = "report.html", "figures"
+FILES = ("data", "schema-file")
+"""Options that are paths: a page goes to others, and shows the files' names alone."""
 
 
 def write(folder: Path, labels: Mapping[str, str] | None = None) -> list[Path]:
@@ -66,7 +68,7 @@ def _render(
             agreement=agreement,
             agreed=explain(agreement) if agreement else (),
             configuration=[
-                (labels.get(key, key), value_text(value))
+                (labels.get(key, key), value_text(Path(str(value)).name if key in FILES else value))
                 for key, value in setting.items()
                 if value != "" and not (key == "dataset" and own)
             ],

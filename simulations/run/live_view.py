@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from fedsec.learning.auc import POSITIVE, auc_of_histogram
 from fedsec.report.run_document import RunDocument, final_table
 from fedsec.report.run_page import disclosure
 from fedsec.report.units import plain_size as size
-from fedsec.simulations.run.tensorboard import Listen
+from fedsec.simulations.run.driver import Follow
+from fedsec.simulations.run.scalars import Listen
 
-Follow = Callable[[str], None]
 WHERE = {"setup": "set-up", "query.statistics": "statistics"}
 
 

@@ -39,7 +39,7 @@ EXAMPLE = ROOT / "docs" / "examples" / "pairwise_masks.py"
 @pytest.fixture(autouse=True)
 def _without_flower(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither Ray nor a process of Flower's."""
-    monkeypatch.setattr("fedsec.cli.run.flower_run", lambda *_, **__: pytest.fail("Flower was started"))
+    monkeypatch.setattr("fedsec.simulations.run.driver.flower_run", lambda *_, **__: pytest.fail("Flower was started"))
     monkeypatch.setitem(sys.modules, "ray", None)
 
 
@@ -55,9 +55,11 @@ def test_a_run_leaves_what_one_under_flower_leaves(fed: Any, tmp_path: Path) -> 
         "ledger.csv",
         "model-card.md",
         "model.safetensors",
+        "pairwise_masks.py",
         "report.html",
         "result.json",
         "run.log",
+        "study.toml",
     ]
     document = json.loads((folder / "result.json").read_text())
     assert document["configuration"]["strategy"] == "pairwise_masks" and document["source"]
