@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedsec import extras
+from fedsec.data import frames
 from fedsec.data.cells import as_number, is_gap, quoted
 from fedsec.data.dates import with_iso_dates
 from fedsec.data.decimal_comma import with_points
@@ -172,6 +173,13 @@ def _statistics_package(path: Path) -> Read:
     return _of_frame(frame)
 
 
+def _frame(path: Path) -> Read:
+    frame = frames.frame_at(path)
+    if frame is None:
+        raise ConfigurationError(f"data {path} is no frame of this process: give it to `run` in Python")
+    return _of_frame(frame)
+
+
 def _of_frame(frame: pandas.DataFrame) -> Read:
     return list(map(str, frame.columns)), _columns(frame), []
 
@@ -194,4 +202,5 @@ READERS: Mapping[str, Callable[[Path], Read]] = {
     ".dta": _stata,
     ".xpt": _statistics_package,
     ".sav": _statistics_package,
+    frames.SUFFIX: _frame,
 }

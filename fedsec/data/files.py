@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fedsec.data import labels, schema_draft, table_columns
+from fedsec.data import frames, labels, schema_draft, table_columns
 from fedsec.data.file_formats import Columns, RowsFile, read_file
 from fedsec.data.problems import Problems
 from fedsec.data.row_files import SUFFIXES, name_of, not_read, row_files
@@ -154,7 +154,8 @@ def _draw_up(source: RowsSource, opened: _Opened, label: str) -> Draft:
 def _open(source: RowsSource) -> _Opened:
     path = home_expanded("data", Path(source.data))
     try:
-        path.stat()
+        if frames.frame_at(path) is None:
+            path.stat()
     except FileNotFoundError:
         raise ConfigurationError(f"data {path} cannot be read: there is no such file or folder") from None
     except OSError as error:
