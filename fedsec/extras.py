@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from fedsec.errors import ConfigurationError
 
-DISTRIBUTIONS = {"datasets": "flwr-datasets", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"datasets": "flwr-datasets", "fpdf": "fpdf2", "sklearn": "scikit-learn"}
 """What installs a module of another name."""
 
 

@@ -34,6 +34,11 @@ COMMANDS = {
         "Apply a run's model to new patients' rows: probabilities, and rows refused in words.",
         extra="",
     ),
+    "sheet": Listed(
+        "fedsec.cli.sheet:sheet",
+        "Write two pages for data protection officers: data flows, who sees what, what is not protected.",
+        extra="report",
+    ),
     "stats": Listed(
         "fedsec.cli.stats:stats",
         "Show counts, gaps, means, spreads and class balance of all training rows, by one secure aggregation.",
