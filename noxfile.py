@@ -1,4 +1,4 @@
-"""The checks, each by name: `nox -s lint types tests fast newest oldest torch campaign busy docs bench`.
+"""The checks, each by name: `nox -s lint types tests fast newest oldest extras campaign busy docs bench`.
 
 With `--no-venv` a session uses what is installed in the current environment, as .ci/run does.
 """
@@ -25,9 +25,16 @@ OLDEST = PROJECT["requires-python"].removeprefix(">=")
 SHORT = ["tests", "--durations=10"]
 TORCH = "2.13.0"
 """The release of PyTorch that is tested: of this one the package registries have a build for the CPU alone."""
-WITH_TORCH = ["tests/learning/test_torch_models.py", "tests/flower/test_compatibility.py", "tests/examples"]
-TORCH_TESTS = "torch or bfloat16"
-"""Their tests that are skipped where there is no PyTorch, by name."""
+WITH_EXTRAS = [
+    "tests/learning/test_torch_models.py",
+    "tests/learning/test_onnx_export.py",
+    "tests/flower/test_compatibility.py",
+    "tests/simulations/run/test_mlflow_log.py",
+    "tests/simulations/run/test_tensorboard.py",
+    "tests/examples",
+]
+EXTRAS_TESTS = "torch or bfloat16 or onnx or mlflow or tensorboard"
+"""Their tests that are skipped where an extra is not installed, by name."""
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
 """A program that takes a core until it is ended, or its parent is."""
 NEWER = [name for name in ("3.14", "3.13", "3.12") if tuple(map(int, name.split("."))) > sys.version_info[:2]]
@@ -138,14 +145,14 @@ def busy(session: nox.Session) -> None:
 
 
 @nox.session
-def torch(session: nox.Session) -> None:
-    """What stands on PyTorch, in an environment that has it: its model, its dtypes, and the example with BatchNorm."""
+def extras(session: nox.Session) -> None:
+    """What stands on PyTorch, ONNX, MLflow and TensorBoard, in an environment that has them."""
     try:
-        session.install("-e", ".[dev,torch]", f"torch=={TORCH}")
+        session.install("-e", ".[dev,mlflow,onnx,tensorboard,torch]", "onnxruntime", f"torch=={TORCH}")
     except CommandFailed:
-        session.skip(f"PyTorch {TORCH} cannot be installed here")
+        session.skip(f"PyTorch {TORCH}, ONNX, MLflow or TensorBoard cannot be installed here")
     session.run(
-        "python", "-m", "pytest", "-q", "-m", "not campaign", "-k", TORCH_TESTS, *(session.posargs or WITH_TORCH)
+        "python", "-m", "pytest", "-q", "-m", "not campaign", "-k", EXTRAS_TESTS, *(session.posargs or WITH_EXTRAS)
     )
 
 

@@ -34,6 +34,11 @@ COMMANDS = {
         "Apply a run's model to new patients' rows: probabilities, and rows refused in words.",
         extra="",
     ),
+    "export": Listed(
+        "fedsec.cli.export:export",
+        "Write a run's model as ONNX, its preparation included, for runtimes of other languages.",
+        extra="onnx",
+    ),
     "sheet": Listed(
         "fedsec.cli.sheet:sheet",
         "Write two pages for data protection officers: data flows, who sees what, what is not protected.",
