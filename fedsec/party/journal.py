@@ -154,19 +154,20 @@ class Journal:
     @staticmethod
     def _count(database: sqlite3.Connection, identity: bytes, allowance: Allowance) -> None:
         key = (identity, allowance.agreement, allowance.stage)
-        count = "SELECT COUNT(*) FROM answers WHERE identity = ? AND agreement = ? AND stage = ?"
-        if database.execute(f"{count} AND model = ?", (*key, allowance.model)).fetchone()[0]:
+        try:
+            database.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (*key, allowance.model))
+        except sqlite3.IntegrityError:
             raise PolicyError(
                 f"this model was answered before in stage {allowance.stage!r}; under an agreement a hospital answers "
                 "a model once"
-            )
+            ) from None
+        count = "SELECT COUNT(*) FROM answers WHERE identity = ? AND agreement = ? AND stage = ?"
         (answers,) = database.execute(count, key).fetchone()
-        if answers >= allowance.limit:
+        if answers > allowance.limit:
             raise PolicyError(
                 f"stage {allowance.stage!r} has had the {allowance.limit} sums that the agreement allows; agree on "
                 "another for more"
             )
-        database.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (*key, allowance.model))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
