@@ -170,7 +170,7 @@ def _from_file(path: Path) -> Strategy:
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[name]
             raise _unusable(path, "cannot be loaded", f": {type(error).__name__}: {error}") from error
     return _only(sys.modules[name])

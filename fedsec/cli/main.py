@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,8 @@ from fedsec.errors import ConfigurationError, FedsecError
 if TYPE_CHECKING:
     import click
 
+TRACEBACK = "FEDSEC_TRACEBACK"
+"""Set in the environment, it lets an error that nobody foresaw through, with its traceback."""
 GROUP = "fedsec.commands"
 """The group of entry points by which an installed package adds commands."""
 
@@ -142,6 +145,25 @@ def main() -> None:
         sys.exit(_fail(error, 1))
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        sys.exit(_fail(_unexpected(error), 1))
+
+
+def _unexpected(error: Exception) -> FedsecError:
+    """The error for one that nobody foresaw: what it is, and where in the code it came from.
+
+    It is a fault of fedsec, or of a strategy file, whose author wants to see where.
+    """
+    import traceback
+
+    *_, last = traceback.extract_tb(error.__traceback__)
+    said = f": {error}" if str(error) else ""
+    return FedsecError(
+        f"{type(error).__name__}{said} (in {last.name}, {last.filename}, line {last.lineno}). This is a fault of the "
+        f"code, not of the options; {TRACEBACK}=1 shows the traceback"
+    )
 
 
 def _replace_what_the_terminal_lacks() -> None:

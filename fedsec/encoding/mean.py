@@ -517,6 +517,11 @@ def _checked_weight(weight: Any, spec: MeanSpec) -> float:
     return math.ldexp(0.5, math.frexp(counted)[1]) if spec.weights == "powers-of-two" else counted
 
 
+def weight_error(weight: float) -> float:
+    """How far a weight is from what it counts as, relatively: weights are multiples of 2^-32."""
+    return abs(round(weight * WEIGHT_STEPS) / WEIGHT_STEPS - weight) / weight if 0 < weight < math.inf else 0.0
+
+
 def _numbers(key: str, value: object) -> list[float]:
     """A metric's values as Python floats; raises LayoutError where it is not a number or a list of numbers."""
     items = [value] if isinstance(value, Real) else list(value) if isinstance(value, list | tuple) else []

@@ -36,6 +36,10 @@ class ClientAppError(FedsecError):
     """The app's own function raised, or returned no reply; the text names a class and nothing else."""
 
 
+COARSE_WEIGHT = 1e-6
+"""The relative error of a weight's rounding from which on a hospital's own log says so."""
+
+
 @dataclass(frozen=True)
 class Agreed:
     """What an agreement says of a session of one stage: the reply's layout, this hospital's weight where that was
@@ -109,6 +113,15 @@ def contribution(
         if not agreed:
             raise
         return mean.neutral(agreed.layout, reference, fixed_weight, spec, bits, plan, str(error))
+    if spec.weights == "exact" and (off := mean.weight_error(weight)) > COARSE_WEIGHT:
+        log(
+            WARNING,
+            "secure aggregation: %s is %g, and weights are multiples of 2^-32: it counts with an error of %.1g of it; "
+            "let all clients send larger weights, such as numbers of rows",
+            spec.weight_key,
+            weight,
+            off,
+        )
     return mean.contribution(arrays, reference, metrics, fixed_weight or weight, spec, bits, plan)
 
 

@@ -25,6 +25,9 @@ Values = Mapping[str, float | Sequence[float]]
 FUNCTIONS = {"train": "train_metrics_aggr_fn", "evaluate": "evaluate_metrics_aggr_fn"}
 """By stage, the attribute of a FedAvg that aggregates its metrics."""
 REPLIES = 4
+SPREADS = (0.03, 1e-3, 1e-5, 0.0)
+"""How far made-up values are from the real mean, relatively. Where a function raises over the replies and over their
+mean, because the values contradict each other, the next is tried."""
 WINDOWS = [range(low, low + REPLIES) for low in range(0, 28, 2)] + [(26, 27, 28, 30)]
 """Of each draw of the trial, the powers of 2 from which its replies' weights begin: across every limit of rows up to
 2^30, with a total that 32 bits hold."""
@@ -37,10 +40,35 @@ RECORDS = (
     'The one reply has its metrics in the record "metrics", whatever the clients\' record is called: '
     "next(iter(reply.metric_records.values())) reads a record of any name"
 )
+UNREAD = (
+    "which are not averaged: let clients send numbers as metrics, of which the mean is taken; "
+    "SecureAggregation(..., linear=True) skips this check"
+)
 CURE = (
     "Secure aggregation shows the server this one reply alone. Aggregate weighted means, or let clients send what a "
     "mean can be made of (counts, sums, squares); SecureAggregation(..., linear=True) skips this check"
 )
+
+
+class RaisedInTrial(ConfigurationError):
+    """The function raised an exception over made-up replies, or over their mean."""
+
+
+class Tried(RecordDict):
+    """A made-up reply. What no mean is taken of cannot be read from it: the one real reply would lack it."""
+
+    @property
+    def config_records(self) -> Any:
+        """Refused."""
+        raise ConfigurationError(f"it reads the replies' config records, {UNREAD}")
+
+    @property
+    def array_records(self) -> Any:
+        """Refused."""
+        raise ConfigurationError(f"it reads the replies' arrays, of which the one reply has the new model's. {CURE}")
+
+    def __repr__(self) -> str:
+        return repr(RecordDict({**self}))
 
 
 def check(name: str, function: Aggregate, metrics: Values, weight_key: str) -> None:
@@ -72,24 +100,50 @@ def check(name: str, function: Aggregate, metrics: Values, weight_key: str) -> N
 
 
 def _draw(name: str, function: Aggregate, metrics: Values, weight_key: str) -> None:
-    for draw in range(len(WINDOWS) + REPLIES - 1):
-        below = max(0, draw + 1 - len(WINDOWS))
-        weights = _RANDOM.sample(range(1, 1000), REPLIES) if below else list(map(_weight, WINDOWS[draw]))
-        values = {key: _apart(value, below) if below else _near(value) for key, value in metrics.items()}
-        singles = [
-            _record({key: drawn[place] for key, drawn in values.items()}, weight, weight_key)
-            for place, weight in enumerate(weights)
-        ]
-        means = {key: np.average(drawn, axis=0, weights=weights) for key, drawn in values.items()}
+    for window in WINDOWS:
+        weights = list(map(_weight, window))
+        for spread in SPREADS:
+            near = {key: _near(value, spread) for key, value in metrics.items()}
+            if _agree(name, function, near, weights, weight_key, contradict=bool(spread)):
+                break
+    for below in range(1, REPLIES):
+        apart = {key: _apart(value, below) for key, value in metrics.items()}
+        _agree(name, function, apart, _RANDOM.sample(range(1, 1000), REPLIES), weight_key, contradict=True)
+
+
+def _agree(
+    name: str,
+    function: Aggregate,
+    values: Mapping[str, np.ndarray[Any, Any]],
+    weights: Sequence[int],
+    weight_key: str,
+    contradict: bool,
+) -> bool:
+    """Whether the function gave anything over these replies, which it then gives over their one mean as well.
+
+    contradict: whether the values may contradict each other, such as a mean and a mean of squares, or shares that no
+    longer add up to 1: the function may then raise over the replies, if it does over their mean too.
+    """
+    singles = [
+        _record({key: drawn[place] for key, drawn in values.items()}, weight, weight_key)
+        for place, weight in enumerate(weights)
+    ]
+    means = {key: np.average(drawn, axis=0, weights=weights) for key, drawn in values.items()}
+    mean = [_record(means, sum(weights), weight_key)]
+    try:
+        several = _result(name, function, singles, weight_key)
+    except RaisedInTrial:
+        if not contradict:
+            raise
         try:
-            several = _result(name, function, singles, weight_key)
-            one = _result(name, function, [_record(means, sum(weights), weight_key)], weight_key)
-        except ConfigurationError:
-            if not below:
-                raise
-            continue  # values so far apart may contradict each other, such as a mean and a mean of squares
-        for key in sorted(several.keys() | one.keys()):
-            _compare(name, key, several.get(key), one.get(key))
+            _result(name, function, mean, weight_key)
+        except RaisedInTrial:
+            return False
+        raise
+    one = _result(name, function, mean, weight_key)
+    for key in sorted(several.keys() | one.keys()):
+        _compare(name, key, several.get(key), one.get(key))
+    return True
 
 
 def _apart(value: float | Sequence[float], below: int) -> np.ndarray[Any, Any]:
@@ -105,16 +159,16 @@ def _apart(value: float | Sequence[float], below: int) -> np.ndarray[Any, Any]:
     return np.where(first, centre * drawn, top - (top - centre) * drawn)
 
 
-def _near(value: float | Sequence[float]) -> np.ndarray[Any, Any]:
-    """The values of all replies, near `value`, or near 1 where that is 0 or not finite.
+def _near(value: float | Sequence[float], spread: float) -> np.ndarray[Any, Any]:
+    """The values of all replies, within this share of `value`, or near 1 where that is 0 or not finite.
 
     They rise or fall from reply to reply, as weights do, so that less weight on some is never made up for by others.
     """
     centre = np.asarray(value, np.float64)
-    centre = np.where(np.isfinite(centre) & (centre != 0), centre, 1.0)
+    centre = np.where(np.isfinite(centre) & ((centre != 0) | (spread == 0)), centre, 1.0)
     drawn = np.reshape([_RANDOM.uniform(0.0, 1.0) for _ in range(REPLIES * centre.size)], (REPLIES, *centre.shape))
     places = np.arange(REPLIES)[:: _RANDOM.choice((1, -1))].reshape(REPLIES, *[1] * centre.ndim)
-    return centre * (1 - 0.03 * (places + drawn) / REPLIES)
+    return centre * (1 - spread * (places + drawn) / REPLIES)
 
 
 def _weight(power: int) -> int:
@@ -125,17 +179,17 @@ def _weight(power: int) -> int:
 
 def _record(values: Mapping[str, np.ndarray[Any, Any]], weight: int, weight_key: str) -> RecordDict:
     metrics = {key: np.asarray(value).tolist() for key, value in values.items()}
-    return RecordDict({"metrics": MetricRecord(cast(Any, {weight_key: weight, **metrics}))})
+    return Tried({"metrics": MetricRecord(cast(Any, {weight_key: weight, **metrics}))})
 
 
 def _result(name: str, function: Aggregate, replies: list[RecordDict], weight_key: str) -> Mapping[str, Any]:
     count = f"{len(replies)} made-up replies" if len(replies) > 1 else "their one weighted mean"
     try:
         result = _fresh(name, function)(replies, weight_key)
-    except ConfigurationError:
-        raise
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
     except Exception as error:
-        raise ConfigurationError(
+        raise RaisedInTrial(
             f"{name} raises {type(error).__name__} ({error}) over {count}. {RECORDS}. {CURE}"
         ) from error
     if result is None:

@@ -10,6 +10,7 @@ import glob
 import hashlib
 import os
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -478,12 +479,15 @@ class SecureGrid(Grid):
                 result, total = self._averaging.mean(
                     cohort, reference, stage=message_type, round_number=outcome.round, model=model
                 )
-        except FedsecError as error:
+        except Exception as error:  # of whatever kind: what earlier rounds gave is worth keeping
+            why = f"{type(error).__name__}: {error}"
+            if not isinstance(error, FedsecError):
+                log(ERROR, "secure aggregation failed at the server:\n%s", traceback.format_exc())
             if not self._founded:
                 if isinstance(error, ConfigurationError):
                     raise
-                raise RunFailed(f"the set-up failed: {error}") from error
-            why = f"{type(error).__name__}: {error}"
+                text = str(error) if isinstance(error, FedsecError) else why
+                raise RunFailed(f"the set-up failed: {text}") from error
             self._owner.finished(replace(outcome, failure=why, incidents=self._noted(outcome, wanted)))
             return []
         noted = self._noted(outcome, wanted)

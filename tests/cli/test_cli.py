@@ -195,11 +195,48 @@ main()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.parquet", "a.sav", "a.xlsx"]
 
 
-def test_a_package_that_no_extra_has_is_python_s_to_report(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_no_extra_has_is_named(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     point = SimpleNamespace(name="odd", load=lambda: importlib.import_module("no_such_package"))
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == GROUP else [])
-    with pytest.raises(ModuleNotFoundError):
-        fed("odd")
+    code, _, err = fed("odd")
+    assert code == 1 and "ModuleNotFoundError: No module named 'no_such_package'" in err
+
+
+BROKEN = """
+from dataclasses import dataclass
+from fedsec.strategies.shamir import Shamir
+
+@dataclass(frozen=True)
+class Broken(Shamir):
+    def {method}(self, *arguments):
+        {fault}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["tolerance", "capacity", "check", "withstands", "__post_init__"])
+@pytest.mark.parametrize("command", ["compare --no-task --hospitals 3 --parameters 100", "plan"])
+def test_a_fault_of_a_strategy_s_own_code_is_one_line_that_says_where(
+    fed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, command: str
+) -> None:
+    name = f"broken_{method.strip('_')}_{command.split()[0]}"
+    (tmp_path / f"{name}.py").write_text(BROKEN.format(method=method, fault="return 1 / 0"))
+    code, _, err = fed(*command.split(), "--strategies", f"./{name}.py")
+    assert code in (0, 1, 2), err
+    assert "Traceback" not in err
+    if code:
+        assert "ZeroDivisionError: division by zero" in err
+    if "This is a fault of the code" in err:
+        assert f"(in {method}, " in err and f"{name}.py, line 8)" in err
+        monkeypatch.setenv("FEDSEC_TRACEBACK", "1")
+        with pytest.raises(ZeroDivisionError):
+            fed(*command.split(), "--strategies", f"./{name}.py")
+
+
+def test_a_strategy_file_that_exits_is_named(fed: Any, tmp_path: Path) -> None:
+    (tmp_path / "leaving.py").write_text("raise SystemExit(5)\n")
+    code, _, err = fed("strategies", "./leaving.py")
+    assert code == 2 and "leaving.py" in err and "SystemExit: 5" in err, err
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_flower_builds_what_is_written(
         project = tomllib.loads(files.read("pyproject.toml").decode())["project"]
     assert project["dependencies"] == []
     readme = (tmp_path / folder / "README.md").read_text()
-    assert "pip install 'fedsec[simulation]'" in readme and "pip install\nfedsec" in readme
+    assert "'/path/to/fedsec[simulation]'" in readme and "Do not install `fedsec` by its name alone" in readme
 
 
 def test_an_empty_folder_whose_name_flower_does_not_take_is_left_alone(fed: Any, tmp_path: Path) -> None:

@@ -294,6 +294,18 @@ def test_a_counter_counts_in_a_model_that_starts_from_nothing() -> None:
     assert [one.included for one in secure.rounds] == [5] * 8
 
 
+def test_a_model_from_nothing_has_the_dtype_of_the_majority() -> None:
+    """Nobody has said what it is yet, so whose arrays are of another dtype is left out once, and named."""
+
+    def reply(received: Arrays, place: int, number: int) -> Mapping[str, Any]:
+        return {"w": received.get("w", np.zeros(2)).astype(np.float64 if place == 2 else np.float32) + 1}
+
+    found, _, secure = run(Case({}, reply, rounds=2, nodes=5), secure=True)
+    assert [one.included for one in secure.rounds if one.stage == "train"] == [4, 5]
+    assert any("'w'" in reason for one in secure.rounds for _, _, reason in one.incidents)
+    assert np.allclose(found.arrays["w"].numpy(), 2) and found.arrays["w"].dtype == "float32"
+
+
 def test_a_model_with_integers_after_a_question_without_a_model() -> None:
     case = Case({**net(), "count[0]": np.array(0)}, grows, metrics=lambda place: {})
     inner = FedAvg(min_train_nodes=4, min_available_nodes=4, fraction_evaluate=0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import secrets
 import threading
 from collections.abc import Callable
@@ -172,3 +173,78 @@ LINEAR: dict[str, linearity.Aggregate] = {
 def test_what_is_linear_is_never_refused(kind: str, value: float) -> None:
     for _ in range(20):
         linearity.check("a function", LINEAR[kind], {"auc": value}, "num-examples")
+
+
+def averages(replies: list[RecordDict], weight_key: str, *names: str) -> list[float]:
+    """Weighted means of these metrics."""
+    records: list[Any] = [reply["metrics"] for reply in replies]
+    weights = [one[weight_key] for one in records]
+    return [float(np.average([one[name] for one in records], weights=weights)) for name in names]
+
+
+def deviation(replies: list[RecordDict], weight_key: str) -> MetricRecord:
+    mean, squares = averages(replies, weight_key, "x", "xx")
+    return MetricRecord({"deviation": math.sqrt(squares - mean**2)})
+
+
+def adding_up(replies: list[RecordDict], weight_key: str) -> MetricRecord:
+    shares = averages(replies, weight_key, "x", "y", "z")
+    assert abs(sum(shares) - 1.0) < 1e-9
+    return MetricRecord({"first": shares[0]})
+
+
+@pytest.mark.parametrize(
+    ("function", "metrics"),
+    [
+        (deviation, {"x": 140.0, "xx": 140.0**2 + 3.0**2}),
+        (deviation, {"x": 37.0, "xx": 37.0**2 + 0.5**2}),
+        (deviation, {"x": 60.0, "xx": 60.0**2 + 2.0**2}),
+        (deviation, {"x": -0.001, "xx": 0.001**2 * (1 + 1e-4)}),
+        (adding_up, {"x": 0.25, "y": 0.25, "z": 0.5}),
+    ],
+)
+@pytest.mark.parametrize("time", range(5))
+def test_a_function_that_refuses_values_which_contradict_each_other_is_used(
+    function: linearity.Aggregate, metrics: dict[str, float], time: int
+) -> None:
+    """Made-up values keep no variance positive and no sum; closer ones do, and the real ones in the end."""
+    linearity.check("a function", function, metrics, "num-examples")
+
+
+def test_a_function_that_contradicts_itself_over_many_replies_alone_is_refused() -> None:
+    def one_only(replies: list[RecordDict], weight_key: str) -> MetricRecord:
+        (reply,) = replies
+        return MetricRecord({"x": float(reply["metrics"]["x"])})  # type: ignore[arg-type]
+
+    with pytest.raises(ConfigurationError, match=r"raises ValueError .* over 4 made-up replies"):
+        linearity.check("a function", one_only, {"x": 1.0}, "num-examples")
+
+    def largest_deviation(replies: list[RecordDict], weight_key: str) -> MetricRecord:
+        records: list[Any] = [reply["metrics"] for reply in replies]
+        return MetricRecord({"deviation": max(math.sqrt(one["xx"] - one["x"] ** 2) for one in records)})
+
+    with pytest.raises(ConfigurationError, match="gives 'deviation'"):
+        linearity.check("a function", largest_deviation, {"x": 37.0, "xx": 37.0**2 + 0.5**2}, "num-examples")
+
+
+def test_a_function_that_reads_what_is_not_averaged_is_refused() -> None:
+    def skipped(replies: list[RecordDict], weight_key: str) -> MetricRecord:
+        found = [reply.config_records["info"]["skipped"] for reply in replies if "info" in reply.config_records]
+        return MetricRecord({"skipped": sum(map(int, found))})  # type: ignore[arg-type]
+
+    def norm(replies: list[RecordDict], weight_key: str) -> MetricRecord:
+        arrays = [
+            array.numpy() for reply in replies for record in reply.array_records.values() for array in record.values()
+        ]
+        return MetricRecord({"norm": max((float(np.linalg.norm(one)) for one in arrays), default=0.0)})
+
+    with pytest.raises(ConfigurationError, match="reads the replies' config records, which are not averaged"):
+        linearity.check("a function", skipped, {"x": 1.0}, "num-examples")
+    with pytest.raises(ConfigurationError, match="reads the replies' arrays"):
+        linearity.check("a function", norm, {"x": 1.0}, "num-examples")
+
+    def printed(replies: list[RecordDict], weight_key: str) -> MetricRecord:
+        assert "metric_records" in repr(replies[0]) and list(replies[0]) == ["metrics"]
+        return MetricRecord({"x": averages(replies, weight_key, "x")[0]})
+
+    linearity.check("a function", printed, {"x": 1.0}, "num-examples")

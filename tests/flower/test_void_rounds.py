@@ -22,6 +22,7 @@ from fedsec.flower import SecureAggregation, incidents, secure_aggregation, verd
 from fedsec.flower.server import RunSessions
 from fedsec.flower.verdict import Round
 from fedsec.primitives.signing import SigningKey
+from fedsec.strategies.shamir import Shamir
 from tests.flower.process_grid import App, ProcessGrid, pinned
 from tests.flower.test_flower_glue import add_one
 
@@ -213,3 +214,41 @@ def test_what_another_machine_wrote_cannot_shape_the_log() -> None:
     assert incidents.refusal(refused).reason == "DataError: a b"
     (line,) = incidents.lines(many, {party: 1000 + party for party in range(1, 51)})
     assert "node 1020 (party 20) and 30 more: Share: no answer in time (see whether" in line
+
+
+@pytest.mark.parametrize("kind", [ValueError, ConnectionError, ZeroDivisionError])
+def test_an_error_of_pythons_own_at_the_server_costs_one_round(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    """From a strategy's own code, or from the transport: earlier rounds are kept, and the log has the traceback."""
+    asked = []
+    aggregate = Shamir.aggregate
+
+    def failing_once(self: Shamir, clients: Any, public: None) -> Any:
+        asked.append(clients)
+        if len(asked) == 3:  # of the first session, one measures the updates
+            raise kind("somewhere in the strategy")
+        return (yield from aggregate(self, clients, public))
+
+    monkeypatch.setattr(Shamir, "aggregate", failing_once)
+    secure = SecureAggregation(everyone(), "shamir", sessions=RunSessions())
+    result = secure.start(ProcessGrid(add_one), model(), num_rounds=3)
+    failures = [one.failure for one in secure.rounds]
+    assert failures.count(f"{kind.__name__}: somewhere in the strategy") == 1 and failures.count("") == 2
+    assert np.allclose(result.arrays["w"].numpy(), 2, atol=1e-3)
+    first, last = lines(caplog, logging.ERROR)
+    assert "Traceback" in first and "failing_once" in first and "1 of 3 aggregations are void" in last
+
+
+def test_a_weight_that_is_too_fine_is_told_in_the_hospital_s_log(caplog: pytest.LogCaptureFixture) -> None:
+    def app(message: Message, context: Context) -> Message:
+        reply = add_one(message, context)
+        reply.content["metrics"]["num-examples"] = 1e-6 * (1 + context.node_id - 100)  # type: ignore[index,assignment]
+        return reply
+
+    SecureAggregation(everyone(), sessions=RunSessions()).start(ProcessGrid(app), model(), num_rounds=1)
+    told = [text for text in lines(caplog, logging.WARNING) if "weights are multiples of 2^-32" in text]
+    assert told and "num-examples is 1e-06" in told[0]
+    caplog.clear()
+    run({}, rounds=1)
+    assert not any("multiples of 2^-32" in text for text in lines(caplog, logging.WARNING))
