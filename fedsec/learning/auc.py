@@ -17,6 +17,8 @@ from fedsec.data.bundled import Floats
 
 BINS = 64
 WIDEST = 8.0
+EDGES = np.linspace(-WIDEST, WIDEST, BINS + 1)[1:-1]
+"""float64[63]: the log-odds between two bins; a score that equals one belongs to the bin above it."""
 POSITIVE, NEGATIVE = "scores.positive", "scores.negative"
 RANGES: Mapping[str, tuple[float, float]] = {POSITIVE: (0.0, 1.0), NEGATIVE: (0.0, 1.0)}
 RESAMPLES = 500
@@ -24,8 +26,7 @@ RESAMPLES = 500
 
 def histogram(score: Floats, target: Floats, shares: bool = True) -> dict[str, list[float]]:
     """Rows by class and by score, log-odds in 64 bins between -8 and 8, the outer ones open; as shares of all rows."""
-    edges = np.linspace(-WIDEST, WIDEST, BINS + 1)[1:-1]
-    index = np.searchsorted(edges, score)
+    index = np.searchsorted(EDGES, score, side="right")  # as a class is predicted, from the threshold on
     whole = len(target) if shares else 1
     return {
         name: [float(each) for each in np.bincount(index[target == value], minlength=BINS) / whole]
