@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from flwr.clientapp import ClientApp
 
 from fedsec.app import own_rows
 from fedsec.app.config import OWN_ROWS, RunConfig
+from fedsec.app.evaluated import own
 from fedsec.data.bundled import Dataset
 from fedsec.data.preparation import statistics, totals
 from fedsec.flower import secure_aggregation
@@ -17,6 +19,8 @@ from fedsec.flower.records import from_numpy, to_numpy
 from fedsec.learning.auc import histogram
 from fedsec.learning.local_training import client_evaluate, client_update
 from fedsec.learning.models import COUNTS
+
+LOG = logging.getLogger(__name__)
 
 client = ClientApp(mods=[secure_aggregation])
 
@@ -62,6 +66,8 @@ def evaluate(message: Message, context: Context) -> Message:
     metrics: dict[str, Any] = dict(client_evaluate(training, parameters, mine.features, mine.target))
     if mine.task == "classification":
         score = training.model.score(parameters, mine.features)
+        if config.dataset == OWN_ROWS:
+            LOG.info("This hospital's own rows under this model, which only its log has: %s", own(score, mine.target))
         metrics |= histogram(score, mine.target, shares=not config.equal_weights)
     if config.equal_weights:
         metrics |= {key: float(round(len(mine.target) * metrics[key])) for key in COUNTS if key in metrics}

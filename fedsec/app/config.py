@@ -20,7 +20,8 @@ from fedsec.data.row_files import name_of
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, shown, unknown
-from fedsec.learning import auc, models
+from fedsec.learning import auc, decision_threshold, models
+from fedsec.learning.clinical import THRESHOLD
 from fedsec.learning.local_training import Training
 from fedsec.protocol import SecureSum
 from fedsec.strategy_spec import StrategySpec
@@ -253,6 +254,20 @@ class RunConfig(BaseModel):
         panel=TRAINING,
         ge=0,
     )
+    decision_threshold: str = option(
+        f"{THRESHOLD}",
+        "decision threshold",
+        "The probability from which on a row counts as positive: a number, or a rule, youden, sensitivity=0.9 or "
+        "specificity=0.9, that looks at all hospitals' rows by secure sums, never at test rows.",
+        panel=TRAINING,
+        metavar="RULE",
+    )
+    leave_one_site_out: bool = option(
+        False,
+        "leave one site out",
+        "In a simulation: also train without each hospital and evaluate on its rows. Costs as many trainings more.",
+        panel=TRAINING,
+    )
     phase_timeout: float = option(120.0, "phase timeout, s", "Seconds that a phase may take.", gt=0.0)
     identity: str = option("", "server's key file", "In a deployment, the server's key file.", path=True)
     agreement: str = option(
@@ -283,6 +298,7 @@ class RunConfig(BaseModel):
         config = cls.parse(values)
         config.protocol()
         labels.check_task(config.task)
+        decision_threshold.parse(config.decision_threshold)
         for field in ("aggregator", "dataset"):
             known, value = choices(field), getattr(config, field)
             if value not in known and not (field == "dataset" and (config.data or value == OWN_ROWS)):
@@ -306,6 +322,11 @@ class RunConfig(BaseModel):
             raise ConfigurationError(
                 f"data is {self.data!r} and dataset is own, where each hospital's node names its own file: leave data "
                 "empty"
+            )
+        if deployed and self.leave_one_site_out:
+            raise ConfigurationError(
+                "leave-one-site-out is true, which a simulation alone can do: cohorts that differ by one hospital "
+                "reveal that hospital; leave it out, and each hospital finds its own results in its log"
             )
         for field, what in (
             ("schema_file", "the file of the schema that all hospitals agreed on"),
@@ -339,7 +360,14 @@ class RunConfig(BaseModel):
         return catalog.build(kind.__module__.rpartition(".")[2], spec.parameters)
 
     def training(self, task: bundled.Task) -> Training:
-        """How each hospital trains."""
+        """How each hospital trains; raises ConfigurationError where an option does not fit the task."""
+        if task == "regression":
+            for field in ("decision_threshold", "leave_one_site_out"):
+                if getattr(self, field) != type(self).model_fields[field].default:
+                    raise ConfigurationError(
+                        f"{field.replace('_', '-')} is for a label of two classes, and this one is a number: leave it "
+                        "out"
+                    )
         model = models.build(self.model, task)
         return Training(
             model,

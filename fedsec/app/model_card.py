@@ -5,33 +5,33 @@ After M. Mitchell et al., Model cards for model reporting, FAT* 2019. Markdown, 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from fedsec.app.simulated import Compared
-from fedsec.data.bundled import Floats
 from fedsec.data.schema import Number
 from fedsec.disclosure.facts import Statement
-from fedsec.learning.auc import BINS, NEGATIVE, POSITIVE, WIDEST, auc_of_histogram
+from fedsec.learning.clinical import LEAST
 from fedsec.learning.models import quality
 from fedsec.learning.trained_model import TrainedModel
+from fedsec.report.clinical_document import Evaluation
+from fedsec.report.clinical_words import MEASURES, off_text, one_sided
 
 CARD = "model-card.md"
-FEWEST = 10
-"""Rows of a group of the calibration table that is shown."""
-GROUPS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 def card(
-    trained: TrainedModel, statement: Statement, evaluated: Mapping[str, Any] | None, tested: Compared | None = None
+    trained: TrainedModel,
+    statement: Statement,
+    evaluated: Mapping[str, Any] | None,
+    tested: Compared | None = None,
+    found: Evaluation | None = None,
 ) -> str:
     """The card as Markdown.
 
     evaluated: the means of the last evaluation at the hospitals, on the rows that they trained on; tested: on others.
+    found: the clinical evaluation on the hospitals' rows, of a classification.
     """
     label, about = trained.schema.label, trained.about
     predicted = f"the probability of {label.name} = {label.positive}" if _classifies(trained) else label.name
@@ -58,7 +58,7 @@ def card(
         "",
         *_predictors(trained),
         "",
-        *_quality(trained, evaluated, tested),
+        *_quality(trained, evaluated, tested, found),
         "",
         *_protected(statement),
         "",
@@ -117,7 +117,9 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _quality(trained: TrainedModel, evaluated: Mapping[str, Any] | None, tested: Compared | None) -> Iterator[str]:
+def _quality(
+    trained: TrainedModel, evaluated: Mapping[str, Any] | None, tested: Compared | None, found: Evaluation | None
+) -> Iterator[str]:
     yield "## Quality"
     yield ""
     if tested is not None:
@@ -133,47 +135,50 @@ def _quality(trained: TrainedModel, evaluated: Mapping[str, Any] | None, tested:
         return
     yield "At the hospitals, by secure sums, on the rows that the model was trained on, so better than on new patients:"
     yield ""
-    scale = trained.preparation.target_deviation
-    found: dict[str, float | None] = dict(quality(trained.task, evaluated, scale))
-    if POSITIVE in evaluated:
-        found["auc"], bound = auc_of_histogram(evaluated)
-        found["auc, off by at most"] = bound
-    yield from _measures(found)
-    if found.get("sensitivity") == 0.0:
-        label = trained.schema.label
-        yield f"- **No row of {label.name} = {label.positive} was found** at this threshold"
-    if POSITIVE in evaluated:
+    reached = quality(trained.task, evaluated, trained.preparation.target_deviation)
+    if found is None:
+        yield from _measures(reached)
+    else:
+        yield from _measures({"loss": reached["loss"]})
+        yield from _clinical(trained, found)
+
+
+def _clinical(trained: TrainedModel, found: Evaluation) -> Iterator[str]:
+    """Measures, calibration and decisions, as the summed histograms have them."""
+    label = trained.schema.label
+    yield ""
+    yield "## Clinical evaluation"
+    yield ""
+    yield (
+        f"From the hospitals' sums of rows by class and by predicted probability, on the rows that the model was "
+        f"trained on. A row counts as {label.name} = {label.positive} from a probability of {trained.threshold:.3g} on."
+    )
+    yield ""
+    warned = one_sided(
+        found.measures.get("sensitivity"), found.measures.get("specificity"), trained.threshold, found.prevalence
+    )
+    if warned:
+        yield f"**{warned}**"
         yield ""
-        yield from _calibration(evaluated, trained.preparation.rows)
+    yield "| Measure | Value | Off by at most, for bins |"
+    yield "|---|---|---|"
+    for name, title in MEASURES.items():
+        value = found.measures.get(name)
+        yield f"| {title} | {'not defined' if value is None else f'{value:.3f}'} | {off_text(found, name)} |"
+    yield ""
+    if not found.groups:
+        yield f"One class has fewer than {LEAST} rows: there is no calibration curve."
+        return
+    yield "| Predicted from | to | Rows | Mean predicted | Observed, with its 95% interval |"
+    yield "|---|---|---|---|---|"
+    for one in found.groups:
+        low, high = one.interval
+        yield (
+            f"| {one.low:.3f} | {one.high:.3f} | {one.rows:,} | {one.predicted:.3f} | {one.observed:.3f} "
+            f"({low:.3f} to {high:.3f}) |"
+        )
 
 
 def _measures(measures: Mapping[str, float | None]) -> Iterator[str]:
     for name, value in measures.items():
         yield f"- {name}: {'not defined' if value is None or math.isnan(value) else f'{value:.4f}'}"
-
-
-def _calibration(evaluated: Mapping[str, Any], rows: int) -> Iterator[str]:
-    """Predicted against observed, by groups of predicted probability, as the summed histograms have them."""
-    positive, negative = (np.clip(np.asarray(evaluated[key], np.float64), 0, None) for key in (POSITIVE, NEGATIVE))
-    scale = rows / max(float((positive + negative).sum()), 1e-300)
-    middle = _middles()
-    yield "Calibration, from the same sums (predicted probabilities to the width of a bin):"
-    yield ""
-    yield "| Predicted | Rows | Mean predicted | Observed |"
-    yield "|---|---|---|---|"
-    for low, high in itertools.pairwise(GROUPS):
-        here = (middle >= low) & (middle < high)
-        total = float((positive + negative)[here].sum())
-        count = round(total * scale)
-        if count < FEWEST:
-            yield f"| {low:.1f} to {high:.1f} | {f'fewer than {FEWEST}' if count else '0'} | | |"
-            continue
-        mean = float(((positive + negative) * middle)[here].sum() / total)
-        yield f"| {low:.1f} to {high:.1f} | {count:,} | {mean:.2f} | {float(positive[here].sum() / total):.2f} |"
-
-
-def _middles() -> Floats:
-    """The probability in the middle of each bin of log-odds."""
-    step = 2 * WIDEST / BINS
-    odds = -WIDEST + step * (np.arange(BINS) + 0.5)
-    return np.asarray(1.0 / (1.0 + np.exp(-odds)))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import fedsec
 from fedsec import atomic
-from fedsec.app import model_card
+from fedsec.app import evaluated, model_card
 from fedsec.app.cohort import Cohort, wait_for_hospitals
 from fedsec.app.config import OWN_ROWS, RunConfig
 from fedsec.app.progress import Progress
@@ -37,6 +37,7 @@ from fedsec.flower import SecureAggregation
 from fedsec.flower.records import from_numpy
 from fedsec.flower.simulation import in_simulation
 from fedsec.learning import trained_model
+from fedsec.learning.decision_threshold import Chosen
 from fedsec.learning.trained_model import TrainedModel
 from fedsec.metering import Ledger
 from fedsec.party.identity import read_identity
@@ -124,7 +125,9 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
             raise
         result, failed = error.result, error  # what it reached is written first
     final: dict[str, Any] = {name: array.numpy() for name, array in result.arrays.items()}
-    trained = _trained(secure, config, agreed, prepared, final)
+    bins = evaluated.final_bins(secure.rounds)
+    threshold = evaluated.chosen(config, bins)
+    trained = _trained(secure, config, agreed, prepared, final, threshold)
     if progress.folder is not None:
         secure.agreement_of_run(config.model_dump(by_alias=True)).write(progress.folder / AGREEMENT)
         trained.write(progress.folder / trained_model.FILE)
@@ -139,8 +142,9 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
             log(INFO, "\t%-24s %s", one.who, "  ".join(f"{key} {value:.4f}" for key, value in one.figures.items()))
         on_others = compared[0]
     if progress.folder is not None:
-        evaluated = [one.metrics for one in secure.rounds if one.stage == "evaluate" and not one.failure]
-        text = model_card.card(trained, secure.disclosure(), evaluated[-1] if evaluated else None, on_others)
+        sums = [one.metrics for one in secure.rounds if one.stage == "evaluate" and not one.failure]
+        of_rows = None if bins is None else evaluated.evaluation(bins, threshold.threshold)
+        text = model_card.card(trained, secure.disclosure(), sums[-1] if sums else None, on_others, of_rows)
         atomic.write(progress.folder / model_card.CARD, text.encode())
     if failed is not None:
         raise failed
@@ -153,6 +157,7 @@ def _trained(
     agreed: Schema,
     prepared: Preparation,
     final: dict[str, NDArray[np.float64]],
+    threshold: Chosen,
 ) -> TrainedModel:
     """The model with all that it takes to use it, and where it comes from."""
     parameters = ", ".join(f"{key} {value}" for key, value in secure.protocol.parameters().items())
@@ -165,8 +170,10 @@ def _trained(
         "flwr": importlib.metadata.version("flwr"),
         "numpy": np.__version__,
     }
+    if agreed.label.task == "classification":
+        about |= {"threshold chosen": threshold.how}
     name = config.training(agreed.label.task).model.name
-    return TrainedModel(name, agreed, prepared, final, about=about)
+    return TrainedModel(name, agreed, prepared, final, threshold.threshold, about)
 
 
 def _tester(

@@ -7,7 +7,7 @@ McNeil, Radiology 143, 1982). It is no mean over hospitals; it follows from coun
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,11 +84,21 @@ def interval(
     Whole persons are drawn, with replacement, 500 times (Efron, Annals of Statistics 7, 1979): rows of one person are
     alike, and drawing them one by one would make the interval too narrow.
     """
+    draws = resamples(target, person, seed)
+    found = np.array([[measure(score, target, counts) for score in scores] for counts in draws])
+    return [percentiles(values) for values in found.T]
+
+
+def resamples(target: Floats, person: NDArray[np.int64] | None, seed: int) -> Iterator[Floats]:
+    """How often each row is drawn, float64[rows], 500 times: whole persons, with replacement."""
     rng = np.random.default_rng(seed)
     people = np.arange(len(target)) if person is None else np.unique(person, return_inverse=True)[1]
     number = int(people.max()) + 1
-    found = np.full((RESAMPLES, len(scores)), math.nan)
-    for draw in range(RESAMPLES):
-        counts = np.bincount(rng.integers(number, size=number), minlength=number)[people].astype(np.float64)
-        found[draw] = [measure(score, target, counts) for score in scores]
-    return [(float(low), float(high)) for low, high in np.nanpercentile(found, [2.5, 97.5], axis=0).T]
+    for _ in range(RESAMPLES):
+        yield np.bincount(rng.integers(number, size=number), minlength=number)[people].astype(np.float64)
+
+
+def percentiles(values: Sequence[float] | Floats) -> tuple[float, float]:
+    """The middle 95% of these values, those that are NaN left out."""
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)

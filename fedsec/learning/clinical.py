@@ -20,6 +20,8 @@ from fedsec.learning.auc import BINS, EDGES, NEGATIVE, POSITIVE, WIDEST
 
 LEAST = 10
 """Rows of each class, and of each group that is shown, at the least."""
+THRESHOLD = 0.5
+"""The probability from which on a row counts as positive, where no other is chosen."""
 GROUPS = 10
 """Groups of the calibration curve, at most."""
 NORMAL_95 = 1.959963984540054
@@ -350,11 +352,6 @@ def at(bins: Bins, threshold: float) -> Point:
 def curve(bins: Bins) -> list[Point]:
     """What each edge between bins comes to as a threshold, from low to high: exact, whatever is within the bins."""
     return [at(bins, float(threshold)) for threshold in probability(EDGES)]
-
-
-def treat_all(prevalence: float, threshold: float) -> float:
-    """The net benefit of taking everybody as positive."""
-    return prevalence - (1.0 - prevalence) * threshold / (1.0 - threshold)
 
 
 def _share(part: float, whole: float) -> float:

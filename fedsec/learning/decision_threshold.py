@@ -7,8 +7,7 @@ from typing import Literal, NamedTuple
 
 from fedsec.errors import ConfigurationError, shown
 from fedsec.learning import clinical
-from fedsec.learning.clinical import LEAST, Bins
-from fedsec.learning.trained_model import THRESHOLD
+from fedsec.learning.clinical import LEAST, THRESHOLD, Bins
 
 YOUDEN, SENSITIVITY, SPECIFICITY = "youden", "sensitivity", "specificity"
 EXPECTED = "youden, sensitivity=0.9, specificity=0.9 or a probability between 0 and 1"

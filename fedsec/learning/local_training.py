@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fedsec.data.bundled import Dataset, Floats
 from fedsec.errors import ConfigurationError
 from fedsec.learning.auc import auc
+from fedsec.learning.clinical import THRESHOLD, log_odds
 from fedsec.learning.models import LEARNING_RATES, Model, Parameters, local_rng, quality
 
 
@@ -72,9 +73,14 @@ def client_evaluate(training: Training, parameters: Parameters, features: Floats
     return training.model.evaluate(parameters, features, target)
 
 
-def test_quality(training: Training, parameters: Parameters, test: Dataset) -> dict[str, float]:
-    """What `quality` says of these parameters on rows in one place, and for classification their exact AUC."""
-    means = client_evaluate(training, parameters, test.features, test.target)
+def test_quality(
+    training: Training, parameters: Parameters, test: Dataset, threshold: float = THRESHOLD
+) -> dict[str, float]:
+    """What `quality` says of these parameters on rows in one place, and for classification their exact AUC.
+
+    threshold: the probability from which on class 1 is predicted.
+    """
+    means = training.model.evaluate(parameters, test.features, test.target, log_odds(threshold))
     found = quality(training.model.task, means, test.target_scale)
     if training.model.task == "classification":
         found["auc"] = auc(training.model.score(parameters, test.features), test.target)

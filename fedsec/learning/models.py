@@ -132,11 +132,11 @@ class Model(ABC):
         score = self.score(parameters, features)
         return _probability(score) if self.task == "classification" else score
 
-    def evaluate(self, parameters: Parameters, features: Floats, target: Floats) -> dict[str, float]:
+    def evaluate(self, parameters: Parameters, features: Floats, target: Floats, cut: float = 0.0) -> dict[str, float]:
         """Means per example only, so that hospitals' values aggregate by the mean weighted by rows.
 
         Classification: loss (log-loss in nats, >= 0, unbounded), accuracy, and tp, fp, tn, fn: shares of all rows, 0
-        to 1, that sum to 1 (class 1 is predicted from probability 0.5 on). Regression: loss (squared error, >= 0),
+        to 1, that sum to 1 (class 1 is predicted from log-odds of `cut` on). Regression: loss (squared error, >= 0),
         target_mean and target_square, the means of y and y**2, all in standardised units.
         Raises DataError where the shapes do not fit the parameters or there is no row.
         """
@@ -146,7 +146,7 @@ class Model(ABC):
         if self.task == "regression":
             values |= {"target_mean": target, "target_square": np.square(target)}
         else:
-            positive, true = score >= 0.0, target == 1.0
+            positive, true = score >= cut, target == 1.0
             values |= {"accuracy": positive == true}
             values |= {"tp": positive & true, "fp": positive & ~true, "tn": ~positive & ~true, "fn": ~positive & true}
         return {name: float(per_row.mean()) for name, per_row in values.items()}

@@ -24,11 +24,11 @@ from fedsec.data.schema import Schema, Task
 from fedsec.data.table import Integers
 from fedsec.errors import BadMessage, ConfigurationError, DataError, expect_path
 from fedsec.learning import models
+from fedsec.learning.clinical import THRESHOLD
 from fedsec.learning.models import Model, Parameters
 
 FILE = "model.safetensors"
 FORMAT = "fedsec.model/1"
-THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,40 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import statistics as averages
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-
-import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from typing import Any, Literal, NamedTuple
 
 from fedsec.data.preparation import Preparation
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Row
 from fedsec.report import output
+from fedsec.report.clinical_document import Clinical
+from fedsec.report.parts import Interval, Measures, Number, Part
 
 RESULT, LEDGER = "result.json", "ledger.csv"
 AGREEMENT = "agreement.toml"
 """What hospitals would have agreed on for this run, as `fedsec agree write` reads it."""
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: both are written as null."""
-    return None if isinstance(value, float | np.floating) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_finite)]
-Measures = Mapping[str, Number]
-"""Measures of quality, by name; None where one is not defined."""
-Interval = tuple[Number, Number]
-
-
-class Part(BaseModel):
-    """Base of all parts: immutable, and what a later release adds is skipped."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Aggregation(Part):
@@ -109,6 +90,7 @@ class RunDocument(Part):
     rounds: tuple[Aggregation, ...]
     quality: Quality
     intervals: Intervals | None = None
+    clinical: Clinical | None = None
     disclosed: tuple[Disclosed, ...] = ()
     warnings: tuple[str, ...] = ()
     largest_difference_to_fedavg: Number

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fedsec.metering import Row
-from fedsec.report import figures, run_figures, units
+from fedsec.report import clinical_section, figures, run_figures, units
 from fedsec.report.drawings import Drawn
-from fedsec.report.run_document import Interval, RunDocument, final_table, mean_of
+from fedsec.report.parts import Interval
+from fedsec.report.run_document import RunDocument, final_table, mean_of
 
 LOSSES = ("loss", "rmse")
 LEVELS = ("plain FedAvg", "pooled data", "alone, mean")
@@ -49,7 +50,7 @@ def costs_of(rows: Sequence[Row], stage: str) -> dict[str, dict[str, float]]:
 
 def looks_of() -> dict[str, figures.Style]:
     """How each model is drawn."""
-    kinds = {"federated": "smpc", **dict(zip(LEVELS, ("clear", "he", "clear"), strict=True))}
+    kinds = {"federated": "smpc", **dict(zip(LEVELS, ("clear", "he", "clear"), strict=True)), **clinical_section.KINDS}
     return figures.styles(kinds)
 
 
@@ -73,7 +74,9 @@ def value_text(value: Any) -> str:
 
 def draw(document: RunDocument, rows: Sequence[Row]) -> list[Drawn]:
     """Every figure that the run allows."""
-    return [*_curves(document), *_forest(document), *_phases(rows)]
+    clinical = document.clinical
+    evaluated = () if clinical is None else clinical_section.draw(clinical, looks_of())
+    return [*_curves(document), *_forest(document), *evaluated, *_phases(rows)]
 
 
 def _curves(document: RunDocument) -> Iterator[Drawn]:

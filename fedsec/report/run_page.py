@@ -14,7 +14,7 @@ from fedsec.disclosure import DISCLOSURE, Statement
 from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
-from fedsec.report import drawings, output, sections, units
+from fedsec.report import clinical_section, clinical_words, drawings, output, sections, units
 from fedsec.report.run_document import AGREEMENT, RESULT, Disclosed, RunDocument, final_table, load
 from fedsec.report.run_drawings import STAGES, costs_of, draw, looks_of, span_text, stages_of, value_text
 
@@ -48,6 +48,7 @@ def _render(
 ) -> str:
     setting, looks = document.configuration, looks_of()
     own = bool(setting.get("data"))
+    shown = [one.shown(looks) for one in drawn]
     return (
         output.environment()
         .get_template("run.html.j2")
@@ -59,7 +60,10 @@ def _render(
             document=document,
             lead=_lead(document),
             quality=_quality(document),
-            figures=[one.shown(looks) for one in drawn],
+            warned=clinical_words.warned(document),
+            clinical=clinical_section.section(document.clinical),
+            figures=shown,
+            clinical_figures=[one for one in shown if one["name"].startswith(clinical_section.PREFIX)],
             headings=_headings(document.strategy),
             stages=[_stage(rows, stage) for stage in stages_of(rows)],
             failures=document.void,

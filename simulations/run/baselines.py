@@ -37,6 +37,11 @@ def lone_models(training: Training, train: Dataset, parts: Sequence[NDArray[np.i
     return [_last(_rounds(training, {hospital: train.take(rows)})) for hospital, rows in enumerate(parts)]
 
 
+def fedavg_model(training: Training, shares: dict[int, Dataset]) -> Parameters:
+    """What FedAvg in the clear reaches over these hospitals' rows, by their indices."""
+    return _last(_rounds(training, shares))
+
+
 def fedavg(
     training: Training, train: Dataset, parts: Sequence[NDArray[np.int64]], test: Dataset
 ) -> tuple[Parameters, list[dict[str, float]]]:

@@ -16,6 +16,8 @@ from rich.table import Table
 
 from fedsec.app.config import RunConfig
 from fedsec.learning.auc import POSITIVE, auc_of_histogram
+from fedsec.report.clinical_document import Clinical
+from fedsec.report.clinical_words import threshold_text, warned
 from fedsec.report.run_document import RunDocument, final_table
 from fedsec.report.run_page import disclosure
 from fedsec.report.units import plain_size as size
@@ -90,6 +92,9 @@ class _Watcher:
         elif kind == "compiling":
             text = "  compiling kernels for this machine; later runs find them in a cache"
             self._console.print(text, style="dim", highlight=False)
+        elif kind == "left-out":
+            state = f"without {event['hospital']}, {event['number']} of {event['hospitals']}"
+            self._bar.update(self._task, description="leave one site out", state=state, total=None)
         elif kind == "baselines":
             self._flush()
             self._bar.update(self._task, description="baselines", state="pooled, alone, plain FedAvg", total=None)
@@ -158,6 +163,10 @@ def summary(console: Console, document: RunDocument, target: Path) -> None:
     difference = document.largest_difference_to_fedavg
     if difference is not None:
         console.print(f"Every weight is within {difference:.1e} of plain FedAvg's.", highlight=False)
+    if document.clinical is not None:
+        _clinical(console, document.clinical)
+    if text := warned(document):
+        console.print(f"Warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     for text, where in document.cautions:
         console.print(
             f"Warning: {', '.join(where)}: {text}.", style="yellow", highlight=False, markup=False, soft_wrap=True
@@ -165,6 +174,24 @@ def summary(console: Console, document: RunDocument, target: Path) -> None:
     warn(console, document)
     text = f"Results: {target}\nPage: {target / 'report.html'}\nNew patients: fedsec predict {target} FILE"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _clinical(console: Console, found: Clinical) -> None:
+    """A threshold that was asked for, and each hospital under a model that was trained without it."""
+    if found.rule != RunConfig.model_fields["decision_threshold"].default:
+        console.print(threshold_text(found), highlight=False, markup=False, soft_wrap=True)
+    if not found.left_out:
+        return
+    title = "leave one site out, simulation only: each hospital under a model trained without it"
+    table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
+    table.add_column("hospital", no_wrap=True)
+    for name in ("rows", "positive", "auc", "calibration in the large"):
+        table.add_column(name, justify="right")
+    for one in found.left_out:
+        values = (one.measures.get("auc"), one.measures.get("calibration_in_the_large"))
+        figures = ["-" if value is None else f"{value:.3f}" for value in values]
+        table.add_row(escape(one.hospital), f"{one.rows:,}", f"{one.positive:,}", *figures)
+    console.print(table)
 
 
 def warn(console: Console, document: RunDocument) -> None:

@@ -25,6 +25,7 @@ from fedsec.disclosure import DISCLOSURE
 from fedsec.flower import SecureAggregation
 from fedsec.flower.verdict import Round
 from fedsec.learning import auc
+from fedsec.learning.clinical import THRESHOLD
 from fedsec.learning.local_training import Training, test_quality
 from fedsec.learning.models import COUNTS, Parameters
 from fedsec.metering import NETWORKS
@@ -32,6 +33,7 @@ from fedsec.protocol import SecureSum
 from fedsec.report.run_document import LEDGER, RESULT, Aggregation, Disclosed, Intervals, Quality, RunDocument
 from fedsec.server.differencing import determined
 from fedsec.simulations.run import baselines
+from fedsec.simulations.run.clinical_results import clinical_results, threshold_of
 from fedsec.simulations.run.hospitals import Hospitals
 
 
@@ -74,8 +76,17 @@ def finish(
     """Compute the baselines, write the files, result.json last, and return what that holds."""
     train, test, parts = data.train, data.test, data.hospitals.parts
     training, cohort = config.training(train.task), config.sampled(len(parts))
-    parameters, history = baselines.fedavg(training, train, parts, test)
+    parameters, _ = baselines.fedavg(training, train, parts, test)
     together, lone = baselines.pooled_model(training, train), baselines.lone_models(training, train, parts)
+    spans = intervals(config, data, training, [final, parameters, together, *lone])
+    found = clinical_results(
+        config, secure.rounds, final, training, data.hospitals, train, test, spans.federated, progress
+    )
+    of_all = train.take(np.concatenate(parts))
+
+    def on_test(model: Parameters, rows: Dataset) -> dict[str, float]:
+        return test_quality(training, model, test, threshold_of(config, training, model, rows))
+
     protocol, rows = secure.protocol, [len(part) for part in parts]
     tolerated = tolerance(protocol, cohort)
     comparable = config.aggregator == "fedavg" and cohort == len(parts)
@@ -97,13 +108,14 @@ def finish(
         rounds=tuple(Aggregation.model_validate(asdict(outcome)) for outcome in secure.rounds),
         quality=Quality(
             initial=tested[0],
-            federated=tested[-1],
+            federated=test_quality(training, final, test, found.threshold if found else THRESHOLD),
             by_round=tuple(tested[1:]),
-            fedavg=history[-1],
-            pooled=test_quality(training, together, test),
-            alone=tuple(test_quality(training, model, test) for model in lone),
+            fedavg=on_test(parameters, of_all),
+            pooled=on_test(together, of_all),
+            alone=tuple(on_test(model, train.take(part)) for model, part in zip(lone, parts, strict=True)),
         ),
-        intervals=intervals(config, data, training, [final, parameters, together, *lone]),
+        intervals=spans,
+        clinical=found,
         disclosed=tuple(disclosed(secure.rounds, config, data.hospitals)),
         warnings=tuple(warnings(config, rows, max(tolerated.values()))),
         largest_difference_to_fedavg=_difference(final, parameters) if comparable else None,

@@ -16,7 +16,8 @@ from fedsec.data.schema import Schema
 from fedsec.data.table import Table
 from fedsec.flower.server import SecureAggregation
 from fedsec.learning.local_training import Training, test_quality
-from fedsec.report.run_document import Measures, final_table
+from fedsec.report.parts import Measures
+from fedsec.report.run_document import final_table
 from fedsec.simulations.run import hospitals, results
 from fedsec.simulations.run.results import Data
 

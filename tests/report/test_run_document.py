@@ -21,6 +21,8 @@ from fedsec.report.run_document import Aggregation, Intervals, Quality, RunDocum
 
 SINCE: dict[str, Any] = {"unusable": 0, "warnings": []}
 """What an aggregation has since, as it is read from older documents."""
+SINCE_OF_A_RUN: dict[str, Any] = {"clinical": None}
+"""The same of a whole document."""
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
 
@@ -35,6 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_document_of_format_1_is_read_and_written_with_what_came_since(folder: Path) -> None:
     document, rows = load(folder)
     written, old = json.loads(document.to_json()), json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert {key: written.pop(key) for key in SINCE_OF_A_RUN} == SINCE_OF_A_RUN
     for aggregation in written["rounds"]:
         assert {key: aggregation.pop(key) for key in SINCE} == SINCE
     assert written == old
@@ -71,7 +74,7 @@ def test_the_page_shows_the_disclosure_statement_where_the_run_left_one(folder: 
 def test_every_key_of_the_form_is_in_the_old_document(folder: Path) -> None:
     """The form has no key that format 1 lacked but those, and none of its keys is skipped."""
     old: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    assert set(RunDocument.model_fields) == set(old)
+    assert set(RunDocument.model_fields) == set(old) | set(SINCE_OF_A_RUN)
     assert set(Aggregation.model_fields) == set(old["rounds"][0]) | set(SINCE)
     assert set(Quality.model_fields) == set(old["quality"]) and set(Intervals.model_fields) == set(old["intervals"])
 
