@@ -129,6 +129,9 @@ def _quality(
         if tested.interval is not None and None not in tested.interval:
             low, high = tested.interval
             yield f"- 95% interval of {tested.measure}: {low:.3f} to {high:.3f}"
+        if text := _one_sided(trained, tested.figures, trained.preparation.target_mean):
+            yield ""
+            yield text
         yield ""
     if evaluated is None:
         yield "No evaluation at the hospitals succeeded."
@@ -154,11 +157,8 @@ def _clinical(trained: TrainedModel, found: Evaluation) -> Iterator[str]:
         f"trained on. A row counts as {label.name} = {label.positive} from a probability of {trained.threshold:.3g} on."
     )
     yield ""
-    warned = one_sided(
-        found.measures.get("sensitivity"), found.measures.get("specificity"), trained.threshold, found.prevalence
-    )
-    if warned:
-        yield f"**{warned}**"
+    if text := _one_sided(trained, found.measures, found.prevalence):
+        yield text
         yield ""
     yield "| Measure | Value | Off by at most, for bins |"
     yield "|---|---|---|"
@@ -177,6 +177,12 @@ def _clinical(trained: TrainedModel, found: Evaluation) -> Iterator[str]:
             f"| {one.low:.3f} | {one.high:.3f} | {one.rows:,} | {one.predicted:.3f} | {one.observed:.3f} "
             f"({low:.3f} to {high:.3f}) |"
         )
+
+
+def _one_sided(trained: TrainedModel, measures: Mapping[str, float | None], prevalence: float) -> str:
+    """The warning of a sensitivity or a specificity of 0.00, in bold; empty where neither is."""
+    text = one_sided(measures.get("sensitivity"), measures.get("specificity"), trained.threshold, prevalence)
+    return f"**{text}**" if text else ""
 
 
 def _measures(measures: Mapping[str, float | None]) -> Iterator[str]:

@@ -40,6 +40,7 @@ RUN = (
     "proximal",
     "clip",
     "largest_weight",
+    "decision_threshold",
 )
 """The options of a run that a deployment has too."""
 ENCODING = ("clip", "largest_weight")
@@ -160,8 +161,9 @@ def _rehearsed(
     missing = [name.strip() for name in gaps.split(",") if name.strip()]
     if run is not None:
         drafted, document = _read(run)
-        ran = {name: drafted.configuration.get(RunConfig.model_fields[name].alias or name) for name in RUN}
-        if None in ran.values():
+        aliases = {name: RunConfig.model_fields[name].alias or name for name in RUN}
+        ran = {name: drafted.configuration[key] for name, key in aliases.items() if key in drafted.configuration}
+        if set(RUN) - set(ran) - {"decision_threshold"}:  # which runs of earlier releases lack
             raise ConfigurationError(f"{run} is no run of `fedsec run`: leave schema out, and give this app's own run")
         ran |= dict(given) | {"equal_weights": config.equal_weights}
         config = RunConfig.read({name.replace("_", "-"): value for name, value in ran.items()})

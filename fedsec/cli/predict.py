@@ -33,7 +33,13 @@ def predict(
         typer.Option("-o", "--output", metavar="FILE", help="Where the scored rows go. [default: NAME-scored.csv]"),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(metavar="P", help="The probability from which on a row counts as positive.")
+        float | None,
+        typer.Option(
+            "--threshold",
+            "--decision-threshold",
+            metavar="P",
+            help="The probability from which on a row counts as positive. [default: the run's own]",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
     as_json: Json = False,

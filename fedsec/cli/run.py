@@ -83,6 +83,8 @@ def run(
 
     `fedsec run --data rows.csv --site hospital --label died --person patient`
 
+    `fedsec run --dataset lung --decision-threshold sensitivity=0.9 --leave-one-site-out`
+
     `fedsec run --clients 10 --partition label-skew --model mlp -p threshold=7`
 
     `fedsec run --dataset lung --cohort fixed --tensorboard runs --mlflow mlruns`

@@ -93,6 +93,10 @@ class _Watcher:
             text = "  compiling kernels for this machine; later runs find them in a cache"
             self._console.print(text, style="dim", highlight=False)
         elif kind == "left-out":
+            if event["number"] == 1:
+                self._flush()
+                text = f"  leave one site out: {event['hospitals']} trainings more, each without one hospital"
+                self._console.print(text, style="dim", highlight=False)
             state = f"without {event['hospital']}, {event['number']} of {event['hospitals']}"
             self._bar.update(self._task, description="leave one site out", state=state, total=None)
         elif kind == "baselines":

@@ -31,6 +31,7 @@ from fedsec.disclosure import Statement
 from fedsec.encoding.fixed_point import FixedPoint
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.flower import SecureAggregation
+from fedsec.learning import trained_model
 from fedsec.learning.local_training import client_update
 from fedsec.party.identity import write_identity
 from fedsec.simulations.run import rehearsal, study
@@ -203,6 +204,33 @@ def test_a_deployment_trains_the_model_of_plain_fedavg(
         assert np.abs(values - got[name]).max() <= config.rounds * float(step) + 1e-12
 
 
+@pytest.mark.versions
+def test_a_deployment_chooses_its_threshold_from_sums_and_each_hospital_reads_its_own_results(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The threshold is that of the pooled rows; what one hospital's rows come to stands in its own log alone."""
+    rule, parameters = "sensitivity=0.8", json.dumps(MALICIOUS["shamir"])
+    deployment = Deployment(tmp_path, 5, parameters=parameters, **{"decision-threshold": rule})
+    with caplog.at_level("INFO", "fedsec.app.client_app"):
+        deployment.run()
+    trained = trained_model.read(tmp_path / "out")
+    tables = [of_columns("part", part, SCHEMA, "") for part in deployment.parts]
+    score = [trained.built.score(trained.parameters, trained.preparation.apply(one).features) for one in tables]
+    target = np.concatenate([one.target for one in tables])
+    assert trained.threshold != 0.5 and "for a sensitivity of 0.8" in trained.about["threshold chosen"]
+    found = np.concatenate(score) >= np.log(trained.threshold / (1 - trained.threshold))
+    assert found[target == 1].mean() >= 0.8
+    card = (tmp_path / "out" / "model-card.md").read_text()
+    assert f"| Sensitivity | {found[target == 1].mean():.3f} | 0 |" in card
+    told = [record.getMessage() for record in caplog.records if "own rows under this model" in record.getMessage()]
+    assert len(told) == 2 * 5
+    for one in tables:
+        mine = f"{len(one.target)} rows, {one.target.sum():.0f} of class 1"
+        assert sum(mine in text for text in told) >= 2
+    sent = "".join(path.read_text() for path in (tmp_path / "out").glob("*.json*"))
+    assert "of class 1" not in sent
+
+
 def test_a_hospital_reads_no_file_that_the_run_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever submits a run chooses neither rows, nor a schema, nor code at a hospital."""
     strategy = tmp_path / "chosen_by_the_server.py"
@@ -308,6 +336,7 @@ OWN = {"dataset": "own", "schema-file": "agreed.toml", "identity": "server.key",
         ({**OWN, "data": "rows.csv"}, "data is 'rows.csv' and dataset is own, .* leave data empty"),
         ({**OWN, "label": "died"}, "label is 'died', but there are no rows for it: set data to the file of rows$"),
         ({"schema-file": "agreed.toml"}, "schema-file is 'agreed.toml', but there are no rows .* dataset to own"),
+        ({**OWN, "leave-one-site-out": True}, "cohorts that differ by one hospital reveal that hospital"),
         ({"identity": "server.key"}, "identity is 'server.key', which a deployment alone uses: set dataset to own"),
         ({"agreement": "a.toml"}, "agreement is 'a.toml', which a deployment alone uses: set dataset to own"),
     ],
