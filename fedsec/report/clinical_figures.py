@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedsec.report.clinical_document import Evaluation
 from fedsec.report.clinical_words import treat_all
-from fedsec.report.figures import INK, SIZE, Style, plain_text, styled
+from fedsec.report.figures import INK, PAPER, SIZE, Style, plain_text, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,16 @@ def _frame(title: str, x_name: str, y_name: str) -> Iterator[tuple[Figure, Axes]
 
 
 def _legend(axes: Axes, place: Any) -> None:
-    axes.legend(loc=place, frameon=False, fontsize=8.5, handlelength=2.2, borderaxespad=0.3, labelspacing=0.35)
+    axes.legend(
+        loc=place,
+        facecolor=PAPER,
+        edgecolor="none",
+        framealpha=0.8,
+        fontsize=8.5,
+        handlelength=2.2,
+        borderaxespad=0.3,
+        labelspacing=0.35,
+    )
 
 
 def _aside(axes: Axes, xs: Sequence[float], ys: Sequence[float], label: str, dash: object = (0, (1.2, 1.6))) -> None:
@@ -62,6 +71,9 @@ def decision(name: str, one: Evaluation, threshold: float, looks: Mapping[str, S
     with _frame("Net benefit", "threshold probability", "net benefit per row") as (figure, axes):
         points = [(point.threshold, point.net_benefit) for point in one.curve if point.net_benefit is not None]
         useful = [place for place, value in points if value > 0.0]
+        lowest = one.curve[0].threshold  # below it everybody is positive, and nobody beyond the highest
+        steps = [lowest * step / 50 for step in range(50)]
+        points = [*((step, treat_all(one.prevalence, step)) for step in steps), *points, (1.0, 0.0)]
         right = min(1.15 * max([*useful, 1.2 * threshold, 2.0 * one.prevalence]), 1.0)
         axes.plot(*zip(*points, strict=True), color=looks[name].colour, label="the model", zorder=4)
         share = one.prevalence
@@ -72,7 +84,7 @@ def decision(name: str, one: Evaluation, threshold: float, looks: Mapping[str, S
         axes.axvline(threshold, color=INK, lw=0.8, ls=(0, (5, 2)), label=f"threshold {threshold:.2g}", zorder=1)
         axes.set(xlim=(0, right), ylim=(-0.25 * share, 1.12 * share))
         axes.locator_params(nbins=6)
-        _legend(axes, "upper right")
+        _legend(axes, "best")
     return figure
 
 
@@ -113,7 +125,7 @@ def precision_recall(found: Found, looks: Mapping[str, Style]) -> Figure:
             if sensitivity is not None and precision is not None:
                 _mark(axes, sensitivity, precision, looks[name])
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.03))
-        _legend(axes, "upper right" if first.prevalence < 0.4 else "lower left")
+        _legend(axes, "best")
     return figure
 
 

@@ -68,7 +68,13 @@ def _calibration(found: Clinical, shown: Mapping[str, Evaluation]) -> str:
 
 def _decision(found: Clinical, name: str, one: Evaluation) -> str:
     odds = (1.0 - found.threshold) / found.threshold
-    price = f"{odds:.2g} false alarms" if odds >= 1.05 else "one false alarm" if odds > 0.95 else "less than one"
+    price = (
+        f"{odds:.2g} false alarms"
+        if odds >= 1.05
+        else "one false alarm"
+        if odds > 0.95
+        else "less than one false alarm"
+    )
     return (
         f"What acting on the model gains on the {name}: patients found, less false alarms at the price that the "
         f"threshold puts on them. A threshold of {found.threshold:.2g} says that a missed patient is as bad as {price}."
@@ -87,8 +93,12 @@ def _useful(one: Evaluation) -> str:
     if not better:
         return "here at no threshold"
     whole = better[-1] - better[0] + 1 == len(better)
-    low, high = (f"{100 * one.curve[place].threshold:.2g}%" for place in (better[0], better[-1]))
+    low, high = (_percent(one.curve[place].threshold) for place in (better[0], better[-1]))
     return f"here for thresholds {'from' if whole else 'in parts of the range from'} {low} to {high}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.0f}%"
 
 
 def _roc(found: Clinical, shown: Mapping[str, Evaluation]) -> str:
@@ -102,7 +112,7 @@ def _precision(found: Clinical, shown: Mapping[str, Evaluation]) -> str:
     first = next(iter(shown.values()))
     return (
         f"How many of those called positive are so, against how many of the positives are found. By chance it would "
-        f"be {100 * first.prevalence:.2g}%, the share of positives. PR-AUC: {_each(shown, 'average_precision')}."
+        f"be {_percent(first.prevalence)}, the share of positives. PR-AUC: {_each(shown, 'average_precision')}."
     )
 
 

@@ -186,7 +186,7 @@ def _clinical(console: Console, found: Clinical) -> None:
         console.print(threshold_text(found), highlight=False, markup=False, soft_wrap=True)
     if not found.left_out:
         return
-    title = "leave one site out, simulation only: each hospital under a model trained without it"
+    title = "leave one site out, simulation only"
     table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
     table.add_column("hospital", no_wrap=True)
     for name in ("rows", "positive", "auc", "calibration in the large"):

@@ -16,12 +16,15 @@ from fedsec.cli.run import check
 from fedsec.data import preparation
 from fedsec.errors import ConfigurationError
 from fedsec.learning import trained_model
+from fedsec.report.clinical_words import threshold_text
 from fedsec.report.run_document import RunDocument
 from fedsec.simulations.run import clinical_results
 from fedsec.simulations.run import hospitals as held
 
-OPTIONS = {"dataset": "lung", "rounds": 2, "decision-threshold": "sensitivity=0.5", "leave-one-site-out": True}
-WORDS = ("--dataset", "lung", "--rounds", "2", "--decision-threshold", "sensitivity=0.5", "--leave-one-site-out")
+PAGE = (Path(__file__).parents[3] / "docs" / "clinical.md").read_text(encoding="utf-8")
+SHOWN = PAGE.partition("$ fedsec run")[2].partition("```")[0]
+"""A command of the documentation, and what it prints."""
+OPTIONS = {"dataset": "lung", "decision-threshold": "youden", "leave-one-site-out": True}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from fedsec.cli.main import app
 
     folder = tmp_path_factory.mktemp("run") / "out"
-    get_command(app).main(["run", "--engine", "local", *WORDS, "--output", str(folder)], standalone_mode=False)
+    words = SHOWN.splitlines()[0].split()
+    get_command(app).main(["run", *words, "--output", str(folder)], standalone_mode=False)
     return folder
 
 
@@ -73,9 +77,9 @@ def test_figures_of_a_run_are_those_of_its_rows(run: Path) -> None:
 def test_the_threshold_is_chosen_on_the_hospitals_rows_and_used_everywhere(run: Path, fed: Any, tmp_path: Path) -> None:
     found, trained = document(run).clinical, trained_model.read(run)
     assert found is not None and found.pooled is not None and found.test is not None
-    assert trained.threshold == found.threshold != 0.5 and found.rule == "sensitivity=0.5"
-    reached = found.pooled.measures["sensitivity"]
-    assert reached is not None and reached >= 0.5 and f"{reached:.3f} on the hospitals' rows" in found.how
+    assert trained.threshold == found.threshold != 0.5 and found.rule == "youden"
+    reached = [found.pooled.measures[name] or 0.0 for name in ("sensitivity", "specificity")]
+    assert found.how == f"by Youden's index, {sum(reached) - 1:.2f} on the hospitals' rows"
     federated = document(run).quality.federated
     for name in ("sensitivity", "specificity"):
         assert federated[name] == pytest.approx(found.test.measures[name])
@@ -106,6 +110,10 @@ def test_each_hospital_is_evaluated_and_also_left_out(run: Path) -> None:
         assert (one.rows, one.positive) == (len(part), rows.target[part].sum())
         assert one.measures["auc"] == pytest.approx(metrics.roc_auc_score(rows.target[part], chance[part]))
     assert [(one.hospital, one.rows) for one in found.left_out] == [(one.hospital, one.rows) for one in found.sites]
+    for one in found.left_out:
+        auc, large = one.measures["auc"], one.measures["calibration_in_the_large"]
+        assert f"{one.hospital} {one.rows} {one.positive} {auc:.3f} {large:.3f}" in " ".join(SHOWN.split())
+    assert threshold_text(found) in SHOWN
     assert [one.measures["auc"] for one in found.left_out] != [one.measures["auc"] for one in found.sites]
 
 
