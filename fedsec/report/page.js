@@ -186,6 +186,7 @@
   }
 
   theme();
+  addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("details")) one.open = true; });
   for (const table of document.querySelectorAll("table.sortable")) sortable(table).show();
   const data = $("data");
   if (data) {

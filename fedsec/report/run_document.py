@@ -65,6 +65,24 @@ class Intervals(Part):
     alone: tuple[Interval, ...]
 
 
+class About(Part):
+    """What was predicted, from what, when and by which command.
+
+    prevalence: the share of the label's positive class among the training rows; None for a number. predictors: the
+    columns. coefficients: of a linear model, by the name of the feature, for one standard deviation or a level.
+    command: with the names of files in place of their paths. finished: UTC, as ISO 8601.
+    """
+
+    label: str
+    positive: str = ""
+    prevalence: Number = None
+    predictors: tuple[str, ...]
+    coefficients: tuple[tuple[str, Number], ...] = ()
+    test_rows: int
+    finished: str
+    command: str
+
+
 class Disclosed(Part):
     """What the released sums together disclose of one hospital."""
 
@@ -91,6 +109,7 @@ class RunDocument(Part):
     quality: Quality
     intervals: Intervals | None = None
     clinical: Clinical | None = None
+    about: About | None = None
     disclosed: tuple[Disclosed, ...] = ()
     warnings: tuple[str, ...] = ()
     largest_difference_to_fedavg: Number

@@ -68,7 +68,7 @@ def value_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={part}" for key, part in value.items()) or units.NONE
     if isinstance(value, float):
-        return f"{value:#.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return f"{value:#.3g}".removesuffix(".") if abs(value) < 1000 else f"{value:,.0f}"
     return str(value)
 
 

@@ -20,6 +20,8 @@ from fedsec.report.run_drawings import STAGES, costs_of, draw, looks_of, span_te
 
 __all__ = ["RESULT", "load", "write"]
 PAGE, FIGURES = "report.html", "figures"
+LARGEST = 5
+"""How many coefficients are shown at once."""
 FILES = ("data", "schema-file")
 """Options that are paths: a page goes to others, and shows the files' names alone."""
 
@@ -59,6 +61,7 @@ def _render(
             looks=looks,
             document=document,
             lead=_lead(document),
+            about=_about(document),
             quality=_quality(document),
             warned=clinical_words.warned(document),
             clinical=clinical_section.section(document.clinical),
@@ -98,6 +101,31 @@ def _lead(document: RunDocument) -> str:
     if difference is not None:
         text += f" No weight differs from plain FedAvg's by more than {units.small(difference)}."
     return text
+
+
+def _about(document: RunDocument) -> list[tuple[str, str, str]]:
+    """What was predicted, from what, when and how: names, values, and what is folded behind some."""
+    about = document.about
+    if about is None:
+        return []
+    share = "" if about.prevalence is None else f", in {100 * about.prevalence:.3g}% of the training rows"
+    predicted = f"{about.label} = {about.positive}{share}" if about.positive else about.label
+    found = [
+        ("Predicted", predicted, ""),
+        ("From", units.plural(len(about.predictors), "column"), ", ".join(about.predictors)),
+        ("Rows", f"{sum(document.rows):,} to train, {about.test_rows:,} to test, which no hospital trained on", ""),
+    ]
+    if about.coefficients:
+        largest = sorted(about.coefficients, key=lambda one: -abs(one[1] or 0.0))
+        told = ", ".join(f"{name} {value:+.3f}" for name, value in about.coefficients if value is not None)
+        first = ", ".join(f"{name} {value:+.2f}" for name, value in largest[:LARGEST] if value is not None)
+        what = "the log-odds" if about.positive else "the label, in standard deviations"
+        found.append(("Largest coefficients", first, f"What each adds to {what}, for one standard deviation: {told}"))
+    return [
+        *found,
+        ("Finished", about.finished.replace("T", " ").replace("+00:00", " UTC"), ""),
+        ("Command", about.command, ""),
+    ]
 
 
 def _quality(document: RunDocument) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class _Watcher:
         self, path: Path, bar: Progress, task: TaskID, console: Console, config: RunConfig, listen: Listen
     ) -> None:
         self._path, self._bar, self._task, self._console, self._listen = path, bar, task, console, listen
-        self._rounds, self._equal = config.rounds, config.equal_weights
+        self._rounds = config.rounds
         self._position, self._bytes, self._reported = 0, 0, 0
         self._line: dict[str, Any] = {}
 
@@ -87,7 +87,8 @@ class _Watcher:
         elif kind == "round":
             self._round(event)
         elif kind == "tested" and event["round"]:
-            self._line |= {f"test {key}": value for key, value in event.items() if key not in ("event", "round")}
+            measure = next((key for key in ("auc", "r2", "loss") if event.get(key) is not None), "")
+            self._line |= {f"test {measure}": event[measure]} if measure else {}
             self._bar.update(self._task, completed=event["round"])
         elif kind == "compiling":
             text = "  compiling kernels for this machine; later runs find them in a cache"
@@ -120,22 +121,17 @@ class _Watcher:
         self._reported, metrics = self._bytes, event["metrics"] or {}
         if event["stage"] not in ("train", "evaluate"):
             return
-        self._line |= {"hospitals": event["included"]}
-        if not self._equal:
-            self._line |= {"rows": event["weight"]}
-        self._line |= {f"{event['stage']} loss": metrics.get("train_loss", metrics.get("loss"))}
+        self._line.setdefault("hospitals", event["included"])  # those that trained, where somebody did
+        self._line["loss"] = metrics.get("train_loss", metrics.get("loss"))
         if POSITIVE in metrics and event["stage"] == "evaluate":
-            self._line["evaluate auc"] = auc_of_histogram(metrics)[0]
+            self._line["auc"] = auc_of_histogram(metrics)[0]
 
     def _flush(self) -> None:
-        """Print the round that is complete."""
+        """Print the round that is complete, in one line of 80 letters."""
         if len(self._line) > 1:
-            figures = ", ".join(
-                f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}"
-                for key, value in self._line.items()
-                if key != "round"
-            )
-            text = f"  round {self._line['round']}/{self._rounds}: {figures}, {size(self._reported)} so far"
+            figures = [f"{key} {value:.4f}" for key, value in self._line.items() if isinstance(value, float)]
+            who = f"{self._line.get('hospitals', 0)} hospitals"
+            text = f"  round {self._line['round']}/{self._rounds}: {', '.join([who, *figures, size(self._reported)])}"
             self._console.print(text, highlight=False, markup=False)
         self._line = {}
 

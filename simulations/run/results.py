@@ -11,6 +11,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,11 @@ from fedsec.learning.local_training import Training, test_quality
 from fedsec.learning.models import COUNTS, Parameters
 from fedsec.metering import NETWORKS
 from fedsec.protocol import SecureSum
-from fedsec.report.run_document import LEDGER, RESULT, Aggregation, Disclosed, Intervals, Quality, RunDocument
+from fedsec.report.run_document import LEDGER, RESULT, About, Aggregation, Disclosed, Intervals, Quality, RunDocument
 from fedsec.server.differencing import determined
 from fedsec.simulations.run import baselines
 from fedsec.simulations.run.clinical_results import clinical_results, threshold_of
+from fedsec.simulations.run.command_line import command
 from fedsec.simulations.run.hospitals import Hospitals
 
 
@@ -116,6 +118,7 @@ def finish(
         ),
         intervals=spans,
         clinical=found,
+        about=about(config, final, data, preparation),
         disclosed=tuple(disclosed(secure.rounds, config, data.hospitals)),
         warnings=tuple(warnings(config, rows, max(tolerated.values()))),
         largest_difference_to_fedavg=_difference(final, parameters) if comparable else None,
@@ -130,6 +133,23 @@ def finish(
         atomic.write(progress.folder / RESULT, document.to_json().encode())
     progress.write("done")
     return document
+
+
+def about(config: RunConfig, final: Parameters, data: Data, preparation: Preparation) -> About:
+    """What was predicted, from what, when and by which command."""
+    schema, features = data.hospitals.train.schema, preparation.features()
+    linear = final["weights"] if final.keys() == {"weights", "bias"} else ()
+    classes = schema.label.task == "classification"
+    return About(
+        label=schema.label.name,
+        positive=str(schema.label.positive) if classes else "",
+        prevalence=preparation.target_mean if classes else None,
+        predictors=tuple(column.name for column in schema.columns),
+        coefficients=tuple((name, float(weight)) for name, weight in zip(features, linear, strict=False)),
+        test_rows=len(data.test.target),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command(config),
+    )
 
 
 def tolerance(protocol: SecureSum[Any, Any], cohort: int) -> dict[str, int]:

@@ -29,6 +29,7 @@ from fedsec.data import frames
 from fedsec.data.row_files import row_files
 from fedsec.errors import ConfigurationError, shown, unknown
 from fedsec.report.run_document import RunDocument
+from fedsec.simulations.run.command_line import flag_of
 from fedsec.simulations.run.engines import Engine
 from fedsec.strategy_spec import StrategySpec
 
@@ -64,13 +65,6 @@ class Asked:
             raise ConfigurationError(f"timeout is {self.timeout}; it must be above 0 seconds")
         if self.allow_void < 0:
             raise ConfigurationError(f"allow-void is {self.allow_void}; a number of rounds was expected, 0 or more")
-
-
-def flag_of(name: str) -> str:
-    """What the command line calls a field of RunConfig, without the dashes."""
-    found = RunConfig.model_fields[name]
-    extra: Any = found.json_schema_extra
-    return str(extra["flag"] or found.alias).removeprefix("--")
 
 
 FIELDS: Mapping[str, str] = {flag_of(name): name for name in RunConfig.model_fields if name not in NOT_HERE}

@@ -12,7 +12,6 @@ import pytest
 
 from fedsec.app.config import RunConfig
 from fedsec.app.progress import Progress
-from fedsec.cli.run import check
 from fedsec.data import preparation
 from fedsec.errors import ConfigurationError
 from fedsec.learning import trained_model
@@ -20,6 +19,7 @@ from fedsec.report.clinical_words import threshold_text
 from fedsec.report.run_document import RunDocument
 from fedsec.simulations.run import clinical_results
 from fedsec.simulations.run import hospitals as held
+from fedsec.simulations.run.driver import check
 
 PAGE = (Path(__file__).parents[3] / "docs" / "clinical.md").read_text(encoding="utf-8")
 SHOWN = PAGE.partition("$ fedsec run")[2].partition("```")[0]
@@ -120,7 +120,7 @@ def test_each_hospital_is_evaluated_and_also_left_out(run: Path) -> None:
 @pytest.mark.slow
 def test_a_model_without_a_hospital_knows_nothing_of_its_rows() -> None:
     """Other numbers and classes at the first hospital change its own result, and through no threshold or scale."""
-    config = check(RunConfig.read({**OPTIONS, "rounds": 1}))
+    config, _ = check(RunConfig.read({**OPTIONS, "rounds": 1}))
     here = held.of_config(config)
     training, place = config.training("classification"), here.parts[0]
     numbers, target = here.train.numbers.copy(), here.train.target.copy()

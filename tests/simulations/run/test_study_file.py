@@ -46,7 +46,7 @@ def test_a_run_is_repeated_from_its_folder_bit_for_bit(fed: Any, tmp_path: Path)
 
     The first repetition is in a process of its own: in this one the strategy's first file is loaded.
     """
-    data, strategy = rows(tmp_path / "rows.csv"), tmp_path / "pairwise_masks.py"
+    data, strategy = rows(tmp_path / "rows.csv"), tmp_path / "masks_of_a_study.py"
     strategy.write_text(EXAMPLE.read_text())
     schema = tmp_path / "agreed.toml"
     common = ("--data", str(data), "--site", "hospital", "--label", "died")
@@ -68,7 +68,7 @@ def test_a_run_is_repeated_from_its_folder_bit_for_bit(fed: Any, tmp_path: Path)
     code, _, err = fed(*first, "--output", "one")
     assert code == 0, err
     options = _options(tmp_path / "one")
-    assert options["strategy"] == "pairwise_masks.py" and (tmp_path / "one" / "pairwise_masks.py").is_file()
+    assert options["strategy"] == "masks_of_a_study.py" and (tmp_path / "one" / "masks_of_a_study.py").is_file()
     assert list(options["rows"]) == [str(data)] and options["seed"] == 7 and options["engine"] == "local"
     assert options["schema"] == "schema.toml" and (tmp_path / "one" / "schema.toml").read_text() == schema.read_text()
     strategy.unlink()
