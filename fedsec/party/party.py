@@ -230,7 +230,7 @@ class Party:
         terms = read_terms(self.state.terms)
         protocol = _built(terms, self._build)
         setup = session.stage == envelope.SETUP
-        table = protocol.setup_phases if setup else (*protocol.rounds(), *protocol.dispute_phases)
+        table = protocol.setup_phases if setup else protocol.requests()
         request = self._read(received, protocol, table)
         index = table.index(type(request))
         if not setup and index <= table.index(protocol.input_phase) and self.state.party not in session.cohort:

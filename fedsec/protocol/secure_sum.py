@@ -105,7 +105,7 @@ class SecureSum(Generic[StateT, Public], metaclass=_Parameterised):
     phases: ClassVar[tuple[type[Message], ...]]
     """The requests of a round where no parameter changes them; otherwise `rounds` is overridden."""
     dispute_phases: ClassVar[tuple[type[Message], ...]] = ()
-    """Requests after those of `rounds`, in their order, that are asked only where a party complains."""
+    """Requests that are asked only where a party complains, in their order."""
     input_phase: ClassVar[type[Message]]
     """The request that a contributor answers with its input."""
 
@@ -136,10 +136,17 @@ class SecureSum(Generic[StateT, Public], metaclass=_Parameterised):
     def rounds(self) -> tuple[type[Message], ...]:
         """The requests of a round with these parameters, in the only order that a party accepts.
 
-        The default is `phases`. A strategy whose parameters add or drop a phase overrides this; a party refuses every
-        request that is not listed, before the strategy sees it.
+        The default is `phases`. A strategy whose parameters add or drop a phase overrides this.
         """
         return self.phases
+
+    def requests(self) -> tuple[type[Message], ...]:
+        """The requests of a round and of its disputes, in the only order that a party accepts.
+
+        The default is `rounds`, then `dispute_phases`. A strategy that settles complaints earlier overrides this. A
+        party refuses every request that is not listed, before the strategy sees it.
+        """
+        return (*self.rounds(), *self.dispute_phases)
 
     def check(self, clients: Collection[PartyId]) -> None:
         """Raise ConfigurationError where these contributors cannot run the protocol; parties call it too."""

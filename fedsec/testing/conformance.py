@@ -149,6 +149,9 @@ class Conformance:
         rounds = protocol.rounds()
         assert protocol.input_phase in rounds and len(set(rounds)) == len(rounds)
         assert not set(protocol.dispute_phases) & set(rounds)
+        asked = protocol.requests()
+        assert [phase for phase in asked if phase in rounds] == [*rounds] and len(set(asked)) == len(asked)
+        assert [phase for phase in asked if phase not in rounds] == [*protocol.dispute_phases]
         assert protocol.tolerance(range(1, self.hospitals + 1)).keys() <= set(rounds)
         own = {kind for kind in RECORDS.values() if kind.__module__ == type(protocol).__module__ and is_dataclass(kind)}
         for record in {*protocol.setup_phases, *rounds, *protocol.dispute_phases, *own}:

@@ -40,7 +40,7 @@ def message(
     values: of how many values an input is, where that is known; elsewhere only codec.MAX_BYTES bounds what may hold
     inputs. What is sent before any input is, and every message of the set-up, holds none.
     """
-    order = (*protocol.rounds(), *protocol.dispute_phases)
+    order = protocol.requests()
     if phase not in order:
         return max(protocol.message_bytes(clients, 0), SETUP)
     place, first = order.index(phase), order.index(protocol.input_phase)
