@@ -376,8 +376,8 @@ class Rounds(LocalFederation):
         clients = sorted(self.states)
         channel, flow = self.coordinator.channel(clients, stage="train"), self.protocol.aggregate(clients, None)
         requests = next(flow)
-        while not isinstance(next(iter(requests.values())), self.protocol.input_phase):
-            requests = flow.send(channel.deliver(requests))
+        while not any(isinstance(request, self.protocol.input_phase) for request in requests.values()):
+            requests = flow.send(channel.answer(requests))
         one = max(requests)
         channel.deliver({one: requests[one]})
         flow.close()

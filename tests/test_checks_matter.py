@@ -196,12 +196,7 @@ CHECKS = [
     ("fedsec/party/journal.py", "if known and phase <= self.phase:", "if False:", SECAGG),
     ("fedsec/party/journal.py", "if session.counter < self.counter:", "if False:", PARTY),
     ("fedsec/party/journal.py", "if session.counter == self.counter and not known:", "if False:", PARTY),
-    (
-        "fedsec/party/context.py",
-        "[self._session.binding, sender, statement.tag, body]",
-        "[sender, statement.tag, body]",
-        SECAGG,
-    ),
+    ("fedsec/wire/envelope.py", "[session.binding, sender, said.tag, body]", "[sender, said.tag, body]", SECAGG),
     ("fedsec/party/context.py", 'sha256(b"fedsec context" + session.binding)', 'sha256(b"fedsec context")', CONTEXT),
     ("fedsec/flower/app_reply.py", "if plan.model != content_hash(asked.message.content):", "if False:", GLUE),
     ("fedsec/flower/app_reply.py", "if session.stage != asked.message.metadata.message_type:", "if False:", GLUE),

@@ -23,7 +23,7 @@ from fedsec.primitives.randomness import Random
 from fedsec.primitives.sealing import seal, unseal
 from fedsec.primitives.signing import SigningKey, verify
 from fedsec.protocol import Message, PartyContext, PartyId
-from fedsec.wire import codec
+from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import Session
 from fedsec.wire.membership import Epoch, Member
 
@@ -76,15 +76,11 @@ class SessionContext(PartyContext):
     def identity(self, party: PartyId) -> bytes:
         return self._member(party).identity
 
-    def _statement(self, sender: PartyId, statement: Message) -> bytes:
-        body = hashlib.sha256(codec.encode(statement)).digest()
-        return b"fedsec statement" + codec.pack([self._session.binding, sender, statement.tag, body])
-
     def sign(self, statement: Message) -> bytes:
-        return self._identity.sign(self._statement(self.id, statement))
+        return self._identity.sign(envelope.statement(self._session, self.id, statement))
 
     def verify(self, sender: PartyId, statement: Message, signature: bytes) -> None:
-        verify(self._member(sender).identity, signature, self._statement(sender, statement))
+        verify(self._member(sender).identity, signature, envelope.statement(self._session, sender, statement))
 
     def pairwise_key(self, other: PartyId, label: str) -> bytes:
         theirs = self._member(other).agreement

@@ -19,6 +19,7 @@ from fedsec.protocol.flow import (
     toss,
     total,
     transpose,
+    verify,
 )
 from fedsec.protocol.messages import RECORDS, SERVER, Exposure, Message, PartyId, Record, State, Vector, reject_unknown
 from fedsec.protocol.parameters import Parameter, parameter, parameters_of
@@ -60,4 +61,5 @@ __all__ = [
     "toss",
     "total",
     "transpose",
+    "verify",
 ]

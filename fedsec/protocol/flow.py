@@ -77,8 +77,28 @@ def toss() -> Flow[bytes]:
     return answer.seed if isinstance(answer, Toss) else b""
 
 
-def answered(requests: Requests, deliver: Deliver, rng: Random | None) -> Replies:
-    """What comes of what a flow asks for: the parties' replies, or what `rng` draws."""
+class Signed(dict[PartyId, Message]):
+    """Requests to nobody, by which a flow asks the server itself whether a party signed a statement: its `holds`."""
+
+    def __init__(self, party: PartyId, statement: Message, signature: bytes, holds: bool = True) -> None:
+        super().__init__()
+        self.party, self.statement, self.signature, self.holds = party, statement, signature, holds
+
+
+def verify(party: PartyId, statement: Message, signature: bytes) -> Flow[bool]:
+    """Whether a party signed this in this session; True over a transport that cannot tell: it proves nobody false."""
+    answer = yield Signed(party, statement, signature)
+    return answer.holds if isinstance(answer, Signed) else True
+
+
+Verify = Callable[[PartyId, Message, bytes], bool]
+
+
+def answered(requests: Requests, deliver: Deliver, rng: Random | None, verify: Verify | None) -> Replies:
+    """What comes of what a flow asks for: the parties' replies, what `rng` draws, or what `verify` finds."""
+    if isinstance(requests, Signed):
+        given = requests.party, requests.statement, requests.signature
+        return Signed(*given, holds=verify(*given) if verify else True)
     if not isinstance(requests, Toss):
         return deliver(requests)
     drawn = Toss()
@@ -86,12 +106,15 @@ def answered(requests: Requests, deliver: Deliver, rng: Random | None) -> Replie
     return drawn
 
 
-def run(flow: Flow[Result], deliver: Deliver, rng: Random | None = None) -> Result:
-    """Drive a flow to its result over a transport; `rng` is the server's own, which no result depends on."""
+def run(flow: Flow[Result], deliver: Deliver, rng: Random | None = None, verify: Verify | None = None) -> Result:
+    """Drive a flow to its result over a transport.
+
+    rng: the server's own, which no result depends on. verify: whether a party signed a statement in this session.
+    """
     try:
         requests = next(flow)
         while True:
-            requests = flow.send(answered(requests, deliver, rng))
+            requests = flow.send(answered(requests, deliver, rng, verify))
     except StopIteration as stop:
         result: Result = stop.value
         return result

@@ -16,11 +16,12 @@ from fedsec.encoding.fixed_point import prove_headroom
 from fedsec.encoding.ladder import Plan, plan_hash
 from fedsec.encoding.layout import Layout, majority
 from fedsec.encoding.mean_spec import MeanSpec
-from fedsec.errors import BadMessage, ConfigurationError, FedsecError, TooFewParties
+from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, FedsecError, TooFewParties
 from fedsec.primitives.key_agreement import check_public
 from fedsec.primitives.randomness import Random
-from fedsec.primitives.signing import SigningKey
+from fedsec.primitives.signing import SigningKey, verify
 from fedsec.protocol import SERVER, Deliver, Flow, Message, PartyId, Replies, Requests, Result, SecureSum, Sum, run
+from fedsec.protocol.flow import answered
 from fedsec.wire import caps, codec, envelope
 from fedsec.wire.envelope import NO_HASH, SETUP, Header, Session
 from fedsec.wire.exchange import NO_ANSWER, Exchange, Incident, Phase, Refusal
@@ -246,9 +247,23 @@ class Channel:
     def run(self, flow: Flow[Result]) -> Result:
         deliver: Deliver = self.deliver
         try:
-            return run(flow, deliver, os.urandom)
+            return run(flow, deliver, os.urandom, self.signed)
         except TooFewParties as error:
             raise error.because(self.reasons()) from None
+
+    def answer(self, requests: Requests) -> Replies:
+        """What comes of what a flow asks for, for callers that follow it step by step."""
+        return answered(requests, self.deliver, os.urandom, self.signed)
+
+    def signed(self, party: PartyId, statement: Message, signature: bytes) -> bool:
+        """Whether a party of the roster signed this statement in this session."""
+        member = self._lead.roster.get(party)
+        try:
+            if member is not None:
+                verify(member.identity, signature, envelope.statement(self._session, party, statement))
+        except AuthenticationError:
+            return False
+        return member is not None
 
     def reasons(self) -> dict[PartyId, str]:
         """What is known of each party that gave no usable answer."""

@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from fedsec.errors import BadMessage
 from fedsec.primitives.signing import SIGNATURE_BYTES, SigningKey, verify
-from fedsec.protocol import Exposure, Message
+from fedsec.protocol import Exposure, Message, PartyId
 from fedsec.wire import codec
 
 VERSION = 3
@@ -56,6 +56,12 @@ class Session(Message, tag="fedsec.session/1"):
     def binding(self) -> bytes:
         """SHA-256 over every field: what signatures, seals and derived keys of this session are bound to."""
         return hashlib.sha256(b"fedsec session" + codec.encode(self)).digest()
+
+
+def statement(session: Session, sender: PartyId, said: Message) -> bytes:
+    """The bytes that a party signs who states this in a session, for others to check."""
+    body = hashlib.sha256(codec.encode(said)).digest()
+    return b"fedsec statement" + codec.pack([session.binding, sender, said.tag, body])
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,8 @@ class Federation(LocalFederation):
             channel = self.coordinator.channel(clients, stage="train", round_number=self.round, plan=planned)
             flow = self.protocol.aggregate(clients, self.coordinator.public)
             requests = next(flow)
-            while not isinstance(next(iter(requests.values())), self.protocol.input_phase):
-                requests = flow.send(channel.deliver(requests))
+            while not any(isinstance(request, self.protocol.input_phase) for request in requests.values()):
+                requests = flow.send(channel.answer(requests))
             last = self.setting.hospitals - self.setting.dropouts
             channel.deliver({last: requests[last]})
             flow.close()
