@@ -188,8 +188,8 @@ class Additive(SecureSum[State, None]):
             case Reopen():
                 most = len(self.chosen(me.cohort)) - 1
                 return state, complaints.reopen(me, request, most, MaskInput, SEED, _check_seed)
-            case SumReopened(inbox) if isinstance(state, Complained):
-                return None, self._sum(me, *self._seeds(me, inbox, complaints.accept(me, request)))
+            case SumReopened(inbox, _, bodies, openings) if isinstance(state, Complained):
+                return None, self._sum(me, *self._seeds(me, inbox, complaints.accept(me, bodies, openings)))
             case SumReopened():
                 raise OutOfPhase("this party has not complained in this session")
             case _:

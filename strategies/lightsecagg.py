@@ -240,8 +240,8 @@ class LightSecAgg(SecureSum[Masked, None]):
             case Reopen():
                 check, most = self._dealt(me.cohort), self.colluding(me.cohort)
                 return state, complaints.reopen(me, request, most, MaskInput, PIECE, check)
-            case SumReopened(inbox, signatures) if isinstance(state, Complained):
-                pieces = self._pieces(me, state, inbox, complaints.accept(me, request))
+            case SumReopened(inbox, signatures, bodies, openings) if isinstance(state, Complained):
+                pieces = self._pieces(me, state, inbox, complaints.accept(me, bodies, openings))
                 return None, self._sum(me, state, pieces, signatures)
             case SumReopened():
                 raise OutOfPhase("this party has not complained in this session")

@@ -225,8 +225,8 @@ class Shamir(SecureSum[Shared, None]):
             case Reopen():
                 check, most = self._dealt(me.cohort), self.colluding(me.cohort)
                 return state, complaints.reopen(me, request, most, ShareInput, SHARE, check)
-            case SumReopened(inbox, signatures) if isinstance(state, Complained):
-                shares = self._shares(me, state, inbox, complaints.accept(me, request))
+            case SumReopened(inbox, signatures, bodies, openings) if isinstance(state, Complained):
+                shares = self._shares(me, state, inbox, complaints.accept(me, bodies, openings))
                 return None, self._sum(me, state, shares, signatures)
             case SumReopened():
                 raise OutOfPhase("this party has not complained in this session")

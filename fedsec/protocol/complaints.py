@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from fedsec.errors import AuthenticationError, BadMessage, FedsecError, PolicyError, TooFewParties
-from fedsec.protocol import Exposure, Flow, Item, Message, PartyContext, PartyId, Reply, Sum, ask
+from fedsec.protocol import Exposure, Flow, Item, Message, PartyContext, PartyId, Reply, Sum, ask, verify
 from fedsec.protocol.consistency import holds
 
 Sealed = Mapping[PartyId, Mapping[PartyId, bytes]]
@@ -120,12 +120,14 @@ def reopen(me: PartyContext, request: Reopen, most: int, step: type[Message], ki
     return Reopened(bodies, {to: me.sign(Opening(to, _digest(body))) for to, body in bodies.items()})
 
 
-def accept(me: PartyContext, request: SumReopened) -> dict[PartyId, bytes]:
+def accept(
+    me: PartyContext, bodies: Mapping[PartyId, bytes], openings: Mapping[PartyId, bytes]
+) -> dict[PartyId, bytes]:
     """What was opened to this party, by sender, where the sender signed that it is what it sealed."""
     return {
         sender: body
-        for sender, body in request.bodies.items()
-        if sender in request.openings and holds(me, sender, Opening(me.id, _digest(body)), request.openings[sender])
+        for sender, body in bodies.items()
+        if sender in openings and holds(me, sender, Opening(me.id, _digest(body)), openings[sender])
     }
 
 
@@ -181,6 +183,50 @@ def beside(false: frozenset[PartyId], flow: Flow[Sum]) -> Flow[Sum]:
     return replace(found, false=found.false | false)
 
 
+@dataclass(frozen=True)
+class Hearing:
+    """What came of complaints: who made them, what was opened to whom, who opened nothing, and who is false."""
+
+    complaints: Mapping[PartyId, Complaint]
+    """By receiver, those that an honest party can have made."""
+    bodies: Mapping[PartyId, Mapping[PartyId, bytes]]
+    """To each receiver that complained, what it accused others of and these opened."""
+    openings: Mapping[PartyId, Mapping[PartyId, bytes]]
+    """The signatures on these bodies' `Opening`s."""
+    closed: frozenset[PartyId]
+    """The accused that opened nothing, or not what an honest party opens."""
+    false: frozenset[PartyId]
+
+
+def hear(answers: Mapping[PartyId, Message], relayed: Sealed, check: Check, values: int | None = None) -> Flow[Hearing]:
+    """Ask the accused to open what it takes, if anybody complains.
+
+    values: what every complaint says of them, where that is known. False is who complains of what was not relayed to it
+    or under a signature that does not hold, and who opens what is no share, less than it was asked for, or under such a
+    signature. Who does not answer drops out.
+    """
+    complaints, false = dict[PartyId, Complaint](), set[PartyId]()
+    for party, answer in answers.items():
+        if isinstance(answer, Complaint):
+            if (yield from _possible(party, answer, relayed.get(party, {}), values)):
+                complaints[party] = answer
+            else:
+                false.add(party)
+    accused = frozenset(party for one in complaints.values() for party in one.digests)
+    reopened = (yield from ask(_requests(complaints, relayed), Reopened, 0)) if complaints else {}
+    bodies: dict[PartyId, dict[PartyId, bytes]] = {party: {} for party in complaints}
+    openings: dict[PartyId, dict[PartyId, bytes]] = {party: {} for party in complaints}
+    for sender, answer in reopened.items():
+        receivers = {party: one.values for party, one in complaints.items() if sender in one.digests}
+        if not (yield from _sound(answer, sender, receivers, check)):
+            false.add(sender)
+            continue
+        for party in receivers:
+            bodies[party][sender], openings[party][sender] = answer.bodies[party], answer.signatures[party]
+    closed = accused - (reopened.keys() - false)
+    return Hearing(complaints, bodies, openings, closed, frozenset(false))
+
+
 def settle(
     answers: Mapping[PartyId, Message],
     reply: type[Reply],
@@ -190,28 +236,18 @@ def settle(
 ) -> Flow[tuple[dict[PartyId, Reply], frozenset[PartyId]]]:
     """Of each party's answer, a complaint or a `reply`: the replies, those after the dispute too, and who is false.
 
-    signatures: those of the consistency check, where there was one. False is who complains of
-    what was not relayed to it, and who opens what is no share. Who does not answer drops out.
+    signatures: those of the consistency check, where there was one. False as in `hear`.
     """
     given = {party: answer for party, answer in answers.items() if isinstance(answer, reply)}
-    complaints = {party: answer for party, answer in answers.items() if isinstance(answer, Complaint)}
-    false = {party for party, one in complaints.items() if not _possible(party, one, relayed.get(party, {}))}
-    complaints = {party: one for party, one in complaints.items() if party not in false}
-    if not complaints:
-        return given, frozenset(false)
-    reopened = yield from ask(_requests(complaints, relayed), Reopened, 0)
-    again = {}
-    for party, one in complaints.items():
-        bodies, openings = {}, {}
-        for accused in one.digests.keys() & reopened.keys():
-            answer = reopened[accused]
-            if not _sound(answer, accused, party, one.values, check):
-                false.add(accused)
-                continue
-            bodies[accused], openings[accused] = answer.bodies[party], answer.signatures[party]
-        again[party] = SumReopened(relayed[party], signatures, bodies, openings)
+    heard = yield from hear(answers, relayed, check)
+    if not heard.complaints:
+        return given, heard.false
+    again = {
+        party: SumReopened(relayed[party], signatures, heard.bodies[party], heard.openings[party])
+        for party in heard.complaints
+    }
     later = yield from ask(again, reply, 0)
-    return given | later, frozenset(false)
+    return given | later, heard.false
 
 
 def _requests(complaints: Mapping[PartyId, Complaint], relayed: Sealed) -> dict[PartyId, Reopen]:
@@ -226,24 +262,35 @@ def _requests(complaints: Mapping[PartyId, Complaint], relayed: Sealed) -> dict[
     return requests
 
 
-def _possible(party: PartyId, complaint: Complaint, relayed: Mapping[PartyId, bytes]) -> bool:
-    """Whether an honest party can complain so: of others, and of what was relayed to it from them."""
-    return (
+def _possible(party: PartyId, complaint: Complaint, relayed: Mapping[PartyId, bytes], values: int | None) -> Flow[bool]:
+    """Whether an honest party can complain so: of others, of what was relayed to it from them, and signed."""
+    if not (
         bool(complaint.digests)
         and complaint.digests.keys() == complaint.signatures.keys()
         and complaint.digests.keys() <= relayed.keys() - {party}
         and all(digest == _digest(relayed[accused]) for accused, digest in complaint.digests.items())
-    )
+        and values in (None, complaint.values)
+    ):
+        return False
+    for accused, digest in complaint.digests.items():
+        statement = Unopened(accused, digest, complaint.values)
+        if not (yield from verify(party, statement, complaint.signatures[accused])):
+            return False
+    return True
 
 
-def _sound(answer: Reopened, accused: PartyId, receiver: PartyId, values: int, check: Check) -> bool:
-    """Whether an honest party can open this to a receiver: it opens all that it is asked for, or refuses."""
-    if receiver not in answer.bodies or receiver not in answer.signatures:
+def _sound(answer: Reopened, sender: PartyId, receivers: Mapping[PartyId, int], check: Check) -> Flow[bool]:
+    """Whether an honest party can open this to receivers who say so many values: all that it is asked for, signed."""
+    if not answer.bodies.keys() == answer.signatures.keys() == receivers.keys():
         return False
-    try:
-        check(accused, receiver, answer.bodies[receiver], values)
-    except BadMessage:
-        return False
+    for receiver, values in receivers.items():
+        try:
+            check(sender, receiver, answer.bodies[receiver], values)
+        except BadMessage:
+            return False
+        opening = Opening(receiver, _digest(answer.bodies[receiver]))
+        if not (yield from verify(sender, opening, answer.signatures[receiver])):
+            return False
     return True
 
 

@@ -187,7 +187,7 @@ def test_a_dealer_that_does_not_reopen_rightly_is_named_only_where_its_answer_pr
     for victims in (everyone[:1], everyone[-2:], everyone):
         federation = enrolled(protocol, HOSPITALS, corrupt={dealer: dealing_garbage(victims, how)})
         total, _ = outcome(federation)
-        proven = how in ("malformed", "part")
+        proven = how != "refuses"
         assert federation.coordinator.false == ({dealer} if proven else set())
         assert (("release", dealer, FALSE_ANSWER) in federation.incidents) == proven
         assert {party for phase, party, _ in federation.incidents if phase == "Reopen"} <= {dealer}
@@ -234,17 +234,16 @@ def test_a_false_complaint_beside_a_dealer_of_garbage(protocol: Any) -> None:
 
 
 @EACH
-def test_complaints_that_do_not_hold_are_refused_by_the_accused_and_void_no_round(protocol: Any) -> None:
-    changes: list[Callable[[Complaint, Any], Complaint]] = [
-        lambda made, me: replace(made, values=made.values + 1),
-        lambda made, me: replace(made, signatures=dict.fromkeys(made.signatures, bytes(64))),
-    ]
-    for change in changes:
-        federation = enrolled(protocol, HOSPITALS, corrupt={1: complaining(change, [2])})
-        total, _ = outcome(federation)
-        assert total is not None and total.sum.included == set(range(1, HOSPITALS + 1))
-        assert [(phase, party) for phase, party, _ in federation.incidents] == [("Reopen", 2)]
-        assert federation.coordinator.false == frozenset()
+def test_a_complaint_of_an_input_of_another_length_is_refused_by_the_accused_and_voids_no_round(protocol: Any) -> None:
+    def change(made: Complaint, me: Any) -> Complaint:
+        values = made.values + 1
+        return Complaint(made.digests, {2: me.sign(Unopened(2, made.digests[2], values))}, values)
+
+    federation = enrolled(protocol, HOSPITALS, corrupt={1: complaining(change, [2])})
+    total, _ = outcome(federation)
+    assert total is not None and total.sum.included == set(range(1, HOSPITALS + 1))
+    assert [(phase, party) for phase, party, _ in federation.incidents] == [("Reopen", 2)]
+    assert federation.coordinator.false == frozenset()
 
 
 IMPOSSIBLE: dict[str, Callable[[Complaint, Any], Complaint]] = {
@@ -253,13 +252,13 @@ IMPOSSIBLE: dict[str, Callable[[Complaint, Any], Complaint]] = {
     "of itself": lambda made, me: Complaint({me.id: bytes(32)}, {me.id: bytes(64)}, VALUES),
     "of a stranger": lambda made, me: Complaint({99: bytes(32)}, {99: bytes(64)}, VALUES),
     "without a signature": lambda made, me: replace(made, signatures={}),
+    "under no signature": lambda made, me: replace(made, signatures=dict.fromkeys(made.signatures, bytes(64))),
+    "of other values than it signed": lambda made, me: replace(made, values=made.values + 1),
 }
 
 
 @EACH
-@pytest.mark.parametrize(
-    "how", ["other bytes", "of a stranger", *slow(["of nobody", "of itself", "without a signature"])]
-)
+@pytest.mark.parametrize("how", [*sorted(IMPOSSIBLE)[:2], *slow(sorted(IMPOSSIBLE)[2:])])
 def test_a_complaint_of_what_was_not_relayed_proves_its_sender_false(protocol: Any, how: str) -> None:
     federation = enrolled(protocol, HOSPITALS, corrupt={1: complaining(IMPOSSIBLE[how], [2])})
     total, asked = outcome(federation)
