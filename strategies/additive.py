@@ -140,7 +140,7 @@ class Additive(SecureSum[State, None]):
             return reply.seeds.keys() == set(self.chosen(clients))
 
         requests = dict.fromkeys(clients, MaskInput())
-        sent, false = yield from complaints.ask_dealers(requests, MaskedInput, possible, self.floor)
+        sent, false = yield from complaints.ask_possible(requests, MaskedInput, possible, self.floor)
         return (yield from complaints.beside(false, self._open(clients, sent)))
 
     def _open(self, clients: Collection[PartyId], sent: Mapping[PartyId, MaskedInput]) -> Flow[Sum]:

@@ -190,7 +190,7 @@ class LightSecAgg(SecureSum[Masked, None]):
             return _holds(reply, field) and reply.outbox.keys() == set(clients) - {party}
 
         requests, least = dict.fromkeys(clients, MaskInput()), max(self.points_needed(clients), self.floor)
-        sent, false = yield from complaints.ask_dealers(requests, MaskedInput, possible, least)
+        sent, false = yield from complaints.ask_possible(requests, MaskedInput, possible, least)
         return (yield from complaints.beside(false, self._open(clients, sent)))
 
     def _open(self, clients: Collection[PartyId], sent: Mapping[PartyId, MaskedInput]) -> Flow[Sum]:

@@ -4,7 +4,7 @@ Reference: K. Bonawitz et al., Practical secure aggregation for privacy-preservi
 Server learns: the sum, and who took part.
 Trusts: fewer than 2t-n hospitals collude with a malicious server, and fewer than t with a semi-honest one.
 Tolerates: n-t dropouts in all; t exceeds 2n/3, or n/2 with server=semi-honest.
-Costs: five phases, four with server=semi-honest; one vector and n small shares up; n masks.
+Costs: five phases, four with server=semi-honest; one vector and n small shares up; n masks; disputes two more.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.errors import AuthenticationError, BadMessage, ConfigurationError, OutOfPhase, PolicyError, TooFewParties
-from fedsec.primitives.key_agreement import AgreementKey, agree, hkdf
-from fedsec.primitives.prg import masks_into
+from fedsec.errors import BadMessage, ConfigurationError, FedsecError, OutOfPhase, PolicyError, TooFewParties
+from fedsec.primitives.field import M61
+from fedsec.primitives.key_agreement import AgreementKey, agree, check_public, hkdf
+from fedsec.primitives.prg import SEED_BYTES, masks_into
 from fedsec.primitives.randomness import Random
 from fedsec.primitives.ring import R32, R64, Ring
-from fedsec.primitives.shamir import SHARE_BYTES, combine_secret, split_secrets
+from fedsec.primitives.shamir import LIMBS, SHARE_BYTES, combine_secret, split_secrets
 from fedsec.protocol import (
     Exposure,
     Flow,
@@ -36,15 +38,19 @@ from fedsec.protocol import (
     Sum,
     Vector,
     ask,
+    complaints,
     consistency,
     parameter,
     reject_unknown,
     transpose,
+    verify,
 )
+from fedsec.protocol.complaints import Complaint, Reopen, Sealed
 from fedsec.protocol.consistency import ConsistencyCheck, quorum
 
 SHARES = "shares"
-"""What parties seal to each other."""
+"""What parties seal to each other: shares of so many secrets."""
+SECRETS = 2
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,25 @@ class MaskedInput(Message, tag="fedsec.secagg.masked_input/1"):
 
 
 @dataclass(frozen=True)
+class MaskReopened(Message, tag="fedsec.secagg.mask_reopened/1"):
+    """In a dispute, before it is known who survives: do without `closed`, who did not open what they sealed.
+
+    To who complained: what was opened to it, and under which signatures. It masks its input now.
+    """
+
+    closed: Annotated[frozenset[int], Exposure.PUBLIC]
+    bodies: Annotated[Mapping[int, bytes], Exposure.SHARED] = field(default_factory=dict)
+    openings: Annotated[Mapping[int, bytes], Exposure.FRESH] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PairMasks(Message, tag="fedsec.secagg.pair_masks/1"):
+    """From who has masked its input already: s_{u,v} for each v of `closed`, by which that mask is taken away."""
+
+    seeds: Annotated[Mapping[int, bytes], Exposure.FRESH]
+
+
+@dataclass(frozen=True)
 class Unmask(Message, tag="fedsec.secagg.unmask/1"):
     """Round 4: open the masks that did not cancel, given who sent masked inputs and who signed that."""
 
@@ -118,7 +143,7 @@ class Unmasking(Message, tag="fedsec.secagg.unmasking/1"):
 
 
 @dataclass(frozen=True, repr=False)
-class Progress(State, tag="fedsec.secagg.progress/1"):
+class Progress(State, tag="fedsec.secagg.progress/2"):
     """What a party keeps from round to round.
 
     key s^SK · seed b · keys s^PK by neighbour · shares by owner, each of s^SK and of b · signed the survivors of
@@ -133,11 +158,29 @@ class Progress(State, tag="fedsec.secagg.progress/1"):
     signed: frozenset[int] | None = None
 
 
+@dataclass(frozen=True, repr=False)
+class Complained(Progress, tag="fedsec.secagg.complained/1"):
+    """It complained in place of `vector`, its input under its own mask and those that it shares with who is in shares.
+
+    It gives its input in one vector: this one, once it has been told what was opened.
+    """
+
+    vector: NDArray[np.uint32] | NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint32))
+
+
+class Masked(NamedTuple):
+    """Who is left once inputs are masked: the inputs, and the seeds of masks that are to be taken away from them."""
+
+    inputs: Mapping[PartyId, MaskedInput]
+    closed: Mapping[PartyId, Mapping[PartyId, bytes]]
+
+
 @dataclass(frozen=True)
 class SecAgg(SecureSum[Progress, None]):
     """Double masking. Against a malicious server the parties sign who survived, in a round of its own."""
 
     input_phase = MaskInput
+    dispute_phases = (Reopen, MaskReopened)
 
     server: str = parameter(
         ServerModel.MALICIOUS, "What the server may do; semi-honest leaves out the round in which survivors are signed"
@@ -148,6 +191,12 @@ class SecAgg(SecureSum[Progress, None]):
 
     def rounds(self) -> tuple[type[Message], ...]:
         return (AdvertiseKeys, ShareKeys, MaskInput, *consistency.phases(self.server), Unmask)
+
+    def requests(self) -> tuple[type[Message], ...]:
+        """Disputes are settled before it is decided who survives."""
+        rounds = self.rounds()
+        after = rounds.index(MaskInput) + 1
+        return (*rounds[:after], *self.dispute_phases, *rounds[after:])
 
     # What the parameters come to, which the server and every party work out for themselves.
 
@@ -211,57 +260,145 @@ class SecAgg(SecureSum[Progress, None]):
             tolerated[ConsistencyCheck] = parties - needed
         return {**tolerated, Unmask: parties - self.least_openers(clients)}
 
+    def openable(self, clients: Collection[PartyId]) -> int:
+        """To how many neighbours a party opens its seals, at most: what they hold together says nothing."""
+        return min(self.withstands(clients, self.server == ServerModel.MALICIOUS), self.shares_needed(clients) - 1)
+
     # The server
 
     def aggregate(self, clients: Collection[PartyId], public: None) -> Flow[Sum]:
-        least, needed = self.least_survivors(clients), self.shares_needed(clients)
-        keys = yield from ask(dict.fromkeys(clients, AdvertiseKeys()), MaskKey, least)
+        """Round 0, and the rest among those whose key is one."""
+        requests, least = dict.fromkeys(clients, AdvertiseKeys()), self.least_survivors(clients)
+        advertised = yield from ask(requests, MaskKey, 0)
+        keys: dict[PartyId, MaskKey] = {}
+        for party, key in advertised.items():
+            if _usable(key.public) and (yield from verify(party, OwnMaskKey(key.public), key.signature)):
+                keys[party] = key
+        false = frozenset(advertised.keys() - keys.keys())
+        # Of two who advertise one key nobody knows whose it is: both drop out. An honest one's is unknown until then.
+        owners = Counter(key.public for key in keys.values())
+        keys = {party: key for party, key in keys.items() if owners[key.public] == 1}
+        if len(keys) < least:
+            raise TooFewParties("AdvertiseKeys", least, keys, clients).proving(false)
+        return (yield from complaints.beside(false, self._share_keys(clients, keys)))
+
+    def _share_keys(self, clients: Collection[PartyId], keys: Mapping[PartyId, MaskKey]) -> Flow[Sum]:
+        """Round 1, and the rest among those who sealed shares to all their neighbours."""
         near = self.neighbourhoods(clients, keys)
+
+        def possible(party: PartyId, reply: Shares) -> bool:
+            return reply.outbox.keys() == near[party] - {party}
+
         requests = {party: ShareKeys({other: keys[other] for other in sorted(near[party])}) for party in keys}
-        shared = yield from ask(requests, Shares, least)
-        inboxes = transpose({sender: reply.outbox for sender, reply in shared.items()})
-        masked = yield from ask({party: MaskInput(inboxes.get(party, {})) for party in shared}, MaskedInput, least)
-        survivors = agreeing(masked, near, self.ring(clients))
+        shared, false = yield from complaints.ask_possible(requests, Shares, possible, self.least_survivors(clients))
+        return (yield from complaints.beside(false, self._mask_inputs(clients, keys, shared)))
+
+    def _mask_inputs(
+        self, clients: Collection[PartyId], keys: Mapping[PartyId, MaskKey], shared: Mapping[PartyId, Shares]
+    ) -> Flow[Sum]:
+        """Round 2, with its dispute, and the rest among those whose inputs are alike."""
+        least = self.least_survivors(clients)
+        relayed = transpose({sender: reply.outbox for sender, reply in shared.items()})
+        inboxes = {party: relayed.get(party, {}) for party in shared}
+        requests = {party: MaskInput(inbox) for party, inbox in inboxes.items()}
+        answered = yield from ask(requests, (MaskedInput, Complaint), least)
+        masked, false = yield from self._settled(answered, inboxes, self.ring(clients))
+        survivors = alike(masked.inputs)
         if len(survivors) < least:
-            raise TooFewParties("MaskInput", least, survivors, shared)
-        neighbours = {party: near[party] & survivors for party in survivors}
-        signatures: dict[PartyId, bytes] = {}
+            raise TooFewParties("MaskInput", least, survivors, shared).proving(false)
+        masked = Masked({party: masked.inputs[party] for party in sorted(survivors)}, masked.closed)
+        return (yield from complaints.beside(false, self._open_sum(clients, keys, shared, masked)))
+
+    def _settled(
+        self, answered: Mapping[PartyId, Message], inboxes: Sealed, ring: Ring
+    ) -> Flow[tuple[Masked, frozenset[PartyId]]]:
+        """Of these answers the masked inputs, those after the dispute too; and who is proven false.
+
+        Whoever opens nothing has dropped out: those who complained mask without it, and the others take away the mask
+        that they share with it. So nobody needs its key, of which too few may have a share.
+        """
+        heard = yield from complaints.hear(answered, inboxes, _check_shares, SECRETS)
+        partners = {party: frozenset(inbox) for party, inbox in inboxes.items()}
+        for party, complaint in heard.complaints.items():
+            partners[party] -= complaint.digests.keys() - heard.bodies[party].keys()
+        masked = {party: reply for party, reply in answered.items() if isinstance(reply, MaskedInput)}
+        false = heard.false | {party for party, reply in masked.items() if not _fits(reply, partners[party], ring)}
+        requests = {}
+        for party in sorted((masked.keys() | heard.complaints.keys()) - heard.closed - false):
+            closed = partners[party] & heard.closed
+            if party in heard.complaints:
+                requests[party] = MaskReopened(closed, heard.bodies[party], heard.openings[party])
+            elif closed:
+                requests[party] = MaskReopened(closed)
+        later = (yield from ask(requests, (MaskedInput, PairMasks), 0)) if requests else {}
+        inputs = {party: masked[party] for party in masked.keys() - requests.keys() - heard.closed - false}
+        seeds: dict[PartyId, Mapping[PartyId, bytes]] = {}
+        for party, reply in later.items():
+            left = partners[party] - heard.closed
+            if party in masked and isinstance(reply, PairMasks) and _undoes(reply, requests[party].closed):
+                inputs[party], seeds[party] = replace(masked[party], partners=left), reply.seeds
+            elif party in heard.complaints and isinstance(reply, MaskedInput) and _fits(reply, left, ring):
+                inputs[party] = reply
+            else:
+                false |= {party}
+        return Masked(inputs, seeds), false
+
+    def _open_sum(
+        self,
+        clients: Collection[PartyId],
+        keys: Mapping[PartyId, MaskKey],
+        shared: Mapping[PartyId, Shares],
+        masked: Masked,
+    ) -> Flow[Sum]:
+        """Rounds 3 and 4: the sum of the masked inputs, once nobody of those who share a mask can drop out."""
+        survivors, signatures = frozenset(masked.inputs), dict[PartyId, bytes]()
+        neighbours = {party: reply.partners & survivors | {party} for party, reply in masked.inputs.items()}
         if self.server == ServerModel.MALICIOUS:
-            signatures = yield from consistency.collect(neighbours, needed)
-        asked = sorted(signatures or survivors)
-        requests_to_open = {party: Unmask(neighbours[party], signatures) for party in asked}
-        opened = yield from ask(requests_to_open, Unmasking, self.least_openers(clients))
-        inputs = {party: masked[party] for party in survivors}
-        return Sum(self._unmask(clients, inputs, shared, keys, opened), survivors)
+            signatures = yield from consistency.collect(neighbours, self.shares_needed(clients))
+
+        def possible(party: PartyId, reply: Unmasking) -> bool:
+            dropped = masked.inputs[party].partners - survivors
+            shares = (*reply.seeds.values(), *reply.keys.values())
+            right = reply.seeds.keys() == neighbours[party] and reply.keys.keys() == dropped
+            return right and _are_shares(shares)
+
+        requests = {party: Unmask(neighbours[party], signatures) for party in sorted(signatures or survivors)}
+        opened, false = yield from complaints.ask_possible(requests, Unmasking, possible, self.least_openers(clients))
+        try:
+            return Sum(self._unmask(clients, masked, shared, keys, opened), survivors, false)
+        except FedsecError as error:
+            raise error.proving(false) from None
 
     def _unmask(
         self,
         clients: Collection[PartyId],
-        masked: Mapping[PartyId, MaskedInput],
+        masked: Masked,
         shared: Mapping[PartyId, Shares],
         keys: Mapping[PartyId, MaskKey],
         opened: Mapping[PartyId, Unmasking],
     ) -> Vector:
         """z = the sum of y, less PRG(b) of the survivors and the masks that they shared with those who dropped out."""
-        needed, ring = self.shares_needed(clients), self.ring(clients)
+        needed, ring, inputs = self.shares_needed(clients), self.ring(clients), masked.inputs
         seeds = transpose({party: reply.seeds for party, reply in opened.items()})
         pieces = transpose({party: reply.keys for party, reply in opened.items()})
         added: list[bytes] = []
         subtracted: list[bytes] = []
-        for party, reply in masked.items():
+        for party, reply in inputs.items():
             seed = _recover(party, seeds.get(party, {}), needed)
             if hashlib.sha256(seed).digest() != shared[party].commitment:
                 raise BadMessage(f"phase Unmask: the shares of party {party}'s seed do not give what it committed to")
             subtracted.append(_own_mask(seed, reply.context))
-        for dropped in sorted({other for reply in masked.values() for other in reply.partners} - set(masked)):
+            for other, mask in masked.closed.get(party, {}).items():
+                (subtracted if party > other else added).append(mask)
+        for dropped in sorted({other for reply in inputs.values() for other in reply.partners} - set(inputs)):
             key = AgreementKey(_recover(dropped, pieces.get(dropped, {}), needed))
             if key.public != keys[dropped].public:
                 raise BadMessage(f"phase Unmask: the shares of party {dropped}'s key do not give the key it advertised")
-            for party, reply in masked.items():
+            for party, reply in inputs.items():
                 if dropped in reply.partners:
                     undo = subtracted if party > dropped else added
                     undo.append(_shared_mask(key, keys[party].public, reply.context))
-        total = ring.sum(reply.vector for reply in masked.values())
+        total = ring.sum(reply.vector for reply in inputs.values())
         masks_into(total, added, subtracted)
         return ring.lift(total)
 
@@ -280,6 +417,11 @@ class SecAgg(SecureSum[Progress, None]):
                 return self._share(me, state, keys, rng)
             case MaskInput(inbox) if x is not None:
                 return self._mask(me, state, inbox, x)
+            case Reopen():
+                most = self.openable(me.cohort)
+                return state, complaints.reopen(me, request, most, ShareKeys, SHARES, _check_shares)
+            case MaskReopened():
+                return self._mask_reopened(me, state, request)
             case ConsistencyCheck(survivors):
                 self._check_survivors(me, state, survivors)
                 return replace(state, signed=survivors), consistency.sign(me, survivors)
@@ -321,33 +463,72 @@ class SecAgg(SecureSum[Progress, None]):
     def _mask(
         self, me: PartyContext, state: Progress, inbox: Mapping[int, bytes], x: Vector
     ) -> tuple[Progress, Message]:
-        """Round 2: x under PRG(b) and a mask with each neighbour whose shares can be opened."""
+        """Round 2: x under PRG(b) and a mask with each neighbour whose shares can be opened; a complaint of others."""
         if state.keys is None or state.shares is None:
             raise OutOfPhase("MaskInput before ShareKeys: this party has shared no keys in this session")
-        shares = dict(state.shares)
-        for other in sorted(set(inbox) & set(state.keys)):
-            try:
-                share = me.unseal(other, inbox[other], ShareKeys, SHARES)
-            except AuthenticationError:
-                continue  # equivocation, or corrupted: for this party the other dropped out
-            if len(share) == 2 * SHARE_BYTES:
-                shares[other] = share
-        own, seeds = AgreementKey(state.key), {}
-        for other in sorted(shares.keys() - {me.id}):
-            try:
-                seeds[other] = _shared_mask(own, state.keys[other], me.context)
-            except BadMessage:
-                del shares[other]  # its key is no key: neither is it one for anybody else
+
+        def unseal(other: PartyId) -> bytes:
+            return me.unseal(other, inbox[other], ShareKeys, SHARES)
+
+        senders = inbox.keys() & state.keys.keys()
+        opened = complaints.held(senders, unseal, lambda other, body: _shares_in(body), {})
+        seeds = self._pair_masks(me, state, opened)
+        masked = self.ring(me.cohort).words(x)
+        added, subtracted = _by_sign(me.id, seeds)
+        masks_into(masked, [_own_mask(state.seed, me.context), *added], subtracted)
+        shares = {me.id: state.shares[me.id]} | {other: opened[other] for other in seeds}
+        complaint = complaints.complain(me, inbox, senders - opened.keys(), SECRETS)
+        if complaint is not None:
+            return Complained(state.key, state.seed, state.keys, shares, vector=masked), complaint
+        return self._masked_input(me, replace(state, shares=shares), masked)
+
+    def _mask_reopened(
+        self, me: PartyContext, state: Progress, request: MaskReopened
+    ) -> tuple[Progress, MaskedInput | PairMasks]:
+        """The dispute: go on as if the shares of `closed` had not opened, and those reopened had."""
+        if state.keys is None or state.shares is None or not (state.masked or isinstance(state, Complained)):
+            raise OutOfPhase("this party has masked no input in this session")
+        unmasked = request.closed - (state.shares.keys() - {me.id})
+        if unmasked:
+            raise PolicyError(f"parties {sorted(unmasked)} are to be left out and share no mask with this party")
+        without = self._pair_masks(me, state, request.closed)
+        shares = {other: share for other, share in state.shares.items() if other not in without}
+        if not isinstance(state, Complained):
+            if not without:
+                raise OutOfPhase("this party has not complained in this session")
+            self._check_enough(me, shares)
+            return replace(state, shares=shares), PairMasks(without)
+        bodies = complaints.accept(me, request.bodies, request.openings)
+        reopened = {}
+        for other in sorted(bodies.keys() & state.keys.keys() - state.shares.keys()):
+            with suppress(BadMessage):
+                reopened[other] = _shares_in(bodies[other])
+        seeds, masked = self._pair_masks(me, state, reopened), state.vector.copy()
+        (added, subtracted), (taken, given) = _by_sign(me.id, seeds), _by_sign(me.id, without)
+        masks_into(masked, [*added, *given], [*subtracted, *taken])
+        shares |= {other: reopened[other] for other in seeds}
+        return self._masked_input(me, Progress(state.key, state.seed, state.keys, shares), masked)
+
+    def _masked_input(
+        self, me: PartyContext, state: Progress, masked: NDArray[np.uint32] | NDArray[np.uint64]
+    ) -> tuple[Progress, MaskedInput]:
+        shares = state.shares or {}
+        self._check_enough(me, shares)
+        return replace(state, masked=True), MaskedInput(masked, frozenset(shares.keys() - {me.id}), me.context)
+
+    def _check_enough(self, me: PartyContext, shares: Mapping[PartyId, bytes]) -> None:
+        """Refuse an input under too few masks."""
         least = max(self.shares_needed(me.cohort), me.floor)
         if len(shares) < least:
             raise PolicyError(f"the shares of {len(shares)} parties could be opened; {least} are the fewest")
-        masked = self.ring(me.cohort).words(x)
-        masks_into(
-            masked,
-            added=[_own_mask(state.seed, me.context), *(seed for other, seed in seeds.items() if other < me.id)],
-            subtracted=[seed for other, seed in seeds.items() if other > me.id],
-        )
-        return replace(state, shares=shares, masked=True), MaskedInput(masked, frozenset(seeds), me.context)
+
+    def _pair_masks(self, me: PartyContext, state: Progress, others: Collection[PartyId]) -> dict[PartyId, bytes]:
+        """s_{u,v} for each of these; without those whose key is no key, which is none for anybody else either."""
+        own, keys, seeds = AgreementKey(state.key), state.keys or {}, {}
+        for other in sorted(others):
+            with suppress(BadMessage):
+                seeds[other] = _shared_mask(own, keys[other], me.context)
+        return seeds
 
     def _check_survivors(self, me: PartyContext, state: Progress, survivors: frozenset[int]) -> None:
         if not state.masked or state.shares is None:
@@ -367,31 +548,61 @@ class SecAgg(SecureSum[Progress, None]):
         )
 
 
-def agreeing(
-    masked: Mapping[PartyId, MaskedInput], near: Mapping[PartyId, frozenset[PartyId]], ring: Ring
-) -> frozenset[PartyId]:
-    """The senders whose masks cancel or can be undone: of one context and length, each masked with all its neighbours.
+def alike(masked: Mapping[PartyId, MaskedInput]) -> frozenset[PartyId]:
+    """The senders of the largest group whose inputs are of one length and whose masks are of one session.
 
-    Whoever could not open a neighbour's shares masked without it, while the neighbour may have masked with it. Of such
-    pairs the neighbour, whose shares they are, counts twice, and the party with the highest count counts as dropped
-    out, until no such pair is left. So do those who name partners that they do not have.
+    After equivocation about the model contexts differ. Neither proves anything: nobody but hospitals knows a length.
     """
-    words = {party: reply for party, reply in masked.items() if reply.vector.dtype == ring.dtype}
-    kinds = Counter((reply.context, reply.vector.shape) for reply in words.values())
+    kinds = Counter((reply.context, reply.vector.size) for reply in masked.values())
     common = max(kinds, key=lambda kind: (kinds[kind], kind), default=None)
-    kept = {
-        party
-        for party, reply in words.items()
-        if (reply.context, reply.vector.shape) == common and reply.partners <= near[party] - {party}
-    }
-    while True:
-        broken: Counter[PartyId] = Counter()
-        for party in kept:
-            for other in (near[party] & kept) - {party} - masked[party].partners:
-                broken.update({party: 1, other: 2})
-        if not broken:
-            return frozenset(kept)
-        kept.remove(max(broken, key=lambda party: (broken[party], party)))
+    return frozenset(party for party, reply in masked.items() if (reply.context, reply.vector.size) == common)
+
+
+def _fits(reply: MaskedInput, partners: frozenset[PartyId], ring: Ring) -> bool:
+    """Whether an honest party whose seals of these partners opened can have sent this input."""
+    return reply.partners == partners and reply.vector.dtype == ring.dtype and reply.vector.ndim == 1
+
+
+def _undoes(reply: PairMasks, closed: frozenset[PartyId]) -> bool:
+    """Whether an honest party that is to do without these can have sent this."""
+    return reply.seeds.keys() == closed and all(len(seed) == SEED_BYTES for seed in reply.seeds.values())
+
+
+def _usable(public: bytes) -> bool:
+    """Whether others can agree on a mask with the owner of this key."""
+    try:
+        check_public(public)
+    except BadMessage:
+        return False
+    return True
+
+
+def _shares_in(body: bytes) -> bytes:
+    """The body of a seal, once it is known to hold a share of each secret; raises BadMessage."""
+    M61.load(body, SECRETS * LIMBS, "shares")
+    return body
+
+
+def _are_shares(shares: Collection[bytes]) -> bool:
+    """Whether each of these is a share of one secret; whether it is the right one nobody knows here."""
+    try:
+        M61.load(b"".join(shares), len(shares) * LIMBS, "shares")
+    except BadMessage:
+        return False
+    return all(len(share) == SHARE_BYTES for share in shares)
+
+
+def _check_shares(dealer: PartyId, receiver: PartyId, body: bytes, values: int) -> None:
+    """The check of what a dealer seals."""
+    if values != SECRETS:
+        raise BadMessage(f"shares of {values} secrets; of {SECRETS} are dealt")
+    _shares_in(body)
+
+
+def _by_sign(party: PartyId, seeds: Mapping[PartyId, bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Which masks this party adds to its input and which it subtracts: the other one of a pair does the opposite."""
+    added = [seed for other, seed in seeds.items() if other < party]
+    return added, [seed for other, seed in seeds.items() if other > party]
 
 
 def _shared_mask(mine: AgreementKey, theirs: bytes, context: bytes) -> bytes:

@@ -181,7 +181,7 @@ class Shamir(SecureSum[Shared, None]):
             return reply.outbox.keys() == set(clients) - {party}
 
         requests, least = dict.fromkeys(clients, ShareInput()), max(self.points_needed(clients), self.floor)
-        shared, false = yield from complaints.ask_dealers(requests, Shares, possible, least)
+        shared, false = yield from complaints.ask_possible(requests, Shares, possible, least)
         return (yield from complaints.beside(false, self._open(clients, shared)))
 
     def _open(self, clients: Collection[PartyId], shared: Mapping[PartyId, Shares]) -> Flow[Sum]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from fedsec.party.policy import Policy
 from fedsec.primitives.key_agreement import AgreementKey
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SERVER, Flow, Message, PartyId, Replies, Requests, SecureSum, run
+from fedsec.server.coordinator import Channel
 from fedsec.strategies.paillier import Paillier
 from fedsec.strategies.shamir import Shamir
 from fedsec.wire import codec, envelope
@@ -119,7 +121,12 @@ class DishonestServer:
         return self.send(party, self.request(party, message, session, **changes))
 
     def run(self, flow: Flow[Any], sessions: Mapping[PartyId, Session]) -> Any:
-        """The protocol's own server side, with each party in a session of its own; refusals count as silence."""
+        """The protocol's own server side, with each party in a session of its own; refusals count as silence.
+
+        What counts as signed is what is signed in the session that most are in.
+        """
+        common, _ = Counter(sessions.values()).most_common(1)[0]
+        channel = Channel(self.coordinator, common, 0)
 
         def deliver(requests: Requests) -> Replies:
             answers: dict[PartyId, Message] = {}
@@ -129,7 +136,7 @@ class DishonestServer:
                     answers[party] = codec.decode(envelope.read(answer).body, Message)
             return answers
 
-        return run(flow, deliver)
+        return run(flow, deliver, verify=channel.signed)
 
     def enrol(self, **changes: Any) -> dict[PartyId, Member]:
         """All parties enrol into a new epoch, and are shown no roster yet."""

@@ -35,6 +35,8 @@ ADMISSION, NODES = "tests/agreement/test_admission.py", "tests/flower/test_agree
 ADMIT, CLIENT = "fedsec/agreement/admission.py", "fedsec/flower/client.py"
 OMITTED, UNASKED = "tests/strategies/test_omitted_seals.py", "tests/disclosure/test_false_share.py"
 COMPLAINTS, DISPUTE = "tests/strategies/test_complaints.py", "fedsec/protocol/complaints.py"
+MASKS, REOPENED = "tests/strategies/test_masks_disputed.py", "tests/party/test_party_secagg_disputes.py"
+SIGNATURES = "tests/protocol/test_verify.py"
 TERMS, TWICE, ROWS, CONFIGURED, HOSTILE, WEIGHED = (
     f"tests/disclosure/test_{name}.py"
     for name in ("chosen_terms", "asked_twice", "refusals", "configuration", "hostile_messages", "weights")
@@ -71,10 +73,58 @@ CHECKS = [
     ("fedsec/protocol/consistency.py", "if len(agreed) < needed:", "if False:", SECAGG),
     ("fedsec/protocol/consistency.py", "if len(agreed) < needed:", "if False:", SIGNED),
     ("fedsec/protocol/consistency.py", "if holds(me, party, statement, signatures[party])", "", SECAGG),
-    ("strategies/secagg.py", "        if not broken:", "        if True:", SECAGG),
-    ("strategies/secagg.py", "== common and reply.partners <= near[party] - {party}", "== common", SECAGG),
-    ("strategies/secagg.py", "if (reply.context, reply.vector.shape) == common and", "if", SECAGG),
-    ("strategies/secagg.py", "if reply.vector.dtype == ring.dtype", "", SECAGG),
+    *[
+        ("strategies/secagg.py", check, instead, MASKS)
+        for check, instead in [
+            ("if _usable(key.public) and (yield", "if (yield"),
+            (" and (yield from verify(party, OwnMaskKey(key.public), key.signature)):", ":"),
+            (" if owners[key.public] == 1}", "}"),
+            ("return reply.outbox.keys() == near[party] - {party}", "return True"),
+            (" if not _fits(reply, partners[party], ring)}", " if False}"),
+            (" and _undoes(reply, requests[party].closed):", ":"),
+            (" and _fits(reply, left, ring):", ":"),
+            ("return reply.partners == partners and ", "return "),
+            (" and reply.vector.dtype == ring.dtype", ""),
+            (" and reply.vector.ndim == 1", ""),
+            (" and all(len(seed) == SEED_BYTES for seed in reply.seeds.values())", ""),
+            (" if (reply.context, reply.vector.size) == common", ""),
+            ("right = reply.seeds.keys() == neighbours[party] and ", "right = "),
+            (" and reply.keys.keys() == dropped", ""),
+            ("return right and _are_shares(shares)", "return right"),
+            ("return all(len(share) == SHARE_BYTES for share in shares)", "return True"),
+            ('M61.load(body, SECRETS * LIMBS, "shares")', "pass"),
+        ]
+    ],
+    *[
+        ("strategies/secagg.py", check, instead, REOPENED)
+        for check, instead in [
+            ("most = self.openable(me.cohort)", "most = len(me.cohort)"),
+            ("    if values != SECRETS:", "    if False:"),
+            (" or not (state.masked or isinstance(state, Complained)):", ":"),
+            ("        if unmasked:", "        if False:"),
+            ("(state.shares.keys() - {me.id})", "state.shares.keys()"),
+            ("            if not without:", "            if False:"),
+            ("            self._check_enough(me, shares)\n            return replace", "            return replace"),
+            ("return replace(state, shares=shares), PairMasks(without)", "return state, PairMasks(without)"),
+            ("bodies.keys() & state.keys.keys() - state.shares.keys()", "bodies.keys() & state.keys.keys()"),
+            ("if not state.masked or state.shares is None:", "if state.shares is None:"),
+        ]
+    ],
+    (
+        "strategies/secagg.py",
+        ", self.shares_needed(clients) - 1)",
+        ", len(clients))",
+        "tests/strategies/test_secagg_plus.py",
+    ),
+    (DISPUTE, "        and values in (None, complaint.values)\n", "", MASKS),
+    (DISPUTE, "closed = accused - (reopened.keys() - false)", "closed = accused - reopened.keys()", MASKS),
+    ("fedsec/server/coordinator.py", "return member is not None", "return True", SIGNATURES),
+    (
+        "fedsec/server/coordinator.py",
+        "except AuthenticationError:\n            return False",
+        "except AuthenticationError:\n            return True",
+        SIGNATURES,
+    ),
     (
         "fedsec/protocol/consistency.py",
         "for party in survivors & signatures.keys()",

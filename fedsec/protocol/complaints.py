@@ -155,7 +155,7 @@ def held(
 # The server
 
 
-def ask_dealers(
+def ask_possible(
     requests: Mapping[PartyId, Message], reply: type[Reply], possible: Callable[[PartyId, Reply], bool], at_least: int
 ) -> Flow[tuple[dict[PartyId, Reply], frozenset[PartyId]]]:
     """As `ask`, for the phase in which parties seal to each other: the replies that are `possible`, and who is false.

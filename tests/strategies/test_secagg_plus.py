@@ -38,6 +38,11 @@ def test_the_graph_is_sparse(federation: LocalFederation) -> None:
     assert protocol.withstands(everyone) == 5 and set(protocol.tolerance(everyone).values()) == {22}
 
 
+def test_seals_are_opened_to_fewer_neighbours_than_recover_a_secret() -> None:
+    protocol, everyone = SecAggPlus(), range(1, 1001)
+    assert protocol.openable(everyone) == protocol.shares_needed(everyone) - 1 < protocol.withstands(everyone) == 100
+
+
 @pytest.mark.slow
 def test_exact_with_dropouts_in_every_phase(federation: LocalFederation) -> None:
     check(federation, {})

@@ -69,7 +69,7 @@ def none_usable(*given: Any) -> Opened:
 
 def test_a_party_that_answered_and_is_called_missing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that seals nothing to half of the others has these answer for another sum than the rest."""
-    monkeypatch.setattr(complaints, "ask_dealers", unchecked)
+    monkeypatch.setattr(complaints, "ask_possible", unchecked)
     check(shamir.Shamir(), monkeypatch)
     monkeypatch.setattr(shamir, "open_sum", none_usable)
     with pytest.raises(AssertionError, match="'outbox', 2"):
