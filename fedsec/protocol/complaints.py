@@ -26,7 +26,7 @@ Check = Callable[[PartyId, PartyId, bytes, int], None]
 
 @dataclass(frozen=True)
 class Complaint(Message, tag="fedsec.complaint/1"):
-    """In place of a share of the sum: what these parties sealed holds no share of so many values, or does not open.
+    """In place of an answer: what these parties sealed holds no share of so many values, or does not open.
 
     digests: SHA-256 of what came from each; signatures: on `Unopened`, for each.
     """
@@ -158,10 +158,10 @@ def held(
 def ask_possible(
     requests: Mapping[PartyId, Message], reply: type[Reply], possible: Callable[[PartyId, Reply], bool], at_least: int
 ) -> Flow[tuple[dict[PartyId, Reply], frozenset[PartyId]]]:
-    """As `ask`, for the phase in which parties seal to each other: the replies that are `possible`, and who is false.
+    """As `ask`, where it shows in a reply whether an honest party can have sent it: those replies, and who is false.
 
-    possible: whether an honest party can have sent this, to all those that it must seal to and no others. Who sent
-    anything else is proven false by its own signed answer and counts as dropped out, before anything is relayed.
+    possible: whether it can, as who seals to all those that it must seal to and no others. Who sent anything else is
+    proven false by its own signed answer and counts as dropped out, before anything is relayed.
     Raises TooFewParties, with the false ones, if fewer than `at_least` are left.
     """
     answered = yield from ask(requests, reply, 0)
