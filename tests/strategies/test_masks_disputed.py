@@ -419,7 +419,7 @@ WRONG = st.tuples(st.sampled_from(sorted(ANY)), st.sets(st.integers(1, 7), min_s
 
 
 @pytest.mark.parametrize(("protocol", "hospitals"), [PAIRS[0], *slow(PAIRS[1:])])
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(60))
 @given(who=st.permutations(range(1, 7)), wrongs=st.tuples(WRONG, WRONG))
 def test_two_corrupt_hospitals_cost_no_honest_one_its_place(
     protocol: Any, hospitals: int, who: list[PartyId], wrongs: tuple[tuple[str, set[PartyId]], ...]
