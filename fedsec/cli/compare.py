@@ -16,11 +16,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from fedsec import catalog, extras
 from fedsec.cli.arguments import allowed, items, numbers, parse_network, print_left_out
-from fedsec.cli.compare_tables import print_comparison
+from fedsec.cli.compare_tables import print_comparison, recommended
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import NETWORKS
+from fedsec.protocol import ServerModel
 from fedsec.report import page
+from fedsec.report.ranking import Trust
 from fedsec.simulations.costs.sweep import comparison
 from fedsec.simulations.costs.sweep.comparison import COMPARISON
 from fedsec.simulations.costs.sweep.parallel_jobs import ProgressCallback
@@ -35,6 +37,15 @@ def compare(
         str,
         typer.Option("--strategies", help="Names or files, separated by commas; parameters as NAME:PARAMETER=VALUE."),
     ] = "all",
+    server: Annotated[
+        ServerModel | None, typer.Option(help="Trust: what the server may do. Nothing is recommended without it.")
+    ] = None,
+    colluding: Annotated[
+        int | None, typer.Option(metavar="N", help="Trust: how many hospitals may collude with the server.")
+    ] = None,
+    may_drop_out: Annotated[
+        int | None, typer.Option(metavar="N", help="Trust: how many hospitals may drop out, in any phase of a round.")
+    ] = None,
     hospitals: Annotated[str, typer.Option(help="Numbers of hospitals.")] = "3,10",
     parameters: Annotated[str, typer.Option(help="Numbers of model parameters.")] = "10000",
     bits: Annotated[str, typer.Option(help="Bits per value.")] = "24",
@@ -59,6 +70,9 @@ def compare(
 ) -> None:
     """Measure what each strategy costs: CPU, bytes, memory, exactness, and round time on a network.
 
+    Trust comes before cost: a strategy is recommended once you say what the server may do, how many hospitals may
+    collude with it and how many may drop out, here or on the page.
+
     Writes report.html, a self-contained page, with its figures, comparison.json and cells.csv. An interrupted sweep
     continues where it stopped when the same command is given again.
 
@@ -66,12 +80,15 @@ def compare(
 
     `fedsec compare`
 
+    `fedsec compare --server malicious --colluding 1 --may-drop-out 1 --hospitals 10`
+
     `fedsec compare --strategies shamir,paillier --hospitals 5 --parameters 1000,100000 --network clinic=30,50,10`
 
     `fedsec compare --strategies shamir,shamir:server=malicious,./mine.py --dropout 0,0.2 --output results/mine`
 
     `fedsec compare --engine flower --strategies plain,secagg --hospitals 5`
     """
+    trust = _trust(server, colluding, may_drop_out)
     for module in ("ray", "jinja2", "matplotlib"):  # the last two draw the report, once all is measured
         extras.require(module, "`fedsec compare`")
     names = catalog.names() if strategies == "all" else [allowed(name) for name in items("strategies", strategies)]
@@ -96,18 +113,34 @@ def compare(
     try:
         with processes.terminable(), _progress(as_json) as progress:
             compared = comparison.compare(sweep, folder, progress)
-            written = page.write(compared, folder)
+            written = page.write(compared, folder, trust)
     except KeyboardInterrupt:
         message = f"Interrupted. Finished measurements are kept in {folder}; give the same command again to continue."
         Console(stderr=True, quiet=as_json).print(message, highlight=False, markup=False, soft_wrap=True)
         raise
     if as_json:
         document: dict[str, Any] = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
-        print_json({**document, "output": str(folder), "files": [str(path) for path in written]})
+        print_json(
+            {
+                **document,
+                "trust": trust._asdict(),
+                "recommended": recommended(compared, trust),
+                "output": str(folder),
+                "files": [str(path) for path in written],
+            }
+        )
     else:
-        print_comparison(Console(), compared, folder)
+        print_comparison(Console(), compared, folder, trust)
     if not any(cell.round for cell in compared.cells):
         raise RunFailed(f"no setting was measured; the first reason: {compared.cells[0].note}")
+
+
+def _trust(server: ServerModel | None, colluding: int | None, dropouts: int | None) -> Trust:
+    """The answers about trust; raises ConfigurationError where a number of hospitals is below 0."""
+    for name, count in (("colluding", colluding), ("may-drop-out", dropouts)):
+        if count is not None and count < 0:
+            raise ConfigurationError(f"{name} is {count}; it must be at least 0")
+    return Trust(server.value if server else "", colluding, dropouts)
 
 
 def _folder(output: Path | None, sweep: Sweep, force: bool) -> Path:

@@ -154,7 +154,7 @@ def plane(comparison: Comparison, cells: Sequence[Cell], figure: Any) -> dict[st
         return None
     setting, rows = analysis.opening(comparison), []
     for name, one in comparison.networks.items():
-        first = next(place for place in ranking.ranking(comparison, cells, one) if place.rank)
+        first = next(place for place in ranking.ranking(comparison, cells, one) if place.family != "clear")
         rows.append(
             {
                 "name": name,
@@ -166,7 +166,8 @@ def plane(comparison: Comparison, cells: Sequence[Cell], figure: Any) -> dict[st
         )
     text = (
         f"For {setting.words() if setting else ''}. Bandwidth is the same both ways here; a network that has two is "
-        "marked at its upload. Strategies without protection are left out."
+        "marked at its upload. Strategies without protection are left out. Trust is not asked here: the cheapest of "
+        "all may withstand less than you need."
     )
     return {"figure": figure, "rows": rows, "text": text}
 

@@ -13,7 +13,7 @@
   }
 
   function comparison(selection) {
-    const { cells, strategies, parts, phrases, networks, settings } = selection;
+    const { cells, strategies, parts, phrases, trust: said, networks, settings } = selection;
     const order = Object.keys(strategies), controls = $("controls"), table = $("ranking"), body = table.tBodies[0];
     const name = (one) => [el("span", { class: `mark ${strategies[one]}`, style: `--c:var(--s${order.indexOf(one)})`, "aria-hidden": "true" }), ...one.split(":").flatMap((part, at) => at ? [":", el("wbr", {}), part] : [part])];
     const chosen = (key) => (controls.elements[key] ? controls.elements[key].value : "");
@@ -22,9 +22,8 @@
       const cell = cells[view.order[at]], rank = answer.ranks[at];
       const head = el("th", { scope: "row" }, ...name(cell.name));
       if (answer.tags[at]) head.append(" ", el("span", { class: "tag" }, answer.tags[at]));
-      const figures = [view.seconds[at], answer.times[at], view.wire[at], ...cell.figures, cell.follows, cell.breaks];
-      const kind = rank === 1 ? "first" : rank ? "" : "aside";
-      return el("tr", { class: kind }, el("td", { class: "n" }, String(rank || "\u2013")), head, ...figures.map((text) => el("td", { class: "n" }, text)));
+      const figures = [cell.follows, cell.breaks, cell.tolerated, view.seconds[at], answer.times[at], view.wire[at], ...cell.figures];
+      return el("tr", { class: answer.kinds[at] }, el("td", { class: "n" }, String(rank || "\u2013")), head, ...figures.map((text) => el("td", { class: "n" }, text)));
     }
 
     function bar(place, [total, value, segments]) {
@@ -58,7 +57,26 @@
       note.textContent = same ? note.dataset.same : note.dataset.own;
     }
 
-    function trust(here) {
+    // Whom the reader trusts; what is not answered, or is no such number, is open
+    function asked(hospitals) {
+      const counts = ["colluding", "dropouts"].map((key) => controls.elements[key]);
+      for (const one of counts) one.max = hospitals - 1;
+      const given = { server: chosen("server") };
+      for (const one of counts) given[one.name] = one.validity.valid && one.value !== "" ? Number(one.value) : "";
+      const missing = Object.keys(given).filter((key) => given[key] === "");
+      const counted = (key) => said.counted[key][Math.min(given[key], 2)].replace("{n}", given[key]);
+      const words = missing.length ? "" : `, ${said.servers[given.server]}, ${counted("colluding")} and ${counted("dropouts")}`;
+      return { ...given, missing: missing.join("|"), words };
+    }
+
+    function answered(setting, view, trust) {
+      if (trust.missing) return { ...view.answers[0], why: said.open[trust.missing] };
+      const step = (limits, value) => (limits.findIndex((limit) => value <= limit) + limits.length + 1) % (limits.length + 1);
+      const [colluding, dropouts] = setting.limits[trust.server];
+      return view.answers[view.trust[trust.server][step(colluding, trust.colluding)][step(dropouts, trust.dropouts)]];
+    }
+
+    function cards(here) {
       for (const card of document.querySelectorAll("#trust-table tr[data-strategy]")) {
         const cell = here.find((one) => one.name === card.dataset.strategy);
         for (const key of ["follows", "breaks", "dropouts"]) card.querySelector(`.${key}`).textContent = cell ? cell[key] : "\u2013";
@@ -69,18 +87,21 @@
       const named = chosen("network"), setting = settings[parts.map(chosen).join("|")];
       const here = setting ? setting.cells.map((at) => cells[at]) : [];
       const view = setting ? setting.networks[named] : { order: [] };
-      const answer = setting ? view.answers[view.trust[chosen("trust")]] : { first: -1, best: "", why: table.dataset.none };
-      const said = parts.map((part) => (phrases[part][chosen(part)] || "")).join("");
-      $("for").textContent = $("phases-for").textContent = `${said}, over ${networks[named]}`;
-      $("trust-for").textContent = said;
-      $("best").replaceChildren(...(answer.best ? name(answer.best) : [table.dataset.noAnswer]));
+      const trust = asked(Number(chosen("hospitals")));
+      const answer = view.order.length ? answered(setting, view, trust) : { first: -1, best: "", why: table.dataset.none };
+      const words = parts.map((part) => (phrases[part][chosen(part)] || "")).join("");
+      $("phases-for").textContent = `${words}, over ${networks[named]}`;
+      $("for").textContent = `${words}, over ${networks[named]}${trust.words}`;
+      $("trust-for").textContent = words;
+      const headline = said.headlines[trust.missing && view.order.length ? "open" : "none"];
+      $("best").replaceChildren(...(answer.best ? name(answer.best) : [headline]));
       $("why").textContent = answer.why;
       $("promise").textContent = answer.first < 0 ? "" : cells[view.order[answer.first]].promise;
-      const none = el("tr", {}, el("td", { colspan: "11" }, table.dataset.none));
+      const none = el("tr", {}, el("td", { colspan: "12" }, table.dataset.none));
       body.replaceChildren(...(view.order.length ? view.order.map((_, at) => row(view, answer, at)) : [none]));
       $("unranked").replaceChildren(...here.filter((cell) => cell.unranked).map((cell) => el("li", {}, el("b", {}, cell.name), `: ${cell.unranked}`)));
       bars(view.order.map((at) => cells[at]));
-      trust(here);
+      cards(here);
     }
 
     if (!cells.length) return;

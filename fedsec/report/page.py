@@ -11,6 +11,7 @@ from typing import Any
 from fedsec import __version__
 from fedsec.report import analysis, drawings, output, ranking, sections, shapes, tables
 from fedsec.report.document import Cell, Comparison
+from fedsec.report.ranking import UNANSWERED, Trust
 from fedsec.report.selection import networks, selection
 
 PAGE, CELLS, FIGURES = "report.html", "cells.csv", "figures"
@@ -19,29 +20,32 @@ LABELS = {
     "parameters": "Parameters",
     "bits": "Bits per value",
     "key_bits": "Bits per key",
-    "dropout": "Hospitals dropped out",
+    "dropout": "Dropped out when measured",
 }
 
 
-def render(comparison: Comparison) -> str:
-    """The page, as HTML."""
-    return _render(comparison, drawings.draw(comparison))
+def render(comparison: Comparison, trust: Trust = UNANSWERED) -> str:
+    """The page, as HTML; trust: how its first question is answered when it opens."""
+    return _render(comparison, drawings.draw(comparison), trust)
 
 
-def write(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write report.html, cells.csv and the figures into a folder; raises ConfigurationError where that fails."""
+def write(comparison: Comparison, folder: Path, trust: Trust = UNANSWERED) -> list[Path]:
+    """Write report.html, cells.csv and the figures into a folder; raises ConfigurationError where that fails.
+
+    trust: how the page's first question is answered when it opens.
+    """
     drawn = drawings.draw(comparison)
     contents = {f"{FIGURES}/{name}": data for one in drawn for name, data in one.files().items()}
-    contents |= {CELLS: table(comparison), PAGE: _render(comparison, drawn).encode()}
+    contents |= {CELLS: table(comparison), PAGE: _render(comparison, drawn, trust).encode()}
     return output.write(folder, contents)
 
 
-def _render(comparison: Comparison, drawn: Sequence[drawings.Drawn]) -> str:
+def _render(comparison: Comparison, drawn: Sequence[drawings.Drawn], trust: Trust) -> str:
     setting, families = analysis.opening(comparison), sections.families(comparison)
     name, network = sections.network(comparison)
     cells = analysis.cells_of(comparison, setting)
     shown = {one.name: one.shown(sections.looks(comparison)) for one in drawn}
-    places = ranking.ranking(comparison, cells, network)
+    places = ranking.ranking(comparison, cells, network, trust)
     return (
         output.environment()
         .get_template("page.html.j2")
@@ -59,11 +63,14 @@ def _render(comparison: Comparison, drawn: Sequence[drawings.Drawn]) -> str:
             opening=setting and setting._asdict(),
             networks=networks(comparison),
             network_name=name,
-            trusts=ranking.TRUSTS,
+            servers=ranking.SERVERS,
+            asked=trust,
+            star=sections.STAR_LEGEND,
+            any_scaled=any(cell.status == "extrapolated" for cell in comparison.cells),
             network_words={key: sections.network_words(one) for key, one in networks(comparison).items()},
             setting_words=setting.words() if setting else "",
             family_names=analysis.FAMILIES,
-            answer=sections.answer(places, cells, setting, sections.network_in_words(name, network)),
+            answer=sections.answer(places, cells, setting, sections.network_in_words(name, network), trust),
             bars=[sections.bars(place.cell) for place in places],
             empty_bars=sections.NO_BARS,
             scales=sections.SCALES,

@@ -1,21 +1,79 @@
-"""The ranking of a comparison's strategies by seconds from end to end, and the sentences that say what it came to."""
+"""The ranking of a comparison's strategies, and the sentences that say what it came to.
+
+Trust comes first: no strategy has a rank before somebody says what the server may do, how many hospitals may collude
+with it, and how many may drop out. Those that promise this are ranked by seconds from end to end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from fedsec.report import units
 from fedsec.report.analysis import WHOLE, family
 from fedsec.report.document import Cell, Comparison, Network, seconds
 
-TRUSTS = {"any": "any strategy", "follows": "semi-honest server", "breaks": "malicious server"}
-"""What is asked of a strategy, as on the page."""
+SERVERS = {"semi-honest": "follows the protocol (semi-honest)", "malicious": "may break the protocol (malicious)"}
+"""What the server may do, as on the page."""
+QUESTIONS = {
+    "server": "what the server may do",
+    "colluding": "how many hospitals may collude with it",
+    "dropouts": "how many may drop out of a round",
+}
+"""What has to be answered before a strategy is recommended, in the order of the page."""
+NOTHING = "No strategy has a whole round in this setting."
+COUNTED: Mapping[str, tuple[str, str, str]] = {
+    "colluding": ("no hospital colluding with it", "1 hospital colluding with it", "{n} hospitals colluding with it"),
+    "dropouts": ("nobody dropping out", "1 dropping out", "{n} dropping out"),
+}
+"""An answer in words: none, one, and more."""
+
+
+class Trust(NamedTuple):
+    """Whom the hospitals trust: what the server may do, and how many may collude with it and drop out in any phase.
+
+    An answer that nobody has given is "" or None.
+    """
+
+    server: str = ""
+    colluding: int | None = None
+    dropouts: int | None = None
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """The questions that are still open."""
+        return tuple(name for name, answer in self._asdict().items() if answer in ("", None))
+
+    def words(self) -> str:
+        """`with a malicious server, 2 hospitals colluding with it and 1 dropping out`; "" while a question is open."""
+        if self.unanswered:
+            return ""
+        counts = {"colluding": self.colluding or 0, "dropouts": self.dropouts or 0}
+        colluding, dropouts = (COUNTED[name][min(count, 2)].format(n=count) for name, count in counts.items())
+        return f"{server_words(self.server)}, {colluding} and {dropouts}"
+
+
+UNANSWERED = Trust()
+
+
+def server_words(server: str) -> str:
+    """A server of `SERVERS` as it stands in a sentence."""
+    return f"with a {server} server"
+
+
+def still_open(questions: Sequence[str]) -> str:
+    """What has to be answered first."""
+    asked = units.words([QUESTIONS[name] for name in questions])
+    return f"Trust comes before cost. Say {asked}: then the cheapest strategy that withstands this stands here."
 
 
 @dataclass(frozen=True)
 class Place:
-    """A strategy in the ranking; `rank` is 0 for a baseline or where the trust required is not promised."""
+    """A strategy in the ranking.
+
+    rank: 0 for a baseline, where the trust required is not promised, and while trust is unanswered.
+    """
 
     rank: int
     cell: Cell
@@ -26,16 +84,26 @@ class Place:
     wire: float
 
 
-def promises(cell: Cell, trust: str) -> bool:
-    """Whether a strategy withstands what is asked: `any`, `follows` or `breaks`."""
-    if trust == "any":
-        return True
+def withstood(cell: Cell, server: str) -> int:
+    """How many hospitals may collude with a server of `SERVERS`; -1 where nothing is promised."""
     if cell.withstands is None:
+        return -1
+    return cell.withstands.malicious_server if server == "malicious" else cell.withstands.semi_honest_server
+
+
+def tolerated(cell: Cell) -> int:
+    """How many hospitals may drop out in any phase: as many as in the phase that tolerates the fewest."""
+    return min(cell.tolerance.values(), default=0)
+
+
+def promises(cell: Cell, trust: Trust) -> bool:
+    """Whether a strategy withstands what is asked; nothing is promised while a question is open."""
+    if trust.colluding is None or trust.dropouts is None or not trust.server:
         return False
-    return (cell.withstands.semi_honest_server if trust == "follows" else cell.withstands.malicious_server) >= 0
+    return withstood(cell, trust.server) >= trust.colluding and tolerated(cell) >= trust.dropouts
 
 
-def ranking(comparison: Comparison, cells: Iterable[Cell], network: Network, trust: str = "any") -> list[Place]:
+def ranking(comparison: Comparison, cells: Iterable[Cell], network: Network, trust: Trust = UNANSWERED) -> list[Place]:
     """All whole cells by end-to-end seconds; ranks are given to those that protect and promise what is asked."""
     places = []
     for cell in cells:
@@ -50,11 +118,18 @@ def ranking(comparison: Comparison, cells: Iterable[Cell], network: Network, tru
     return [replace(place, rank=able.index(place) + 1 if place in able else 0) for place in places]
 
 
-def answer(places: Sequence[Place]) -> tuple[str, str]:
-    """The cheapest strategy's name, or nothing, and how it compares with the next and with the baseline."""
+def answer(places: Sequence[Place], trust: Trust) -> tuple[str, str]:
+    """The cheapest strategy's name, or nothing, and how it compares with the next and with the baseline.
+
+    Where there is none: which question is still open, or what the strategies promise at most.
+    """
+    if not places:
+        return "", NOTHING
+    if trust.unanswered:
+        return "", still_open(trust.unanswered)
     ranked = [place for place in places if place.rank]
     if not ranked:
-        return "", "No strategy with a whole round in this setting promises this."
+        return "", " ".join(["No strategy with a whole round in this setting promises this.", *_most(places, trust)])
     best, parts = ranked[0], [f"A round takes {units.seconds(ranked[0].seconds)} from end to end."]
     if len(ranked) == 1:
         parts.append("It is the only one that qualifies.")
@@ -73,6 +148,17 @@ def answer(places: Sequence[Place]) -> tuple[str, str]:
             f"{best.cell.strategy} takes {units.times(best.seconds / clear.seconds)} as long."
         )
     return best.cell.strategy, " ".join(parts)
+
+
+def _most(places: Sequence[Place], trust: Trust) -> list[str]:
+    """What those that protect promise at most, each by itself: what would have to be asked for less."""
+    cells = [place.cell for place in places if place.family != "clear"]
+    if not cells:
+        return []
+    colluding = max(withstood(cell, trust.server) for cell in cells)
+    most = f"withstands {units.plural(colluding, 'colluding hospital')}" if colluding >= 0 else "promises nothing"
+    dropouts = units.plural(max(map(tolerated, cells)), "dropout")
+    return [f"At most, one {most} {server_words(trust.server)}, and one tolerates {dropouts} in any phase."]
 
 
 def promise(cell: Cell) -> str:

@@ -9,7 +9,7 @@ from fedsec.metering import NETWORKS
 from fedsec.report import analysis, figures, ranking, units
 from fedsec.report.analysis import Setting
 from fedsec.report.document import Cell, Comparison, Network
-from fedsec.report.ranking import Place
+from fedsec.report.ranking import Place, Trust
 
 OWN = Network(latency=0.02, down=12.5e6, up=12.5e6)
 """Where the document names no network: 100 Mbit/s and 20 ms."""
@@ -62,27 +62,44 @@ def lead(comparison: Comparison) -> str:
 # The answer
 
 
-def answer(places: Sequence[Place], cells: Sequence[Cell], setting: Setting | None, network: str) -> dict[str, Any]:
+HEADLINES = {"open": "Whom do you trust?", "none": "No answer"}
+"""What stands in place of a strategy's name: before trust is answered, and where none promises what was asked."""
+
+
+def asked(setting: Setting | None, network: str, trust: Trust) -> str:
+    """What the answer is for; network: in words."""
+    return (
+        ", ".join(filter(None, [f"{setting.words()}, over {network}", trust.words()]))
+        if setting
+        else "Nothing was measured."
+    )
+
+
+def answer(
+    places: Sequence[Place], cells: Sequence[Cell], setting: Setting | None, network: str, trust: Trust
+) -> dict[str, Any]:
     """The verdict, the ranked rows, and who is not in them; network: in words."""
-    best, why = ranking.answer(places)
+    best, why = ranking.answer(places, trust)
     first = next((place for place in places if place.rank), None)
     return {
-        "for_": f"{setting.words()}, over {network}" if setting else "Nothing was measured.",
+        "for_": asked(setting, network, trust),
         "best": best,
+        "headline": HEADLINES["open" if trust.unanswered and places else "none"],
         "why": why,
         "promise": ranking.promise(first.cell) if first else "",
         "rows": [
             {
                 "rank": place.rank or units.NONE,
                 "name": place.cell.strategy,
-                "tag": tag(place),
-                "kind": "first" if place.rank == 1 else "" if place.rank else "aside",
+                "tag": tag(place, trust),
+                "kind": kind(place, trust),
                 "figures": [
-                    units.seconds(place.seconds),
-                    ratio(place, first),
-                    units.seconds(place.wire),
-                    *cell_figures(place.cell),
                     *withstood(place.cell),
+                    tolerated(place.cell),
+                    starred(place.cell, units.seconds(place.seconds)),
+                    ratio(place, first),
+                    starred(place.cell, units.seconds(place.wire)),
+                    *cell_figures(place.cell),
                 ],
             }
             for place in places
@@ -98,9 +115,17 @@ def ratio(place: Place, first: Place | None) -> str:
     return units.times(place.seconds / first.seconds) if first else units.NONE
 
 
-def tag(place: Place) -> str:
+def kind(place: Place, trust: Trust) -> str:
+    """How a row of the ranking looks: the first, one of the others, or one that is no answer."""
+    if place.rank == 1:
+        return "first"
+    return "aside" if place.family == "clear" or not (place.rank or trust.unanswered) else ""
+
+
+def tag(place: Place, trust: Trust) -> str:
     """What a row of the ranking is marked with."""
-    tags = ["baseline"] if place.family == "clear" else [] if place.rank else ["not promised"]
+    open_or_ranked = place.rank or trust.unanswered
+    tags = ["baseline"] if place.family == "clear" else [] if open_or_ranked else ["not promised"]
     return ", ".join([*tags, *(["extrapolated"] if place.cell.status == "extrapolated" else [])])
 
 
@@ -109,11 +134,20 @@ def cell_figures(cell: Cell) -> list[str]:
     total = cell.round
     assert total is not None  # noqa: S101 - only whole rounds are ranked
     return [
-        units.seconds(total.hospital_cpu_most.median),
-        units.seconds(total.server_cpu.median),
-        units.size(total.up_most),
+        starred(cell, units.seconds(total.hospital_cpu_most.median)),
+        starred(cell, units.seconds(total.server_cpu.median)),
+        starred(cell, units.size(total.up_most)),
         str(sum(phase.stage == "train" for phase in cell.phases)),
     ]
+
+
+def starred(cell: Cell, text: str) -> str:
+    """A figure, marked where it was extrapolated."""
+    return text + STAR if cell.status == "extrapolated" else text
+
+
+STAR = "*"
+STAR_LEGEND = f"{STAR}{units.SPACE}Extrapolated: measured on fewer parameters, and scaled."
 
 
 def unranked(cell: Cell) -> str:
@@ -130,6 +164,11 @@ def withstood(cell: Cell | None) -> tuple[str, str]:
     return one, other
 
 
+def tolerated(cell: Cell) -> str:
+    """How many hospitals may drop out in any phase."""
+    return f"{ranking.tolerated(cell):,}" if cell.tolerance else units.NONE
+
+
 def dropouts(cell: Cell | None) -> str:
     """How many hospitals may drop out, by phase."""
     tolerance = cell.tolerance if cell else {}
@@ -143,17 +182,23 @@ def bars(cell: Cell) -> dict[str, Any]:
     """The segments of a strategy's two bars."""
     phases = [phase for phase in cell.phases if phase.stage == "train"]
     server = cell.round.server_cpu.median if cell.round else 0.0
-    cpu = [part(phase.name, phase.hospital_cpu_most, units.seconds(phase.hospital_cpu_most)) for phase in phases]
-    cpu.append(part("server", server, units.seconds(server), server=True))
+    cpu = [
+        part(phase.name, phase.hospital_cpu_most, starred(cell, units.seconds(phase.hospital_cpu_most)))
+        for phase in phases
+    ]
+    cpu.append(part("server", server, starred(cell, units.seconds(server)), server=True))
     sizes = [
         part(
             phase.name,
             phase.down_most + phase.up_most,
-            f"{units.size(phase.down_most)} down, {units.size(phase.up_most)} up",
+            starred(cell, f"{units.size(phase.down_most)} down, {units.size(phase.up_most)} up"),
         )
         for phase in phases
     ]
-    return {"name": cell.strategy, **stacked(cpu, sizes)}
+    found = {"name": cell.strategy, **stacked(cpu, sizes)}
+    for one in ("cpu", "bytes"):
+        found[one]["total"] = starred(cell, found[one]["total"])
+    return found
 
 
 def part(label: str, value: float, text: str, server: bool = False) -> dict[str, Any]:
@@ -187,7 +232,7 @@ SCALES = {
     "own": "Each bar is one strategy's own total: lengths compare its phases with each other.",
     "same": "All bars have one scale: lengths compare strategies.",
 }
-NOTHING = "No strategy has a whole round in this setting."
+NOTHING = ranking.NOTHING
 
 
 # Trust

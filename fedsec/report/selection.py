@@ -5,6 +5,7 @@ Every figure, rank and sentence is written here, for each setting, network and t
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fedsec.report import analysis, ranking, sections, units
 from fedsec.report.analysis import Setting
 from fedsec.report.document import Cell, Comparison, Network
-from fedsec.report.ranking import Place
+from fedsec.report.ranking import Place, Trust
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 def selection(comparison: Comparison) -> Markup:
     """All strings, as JSON that cannot end its element.
 
-    cells: of each cell, what depends on nothing else. phrases: what each choice adds to a setting's words. networks:
-    how each is called in a sentence. settings: by the values of the controls, the cells that were measured there, and
-    for each network and trust their ranking and the answer.
+    cells: of each cell, what depends on nothing else. phrases: what each choice adds to a setting's words. trust: the
+    same of each answer about trust, and what is said while one is missing. networks: how each is called in a sentence.
+    settings: by the values of the controls, the cells that were measured there, the numbers of colluding and dropped
+    out hospitals at which the answer changes, and for each network the ranking and the answers.
     """
     from markupsafe import Markup  # only where a page is written: help must not need it
 
@@ -32,6 +34,7 @@ def selection(comparison: Comparison) -> Markup:
             "strategies": sections.families(comparison),
             "parts": list(Setting._fields),
             "phrases": phrases(comparison),
+            "trust": _trust(),
             "networks": {name: sections.network_in_words(name, one) for name, one in networks(comparison).items()},
             "cells": [_cell(cell) for cell in comparison.cells],
             "settings": _settings(comparison),
@@ -64,6 +67,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "name": cell.strategy,
         "follows": follows,
         "breaks": breaks,
+        "tolerated": sections.tolerated(cell),
         "dropouts": sections.dropouts(cell),
         "promise": ranking.promise(cell),
     }
@@ -83,37 +87,88 @@ def _settings(comparison: Comparison) -> dict[str, Any]:
     out = {}
     for setting in analysis.settings(comparison):
         cells = analysis.cells_of(comparison, setting)
+        limits = _limits(comparison, cells)
         out["|".join("" if value is None else str(value) for value in setting)] = {
+            "hospitals": setting.hospitals,
             "cells": [places[id(cell)] for cell in cells],
+            "limits": limits,
             "networks": {
-                name: _network(comparison, cells, network, places) for name, network in networks(comparison).items()
+                name: _network(comparison, cells, network, places, limits)
+                for name, network in networks(comparison).items()
             },
         }
     return out
 
 
-def _network(comparison: Comparison, cells: Sequence[Cell], network: Network, places: dict[int, int]) -> dict[str, Any]:
-    ranked = {trust: ranking.ranking(comparison, cells, network, trust) for trust in ranking.TRUSTS}
-    order, answers = ranked["any"], [_answer(rows) for rows in ranked.values()]
-    different = [answer for place, answer in enumerate(answers) if answer not in answers[:place]]
+Limits = dict[str, tuple[list[int], list[int]]]
+"""By server, the numbers that strategies withstand of colluding hospitals, and tolerate of dropouts, in order."""
+
+
+def _limits(comparison: Comparison, cells: Sequence[Cell]) -> Limits:
+    able = [cell for cell in cells if cell.round and analysis.family(comparison, cell.strategy) != "clear"]
+    dropouts = sorted({ranking.tolerated(cell) for cell in able})
     return {
-        "order": [places[id(place.cell)] for place in order],
-        "seconds": [units.seconds(place.seconds) for place in order],
-        "wire": [units.seconds(place.wire) for place in order],
-        "answers": different,
-        "trust": {trust: different.index(answer) for trust, answer in zip(ranked, answers, strict=True)},
+        server: (sorted({ranking.withstood(cell, server) for cell in able} - {-1}), dropouts)
+        for server in ranking.SERVERS
     }
 
 
-def _answer(rows: Sequence[Place]) -> dict[str, Any]:
+def _network(
+    comparison: Comparison, cells: Sequence[Cell], network: Network, places: dict[int, int], limits: Limits
+) -> dict[str, Any]:
+    """The ranking on a network; answers: those that differ, the first while trust is unanswered.
+
+    trust: by server, for each number of colluding hospitals up to the limits in turn, and beyond them, a list of the
+    answers' places for dropouts in the same way.
+    """
+    answers: list[dict[str, Any]] = []
+
+    def place_of(trust: Trust) -> int:
+        found = _answer(ranking.ranking(comparison, cells, network, trust), trust)
+        if found not in answers:
+            answers.append(found)
+        return answers.index(found)
+
+    place_of(Trust())
+    order = ranking.ranking(comparison, cells, network)
+    return {
+        "order": [places[id(place.cell)] for place in order],
+        "seconds": [sections.starred(place.cell, units.seconds(place.seconds)) for place in order],
+        "wire": [sections.starred(place.cell, units.seconds(place.wire)) for place in order],
+        "trust": {
+            server: [[place_of(Trust(server, one, other)) for other in _steps(dropouts)] for one in _steps(colluding)]
+            for server, (colluding, dropouts) in limits.items()
+        },
+        "answers": answers,
+    }
+
+
+def _steps(limits: Sequence[int]) -> list[int]:
+    """A number for each part between the limits: each of them, and one beyond them all."""
+    return [*limits, max(limits, default=-1) + 1]
+
+
+def _trust() -> dict[str, Any]:
+    names = tuple(ranking.QUESTIONS)
+    subsets = [part for size in (1, 2, 3) for part in itertools.combinations(names, size)]
+    return {
+        "servers": {server: ranking.server_words(server) for server in ranking.SERVERS},
+        "counted": ranking.COUNTED,
+        "open": {"|".join(part): ranking.still_open(part) for part in subsets},
+        "headlines": sections.HEADLINES,
+    }
+
+
+def _answer(rows: Sequence[Place], trust: Trust) -> dict[str, Any]:
     """The ranking under one trust: ranks, ratios to the cheapest and tags in its order, the answer and its reasons."""
     first = next((place for place in rows if place.rank), None)
-    best, why = ranking.answer(rows)
+    best, why = ranking.answer(rows, trust)
     return {
         "first": rows.index(first) if first else -1,
         "best": best,
         "why": why,
         "ranks": [place.rank for place in rows],
         "times": [sections.ratio(place, first) for place in rows],
-        "tags": [sections.tag(place) for place in rows],
+        "tags": [sections.tag(place, trust) for place in rows],
+        "kinds": [sections.kind(place, trust) for place in rows],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -16,17 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from fedsec import cli
 from fedsec.cli.arguments import numbers, parse_network
+from fedsec.cli.compare_tables import print_comparison
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Network
 from fedsec.report import page, sections
 from fedsec.report.document import Comparison
+from fedsec.report.ranking import Trust
 from fedsec.report.units import plain_seconds as seconds
 from fedsec.simulations.costs.sweep.comparison import compare
 from fedsec.simulations.costs.sweep.sweep import GIB, Sweep
 from fedsec.simulations.run.processes import Family, end
+from tests.report.conftest import realistic
 from tests.simulations.costs.conftest import Jobs, run_jobs_here
 
 SMALL = ("--hospitals", "3", "--parameters", "100", "--repetitions", "1", "--no-task")
@@ -83,8 +88,8 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
 def fed(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
     """Runs `fedsec compare` in this process and an empty folder: exit status, stdout, stderr. Pages are drawn empty."""
 
-    def write(found: Comparison, folder: Path) -> list[Path]:
-        (folder / page.PAGE).write_text("drawn")
+    def write(found: Comparison, folder: Path, trust: Trust) -> list[Path]:
+        (folder / page.PAGE).write_text(f"drawn {trust.words()}")
         return [folder / page.PAGE]
 
     def call(*words: str) -> tuple[int, str, str]:
@@ -128,6 +133,8 @@ def test_json_is_one_object_and_what_is_on_the_disk(fed: Any, tmp_path: Path) ->
     document = json.loads(out)
     assert document.pop("files") == [str(tmp_path / "out" / "report.html")]
     assert document.pop("output") == str(tmp_path / "out")
+    assert document.pop("trust") == {"server": "", "colluding": None, "dropouts": None}
+    assert document.pop("recommended") == []
     assert document == json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert Comparison.model_validate(document).networks["clinic"].model_dump() == {
         "latency": 0.03,
@@ -155,6 +162,45 @@ def test_the_table_tells_the_figures_and_the_notes(fed: Any, tmp_path: Path) -> 
     cell = found.cells[0]
     assert cell.round is not None and seconds(cell.seconds["hospital-wan"]) in text
     assert f"Report: {tmp_path / 'out' / 'report.html'}" in text
+
+
+def test_trust_comes_before_cost_and_before_a_recommendation(fed: Any, tmp_path: Path) -> None:
+    words = ("--strategies", "plain,additive,secagg", "--hospitals", "4", "--output", "out")
+    code, out, err = fed(*SMALL, *words)
+    assert code == 0, err
+    head = next(line.split() for line in out.splitlines() if line.startswith("strategy"))
+    assert head == ["strategy", "colluders", "dropouts", "hospital", "server", "up", "down", "round"]
+    text = " ".join(out.split())
+    assert "Recommended" not in text and "Nothing is recommended before you say whom you trust" in text
+    assert "--server semi-honest or malicious, --colluding N and --may-drop-out N" in text
+    trust = ("--server", "malicious", "--colluding", "1", "--may-drop-out", "1")
+    code, out, _ = fed(*SMALL, *words, *trust)
+    text = " ".join(out.split())
+    said = "with a malicious server, 1 hospital colluding with it and 1 dropping out"
+    assert code == 0 and f"Recommended {said}: secagg, the cheapest that withstands this." in text
+    assert "Nothing is recommended" not in text
+    assert (tmp_path / "out" / "report.html").read_text() == f"drawn {said}"
+    code, out, _ = fed(*SMALL, *words, *trust[:-1], "3", "--json")
+    (found,) = json.loads(out)["recommended"]
+    assert found["hospitals"] == 4 and found["strategy"] == "" and "promises this" in found["why"]
+
+
+@pytest.mark.parametrize("option", ["--colluding", "--may-drop-out"])
+def test_trust_is_a_number_of_hospitals(fed: Any, option: str) -> None:
+    code, out, err = fed(option, "-1")
+    assert (code, out) == (2, "") and f"{option[2:]} is -1; it must be at least 0" in err
+
+
+def test_a_comparison_fits_eighty_columns(tmp_path: Path) -> None:
+    for trust in (Trust(), Trust("malicious", 2, 1)):
+        console = Console(width=80, file=io.StringIO())
+        print_comparison(console, realistic(), tmp_path, trust)
+        *lines, report = console.file.getvalue().splitlines()
+        assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+        assert report.startswith("Report: ")
+        text = " ".join(" ".join(lines).split())
+        assert "* measured on fewer parameters and scaled." in text
+        assert ("No recommendation with a malicious server" in text) is (trust != Trust())
 
 
 def test_a_row_for_each_key_size_and_one_for_dropouts_that_drop_as_many(fed: Any, tmp_path: Path) -> None:

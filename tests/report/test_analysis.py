@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
 
 from fedsec.report import analysis, figures, ranking, shapes
 from fedsec.report.document import Network, seconds
+from fedsec.report.ranking import Trust
 
 SLOW = Network(latency=1.0, down=1e9, up=1e9)
 
@@ -17,7 +18,7 @@ SLOW = Network(latency=1.0, down=1e9, up=1e9)
 def test_ranking_by_seconds_with_baselines_and_promises_unranked(made: Any) -> None:
     cells = [made.cell(name, 10, 10_000) for name in ("paillier", "plain", "secagg", "shamir")]
     found = made.comparison(cells)
-    places = ranking.ranking(found, cells, made.networks["hospital-wan"])
+    places = ranking.ranking(found, cells, made.networks["hospital-wan"], Trust("semi-honest", 0, 0))
     assert [place.seconds for place in places] == sorted(seconds(cell, made.networks["hospital-wan"]) for cell in cells)
     assert [(place.cell.strategy, place.rank) for place in places] == [
         ("plain", 0),
@@ -26,19 +27,63 @@ def test_ranking_by_seconds_with_baselines_and_promises_unranked(made: Any) -> N
         ("paillier", 3),
     ]
     assert all(place.low < place.seconds < place.high for place in places)
-    places = ranking.ranking(found, cells, made.networks["hospital-wan"], "breaks")
+    malicious = Trust("malicious", 0, 0)
+    places = ranking.ranking(found, cells, made.networks["hospital-wan"], malicious)
     assert [place.cell.strategy for place in places if place.rank] == ["secagg"]
-    name, why = ranking.answer(places)
+    name, why = ranking.answer(places, malicious)
     assert name == "secagg" and "only one that qualifies" in why and "Without protection, plain" in why
+
+
+def test_nobody_is_ranked_before_trust_is_answered(made: Any) -> None:
+    cells = [made.cell(name, 10, 10_000) for name in ("plain", "secagg", "additive")]
+    found, lan = made.comparison(cells), made.networks["lan"]
+    answers = {"server": "malicious", "colluding": 0, "dropouts": 0}
+    for size in range(3):
+        for given in combinations(answers, size):
+            trust = Trust(**{name: answers[name] for name in given})
+            places = ranking.ranking(found, cells, lan, trust)
+            best, why = ranking.answer(places, trust)
+            assert not any(place.rank for place in places) and best == "" and trust.words() == ""
+            assert [name for name, words in ranking.QUESTIONS.items() if words in why] == list(trust.unanswered)
+            assert set(trust.unanswered) == set(answers) - set(given)
+    assert ranking.answer(ranking.ranking(found, cells, lan, Trust(**answers)), Trust(**answers))[0] == "secagg"
+
+
+@pytest.mark.parametrize("server", ranking.SERVERS)
+@pytest.mark.parametrize("colluding", [0, 2, 3, 4, 5])
+@pytest.mark.parametrize("dropouts", [0, 4, 5])
+def test_only_what_promises_all_that_is_asked_is_ranked(made: Any, server: str, colluding: int, dropouts: int) -> None:
+    cells = [made.cell(name, 10, 10_000) for name in made.kinds]
+    found, trust = made.comparison(cells), Trust(server, colluding, dropouts)
+    places = ranking.ranking(found, cells, made.networks["lan"], trust)
+    for place in places:
+        limits = place.cell.withstands
+        most = limits.semi_honest_server if server == "semi-honest" else limits.malicious_server
+        able = most >= colluding and min(place.cell.tolerance.values()) >= dropouts and place.cell.strategy != "plain"
+        assert bool(place.rank) == able
+    best, why = ranking.answer(places, trust)
+    assert bool(best) == any(place.rank for place in places)
+    if not best:
+        assert "promises this. At most, one withstands" in why and f"with a {server} server" in why
+
+
+def test_trust_in_words() -> None:
+    assert (
+        Trust("malicious", 2, 1).words() == "with a malicious server, 2 hospitals colluding with it and 1 dropping out"
+    )
+    none = "with a semi-honest server, no hospital colluding with it and nobody dropping out"
+    assert Trust("semi-honest", 0, 0).words() == none
 
 
 def test_the_answer_says_where_measurements_do_not_tell_two_apart(made: Any) -> None:
     one, other = made.cell("shamir", 10, 10_000), made.cell("additive", 10, 10_000)
     same = other.model_copy(update={"phases": one.phases, "round": one.round})
     found = made.comparison([one, same])
-    _, why = ranking.answer(ranking.ranking(found, [one, same], made.networks["lan"]))
+    trust = Trust("semi-honest", 2, 1)
+    _, why = ranking.answer(ranking.ranking(found, [one, same], made.networks["lan"], trust), trust)
     assert "no clear difference" in why
-    _, why = ranking.answer(ranking.ranking(found, [one, made.cell("secagg", 10, 10_000)], SLOW))
+    cells = [one, made.cell("secagg", 10, 10_000)]
+    _, why = ranking.answer(ranking.ranking(found, cells, SLOW, trust), trust)
     assert "× as long" in why and "no clear difference" not in why
 
 
@@ -49,7 +94,7 @@ def test_no_answer_without_whole_rounds(made: Any) -> None:
     ]
     found = made.comparison(cells)
     places = ranking.ranking(found, cells, SLOW)
-    assert places == [] and ranking.answer(places)[0] == ""
+    assert places == [] and ranking.answer(places, Trust()) == ("", ranking.NOTHING)
     assert analysis.opening(found) is not None and shapes.families(found) is None
     assert "neither bear this out nor refute it" in shapes.verdict(found)
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from fedsec.report import analysis, page, ranking, units
+from fedsec.report import analysis, page, ranking, sections, units
 from fedsec.report.document import Network, seconds
+from fedsec.report.ranking import Trust
 
 ENTER = ("Enter", 13, "\r")
 
@@ -52,20 +53,50 @@ def test_it_opens_quietly_and_asks_for_nothing_else(opened: Any, realistic: Path
     assert len(texts(opened, "#all tbody tr")) == 25 and texts(opened, "#shown") == ["1–25 of 720 cells"]
 
 
-def test_the_script_repeats_what_the_page_says_without_it(opened: Any, made: Any) -> None:
-    """Server and browser compute the same, to the letter."""
-    opened.send("Emulation.setScriptExecutionDisabled", value=True)
-    opened.send("Page.reload")
-    opened.evaluate("1")
-    plain = [part for part in page.render(made.realistic()).split("<section") if 'id="answer"' in part]
-    opened.send("Emulation.setScriptExecutionDisabled", value=False)
+def test_no_strategy_is_named_before_trust_is_answered(opened: Any, made: Any) -> None:
+    """The first control is trust, and each answer alone leaves the others open."""
+    assert opened.evaluate("document.querySelector('#controls').elements[1].name") == "server"
+    assert [opened.evaluate(f"document.querySelector('[name={name}]').value") for name in ranking.QUESTIONS] == [""] * 3
+    given = dict(zip(ranking.QUESTIONS, ("semi-honest", 2, 1), strict=True))
+    for name, answer in given.items():
+        assert texts(opened, "#best") == ["Whom do you trust?"] and texts(opened, "#promise") == [""]
+        assert texts(opened, "#ranking tbody td:first-child") == ["\N{EN DASH}"] * len(made.kinds)
+        assert texts(opened, "#ranking tr.first") == [] and "Trust comes before cost" in texts(opened, "#why")[0]
+        choose(opened, name, answer)
+    (best,) = texts(opened, "#best")
+    assert best in made.kinds and texts(opened, "#ranking tr.first th") == [best]
+    assert texts(opened, "#for")[0].endswith(Trust(*given.values()).words())
+    for wrong in (100, -1, 1.5):
+        choose(opened, "colluding", wrong)
+        assert (
+            texts(opened, "#best") == ["Whom do you trust?"]
+            and ranking.QUESTIONS["colluding"] in texts(opened, "#why")[0]
+        )
+        assert opened.evaluate("getComputedStyle(document.querySelector('[name=colluding]~small')).display") == "block"
+    choose(opened, "colluding", 99)
+    assert texts(opened, "#best") == ["No answer"] and "promises this" in texts(opened, "#why")[0]
+    choose(opened, "server", "")
+    assert texts(opened, "#best") == ["Whom do you trust?"]
+    assert opened.complaints() == []
+
+
+@pytest.mark.parametrize("trust", [Trust(), Trust("malicious", 2, 1), Trust("semi-honest", 0, 99)])
+def test_the_script_repeats_what_the_page_says_without_it(
+    browser: Any, made: Any, tmp_path: Path, trust: Trust
+) -> None:
+    """Server and browser compute the same, to the letter, however the page's first question was answered."""
+    path = tmp_path / "report.html"
+    path.write_text(page.render(made.realistic(), trust), encoding="utf-8")
+    browser.size(1200)
+    browser.open(path)
+    plain = [part for part in path.read_text(encoding="utf-8").split("<section") if 'id="answer"' in part]
     script = f"""(() => {{
       const holder = document.createElement("div"); holder.innerHTML = {json.dumps("<section" + plain[0])};
       const text = (root, id) => root.querySelector("#" + id).textContent.replace(/\\s+/g, " ").trim();
-      return ["for", "best", "why", "promise", "ranking"].map((id) => [text(holder, id), text(document, id)]);
+      return ["for", "best", "why", "promise", "ranking"].map((id) => [id, text(holder, id), text(document, id)]);
     }})()"""
-    for before, after in opened.evaluate(script):
-        assert before.replace(" ", "") == after.replace(" ", "") and before
+    for part, before, after in browser.evaluate(script):
+        assert before.replace(" ", "") == after.replace(" ", "") and (before or part == "promise")
 
 
 def test_the_script_formats_no_number() -> None:
@@ -84,8 +115,8 @@ def test_every_setting_shows_the_figures_that_python_makes(opened: Any, made: An
         for name, network in found.networks.items():
             choose(opened, "network", name)
             places = ranking.ranking(found, cells, network)
-            expected = [units.seconds(seconds(place.cell, network)) for place in places]
-            assert texts(opened, "#ranking tbody td:nth-child(3)") == expected
+            expected = [sections.starred(place.cell, units.seconds(seconds(place.cell, network))) for place in places]
+            assert texts(opened, "#ranking tbody td:nth-child(6)") == expected
             assert len(texts(opened, "#unranked li")) == sum(cell.status not in analysis.WHOLE for cell in cells)
             assert texts(opened, "#for")[0].startswith(setting.words())
     assert opened.complaints() == []
@@ -98,13 +129,14 @@ def test_choices_change_the_answer(opened: Any, made: Any) -> None:
     answers = set()
     for parameters in (100, 10_000, 1_000_000):
         for name, network in comparison.networks.items():
-            for trust in ranking.TRUSTS:
+            for trust in (Trust("semi-honest", 0, 0), Trust("malicious", 2, 1), Trust("semi-honest", 49, 49)):
                 choose(opened, "parameters", parameters)
                 choose(opened, "network", name)
-                choose(opened, "trust", trust)
+                for question, given in trust._asdict().items():
+                    choose(opened, question, given)
                 cells = analysis.cells_of(comparison, opening._replace(parameters=parameters))
                 places = ranking.ranking(comparison, cells, network, trust)
-                best, why = ranking.answer(places)
+                best, why = ranking.answer(places, trust)
                 assert texts(opened, "#best") == [best] and texts(opened, "#why") == [why]
                 first = next(place for place in places if place.rank)
                 assert texts(opened, "#promise") == [ranking.promise(first.cell)]
@@ -123,13 +155,17 @@ def test_an_own_network(browser: Any, made: Any, tmp_path: Path) -> None:
     browser.size(1200)
     browser.open(path)
     cells = analysis.cells_of(comparison, analysis.opening(comparison))
-    assert texts(browser, "#why") == [ranking.answer(ranking.ranking(comparison, cells, own))[1]]
+    trust = Trust("semi-honest", 1, 0)
+    for question, given in trust._asdict().items():
+        choose(browser, question, given)
+    assert texts(browser, "#why") == [ranking.answer(ranking.ranking(comparison, cells, own, trust), trust)[1]]
     assert (
         "50\N{NO-BREAK SPACE}Mbit/s down, 5\N{NO-BREAK SPACE}Mbit/s up, 300\N{NO-BREAK SPACE}ms"
         in texts(browser, "#for")[0]
     )
     choose(browser, "network", "lan")
-    assert texts(browser, "#why") == [ranking.answer(ranking.ranking(comparison, cells, made.networks["lan"]))[1]]
+    places = ranking.ranking(comparison, cells, made.networks["lan"], trust)
+    assert texts(browser, "#why") == [ranking.answer(places, trust)[1]]
     assert browser.complaints() == []
 
 
@@ -214,7 +250,7 @@ def test_it_can_be_used_by_keyboard(opened: Any) -> None:
             )
         )
         assert opened.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
-    assert {"theme", "hospitals", "network", "trust", "same-scale"} <= seen
+    assert {"theme", *ranking.QUESTIONS, "hospitals", "network", "same-scale"} <= seen
     unnamed = (
         "[...document.querySelectorAll('input, select, button')]"
         ".filter((one) => !one.labels?.length && !one.textContent.trim())"
@@ -259,6 +295,10 @@ def test_sparse_pages_work(browser: Any, made: Any, tmp_path: Path, kind: str) -
     path = tmp_path / "report.html"
     path.write_text(page.render(made.comparison(cells[kind], networks={}, quality=())), encoding="utf-8")
     browser.open(path)
+    if kind == "one":
+        assert texts(browser, "#best") == ["Whom do you trust?"]
+        for question, given in Trust("semi-honest", 1, 1)._asdict().items():
+            choose(browser, question, given)
     assert browser.complaints() == [] and texts(browser, "#best") == ["shamir" if kind == "one" else "No answer"]
 
 

@@ -16,6 +16,7 @@ import pytest
 from fedsec.errors import ConfigurationError
 from fedsec.report import figures, page
 from fedsec.report.document import Comparison
+from fedsec.report.ranking import Trust
 
 EVIL = '<script>alert("x")</script> & $\\frac{1}{2}$ μ漢é'
 
@@ -125,9 +126,17 @@ def test_sparse_comparisons_have_a_page(made: Any, tmp_path: Path, empty: str) -
     assert not Reader(text).open and "None" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
     if empty == "one":
         assert "cheapest on every network" in text and "Only 10 hospitals were measured" in text
-        assert "It is the only one that qualifies" in text
+        assert "Whom do you trust?" in text and "only one that qualifies" in text
     if empty == "refused":
-        assert "too large" in text and "No strategy with a whole round" in text
+        assert "too large" in text and "No strategy has a whole round" in text
+
+
+def test_the_page_opens_with_the_trust_that_was_given(made: Any) -> None:
+    found = made.comparison([made.cell(name, 10, 100) for name in ("secagg", "additive")])
+    text = page.render(found, Trust("malicious", 2, 1))
+    assert '<option value="malicious" selected>' in text and 'name="colluding"' in text and 'value="2"' in text
+    assert f"{Trust('malicious', 2, 1).words()}</p>" in text
+    assert "secagg</p>" in text.replace("<wbr>", "") and "Whom do you trust?</p>" not in text
 
 
 def test_zero_costs_have_a_page(made: Any) -> None:
