@@ -15,12 +15,14 @@ from rich.progress import Progress
 from fedsec.cli import report
 from fedsec.cli.arguments import allowed, items, parse_network, print_left_out
 from fedsec.cli.options import Json, print_json
-from fedsec.cli.plan_tables import print_checks, print_doubts, print_estimates, print_extrapolated
+from fedsec.cli.plan_tables import print_checks, print_doubts, print_estimates, print_extrapolated, print_what_would_fit
 from fedsec.encoding.fixed_point import FixedPoint
-from fedsec.errors import ConfigurationError, FedsecError
+from fedsec.errors import ConfigurationError, FedsecError, RunFailed
 from fedsec.metering import NETWORKS, Network, network
-from fedsec.report import figures
+from fedsec.report import figures, units
 from fedsec.report import output as files
+from fedsec.simulations.costs import machine
+from fedsec.simulations.costs.machine import Load
 from fedsec.simulations.costs.predict import calibrate as calibration
 from fedsec.simulations.costs.predict import cost_model, curve_figure, estimate
 from fedsec.simulations.costs.predict.cost_model import Model
@@ -55,6 +57,9 @@ def plan(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Measure this machine again, in under a minute, for the cost model.")
     ] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Keep what was measured even if the machine was busy meanwhile, and warn.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for the curve up to a million hospitals: plan.svg and plan.png.")
     ] = None,
@@ -66,13 +71,14 @@ def plan(
     """Estimate what each strategy would cost in a setting, and whether it fits and protects as required.
 
     Nothing is trained. Bytes are exact up to 64 hospitals. CPU comes from a cost model of this machine, which is
-    measured once; where the processor's speed varies, it is that of the median speed during that measurement.
+    measured once, on a quiet machine: a calibration that others disturbed is not kept. What lies beyond what was
+    measured is marked as extrapolated.
 
     Examples:
 
     `fedsec plan --calibrate`
 
-    `fedsec plan --hospitals 20 --parameters 1000000 --network mobile`
+    `fedsec plan --hospitals 20 --parameters 11.2M --network mobile`
 
     `fedsec plan --hospitals 10 --malicious-server --colluding 2 --dropout 0.2 --json`
 
@@ -93,7 +99,7 @@ def plan(
     required = Requirement(colluding, malicious_server)
     compared = report.load(against.expanduser() / COMPARISON) if against is not None else None
     able = names if calibrate else [name for name in names if setting.under(name, key_bits).possible]
-    model = _model(able, bits, key_bits, calibrate, as_json, hospitals)
+    model = _model(able, bits, key_bits, calibrate, anyway, as_json, hospitals)
     estimates = estimate.estimates(names, setting, required, link, model, key_bits)
     checks = validate(model)
     checks_against = validate_against(model, compared) if compared is not None else []
@@ -112,7 +118,11 @@ def plan(
         return print_json({**document, "files": [str(path) for path in drawn]})
     console = Console()
     print_estimates(console, setting, clip, profile, required, estimates)
-    print_extrapolated(console, setting, able, key_bits, model)
+    if all(one.why_not for one in estimates):
+        least = estimate.least_hospitals(names, setting, required, key_bits)
+        fits = estimate.able(names, replace(setting, hospitals=least), required, key_bits) if least else []
+        print_what_would_fit(console, setting, least, fits)
+    print_extrapolated(console, setting, estimates)
     print_doubts(console, model)
     if calibrate:
         print_checks(console, "settings that it was not fitted to", checks)
@@ -122,23 +132,43 @@ def plan(
         console.print(f"Curve: {path}", highlight=False, soft_wrap=True)
 
 
-def _model(names: Sequence[str], bits: int, key_bits: int, fresh: bool, quiet: bool, hospitals: int) -> Model:
-    """The kept model, with what is missing from it measured now."""
+def _model(
+    names: Sequence[str], bits: int, key_bits: int, fresh: bool, anyway: bool, quiet: bool, hospitals: int
+) -> Model:
+    """The kept model, with what is missing from it measured now.
+
+    Raises RunFailed where the machine is too busy to be measured, unless it is to be kept anyway.
+    """
     kept = None if fresh else cost_model.read(cost_model.home())
     fits = dict(kept.fits) if kept else {}
     missing = [name for name in names if cost_model.key(Setting(name, 3, 1, bits).under(name, key_bits)) not in fits]
     if missing:
         console = Console(stderr=True, quiet=quiet)
+        earlier = cost_model.home().exists()
+        if not anyway:
+            _refuse_busy(machine.others_now(), "this machine is not measured now, because it is busy", earlier)
         console.print("Measuring this machine, once; it takes under a minute.", highlight=False)
         speed = kept.reference_seconds if kept else None
         with _progress(console) as progress:
             added = calibration.calibrate(
                 missing, bits, key_bits, progress, hospitals=hospitals, reference_seconds=speed
             )
-        others = max(added.others, kept.others if kept else 0.0)
-        kept = Model(fits | dict(added.fits), added.reference_seconds, others)
+        if not anyway:
+            _refuse_busy(added.load, "this calibration is not kept, because the machine was busy", earlier)
+        load = added.load.worst(kept.load) if kept else added.load
+        kept = Model(fits | dict(added.fits), added.reference_seconds, load)
         kept.write(cost_model.home())
     return kept or Model({}, 1.0)
+
+
+def _refuse_busy(load: Load, what: str, earlier: bool) -> None:
+    """Raise RunFailed, with what to do, where the machine was too busy."""
+    if reasons := load.reasons():
+        kept = " The calibration from before stays as it is." if earlier else ""
+        raise RunFailed(
+            f"{what}: {units.words(reasons)}. CPU would be predicted too high. Wait until other programs have finished "
+            f"and give the same command again, or keep such a calibration with --anyway.{kept}"
+        )
 
 
 @contextmanager
@@ -162,7 +192,8 @@ def _document(
         "wanted": {"colluding": required.colluding, "malicious_server": required.malicious_server},
         "network": {"name": profile, "latency": link.latency, "down": link.down, "up": link.up},
         "error_bound": estimate.error_bound(setting, clip),
-        "processors_busy_with_others": model.others,
+        "processors_busy_with_others": model.load.others,
+        "calibration": {**model.load._asdict(), "busy": bool(model.load.reasons())},
     }
 
 

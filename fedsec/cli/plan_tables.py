@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from fedsec.report import units
 from fedsec.report.units import plain_seconds as seconds
 from fedsec.report.units import plain_size as size
 from fedsec.simulations.costs.predict import estimate
 from fedsec.simulations.costs.predict.cost_model import Model
 from fedsec.simulations.costs.predict.estimate import EXACT_UP_TO, Estimate, Requirement
 from fedsec.simulations.costs.predict.validation import Check
-from fedsec.simulations.costs.setting import Setting, label
+from fedsec.simulations.costs.setting import Setting
 from fedsec.strategy_spec import StrategySpec
 
 WITHIN = 0.25
+FEWEST = 3
+"""Hospitals below which a sum tells one of them what another contributed."""
+STAR = "*"
+"""What is extrapolated is marked with this."""
 
 
 def print_estimates(
@@ -34,55 +38,69 @@ def print_estimates(
     able = [estimate for estimate in estimates if not estimate.why_not]
     if able:
         console.print(_table(required, network, able))
+    alike: dict[str, list[str]] = {}
     for unable in estimates:
         if unable.why_not:
-            text = f"{unable.strategy}: {unable.why_not}"
-            console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
-    if not able:
-        console.print("No strategy can serve this setting.", style="yellow")
+            alike.setdefault(unable.why_not, []).append(unable.strategy)
+    for why_not, names in alike.items():
+        who = ", ".join(names) if able or len(alike) > 1 else f"All {len(names)} strategies" if names[1:] else names[0]
+        console.print(f"{who}: {why_not}", style="dim", highlight=False, markup=False)
+
+
+def print_what_would_fit(console: Console, setting: Setting, least: int, names: Sequence[str]) -> None:
+    """Where no strategy can serve: with how many hospitals, 0 for none, which could."""
+    text = "No strategy can serve this setting."
+    if least:
+        text += (
+            f" With {least} hospitals (--hospitals {least}), {units.plural(len(names), 'strategy', 'strategies')} "
+            f"could: {', '.join(names)}."
+        )
+    else:
+        text += " More hospitals would not help: require less, or allow fewer dropouts."
+    if setting.hospitals < FEWEST:
+        text += (
+            f" {FEWEST} are the fewest: of two, each would find the other's update by subtracting its own from the sum."
+        )
+    console.print(text, style="yellow", highlight=False, markup=False)
 
 
 def _table(required: Requirement, network: str, estimates: Sequence[Estimate]) -> Table:
     server = "malicious" if required.malicious_server else "semi-honest"
     table = Table(
         title=f"Predicted cost of a round ({server} server, colluding hospitals: {required.colluding})",
-        caption="collude: colluding hospitals withstood. dropouts: hospitals that may drop out. spare: bits left "
-        "before the sum overflows. up: mean bytes per hospital. hospital: CPU of the slowest one in each phase",
+        title_justify="left",
+        caption="dropouts tolerated: before hospitals have sent their input / in any phase. bits spare: by which the "
+        "sum could grow. up: mean bytes per hospital. hospital: CPU of the slowest one in each phase. round: from end "
+        f"to end, over {network}.",
+        caption_justify="left",
         box=box.SIMPLE,
         padding=0,
         pad_edge=False,
         show_edge=False,
     )
     table.add_column("strategy", overflow="fold", min_width=16)
-    for heading in ("collude", "dropouts", "spare", "up", "hospital", "server", network):
+    for heading in ("colluders\nwithstood", "dropouts\ntolerated", "bits\nspare", "up", "hospital", "server", "round"):
         table.add_column(heading, justify="right", no_wrap=True)
     for one in estimates:
         table.add_row(
             StrategySpec.parse(one.strategy).title,
             str(one.withstands),
-            str(one.dropouts),
+            str(one.dropouts) if one.dropouts == one.dropouts_any else f"{one.dropouts} / {one.dropouts_any}",
             f"{one.headroom:.1f}",
             ("" if one.exact else "~") + size(round(one.up)),
-            seconds(one.hospital),
-            seconds(one.server),
-            seconds(one.seconds),
+            *(seconds(value) + STAR * bool(one.beyond) for value in (one.hospital, one.server, one.seconds)),
         )
     return table
 
 
-def print_extrapolated(console: Console, setting: Setting, names: Sequence[str], key_bits: int, model: Model) -> None:
-    """Whose CPU is extrapolated here, and beyond what it was measured with."""
+def print_extrapolated(console: Console, setting: Setting, estimates: Sequence[Estimate]) -> None:
+    """The legend of what is marked: whose CPU is extrapolated, and beyond what it was measured with."""
     beyond: dict[str, list[str]] = {}
-    for name in names:
-        keyed = setting.under(name, key_bits)
-        if keyed.possible:
-            hospitals, parameters = model.reach(keyed)
-            limits = [f"{hospitals} hospitals"] if hospitals < setting.hospitals else []
-            limits += [f"{parameters:,} parameters"] if parameters < setting.parameters else []
-            if limits:
-                beyond.setdefault(" and ".join(limits), []).append(StrategySpec.parse(label(name)).title)
+    for one in estimates:
+        if one.beyond:
+            beyond.setdefault(one.beyond, []).append(StrategySpec.parse(one.strategy).title)
     for limit, strategies in beyond.items():
-        text = f"CPU is extrapolated, from measurements up to {limit}: {', '.join(strategies)}."
+        text = f"{STAR} CPU is extrapolated, from measurements up to {limit}: {', '.join(strategies)}."
         console.print(text, style="yellow", highlight=False)
     if setting.hospitals > EXACT_UP_TO:
         text = f"Bytes marked ~ are extrapolated: they are exact up to {EXACT_UP_TO} hospitals."
@@ -91,15 +109,13 @@ def print_extrapolated(console: Console, setting: Setting, names: Sequence[str],
 
 def print_doubts(console: Console, model: Model) -> None:
     """A warning where other programs were busy during the calibration."""
-    if not model.doubtful:
-        return
-    console.print(
-        f"Warning: predicted CPU may be up to twice too high. Other programs kept {model.others:.1f} of "
-        f"{os.cpu_count()} processors busy during the calibration. When it is quiet, run: fedsec plan --calibrate",
-        style="yellow",
-        highlight=False,
-        soft_wrap=True,
-    )
+    if reasons := model.load.reasons():
+        console.print(
+            f"Warning: predicted CPU is too high: during the calibration, {units.words(reasons)}. When the machine is "
+            "quiet, run: fedsec plan --calibrate",
+            style="yellow",
+            highlight=False,
+        )
 
 
 def print_checks(console: Console, what: str, checks: Sequence[Check]) -> None:

@@ -6,8 +6,8 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from fedsec.simulations.costs.machine import OtherLoad
-from fedsec.simulations.costs.measure import allocator
+from fedsec.simulations.costs import machine
+from fedsec.simulations.costs.measure import allocator, machine_speed
 from fedsec.simulations.costs.predict.cost_model import Model, key
 from fedsec.simulations.costs.predict.strategy_calibration import ORDER, StrategyCalibration
 from fedsec.simulations.costs.setting import Setting, family, takes_keys
@@ -34,13 +34,15 @@ def calibrate(
 
     All settings of all strategies are measured in turn, and again while time is left: a processor that others share
     changes its speed from one second to the next, and the median of a setting comes from moments that lie far apart.
-    What was measured is brought to one speed of the machine: `reference_seconds`, or the median of those moments.
+    What was measured is brought to one speed of the machine: `reference_seconds`, or the median of those moments. How
+    busy the machine was meanwhile is in the model's `load`.
 
     hospitals: with which a strategy is measured whose parameters allow none of ours.
     """
     ray_jobs.settle()
     allocator.keep_freed()
-    others, began = OtherLoad(), time.process_time()  # what others do on the machine must not take from this time
+    watch, before = machine.Watch(), machine_speed.reference_seconds()
+    began = time.process_time()  # what others do on the machine must not take from this time
 
     def left() -> float:
         return seconds - (time.process_time() - began)
@@ -68,6 +70,7 @@ def calibrate(
     while repeat(False):
         pass
     progress("done", seconds, seconds)
-    speeds = (speed for strategy in measured for speed in strategy.speeds())
+    speeds = [speed for strategy in measured for speed in strategy.speeds()]
+    load = watch.load([before, *speeds, machine_speed.reference_seconds()])
     speed = reference_seconds or statistics.median(speeds)
-    return Model({key(strategy.setting): strategy.fit(speed) for strategy in measured}, speed, others.processors())
+    return Model({key(strategy.setting): strategy.fit(speed) for strategy in measured}, speed, load)

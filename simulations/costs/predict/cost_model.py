@@ -25,11 +25,11 @@ from scipy.optimize import least_squares, nnls  # type: ignore[import-untyped]
 
 from fedsec import atomic
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.costs.machine import describe_machine
+from fedsec.simulations.costs.machine import QUIET, Load, describe_machine
 from fedsec.simulations.costs.setting import Setting, contribution
 from fedsec.simulations.run import results
 
-FORMAT = 5
+FORMAT = 6
 MORE_OFF, NO_MORE_OFF = 1.05, 0.005
 """A term of the model is left out if its error is then at most so many times what it was, or by so much more."""
 TAME = 0.1
@@ -38,8 +38,6 @@ INSIDE = 1e-12
 """How far inside its bounds a search starts."""
 LEAST = 1e-6
 """CPU seconds below which phases are not distinguished."""
-BUSY = 0.3
-"""Part of the processors above which other programs' load makes a calibration doubtful."""
 
 
 def home() -> Path:
@@ -88,17 +86,12 @@ class Model:
     """Fits by `key`: strategy, bits and key size.
 
     reference_seconds: the speed of the machine at which these seconds are (see `machine_speed`).
-    others: how many processors other programs kept busy while it was measured.
+    load: how busy the machine was while it was measured.
     """
 
     fits: Mapping[str, Fit]
     reference_seconds: float
-    others: float = 0.0
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether others took so much of the machine that the same work took longer than it does alone."""
-        return self.others > BUSY * (os.cpu_count() or 1)
+    load: Load = QUIET
 
     def cpu(self, setting: Setting) -> tuple[float, float]:
         """CPU seconds of a round: each phase's slowest hospital, and the server."""
@@ -113,6 +106,16 @@ class Model:
         samples = self.fits[key(setting)].samples
         return max(sample.hospitals for sample in samples), max(sample.parameters for sample in samples)
 
+    def beyond(self, setting: Setting) -> str:
+        """Up to where a strategy was measured, in words, where this setting lies beyond; "" where it lies within."""
+        samples, (hospitals, parameters) = self.fits[key(setting)].samples, self.reach(setting)
+        values = max(sample.hospitals * sample.parameters for sample in samples)
+        limits = [f"{hospitals:,} hospitals"] if hospitals < setting.hospitals else []
+        limits += [f"{parameters:,} parameters"] if parameters < setting.parameters else []
+        if not limits and values < setting.hospitals * setting.parameters:
+            limits = [f"{values:,} parameters of all hospitals together"]
+        return " and ".join(limits)
+
     def write(self, path: Path) -> None:
         """Keep the model, whole or not at all."""
         document = {
@@ -120,7 +123,7 @@ class Model:
             "machine": describe_machine(),
             "versions": results.versions(),
             "reference_seconds": self.reference_seconds,
-            "others": self.others,
+            "load": self.load._asdict(),
             "fits": {name: fit._asdict() for name, fit in self.fits.items()},
         }
         try:
@@ -141,7 +144,7 @@ def read(path: Path) -> Model | None:
         ):
             return None
         fits = {name: _fit_of(fit) for name, fit in document["fits"].items()}
-        return Model(fits, float(document["reference_seconds"]), float(document["others"]))
+        return Model(fits, float(document["reference_seconds"]), Load(**document["load"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -24,6 +24,8 @@ EXACT_UP_TO, CURVE_EXACT = 64, 0
 """Hospitals up to which bytes are found by rounds of a few parameters, in a plan and on its curve; beyond, they follow
 from those of a few numbers of hospitals."""
 CURVE = (3, 10, 30, 100, 300, 1_000, 10_000, 100_000, 1_000_000)
+MOST_TRIED = 100
+"""Hospitals up to which it is tried whether more of them would help."""
 EXTRAPOLATED_FROM = (3, 8, 16, 24)
 """Numbers of hospitals whose bytes those of more are extrapolated from."""
 
@@ -51,7 +53,8 @@ class Estimate(NamedTuple):
 
     headroom: bits by which the sum could grow before it were no longer exact.
     hospital, server: CPU seconds. up, down: bytes per hospital. seconds: of a round from end to end.
-    withstands, dropouts: the hospitals that may collude, and that may drop out.
+    withstands, dropouts: the hospitals that may collude, and that may drop out before they have sent their input.
+    dropouts_any: that may drop out in any phase. beyond: where the CPU is extrapolated, up to where it was measured.
     """
 
     strategy: str
@@ -66,6 +69,8 @@ class Estimate(NamedTuple):
     seconds: float = 0.0
     withstands: int = -1
     dropouts: int = 0
+    dropouts_any: int = 0
+    beyond: str = ""
 
 
 def estimates(
@@ -78,15 +83,12 @@ def estimates(
 
 def _estimate(setting: Setting, required: Requirement, network: Network, model: Model) -> Estimate:
     name = label(setting.strategy)
-    try:
-        why_not = _unfit(setting, required)
-    except FedsecError as error:
-        why_not = str(error)
-    if why_not:
+    if why_not := _why_not(setting, required):
         return Estimate(name, why_not)
     protocol = setting.protocol()
     traffic = traffic_of(setting)
     hospital, server = model.cpu(setting)
+    tolerance = protocol.tolerance(setting.clients)
     wire = len(traffic.phases) * 2 * network.latency + traffic.down_most / network.down + traffic.up_most / network.up
     return Estimate(
         name,
@@ -100,8 +102,34 @@ def _estimate(setting: Setting, required: Requirement, network: Network, model: 
         len(traffic.phases),
         wire + hospital + server,
         protocol.withstands(setting.clients, required.malicious_server),
-        protocol.tolerance(setting.clients)[protocol.input_phase],
+        tolerance[protocol.input_phase],
+        min(tolerance.values()),
+        model.beyond(setting),
     )
+
+
+def least_hospitals(strategies: Sequence[str], setting: Setting, required: Requirement, key_bits: int) -> int:
+    """The fewest hospitals, more than these, with which a strategy can serve; 0 where a hundred do not help."""
+    return next(
+        (
+            more
+            for more in range(setting.hospitals + 1, MOST_TRIED + 1)
+            if able(strategies, replace(setting, hospitals=more), required, key_bits)
+        ),
+        0,
+    )
+
+
+def able(strategies: Sequence[str], setting: Setting, required: Requirement, key_bits: int) -> list[str]:
+    """The strategies that can serve, by their labels."""
+    return [label(name) for name in strategies if not _why_not(setting.under(name, key_bits), required)]
+
+
+def _why_not(setting: Setting, required: Requirement) -> str:
+    try:
+        return _unfit(setting, required)
+    except FedsecError as error:
+        return str(error)
 
 
 def headroom(setting: Setting) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from dataclasses import replace
@@ -13,18 +14,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from fedsec import catalog
 from fedsec.cli import plan as plan_command
+from fedsec.cli import plan_tables
 from fedsec.cli.plan import plan
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.metering import NETWORKS, Row
 from fedsec.report import document, figures
 from fedsec.simulations.costs.federation import MeasuredRound
+from fedsec.simulations.costs.machine import QUIET, Load, Watch
 from fedsec.simulations.costs.measure import machine_speed
 from fedsec.simulations.costs.predict import calibrate as calibration
 from fedsec.simulations.costs.predict import cost_model, curve_figure, estimate, strategy_calibration
-from fedsec.simulations.costs.predict.cost_model import Model, Sample, Step
+from fedsec.simulations.costs.predict.cost_model import Fit, Model, Sample, Step
 from fedsec.simulations.costs.predict.estimate import Requirement, estimates
 from fedsec.simulations.costs.predict.validation import validate, validate_against
 from fedsec.simulations.costs.setting import Setting
@@ -207,12 +211,121 @@ def test_a_calibration_is_at_its_median_speed_or_at_a_given_one(counted_time: An
 def test_a_calibration_beside_other_programs_is_doubtful(home: Path, model: Model, capsys: Any) -> None:
     asked = {"hospitals": 4, "parameters": 500, "strategies": "shamir"}
     plan(**asked)
-    assert "Other programs" not in capsys.readouterr().out
-    replace(model, others=1.5 * (os.cpu_count() or 1)).write(cost_model.home())
+    assert "other programs" not in capsys.readouterr().out
+    replace(model, load=BUSY).write(cost_model.home())
     plan(**asked)
-    assert "Other programs kept" in capsys.readouterr().out
+    assert "other programs kept" in capsys.readouterr().out
     plan(**asked, as_json=True)
-    assert json.loads(capsys.readouterr().out)["processors_busy_with_others"] == 1.5 * (os.cpu_count() or 1)
+    document = json.loads(capsys.readouterr().out)
+    assert document["processors_busy_with_others"] == BUSY.others
+    assert document["calibration"] == {**BUSY._asdict(), "busy": True}
+
+
+BUSY = Load(others=1.5 * (os.cpu_count() or 1))
+
+
+@pytest.mark.parametrize(
+    ("load", "reason"),
+    [
+        (Load(others=0.7), "other programs kept 0.7 of 2 processors busy"),
+        (Load(share=0.41), "this one was given a processor 41% of the time"),
+        (Load(spread=2.5), "the same piece of work took up to 2.5 times as long"),
+    ],
+)
+def test_a_busy_machine_is_known_by_any_of_three_signs(load: Load, reason: str) -> None:
+    assert load.reasons(2) == [reason] and QUIET.reasons(2) == []
+    assert load.worst(QUIET) == QUIET.worst(load) == load
+    assert Load(0.5, 0.8, 1.9).reasons(2) == []
+
+
+def test_how_busy_the_machine_is_follows_from_its_clocks() -> None:
+    now = [0.0, 0.0, 0.0]
+    watch = Watch(*[lambda at=at: now[at] for at in range(3)])
+    now[:] = [10.0, 6.0, 14.0]  # ten seconds, of which this process computed six, and all processors fourteen
+    speeds = [1.0] * 10 + [1.5] * 10 + [9.0]  # one of the moments may be anything
+    assert watch.load(speeds) == Load(others=0.8, share=0.6, spread=1.5)
+    assert watch.load([]).spread == 1.0
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_calibration_of_a_busy_machine_is_not_kept(
+    home: Path, model: Model, monkeypatch: Any, capsys: Any, before: bool
+) -> None:
+    """Neither begun where others are at work, nor kept where they were meanwhile; what was kept before stays."""
+    calls = []
+    made = replace(model, reference_seconds=0.5, load=QUIET if before else BUSY)
+    monkeypatch.setattr(plan_command.machine, "others_now", lambda: BUSY if before else QUIET)
+    monkeypatch.setattr(calibration, "calibrate", lambda *_, **__: calls.append(1) or made)
+    kept = cost_model.home().read_bytes()
+    asked = {"hospitals": 4, "parameters": 500, "strategies": "shamir", "calibrate": True}
+    with pytest.raises(RunFailed, match=r"busy.*give the same command again.*--anyway.*from before stays as it is"):
+        plan(**asked)
+    assert cost_model.home().read_bytes() == kept and len(calls) == (0 if before else 1)
+    plan(**asked, anyway=True)
+    found = cost_model.read(cost_model.home())
+    assert found is not None and found.reference_seconds == 0.5
+    assert ("predicted CPU is too high" in " ".join(capsys.readouterr().out.split())) is not before
+
+
+def test_where_nothing_was_kept_the_refusal_promises_nothing(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(plan_command.machine, "others_now", lambda: BUSY)
+    with pytest.raises(RunFailed) as refused:
+        plan(hospitals=4, parameters=500, strategies="shamir")
+    assert "from before" not in str(refused.value) and not cost_model.home().exists()
+
+
+def test_every_cell_that_is_extrapolated_is_marked(home: Path, capsys: Any) -> None:
+    """Measured up to 24 hospitals and 80,000 parameters of each."""
+    for hospitals, parameters, limit in (
+        (24, 80_000, ""),
+        (3, 80_001, "80,000 parameters"),
+        (25, 100, "24 hospitals"),
+        (25, 80_001, "24 hospitals and 80,000 parameters"),
+    ):
+        plan(hospitals=hospitals, parameters=parameters, strategies="shamir,secagg")
+        out = capsys.readouterr().out
+        rows = [line for line in out.splitlines() if line.startswith(("shamir  ", "secagg  "))]
+        assert len(rows) == 2 and {line.count("*") for line in rows} == {3 if limit else 0}
+        legend = f"* CPU is extrapolated, from measurements up to {limit}: "
+        assert (legend in " ".join(out.split())) is bool(limit)
+        plan(hospitals=hospitals, parameters=parameters, strategies="shamir,secagg", as_json=True)
+        assert [one["beyond"] for one in json.loads(capsys.readouterr().out)["strategies"]] == [limit] * 2
+
+
+def test_many_values_of_few_and_few_of_many_leave_many_of_many_extrapolated() -> None:
+    samples = tuple(Sample(n, d, (Step("all", 1.0, 1.0),)) for n, d in ((3, 1_000_000), (24, 1_000)))
+    model = Model({cost_model.key(Setting("shamir", 3, 1)): Fit({}, {}, samples, ())}, 0.001)
+    assert model.beyond(Setting("shamir", 24, 100_000)) == ""
+    assert model.beyond(Setting("shamir", 24, 1_000_000)) == "3,000,000 parameters of all hospitals together"
+
+
+def test_two_hospitals_are_refused_once_with_what_would_fit(home: Path, capsys: Any) -> None:
+    plan(hospitals=2, parameters=500)
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.count("floor of 3") == 1 and "With 3 hospitals (--hospitals 3)" in text and "3 are the fewest" in text
+    could = text.partition("could: ")[2]
+    assert "shamir" in could and "plain" not in could.partition(".")[0].split(", ")
+    plan(hospitals=5, parameters=500, strategies="shamir", colluding=4)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "No strategy can serve" in text and "With 8 hospitals (--hospitals 8), 1 strategy could: shamir" in text
+    plan(hospitals=5, parameters=500, strategies="plain,shamir", malicious_server=True)
+    assert "More hospitals would not help" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("hospitals", [5, 100, 100_000])
+def test_a_plan_fits_eighty_columns(model: Model, hospitals: int) -> None:
+    setting, required = Setting("plain", hospitals, 10**8), Requirement(1, False)
+    names = ["shamir", "secagg", "additive"]
+    found = estimates(names, setting, required, NETWORKS["lan"], model, 3072)
+    console = Console(width=80, file=io.StringIO())
+    plan_tables.print_estimates(console, setting, 4.0, "hospital-wan", required, found)
+    plan_tables.print_extrapolated(console, setting, found)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+    heads = " ".join(lines)
+    for words in ("colluders", "withstood", "dropouts", "tolerated"):
+        assert words in heads
 
 
 def test_a_comparison_and_the_plan_stand_side_by_side(
@@ -307,7 +420,7 @@ def test_parameters_that_fit_none_of_the_calibration_s_cells_are_measured_where_
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(calibration, "calibrate", partial(calibration.calibrate, seconds=0.2))
-    plan(hospitals=40, parameters=500, strategies="additive:floor=30,additive:floor=99", as_json=True)
+    plan(hospitals=40, parameters=500, strategies="additive:floor=30,additive:floor=99", anyway=True, as_json=True)
     able, unable = json.loads(capsys.readouterr().out)["strategies"]
     assert not able["why_not"] and able["hospital"] > 0
     assert "below the floor of 99" in unable["why_not"]
