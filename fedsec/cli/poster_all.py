@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -15,18 +14,7 @@ from fedsec.cli.poster_basics import basics
 from fedsec.cli.poster_network import network
 from fedsec.cli.poster_shared_training import shared_training
 from fedsec.cli.poster_tables import tables
-from fedsec.report.output import write
-from fedsec.simulations.poster import claims, experiment_output, poster_page
-
-SHORT = "all.short.json"
-"""Which experiments of a folder were run with --quick."""
-
-
-def _short(folder: Path) -> set[str]:
-    try:
-        return set(json.loads((folder / SHORT).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return set()
+from fedsec.simulations.poster import experiment_output, poster_page
 
 
 def every(
@@ -38,8 +26,8 @@ def every(
 ) -> None:
     """Run all of the poster's experiments and write the page: about an hour.
 
-    Finished experiments are kept, so an interrupted command resumes when you repeat it. A full run replaces the results
-    of --quick.
+    Finished experiments are kept, so an interrupted command resumes when you repeat it. The page marks results of
+    --quick as a short run; a full run into the same folder replaces them.
 
     Examples:
 
@@ -54,15 +42,14 @@ def every(
         "network": lambda: network(parts="affine,overflow,product" if quick else "all", output=output),
         "shared-training": lambda: shared_training(quick=quick, output=output),
     }
-    short = _short(output)
+    short = experiment_output.short_runs(output)
     with experiment_output.stdout_to_stderr(as_json):
         for name, run in experiments.items():
             if not (output / f"{name}.json").is_file() or (name in short and not quick):
                 run()
-                short = short | {name} if quick else short - {name}
-                write(output, {SHORT: json.dumps(sorted(short)).encode()})
+                experiment_output.keep_short(output, name, quick and name in experiment_output.FULL)
     path = poster_page.write(output)
     if as_json:
-        print_json({"page": str(path), "claims": claims.rows(poster_page.load(output))})
+        print_json({"page": str(path), "claims": poster_page.judged(output)})
     else:
         Console().print(f"Page: {path}", highlight=False, markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from fedsec.cli.options import Json, print_json
-from fedsec.simulations.poster import claims, poster_page
+from fedsec.simulations.poster import poster_page
 
 
 def page(
@@ -24,6 +24,6 @@ def page(
     """
     path = poster_page.write(folder)
     if as_json:
-        print_json({"page": str(path), "claims": claims.rows(poster_page.load(folder))})
+        print_json({"page": str(path), "claims": poster_page.judged(folder)})
     else:
         Console().print(f"Page: {path}", highlight=False, soft_wrap=True)

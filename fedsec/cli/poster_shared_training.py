@@ -22,6 +22,7 @@ from fedsec.errors import ConfigurationError
 from fedsec.mpc.compiled_twin import CompiledTwin, started
 from fedsec.report import figures
 from fedsec.report.output import write
+from fedsec.simulations.poster import experiment_output
 from fedsec.simulations.poster.shared_training import (
     sigmoid_approximations,
     trained_cells,
@@ -119,6 +120,7 @@ def shared_training(
     with _progress(as_json) as follow:
         found = experiment(sizes, folder / "cells", follow)
     written = write(folder, _files(found))
+    experiment_output.keep_short(folder, "shared-training", quick)
     if as_json:
         return print_json({**found, "output": str(folder), "files": [str(path) for path in written]})
     print_results(Console(), found)

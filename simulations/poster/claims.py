@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from fedsec.simulations.poster.shared_training import training_claims
-from fedsec.simulations.poster.verdicts import FAILS, HOLDS, MISSING, PARTLY, REFUTED, Facts, Verdict
+from fedsec.simulations.poster.verdicts import FAILS, HOLDS, MISSING, PARTLY, REFUTED, SHORT, Facts, Verdict
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,18 @@ class Claim:
     part: str
     judge: Callable[[Facts], Verdict]
 
-    def row(self, found: Mapping[str, Facts]) -> dict[str, str]:
-        """The claim's line of the page."""
-        facts = found.get(self.experiment, {})
-        command = f"fedsec poster {self.experiment}"
-        if self.part not in facts:
-            return {**self._head(), "verdict": MISSING, "measured": f"run {command}", "command": command}
-        verdict, measured = self.judge(facts)
-        return {**self._head(), "verdict": verdict, "measured": measured, "command": command}
+    def row(self, found: Mapping[str, Facts], short: Collection[str] = ()) -> dict[str, str]:
+        """The claim's line of the page; short: the experiments that were run in their short form."""
+        facts, brief = found.get(self.experiment, {}), self.experiment in short
+        command = "fedsec poster all" if brief else f"fedsec poster {self.experiment}"
+        if self.part in facts:
+            verdict, measured = self.judge(facts)
+        else:
+            verdict, measured = MISSING, "left out of the short run" if brief else f"run {command}"
+        if brief and verdict == MISSING:
+            verdict = SHORT
+        run = SHORT if brief else ""
+        return {**self._head(), "verdict": verdict, "measured": measured, "command": command, "run": run}
 
     def _head(self) -> dict[str, str]:
         return {"number": self.number, "claim": self.claim}
@@ -245,6 +249,11 @@ CLAIMS = (
 )
 
 
-def rows(found: Mapping[str, Facts], claims: Sequence[Claim] = CLAIMS) -> list[dict[str, str]]:
-    """Every claim with its verdict, by the facts of each experiment; where they are missing, what to run."""
-    return [claim.row(found) for claim in claims]
+def rows(
+    found: Mapping[str, Facts], short: Collection[str] = (), claims: Sequence[Claim] = CLAIMS
+) -> list[dict[str, str]]:
+    """Every claim with its verdict, by the facts of each experiment; where they are missing, what to run.
+
+    short: the experiments that were run in their short form, which cannot decide all that a full run does.
+    """
+    return [claim.row(found, short) for claim in claims]

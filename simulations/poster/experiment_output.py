@@ -20,6 +20,15 @@ from fedsec.errors import ConfigurationError
 from fedsec.report import figures, output
 from fedsec.simulations.poster.tables.linear_regression import Follow
 
+SHORT_RUNS = "all.short.json"
+"""Which experiments of a folder were run with --quick."""
+FULL: Mapping[str, str] = {
+    "tables": "200 random orders of the rows, in place of 10, for the spread of the tables",
+    "network": "the encrypted 3-4-1 network on XOR and on breast cancer, the sigmoids, the precisions, and Flower",
+    "shared-training": "30,000 iterations and 8 starts of each activation, in place of 600 and 1, and Flower",
+}
+"""What a full run has and the short form of an experiment leaves out; the others have no short form."""
+
 
 def make_folder(folder: Path | None) -> None:
     """Make the folder now, before minutes of work; raises ConfigurationError where nothing can be written there."""
@@ -31,6 +40,22 @@ def make_folder(folder: Path | None) -> None:
             pass
     except OSError as error:
         raise ConfigurationError(f"output {folder} cannot be written: {error.strerror or error}") from error
+
+
+def short_runs(folder: Path) -> set[str]:
+    """Which experiments of a folder were run in their short form."""
+    try:
+        return set(json.loads((folder / SHORT_RUNS).read_text(encoding="utf-8"))) & FULL.keys()
+    except (OSError, ValueError, TypeError):
+        return set()
+
+
+def keep_short(folder: Path, name: str, short: bool) -> None:
+    """Note in a folder whether its results of an experiment are those of the short form."""
+    before = short_runs(folder)
+    after = before | {name} if short else before - {name}
+    if after != before:
+        output.write(folder, {SHORT_RUNS: json.dumps(sorted(after)).encode()})
 
 
 def write(
@@ -55,10 +80,11 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 @contextmanager
 def progress() -> Iterator[Follow]:
-    """A bar on standard error."""
+    """A bar on standard error, which is full once all is done: an experiment names a part when it begins it."""
     with Progress(*Progress.get_default_columns(), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        bar.update(task, completed=1, total=1)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from typing import Any
 from fedsec import __version__
 from fedsec.errors import ConfigurationError
 from fedsec.report import output, units
-from fedsec.simulations.poster import claims
-from fedsec.simulations.poster.verdicts import MISSING, Facts
+from fedsec.simulations.poster import claims, experiment_output
+from fedsec.simulations.poster.verdicts import MISSING, SHORT, Facts
 
 PAGE = "poster.html"
 EXPERIMENTS = ("basics", "tables", "network", "shared-training")
@@ -84,20 +84,26 @@ def load(folder: Path) -> dict[str, Facts]:
     return found
 
 
+def judged(folder: Path) -> list[dict[str, str]]:
+    """Every claim with its verdict, by what is in a folder. Raises ConfigurationError as `load` does."""
+    return claims.rows(load(folder), experiment_output.short_runs(folder))
+
+
 def render(folder: Path) -> str:
     """The page, as HTML. Raises ConfigurationError as `load` does, and for results of another form."""
     found = load(folder)
     try:
-        judged = claims.rows(found)
+        short = experiment_output.short_runs(folder)
+        rows = claims.rows(found, short)
         parts = [_part(name, found[name], folder) for name in TITLES if name in found]
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"results in {folder} have another form ({type(error).__name__}: {error}); run them again"
         ) from error
     template = (Path(__file__).with_name("poster_page.html.j2")).read_text(encoding="utf-8")
-    known = [one["verdict"] for one in judged if one["verdict"] != MISSING]
+    known = [one["verdict"] for one in rows if one["verdict"] not in (MISSING, SHORT)]
     counts = ", ".join(f"{word}: {known.count(word)}" for word in dict.fromkeys(known))
-    lead = f"Of the poster's {len(judged)} claims, {len(known)} were measured here. {counts.capitalize()}."
+    lead = f"Of the poster's {len(rows)} claims, {len(known)} were measured here. {counts.capitalize()}."
     return (
         output.environment()
         .from_string(template)
@@ -106,8 +112,9 @@ def render(folder: Path) -> str:
             kind="poster",
             title="The poster's experiments, run again",
             lead=lead,
+            full={TITLES[name]: what for name, what in experiment_output.FULL.items() if name in short & found.keys()},
             looks={},
-            claims=judged,
+            claims=rows,
             parts=parts,
         )
     )
@@ -123,6 +130,7 @@ def _part(name: str, facts: Facts, folder: Path) -> dict[str, Any]:
     return {
         "name": name,
         "title": TITLES[name],
+        "short": name in experiment_output.short_runs(folder),
         "texts": TEXTS[name],
         "tables": tables,
         "figures": [

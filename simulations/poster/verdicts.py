@@ -11,3 +11,5 @@ Verdict = tuple[str, str]
 """A word, and what was measured."""
 HOLDS, PARTLY, REFUTED, FAILS = "holds", "in part", "refuted", "does not hold"
 MISSING = "not measured"
+SHORT = "short run"
+"""The verdict where a short run leaves out what would decide."""

@@ -12,6 +12,9 @@ import pytest
 from fedsec.report import analysis, page, ranking, sections, units
 from fedsec.report.document import Network, seconds
 from fedsec.report.ranking import Trust
+from fedsec.simulations.poster import experiment_output, poster_page
+from fedsec.simulations.poster.verdicts import SHORT
+from tests.simulations.poster.test_poster_page import FACTS
 
 ENTER = ("Enter", 13, "\r")
 
@@ -300,6 +303,27 @@ def test_sparse_pages_work(browser: Any, made: Any, tmp_path: Path, kind: str) -
         for question, given in Trust("semi-honest", 1, 1)._asdict().items():
             choose(browser, question, given)
     assert browser.complaints() == [] and texts(browser, "#best") == ["shamir" if kind == "one" else "No answer"]
+
+
+@pytest.mark.parametrize("width", [360, 390, 1200])
+def test_the_poster_shows_its_verdicts_on_every_screen(browser: Any, tmp_path: Path, width: int) -> None:
+    for name, facts in FACTS.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(facts), encoding="utf-8")
+    experiment_output.keep_short(tmp_path, "network", True)
+    browser.size(width)
+    browser.open(poster_page.write(tmp_path))
+    assert browser.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), "sideways"
+    seen = browser.evaluate(
+        "[...document.querySelectorAll('#claims .judged b')].map((one) => [one.textContent, "
+        "one.getBoundingClientRect().left, one.getBoundingClientRect().right, "
+        "one.closest('.scroll').getBoundingClientRect().right])"
+    )
+    judged = poster_page.judged(tmp_path)
+    assert [one[0] for one in seen] == [row["verdict"] for row in judged]
+    assert all(0 <= left < right <= min(edge, width) for _, left, right, edge in seen)
+    marked = [row for row in judged if row["run"] and row["verdict"] != SHORT]
+    assert texts(browser, "#claims .judged .tag") == [SHORT] * len(marked) and marked
+    assert texts(browser, "#short b") == ["This is a short run."] and browser.complaints() == []
 
 
 def test_two_thousand_cells_open(browser: Any, made: Any, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from fedsec.cli import poster_basics
 from fedsec.errors import ConfigurationError
-from fedsec.simulations.poster import basics, claims, poster_page
-from fedsec.simulations.poster.verdicts import FAILS, HOLDS, MISSING, PARTLY, REFUTED
+from fedsec.simulations.poster import basics, claims, experiment_output, poster_page
+from fedsec.simulations.poster.verdicts import FAILS, HOLDS, MISSING, PARTLY, REFUTED, SHORT
 
 FACTS: dict[str, Any] = {
     "basics": {
@@ -106,6 +106,49 @@ def test_other_numbers_give_another_verdict(claim: str, experiment: str, part: s
     assert verdicts(facts)[claim] == FAILS
 
 
+def test_a_short_run_says_so_and_what_a_full_one_adds(poster: Any, tmp_path: Path) -> None:
+    facts = {name: dict(found) for name, found in FACTS.items()}
+    del facts["network"]["xor"]
+    for name, found in facts.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(found), encoding="utf-8")
+    whole = poster_page.render(tmp_path)
+    assert "short run" not in whole and "run fedsec poster network" in whole
+    experiment_output.keep_short(tmp_path, "network", True)
+    code, out, _ = poster("page", str(tmp_path), "--json")
+    rows = {row["number"]: row for row in json.loads(out)["claims"]}
+    assert code == 0 and rows == {row["number"]: row for row in poster_page.judged(tmp_path)}
+    assert (rows["C8"]["verdict"], rows["C8"]["measured"]) == (SHORT, "left out of the short run")
+    assert (rows["C10"]["verdict"], rows["C10"]["run"], rows["C10"]["command"]) == (REFUTED, SHORT, "fedsec poster all")
+    assert (rows["C1"]["verdict"], rows["C1"]["run"], rows["C1"]["command"]) == (HOLDS, "", "fedsec poster basics")
+    text = poster_page.render(tmp_path)
+    assert "This is a short run" in text and experiment_output.FULL["network"] in text
+    assert experiment_output.FULL["tables"] not in text and "run fedsec poster network" not in text
+    experiment_output.keep_short(tmp_path, "network", False)
+    assert poster_page.render(tmp_path) == whole
+
+
+@pytest.mark.parametrize("content", ["", "{", "5", '["basics", "unknown"]'])
+def test_a_damaged_note_of_short_runs_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / experiment_output.SHORT_RUNS).write_text(content, encoding="utf-8")
+    assert experiment_output.short_runs(tmp_path) == set()
+
+
+def test_a_training_too_short_to_decide_is_a_short_run() -> None:
+    facts = {"sizes": {"iterations": 600}, "collapses": [], "accuracy": [], "table": []}
+    rows = {row["number"]: row for row in claims.rows({"shared-training": facts}, {"shared-training"})}
+    assert {rows[number]["verdict"] for number in ("C12", "C13", "C14", "C15", "C17")} == {SHORT}
+    assert rows["C13"]["measured"] == "this run trained for 600 iterations only"
+
+
+@pytest.mark.parametrize("calls", [[], [("keys", 0, 1)], [("sums", 0, 3), ("ciphertexts", 1, 3), ("shares", 2, 3)]])
+def test_a_bar_is_full_at_the_end(capsys: Any, calls: list[Any]) -> None:
+    with experiment_output.progress() as follow:
+        for call in calls:
+            follow(*call)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "100%" in last and "67%" not in last
+
+
 def test_a_table_with_misprints_holds_in_part() -> None:
     facts = json.loads(json.dumps(FACTS))
     assert verdicts(facts)["C3"] == PARTLY and verdicts(facts)["C4"] == HOLDS
@@ -147,7 +190,7 @@ def test_the_page_needs_nothing_else(poster: Any, tmp_path: Path) -> None:
     assert not re.search(r'(src|href)="(?!data:|#)', text) and "data:image/svg+xml;base64," in text
     assert "&lt;misprinted&gt;" in text and "<misprinted>" not in text
     for row in document["claims"]:
-        assert f'<th scope="row">{row["number"]}</th>' in text
+        assert f'role="rowheader">{row["number"]}</th>' in text
 
 
 @pytest.mark.parametrize(
