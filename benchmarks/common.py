@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from fedsec.cli.option_types import whole_number
 from fedsec.primitives import mersenne
 
 if TYPE_CHECKING:
@@ -95,6 +96,28 @@ def interleaved(steps: Mapping[str, Callable[[], object]], seconds: float, turns
         for name, step in steps.items():
             fastest[name] = min(fastest[name], best(step, seconds, least=1))
     return fastest
+
+
+def count(text: str) -> int:
+    """A number of at least 1, as `fedsec` reads it: 1000, 1e3 or 1k."""
+    try:
+        number = whole_number(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+def amount(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number above 0")
+    return number
 
 
 def parser(description: str) -> argparse.ArgumentParser:

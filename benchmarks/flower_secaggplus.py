@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Report, Row, best, parser, publish
+from common import Report, Row, best, count, parser, publish
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
@@ -156,7 +156,7 @@ def _ms(seconds: float) -> str:
 def _options() -> argparse.Namespace:
     made = parser(__doc__ or "")
     made.add_argument("--strategies", default="secagg_plus,secagg", help="of the catalogue, joined by commas")
-    made.add_argument("--rounds", type=int, help="rounds measured, beside a first one that is not (default: 9, or 2)")
+    made.add_argument("--rounds", type=count, help="rounds measured, beside a first one that is not (default: 9, or 2)")
     made.add_argument("--mask", action="store_true", help="masks and seed shares alone, without rounds on Flower")
     return made.parse_args()
 

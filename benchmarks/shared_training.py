@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from common import Report, Row, parser, publish
+from common import Report, Row, count, parser, publish
 from rich.console import Console
 from rich.progress import Progress
 
@@ -155,7 +155,7 @@ def main(values: Sequence[str] | None = None) -> None:
     """Measure and publish."""
     made = parser(__doc__.splitlines()[0])
     made.add_argument("--spu", metavar="PYTHON", help="the Python of an environment with spu; left out without it")
-    made.add_argument("--turns", type=int, default=3, help="turns of each (default 3)")
+    made.add_argument("--turns", type=count, default=3, help="turns of each (default 3)")
     options = made.parse_args(values)
     report = Report("Training on shares: iterations a second")
     if options.spu is None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
-from common import Report, Row, best, interleaved, parser, publish
+from common import Report, Row, amount, best, interleaved, parser, publish
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
@@ -585,8 +585,8 @@ def _limits(axes: Axes, measured: list[tuple[Kernel, float]]) -> None:
 def main(values: Sequence[str] | None = None) -> None:
     """Measure and publish."""
     made = parser(__doc__ or "")
-    made.add_argument("--memory", type=float, metavar="GIB", default=6.0, help="what a round may take (default 6)")
-    made.add_argument("--seconds", type=float, metavar="S", default=120.0, help="what a round may take (default 120)")
+    made.add_argument("--memory", type=amount, metavar="GIB", default=6.0, help="what a round may take (default 6)")
+    made.add_argument("--seconds", type=amount, metavar="S", default=120.0, help="what a round may take (default 120)")
     made.add_argument("--strategies", default=",".join(catalog.names()), help="names, joined by commas")
     options = made.parse_args(values)
     if not (math.isfinite(options.memory) and options.memory > 0):

@@ -47,7 +47,7 @@ def compare(
         int | None, typer.Option(metavar="N", help="Trust: how many hospitals may drop out, in any phase of a round.")
     ] = None,
     hospitals: Annotated[str, typer.Option(help="Numbers of hospitals.")] = "3,10",
-    parameters: Annotated[str, typer.Option(help="Numbers of model parameters.")] = "10000",
+    parameters: Annotated[str, typer.Option(help="Numbers of model parameters: 10000, 1e4 or 11.2M.")] = "10000",
     bits: Annotated[str, typer.Option(help="Bits per value.")] = "24",
     key_bits: Annotated[str, typer.Option(help="Key sizes, for strategies that have keys.")] = "3072",
     dropout: Annotated[str, typer.Option(help="Fractions of the hospitals that drop out in a round.")] = "0",

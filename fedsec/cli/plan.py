@@ -35,7 +35,7 @@ from fedsec.simulations.costs.sweep.parallel_jobs import ProgressCallback
 
 def plan(
     hospitals: Annotated[int, typer.Option(help="Hospitals that take part in a round.")] = 5,
-    parameters: Annotated[int, typer.Option(help="Parameters of the model.")] = 100_000,
+    parameters: Annotated[int, typer.Option(help="Parameters of the model: 100000, 1e5 or 11.2M.")] = 100_000,
     clip: Annotated[float, typer.Option(help="Largest change of a parameter in a round.")] = 4.0,
     bits: Annotated[int, typer.Option(help="Bits per value.")] = 24,
     key_bits: Annotated[int, typer.Option(help="Key size, for strategies that have keys.")] = 3072,

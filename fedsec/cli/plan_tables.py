@@ -19,6 +19,8 @@ from fedsec.simulations.costs.setting import Setting
 from fedsec.strategy_spec import StrategySpec
 
 WITHIN = 0.25
+WIDTH = 7
+"""Letters of a figure with its unit: three digits, a point, a space and two."""
 FEWEST = 3
 """Hospitals below which a sum tells one of them what another contributed."""
 STAR = "*"
@@ -56,7 +58,7 @@ def print_what_would_fit(console: Console, setting: Setting, least: int, names: 
             f"could: {', '.join(names)}."
         )
     else:
-        text += " More hospitals would not help: require less, or allow fewer dropouts."
+        text += " More hospitals would not help: change what stands above."
     if setting.hospitals < FEWEST:
         text += (
             f" {FEWEST} are the fewest: of two, each would find the other's update by subtracting its own from the sum."
@@ -85,12 +87,20 @@ def _table(required: Requirement, network: str, estimates: Sequence[Estimate]) -
         table.add_row(
             StrategySpec.parse(one.strategy).title,
             str(one.withstands),
-            str(one.dropouts) if one.dropouts == one.dropouts_any else f"{one.dropouts} / {one.dropouts_any}",
+            str(one.dropouts) if one.dropouts == one.dropouts_any else f"{one.dropouts}/{one.dropouts_any}",
             f"{one.headroom:.1f}",
-            ("" if one.exact else "~") + size(round(one.up)),
-            *(seconds(value) + STAR * bool(one.beyond) for value in (one.hospital, one.server, one.seconds)),
+            ("" if one.exact else "~") + _narrow(size(round(one.up)), one.up, "B"),
+            *(
+                _narrow(seconds(value), value, "s") + STAR * bool(one.beyond)
+                for value in (one.hospital, one.server, one.seconds)
+            ),
         )
     return table
+
+
+def _narrow(text: str, value: float, unit: str) -> str:
+    """A figure as it fits into a column, whatever its size."""
+    return text if len(text) <= WIDTH else f"{value:.0e} {unit}"
 
 
 def print_extrapolated(console: Console, setting: Setting, estimates: Sequence[Estimate]) -> None:

@@ -29,6 +29,8 @@ WEIGHT = 100
 """The weight of each hospital: its number of rows."""
 NAME = "weights"
 """The name of the one array of the model."""
+MOST_HOSPITALS, MOST_PARAMETERS = 1_000_000, 10**13
+"""What bytes and costs can be worked out for."""
 CLIP, LARGEST_WEIGHT = 4.0, 10_000
 SPEC = MeanSpec(CLIP, LARGEST_WEIGHT)
 
@@ -50,6 +52,9 @@ class Setting:
     def __post_init__(self) -> None:
         if self.parameters < 1:
             raise ConfigurationError(f"parameters is {self.parameters}; a model has at least 1")
+        for name, most in (("hospitals", MOST_HOSPITALS), ("parameters", MOST_PARAMETERS)):
+            if getattr(self, name) > most:
+                raise ConfigurationError(f"{name} is {getattr(self, name):,}; it must be at most {most:,}")
         if not 0 <= self.dropout < 1:
             raise ConfigurationError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
 

@@ -17,8 +17,48 @@ from fedsec.cli.option_types import UserPath, WholeNumber, whole_number
 from fedsec.cli.poster import EXPERIMENTS
 from tests.tiers import slow
 
-SAME = ["1000000", "1_000_000", "1e6", "1E6", "1e+6", "1.0e6", "10e5", "1000000.0", " 1000000 "]
-NONE = ["1.5", "1e-3", "0.001", "inf", "-inf", "nan", "snan", "1e400", "1e999999999", "", "x", "1,000", "0x10", "1e"]
+SAME = [
+    "1000000",
+    "1_000_000",
+    "1e6",
+    "1E6",
+    "1e+6",
+    "1.0e6",
+    "10e5",
+    "1000000.0",
+    " 1000000 ",
+    "1M",
+    "1m",
+    "1000k",
+    "1_000K",
+    "0.001G",
+    "1e3k",
+]
+NONE = [
+    "1.5",
+    "1e-3",
+    "0.001",
+    "inf",
+    "-inf",
+    "nan",
+    "snan",
+    "1e400",
+    "1e999999999",
+    "",
+    "x",
+    "1,000",
+    "0x10",
+    "1e",
+    "k",
+    "1.0005k",
+    "M5",
+    "1kM",
+    "nank",
+    "infM",
+    "1T",
+    "1 GiB",
+    "1e999999999999999999M",
+]
 
 
 @pytest.mark.parametrize("text", SAME)
@@ -30,6 +70,10 @@ def test_one_number_written_in_many_ways(text: str) -> None:
 def test_what_is_no_whole_number(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a (whole )?number"):
         whole_number(text)
+
+
+def test_a_model_s_size_as_papers_write_it() -> None:
+    assert whole_number("11.2M") == 11_200_000 and whole_number("7G") == 7 * 10**9 and whole_number("-2k") == -2000
 
 
 @given(st.integers(-(10**29), 10**29))

@@ -313,9 +313,9 @@ def test_two_hospitals_are_refused_once_with_what_would_fit(home: Path, capsys: 
     assert "More hospitals would not help" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("hospitals", [5, 100, 100_000])
-def test_a_plan_fits_eighty_columns(model: Model, hospitals: int) -> None:
-    setting, required = Setting("plain", hospitals, 10**8), Requirement(1, False)
+@pytest.mark.parametrize(("hospitals", "parameters"), [(5, 10**5), (100, 10**8), (10**6, 10**13)])
+def test_a_plan_fits_eighty_columns(model: Model, hospitals: int, parameters: int) -> None:
+    setting, required = Setting("plain", hospitals, parameters), Requirement(1, False)
     names = ["shamir", "secagg", "additive"]
     found = estimates(names, setting, required, NETWORKS["lan"], model, 3072)
     console = Console(width=80, file=io.StringIO())
@@ -491,6 +491,8 @@ def test_a_curve_that_ends_early_says_where() -> None:
     [
         ({"hospitals": 0}, "hospitals is 0"),
         ({"parameters": 0}, "parameters is 0"),
+        ({"parameters": 10**14}, "parameters is 100,000,000,000,000; it must be at most 10,000,000,000,000"),
+        ({"hospitals": 10**29}, "it must be at most 1,000,000"),
         ({"dropout": 1.5}, "dropout is 1.5"),
         ({"colluding": -1}, "colluding is -1"),
         ({"colluding": 5, "hospitals": 5}, "it must lie between 0 and 4"),
