@@ -10,7 +10,7 @@ import numpy as np
 from fedsec.app.config import RunConfig
 from fedsec.data.bundled import Floats
 from fedsec.flower.verdict import Round
-from fedsec.learning import clinical, decision_threshold
+from fedsec.learning import calibration_measures, clinical, decision_threshold
 from fedsec.learning.auc import POSITIVE
 from fedsec.learning.clinical import THRESHOLD, Bins, Bounded
 from fedsec.learning.decision_threshold import Chosen
@@ -48,7 +48,7 @@ def measured(bins: Bins, threshold: float) -> dict[str, Bounded]:
     calibration_in_the_large and calibration_slope are in log-odds and ideally 0 and 1; ppv and npv are the shares of
     right predictions among those of class 1 and of class 0.
     """
-    point, slope = clinical.at(bins, threshold), clinical.recalibration(bins)
+    point, slope = clinical.at(bins, threshold), calibration_measures.recalibration(bins)
     missed = (1.0 - point.sensitivity.value) * bins.prevalence
     spared = point.specificity.value * (1.0 - bins.prevalence)
     # how far the two shares below may be off is not bounded here where the threshold lies within a bin
@@ -57,7 +57,7 @@ def measured(bins: Bins, threshold: float) -> dict[str, Bounded]:
         "auc": clinical.auc(bins),
         "average_precision": clinical.average_precision(bins),
         "brier": clinical.brier(bins),
-        "calibration_in_the_large": clinical.calibration_in_the_large(bins),
+        "calibration_in_the_large": calibration_measures.calibration_in_the_large(bins),
         "calibration_slope": Bounded(slope.slope, slope.off),
         "sensitivity": point.sensitivity,
         "specificity": point.specificity,
@@ -87,7 +87,7 @@ def evaluation(
         intervals=intervals or {},
         groups=()
         if bins.lacking
-        else tuple(CalibrationGroup(**one._asdict()) for one in clinical.calibration_groups(bins)),
+        else tuple(CalibrationGroup(**one._asdict()) for one in calibration_measures.calibration_groups(bins)),
         curve=() if bins.lacking else _curve(drawn),
     )
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fedsec.data.bundled import Floats
 from fedsec.errors import ConfigurationError
 from fedsec.learning import auc as exact
-from fedsec.learning import clinical, decision_threshold
+from fedsec.learning import calibration_measures, clinical, decision_threshold
 from fedsec.learning.clinical import Bins
 from fedsec.learning.local_training import Training, client_evaluate
 from fedsec.learning.models import build
@@ -37,8 +37,8 @@ def binned(score: Floats, target: Floats) -> Bins:
     return clinical.of_histogram(found[exact.POSITIVE], found[exact.NEGATIVE])
 
 
-def within(found: clinical.Bounded, expected: float) -> None:
-    assert abs(found.value - expected) <= found.off + ROUNDING
+def within(found: clinical.Bounded, expected: float, slack: float = ROUNDING) -> None:
+    assert abs(found.value - expected) <= found.off + slack
 
 
 @pytest.mark.slow
@@ -63,8 +63,8 @@ def test_measures_are_scikit_learn_s_within_what_bins_may_be_off(seed: int, numb
 @given(SEEDS, st.integers(20, 300))
 def test_calibration_in_the_large_is_a_regression_s_intercept_within_half_a_bin(seed: int, number: int) -> None:
     score, target = rows(seed, number)
-    found, plain = clinical.calibration_in_the_large(binned(score, target)), clinical.of_rows(score, target)
-    truth = clinical.calibration_in_the_large(plain)
+    found, plain = calibration_measures.calibration_in_the_large(binned(score, target)), clinical.of_rows(score, target)
+    truth = calibration_measures.calibration_in_the_large(plain)
     assert clinical.probability(score + truth.value).mean() == pytest.approx(target.mean(), abs=1e-9)
     assert truth.off < ROUNDING
     within(found, truth.value)
@@ -79,12 +79,12 @@ def test_slope_and_intercept_are_scikit_learn_s_logistic_regression(seed: int, n
     from sklearn.linear_model import LogisticRegression
 
     score, target = rows(seed, number)
-    found = clinical.recalibration(clinical.of_rows(score, target))
+    found = calibration_measures.recalibration(clinical.of_rows(score, target))
     fitted = LogisticRegression(C=1e12, tol=1e-10, max_iter=10_000).fit(score[:, None], target)
     assert found.slope == pytest.approx(fitted.coef_[0, 0], abs=1e-3, rel=1e-3)
     assert found.intercept == pytest.approx(fitted.intercept_[0], abs=1e-3, rel=1e-3)
     assert found.off == 0.0
-    summed = clinical.recalibration(binned(score, target))
+    summed = calibration_measures.recalibration(binned(score, target))
     # first order in a bin's width: a tenth more is for what comes after it
     assert abs(summed.slope - found.slope) <= 1.1 * summed.off + 0.02
 
@@ -140,8 +140,8 @@ def test_youden_is_the_best_edge_and_a_sensitivity_is_kept(seed: int, number: in
 def test_groups_hold_all_rows_and_none_is_small(seed: int, number: int) -> None:
     score, target = rows(seed, number)
     bins, chance = binned(score, target), clinical.probability(score)
-    groups = clinical.calibration_groups(bins)
-    assert 1 <= len(groups) <= clinical.GROUPS and sum(group.rows for group in groups) == number
+    groups = calibration_measures.calibration_groups(bins)
+    assert 1 <= len(groups) <= calibration_measures.GROUPS and sum(group.rows for group in groups) == number
     for group in groups:
         inside = (chance >= group.low) & (chance < group.high)
         assert group.rows >= clinical.LEAST and group.rows == inside.sum()
@@ -166,6 +166,25 @@ def test_means_of_hospitals_come_to_the_pooled_rows(seed: int, hospitals: int) -
         assert np.array_equal(summed.positive, pooled.positive) and np.array_equal(summed.negative, pooled.negative)
 
 
+def test_weights_that_are_no_rows_still_give_the_measures_of_weighted_rows() -> None:
+    """Powers of two, as an agreement may have them: a row counts as much as its hospital's weight says."""
+    score, target = rows(7, 400)
+    parts, weights = np.split(np.arange(400), [90, 250]), (64, 128, 128)
+    told = [exact.histogram(score[part], target[part]) for part in parts]
+    means = {
+        key: sum(weight * np.array(one[key]) for weight, one in zip(weights, told, strict=True)) / sum(weights)
+        for key in (exact.POSITIVE, exact.NEGATIVE)
+    }
+    found = clinical.of_means(means, sum(weights))
+    counts = np.concatenate([np.full(len(part), w / len(part)) for part, w in zip(parts, weights, strict=True)])
+    assert found.rows.sum() == pytest.approx(sum(weights), abs=1.0)
+    within(clinical.auc(found), exact.auc(score, target, counts), slack=0.01)
+    within(
+        clinical.brier(found), float(counts @ (clinical.probability(score) - target) ** 2 / counts.sum()), slack=0.01
+    )
+    assert 0.0 < clinical.average_precision(found).value < 1.0
+
+
 def test_class_1_is_predicted_from_the_threshold_on_as_everywhere_else() -> None:
     """The initial model scores 0 on every row, which is an edge: bins, evaluation and prediction call that positive."""
     model = build("logistic", "classification")
@@ -180,24 +199,26 @@ def test_one_class_equal_scores_and_no_row_are_no_error() -> None:
     ones, equal = binned(np.arange(20.0) / 5, np.ones(20)), binned(np.full(40, 0.3), np.arange(40) % 2.0)
     empty = clinical.of_histogram(np.zeros(64), np.zeros(64))
     for bins in (ones, empty):
-        for measure in (clinical.auc, clinical.average_precision, clinical.calibration_in_the_large):
+        for measure in (clinical.auc, clinical.average_precision, calibration_measures.calibration_in_the_large):
             assert math.isnan(measure(bins).value)
-        assert bins.lacking and math.isnan(clinical.recalibration(bins).slope)
+        assert bins.lacking and math.isnan(calibration_measures.recalibration(bins).slope)
         assert all(math.isnan(point.specificity.value) for point in clinical.curve(bins))
-    assert math.isnan(clinical.brier(empty).value) and clinical.calibration_groups(empty) == []
-    assert clinical.brier(ones).value < 0.2 and len(clinical.calibration_groups(ones)) >= 1
-    assert clinical.auc(equal) == (0.5, 0.5) and math.isnan(clinical.recalibration(equal).slope)
-    assert clinical.calibration_in_the_large(equal).value == pytest.approx(-0.375)  # the bin's middle is 0.375
-    [group] = clinical.calibration_groups(equal)
+    assert math.isnan(clinical.brier(empty).value) and calibration_measures.calibration_groups(empty) == []
+    assert clinical.brier(ones).value < 0.2 and len(calibration_measures.calibration_groups(ones)) >= 1
+    assert clinical.auc(equal) == (0.5, 0.5) and math.isnan(calibration_measures.recalibration(equal).slope)
+    assert calibration_measures.calibration_in_the_large(equal).value == pytest.approx(
+        -0.375
+    )  # the bin's middle is 0.375
+    [group] = calibration_measures.calibration_groups(equal)
     assert (group.rows, group.positive, group.observed) == (40, 20, 0.5)
     apart = binned(np.repeat([-1.0, 1.0], 20), np.repeat([0.0, 1.0], 20))
-    assert clinical.auc(apart) == (1.0, 0.0) and math.isnan(clinical.recalibration(apart).slope)
+    assert clinical.auc(apart) == (1.0, 0.0) and math.isnan(calibration_measures.recalibration(apart).slope)
 
 
 def test_scores_in_the_open_bins_bound_no_slope() -> None:
     score = np.array([-9.0, -9.5, 9.0, 8.5, *np.linspace(-3, 3, 40)])
     target = np.array([0.0, 0.0, 1.0, 1.0, *(np.arange(40) % 3 == 0)])
-    found = clinical.recalibration(binned(score, target))
+    found = calibration_measures.recalibration(binned(score, target))
     assert math.isfinite(found.slope) and math.isinf(found.off)
     within(clinical.brier(binned(score, target)), float(((clinical.probability(score) - target) ** 2).mean()))
 
