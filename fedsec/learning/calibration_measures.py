@@ -18,7 +18,7 @@ GROUPS = 10
 """Groups of the calibration curve, at most."""
 NORMAL_95 = 1.959963984540054
 """The 97.5% point of the standard normal distribution."""
-_STEPS, _SMALL = 100, 1e-10
+_STEPS, _SMALL, _FAR = 100, 1e-10, 50.0
 
 
 def calibration_in_the_large(bins: Bins) -> Bounded:
@@ -34,20 +34,24 @@ def calibration_in_the_large(bins: Bins) -> Bounded:
 
 
 def _shift(bins: Bins, scores: Floats) -> float:
-    """The root of a monotone equation, by bisection; infinite where scores at infinity leave none."""
+    """The root of a monotone equation, by Newton's method in a bracket; infinite where infinite scores leave none."""
     wanted, rows = float(bins.positive.sum()), bins.rows
     fixed = np.isinf(scores)
     least, most = float(rows[fixed & (scores > 0)].sum()), float(rows.sum() - rows[fixed & (scores < 0)].sum())
     if wanted <= least or wanted >= most:
         return -math.inf if wanted <= least else math.inf
-    low, high = -50.0, 50.0
+    low, high, guess = -_FAR, _FAR, 0.0
     for _ in range(_STEPS):
-        guess = (low + high) / 2
-        if float(rows @ probability(scores + guess)) < wanted:
-            low = guess
-        else:
-            high = guess
-    return (low + high) / 2
+        chance = probability(scores + guess)
+        excess = float(rows @ chance) - wanted
+        low, high = (guess, high) if excess < 0.0 else (low, guess)
+        slope = float(rows @ (chance * (1.0 - chance)))
+        newton = guess - excess / slope if slope > 0.0 else _FAR
+        after = newton if low < newton < high else (low + high) / 2
+        if abs(after - guess) < _SMALL:
+            return after
+        guess = after
+    return guess
 
 
 class Recalibration(NamedTuple):
