@@ -91,6 +91,7 @@ def test_the_walk_sees_what_it_should() -> None:
     assert len(FRAMEWORK) > 20 and len(STRATEGIES) > 3 and len(SIMULATIONS) > 5 and len(PRIMITIVES) > 8
 
 
+@pytest.mark.slow
 def test_the_framework_knows_no_strategy_and_no_simulation() -> None:
     """By name, at run time, the catalogue and the entry points reach them: no import statement does."""
     assert not offenders(CORE, "fedsec.strategies", "fedsec.simulations", "strategies", "simulations")
@@ -122,6 +123,7 @@ def test_a_strategy_imports_protocol_primitives_errors_and_numpy(file: Path) -> 
     assert not extra
 
 
+@pytest.mark.slow
 def test_flower_and_matplotlib_stay_where_they_belong() -> None:
     """Flower: the glue and the app. Pictures: the report, whose page draws them where it is written."""
     flower = {file.parent.name for file in [*FRAMEWORK, *STRATEGIES] if any(within(n, "flwr") for n in imports(file))}
@@ -132,6 +134,7 @@ def test_flower_and_matplotlib_stay_where_they_belong() -> None:
     assert {file.parent.name for file in drawing} == {"report"}
 
 
+@pytest.mark.slow
 def test_phe_is_imported_in_its_own_file() -> None:
     """phe is GPLv3: where it may be imported is part of the licence note."""
     everywhere = [*FRAMEWORK, *STRATEGIES, *SIMULATIONS]
@@ -143,6 +146,7 @@ def test_phe_is_imported_in_its_own_file() -> None:
             assert not any(within(ast.unparse(node).split()[1], "phe") for node in at_import)
 
 
+@pytest.mark.slow
 def test_nothing_is_unpickled() -> None:
     unsafe = ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve")
     assert not offenders([*FRAMEWORK, *STRATEGIES, *SIMULATIONS], *unsafe)
@@ -198,6 +202,7 @@ def test_primitives_take_their_randomness_as_an_argument() -> None:
         assert not {"os.urandom", "os.getrandom"} & dotted(file), file
 
 
+@pytest.mark.slow
 def test_every_file_says_what_it_is() -> None:
     for file in [*FRAMEWORK, *STRATEGIES, *SIMULATIONS]:
         assert ast.get_docstring(tree(file)), file

@@ -1,13 +1,15 @@
 """The tiers of the suite: `-m fast`, all but the campaigns (the default), and `-m campaign`.
 
 A test is fast unless it, its class or its file is marked `slow`, `versions` or `campaign`, or it asks for a fixture
-that starts programs. A fast session loads neither Ray nor Flower's runtime, and draws few examples of each property.
+that starts programs. A fast session loads neither Ray nor Flower's runtime, draws few examples of each property, and
+runs few cases of each test.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,12 +34,14 @@ NOT_FAST = {"slow", "versions", "campaign"}
 _MARKED = re.compile(r"^pytestmark = pytest\.mark\.(\w+)( *#.*)?$", re.MULTILINE)
 _UNREAD = {"fast": NOT_FAST, "fast or versions": NOT_FAST - {"versions"}}
 """By the marks that are asked for, the marks of files that are not even imported."""
-EXAMPLES = 15
+EXAMPLES = 10
 """How many examples of a property a session of fast tests draws, at most."""
+CASES = 6
+"""How many cases of one test a session of fast tests runs, at most: the first, the last, and others at equal steps."""
 
 
 def examples(count: int) -> int:
-    """So many examples, for `settings(max_examples=...)`; in a session of fast tests a third of them, 15 at most."""
+    """So many examples, for `settings(max_examples=...)`; in a session of fast tests a third of them, 10 at most."""
     return min(-(-count // 3), EXAMPLES) if settings().max_examples == EXAMPLES else count
 
 
@@ -69,6 +73,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return _mark(collection_path) in unread or None
 
 
+def _beyond(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """The cases of fast tests that are too many for a session of fast tests."""
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("fast"):
+            cases[item.nodeid.partition("[")[0]].append(item)
+    for each in cases.values():
+        last = len(each) - 1
+        kept = {number * last // (CASES - 1) for number in range(CASES)} if last >= CASES else range(last + 1)
+        yield from (item for number, item in enumerate(each) if number not in kept)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
@@ -76,6 +92,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not marks & NOT_FAST:
             starting = PROGRAMS & set(getattr(item, "fixturenames", ()))
             item.add_marker("slow" if starting or any(folder in item.path.as_posix() for folder in FOLDERS) else "fast")
+    if config.option.markexpr == "fast" and (beyond := set(_beyond(items))):
+        config.hook.pytest_deselected(items=list(beyond))
+        items[:] = [item for item in items if item not in beyond]
     if hasattr(config, "workerinput"):  # of several workers, none is to begin the longest test last
         items.sort(key=lambda item: item.get_closest_marker("fast") is not None)
 

@@ -278,6 +278,7 @@ def test_a_file_without_a_schema_is_refused(tmp_path: Path) -> None:
     deployment.refused(r"fedsec-data is '.*csv', but fedsec-schema is not set: name the schema")
 
 
+@pytest.mark.slow
 def test_own_rows_are_not_used_for_another_data_set(tmp_path: Path) -> None:
     """A run that believes it is on public data gets no hospital's own rows."""
     deployment = Deployment(tmp_path)

@@ -12,6 +12,8 @@ import pytest
 
 import fedsec
 
+pytestmark = pytest.mark.slow  # the run that they share takes seconds
+
 RUN = ("run", "--engine", "local", "--dataset", "lung", "--rounds", "2", "--output", "out")
 NEW = """age,sex,ph.ecog,ph.karno,pat.karno,meal.cal,wt.loss,who
 60,1,1,90,80,1000,5,a

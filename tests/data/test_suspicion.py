@@ -85,6 +85,7 @@ def test_what_is_merely_unusual_is_not(column: Any) -> None:
     assert suspicions(rows(column, target=TARGET)) == []
 
 
+@pytest.mark.slow
 def test_of_real_rows_little_is_suspected() -> None:
     """Of the columns of four data sets, two scores of questionnaires with a long tail below."""
     found = {name: suspicions(registry.load(name)) for name in ("breast-cancer", "diabetes", "lung", "randhie")}

@@ -50,6 +50,7 @@ def test_a_configuration_of_its_own_for_one_hospital_is_refused_there(tmp_path: 
         server.asks(server.founds(), np.ones(2))
 
 
+@pytest.mark.slow
 def test_a_foreign_bundle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As Flower installs it: in a folder of its home, from which the process imports."""
     monkeypatch.setenv("FLWR_HOME", str(tmp_path / "home"))

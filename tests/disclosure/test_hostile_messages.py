@@ -67,6 +67,7 @@ def opened(server: Server, secure: SecureAggregation, channel: Channel, shares: 
     return run(coordinator.protocol.aggregate(EVERYONE, coordinator.public), deliver)
 
 
+@pytest.mark.slow
 def test_an_opening_is_not_answered_again_for_one_hospital_less(tmp_path: Path) -> None:
     """Two openings of one session would differ by that hospital's input; what Flower keeps of parties is set back."""
     for server in (simulated(train, HOSPITALS, **OPTIONS), five(tmp_path)):

@@ -25,6 +25,7 @@ from fedsec.party.party import PartyState
 from fedsec.primitives.signing import SigningKey
 from fedsec.wire import codec
 from tests.flower.process_grid import App, ProcessGrid, pinned
+from tests.tiers import slow
 
 pytestmark = pytest.mark.usefixtures("simulated")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "pairwise_masks.py"
@@ -133,6 +134,7 @@ def test_a_deployment_runs_with_an_agreement_and_a_journal(tmp_path: Path) -> No
     assert all((tmp_path / f"{n}.journal").stat().st_mode & 0o777 == 0o600 for n in range(5))
 
 
+@pytest.mark.slow
 def test_a_rolled_back_context_answers_nothing_twice(tmp_path: Path) -> None:
     grid, agreement, server = pinned(tmp_path, add_one, rehearsal=rehearsed, **FILES)
     asked: list[tuple[Message, RecordDict]] = []
@@ -317,7 +319,7 @@ def test_an_update_that_is_not_usable_is_counted_and_its_cause_told_in_simulatio
     assert len(causes) == int(simulation)
 
 
-@pytest.mark.parametrize("dtype", [">f4", "<f4", "f2", "f8", "i8"])
+@pytest.mark.parametrize("dtype", [">f4", "i8", *slow(["<f4", "f2", "f8"])])
 def test_a_reply_of_another_dtype_or_byte_order_is_as_good_as_any(dtype: str) -> None:
     strategy, result = start(ProcessGrid(replying(lambda a: a.astype(dtype))), {"w": np.zeros(3)})
     assert next(outcome.included for outcome in strategy.rounds) == 5

@@ -23,6 +23,7 @@ from fedsec.flower import SecureAggregation, linearity
 from fedsec.flower.server import RunSessions
 from tests.flower.process_grid import ProcessGrid
 from tests.flower.test_flower_glue import add_one
+from tests.tiers import slow
 
 pytestmark = pytest.mark.usefixtures("simulated")
 Aggregate = Callable[[list[RecordDict], str], MetricRecord]
@@ -287,7 +288,7 @@ NEED_SINGLES: dict[str, tuple[Aggregate, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", NEED_SINGLES)
+@pytest.mark.parametrize("kind", ["text", *slow(kind for kind in NEED_SINGLES if kind != "text")])
 def test_a_function_that_needs_single_replies_ends_the_run_before_its_result_is_used(kind: str) -> None:
     function, text = NEED_SINGLES[kind]
     used: list[int] = []

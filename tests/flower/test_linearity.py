@@ -15,6 +15,7 @@ from flwr.app import MetricRecord, RecordDict
 
 from fedsec.errors import ConfigurationError
 from fedsec.flower import linearity
+from tests.tiers import examples
 
 GLOBAL: list[float] = []
 
@@ -146,7 +147,7 @@ LIMITS: dict[str, Callable[[int], Callable[[int], float]]] = {
 @pytest.mark.parametrize("kind", LIMITS)
 def test_a_limit_of_rows_is_found_wherever_it_lies(kind: str) -> None:
     lowest = 1 if kind not in ("leave out small", "count at least", "small or large") else 2  # at 1 they do nothing
-    random = [secrets.randbelow(2 ** (1 + secrets.randbelow(30))) for _ in range(20)]
+    random = [secrets.randbelow(2 ** (1 + secrets.randbelow(30))) for _ in range(examples(20))]
     for limit in {max(lowest, each) for each in (*(2**power for power in range(31)), *random)}:
         with pytest.raises(ConfigurationError, match=r"gives 'auc' =|raises ZeroDivisionError"):
             linearity.check("a function", weighed(LIMITS[kind](limit)), {"auc": 0.6}, "num-examples")
@@ -171,7 +172,7 @@ LINEAR: dict[str, linearity.Aggregate] = {
 @pytest.mark.parametrize("kind", LINEAR)
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.97, 3e6, -2.0, 1e-7])
 def test_what_is_linear_is_never_refused(kind: str, value: float) -> None:
-    for _ in range(20):
+    for _ in range(examples(20)):
         linearity.check("a function", LINEAR[kind], {"auc": value}, "num-examples")
 
 

@@ -66,6 +66,7 @@ def test_why_an_app_returned_an_error_is_told_in_simulation() -> None:
     assert REASON in str(failed.value)
 
 
+@pytest.mark.slow
 def test_why_an_app_returned_an_error_stays_in_a_hospital_s_own_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_void_evaluation_is_an_error_and_fails_nothing(caplog: pytest.LogCaptu
     assert "1 of 6 aggregations are void: round 1 evaluate: TooFewParties" in error
 
 
+@pytest.mark.slow
 def test_more_void_rounds_than_half_fail_the_run_whose_result_is_kept() -> None:
     with pytest.raises(
         RunFailed, match=r"2 of 3 rounds of training are void, and at most 1 may be .*round 2 train"
@@ -152,11 +153,13 @@ def test_the_verdict_on_a_run() -> None:
     assert verdict.void([good, other]) == "1 of 2 aggregations are void: round 1 evaluate: why"
 
 
+@pytest.mark.slow
 def test_a_void_round_keeps_its_incidents() -> None:
     secure, _ = run({("train", 1): 3})
     assert [party for _, party, _ in secure.rounds[0].incidents] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_deployment_tells_the_count_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What rows decide is no refusal: the sum counts it, and the hospital's own log has the cause."""
     secure = deployed(*pinned(tmp_path, failing({("train", 1): 1}), **AGREED, **TRUSTING), rounds=1)

@@ -82,7 +82,7 @@ def truncated(values: Integers, shift: int) -> Integers:
 def test_truncation_is_within_one_unit_and_never_wraps(shift: int) -> None:
     """Ten million drawn values, half of them at the edges of the range, where a local truncation wraps."""
     rng = np.random.default_rng(shift)
-    for _ in range(2):
+    for _ in range(examples(2)):
         values = rng.integers(-EDGE, EDGE, 1_000_000, dtype=np.int64, endpoint=True)
         values[::4] = EDGE - (values[::4] & 0xFFFF)
         values[1::4] = -EDGE + (values[1::4] & 0xFFFF)

@@ -117,6 +117,7 @@ def test_blocks_join(field, count, pack):
     assert (value.tolist(), lists(pieces)) == mask_plain(points, pack + 1, size, field, seeds, pack)
 
 
+@pytest.mark.slow
 def test_a_rejected_value_is_drawn_again_in_every_place_alike():
     """Splitting draws block by block, expanding in one call: a value drawn again must not tell them apart."""
     words = np.frombuffer(prg.expand(REJECTED)(4 * 8), "<u4") & np.uint32(M31.p)

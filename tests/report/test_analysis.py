@@ -126,6 +126,7 @@ def test_the_page_opens_with_what_compares_most(made: Any) -> None:
     assert analysis.opening(made.comparison([])) is None
 
 
+@pytest.mark.slow
 def test_the_plane_agrees_with_the_ranking(made: Any) -> None:
     found = made.realistic()
     setting = analysis.opening(found)
@@ -170,6 +171,7 @@ def test_sentences_about_series() -> None:
     assert shapes.lowest({}, "bits") == "" and shapes.growth({"a": [(3.0, 1.0)]}, "bits") == ""
 
 
+@pytest.mark.slow
 def test_the_verdict_counts_settings(made: Any) -> None:
     found = shapes.families(made.realistic())
     assert found is not None and found.cpu_above == found.settings and found.cpu_ratio > 10

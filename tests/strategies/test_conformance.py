@@ -38,8 +38,8 @@ class SmallKeys(Conformance):
     parameters: ClassVar[dict[str, Any]] = {"key_bits": 256}
 
 
-SLOW = ("bfv", "packed_shamir", "paillier", TEXTBOOK, "secagg", "secagg_plus")
-"""Those of ciphertexts and of pairwise masks take most of the suite's time; packed shares open as shamir's do."""
+SLOW = ("bfv", "lightsecagg", "packed_shamir", "paillier", TEXTBOOK, "secagg", "secagg_plus")
+"""Those of ciphertexts and of pairwise masks take most of the suite's time; pieces and packed shares are shamir's."""
 
 for _name in catalog.names():
     _class = f"Test{_name.title().replace('_', '')}"

@@ -32,6 +32,7 @@ def check(federation: LocalFederation, silent: dict[str, list[int]]) -> None:
     assert total.sum.vector.tolist() == sum(data[party] for party in total.sum.included).tolist()
 
 
+@pytest.mark.slow
 def test_the_graph_is_sparse(federation: LocalFederation) -> None:
     protocol, everyone = federation.protocol, range(1, HOSPITALS + 1)
     assert protocol.degree(everyone) < 60 and protocol.shares_needed(everyone) > 5

@@ -67,6 +67,7 @@ def none_usable(*given: Any) -> Opened:
         raise TooFewParties(error.phase, error.needed, (), error.asked) from None
 
 
+@pytest.mark.slow
 def test_a_party_that_answered_and_is_called_missing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that seals nothing to half of the others has these answer for another sum than the rest."""
     monkeypatch.setattr(complaints, "ask_possible", unchecked)
