@@ -31,6 +31,10 @@ from fedsec.wire.membership import Adopt, Enrol, Member, read_roster, roster_has
 
 pytest_plugins = ["tests.leftovers", "tests.tiers"]
 
+# Tests start some hundred programs, each of which would compile this checkout anew; so would each session its tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 settings.register_profile("fedsec", print_blob=True, deadline=None)
 settings.load_profile("fedsec")
 
