@@ -29,6 +29,7 @@ class Leftovers:
     def __init__(self) -> None:
         self.mark = f"{os.environ.get(VARIABLE, '')}/{uuid.uuid4().hex}"
         self._sessions: set[int] = set()
+        self._before = set(psutil.process_iter())  # none of these is ours, and to read each again takes milliseconds
 
     def begin(self) -> None:
         """Mark what is started from now on."""
@@ -39,7 +40,7 @@ class Leftovers:
         found: list[tuple[psutil.Process, int, bool]] = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile, or belongs to somebody else
-                if process.pid != os.getpid():
+                if process.pid != os.getpid() and process not in self._before:
                     marked = process.environ().get(VARIABLE, "").startswith(self.mark)
                     found.append((process, os.getsid(process.pid), marked))
         self._sessions |= {session for process, session, marked in found if marked and self._living(process)}
