@@ -159,7 +159,6 @@ def test_other_packages_add_commands(fed: Any, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "module", "extra"),
     [

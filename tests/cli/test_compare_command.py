@@ -118,7 +118,7 @@ def test_a_network_of_one_s_own_is_what_table_and_page_open_with(fed: Any, tmp_p
     assert seconds(found.cells[0].seconds["clinic"]) in text and sections.network(found)[0] == "clinic"
 
 
-def test_a_sweep_without_a_measured_cell_has_failed(fed: Any) -> None:
+def test_a_sweep_without_a_measured_cell_has_failed(fed: Any, jobs: Jobs) -> None:
     words = ("--strategies", "shamir", "--hospitals", "5", "--parameters", "1e6", "--memory", "0.0001", "--no-task")
     code, out, err = fed(*words, "--output", "one")
     assert code == 1 and "no setting was measured" in err and "strategy" not in out

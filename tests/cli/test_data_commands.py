@@ -104,14 +104,16 @@ def test_brackets_in_names_are_shown_as_they_are(fed: Any, tmp_path: Path) -> No
 
 
 def test_a_picture_is_replaced_on_demand_only(fed: Any, tmp_path: Path) -> None:
-    words = ("partition", "--dataset", "diabetes")
+    lines = ["site,age,died"] + [f"{site},{20 + row},{row % 2}" for site in "abc" for row in range(10)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    words = ("partition", "--data", "rows.csv", "--site", "site", "--label", "died")
     assert fed(*words, "--output", "mine")[0] == 0
     code, _, err = fed(*words, "--output", "mine")
     assert code == 2 and "partition.png exists already" in err
     assert fed(*words, "--output", "mine", "--force")[0] == 0
     assert fed(*words)[0] == 0 == fed(*words)[0]
     found = sorted(path.name for path in (tmp_path / "results").iterdir())
-    assert found == ["partition-diabetes", "partition-diabetes-2"]
+    assert found == ["partition-rows", "partition-rows-2"]
 
 
 @pytest.mark.parametrize(
