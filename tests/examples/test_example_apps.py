@@ -22,9 +22,6 @@ HEAVY = {"sklearn-logistic": "sklearn", "torch-batchnorm": "torch"}
 ROUNDS = {name: {"rounds": 2} for name in NAMES if "rounds" in declared(name)["config"]}
 CLOSE = {"torch-batchnorm": 1e-3, "sklearn-logistic": 1e-4}
 """Adam divides a gradient by its size, so that rounding grows where gradients are small; elsewhere 1e-5."""
-FAST = {"survival"}
-"""The cheapest: the cases of tests/flower/test_compatibility.py, which train, are fast as well."""
-TIERED = [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in NAMES]
 
 
 def needs(name: str) -> None:
@@ -44,7 +41,7 @@ def check(name: str, plain: Arrays, secure: Arrays) -> None:
 
 
 def test_all_apps_are_of_one_form_and_have_one_switch() -> None:
-    assert len(NAMES) == 6 and HEAVY.keys() | FAST <= set(NAMES)
+    assert len(NAMES) == 6 and HEAVY.keys() <= set(NAMES)
     switches, listed = set(), (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for name in NAMES:
         own, app = package(name), declared(name)
@@ -60,7 +57,8 @@ def test_all_apps_are_of_one_form_and_have_one_switch() -> None:
     assert len(switches) == 1
 
 
-@pytest.mark.parametrize("name", TIERED)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_an_example_secured_gives_what_it_gives_in_the_clear(name: str, tmp_path: Path) -> None:
     needs(name)
     settings = ROUNDS.get(name, {})
@@ -136,12 +134,6 @@ def real_run(name: str, output: Path, **config: Any) -> Arrays:
         assert live.status == COMPLETED
     assert output.is_file(), log.read_text(encoding="utf-8")[-2000:]
     return saved(output)
-
-
-@pytest.mark.slow
-def test_an_example_under_flwr_run_gives_what_it_gives_in_the_clear(tmp_path: Path) -> None:
-    plain = outcome("numpy-network", tmp_path / "plain.npz", secure=False, rounds=2)
-    check("numpy-network", plain, real_run("numpy-network", tmp_path / "secure.npz", rounds=2))
 
 
 @pytest.mark.campaign
