@@ -158,40 +158,51 @@ def test_other_packages_add_commands(fed: Any, monkeypatch: pytest.MonkeyPatch) 
     assert code == 2 and "command 'gone' cannot be loaded: it is not here" in err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "module", "extra"),
-    [
-        (("run", "--clients", "4"), "ray", "simulation"),
-        (("report", "."), "matplotlib", "report"),
-        (("plan",), "scipy", "simulation"),
-        (("stats", "--data", "a.parquet", "--site", "a", "--label", "b"), "pyarrow", "parquet"),
-        (("stats", "--data", "a.xlsx", "--site", "a", "--label", "b"), "openpyxl", "formats"),
-        (("stats", "--data", "a.sav", "--site", "a", "--label", "b"), "pyreadstat", "formats"),
-        (("run", "--strategy", "paillier_textbook"), "phe", "paillier-textbook"),
-    ],
-)
-def test_a_missing_package_is_named_with_its_extra(
-    tmp_path: Path, words: tuple[str, ...], module: str, extra: str
-) -> None:
-    """In a process of its own, whose finder does not find the package."""
-    for name in ("a.parquet", "a.sav", "a.xlsx"):
-        (tmp_path / name).touch()
-    code = f"""
-import importlib.machinery, sys
-there = importlib.machinery.PathFinder.find_spec
-hidden = lambda name, *rest: None if name.partition(".")[0] == {module!r} else there(name, *rest)
-importlib.machinery.PathFinder.find_spec = hidden
-sys.argv = {["fedsec", *words]!r}
+MISSING = [
+    (("run", "--clients", "4"), "ray", "simulation"),
+    (("report", "."), "matplotlib", "report"),
+    (("plan",), "scipy", "simulation"),
+    (("stats", "--data", "a.parquet", "--site", "a", "--label", "b"), "pyarrow", "parquet"),
+    (("stats", "--data", "a.xlsx", "--site", "a", "--label", "b"), "openpyxl", "formats"),
+    (("stats", "--data", "a.sav", "--site", "a", "--label", "b"), "pyreadstat", "formats"),
+    (("run", "--strategy", "paillier_textbook"), "phe", "paillier-textbook"),
+]
+"""Words of a command, the package that it does not find, and the extra that has it."""
+APART = """
+import importlib.machinery, json, os, sys
+import flwr.app
 from fedsec.cli import main
-main()
+
+there = importlib.machinery.PathFinder.find_spec
+for number, (words, module, _) in enumerate(json.loads(sys.argv[1])):
+    assert module not in sys.modules
+    if not os.fork():
+        for stream, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"../{number}.{name}", os.O_WRONLY | os.O_CREAT), stream)
+        hidden = lambda name, *rest: None if name.partition(".")[0] == module else there(name, *rest)
+        importlib.machinery.PathFinder.find_spec = hidden
+        sys.argv = ["fedsec", *words]
+        main()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 2, words
 """
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    said = f"needs {module}, which is not installed: pip install 'fedsec[{extra}]'"
-    assert said in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.parquet", "a.sav", "a.xlsx"]
+
+
+@pytest.mark.slow
+def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
+    """Each in a process whose finder does not find the package; they share the import of what is there."""
+    folder, files = tmp_path / "here", ["a.parquet", "a.sav", "a.xlsx"]
+    folder.mkdir()
+    for name in files:
+        (folder / name).touch()
+    command = [sys.executable, "-c", APART, json.dumps(MISSING)]
+    subprocess.run(command, cwd=folder, check=True)
+    for number, (_, module, extra) in enumerate(MISSING):
+        out, err = ((tmp_path / f"{number}.{name}").read_text(encoding="utf-8") for name in ("out", "err"))
+        assert out == ""
+        assert f"needs {module}, which is not installed: pip install 'fedsec[{extra}]'" in err
+        assert err.startswith("error: ") and err.count("\n") == 1
+    assert sorted(path.name for path in folder.iterdir()) == files
 
 
 def test_a_package_that_no_extra_has_is_named(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
