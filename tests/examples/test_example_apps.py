@@ -17,6 +17,7 @@ from fedsec.simulations.run.launcher import COMPLETED, flower_run
 from tests.examples.example_apps import EXAMPLES, HOSPITALS, NAMES, Arrays, component, declared, outcome, package, saved
 
 PROTOCOLS = ["secagg", "shamir", "paillier:key_bits=2048"]
+"""All strategies sum the same integers: an example meets two of these in the suite, and in the campaign each."""
 HEAVY = {"sklearn-logistic": "sklearn", "torch-batchnorm": "torch"}
 """Examples on libraries that take seconds to import, or that no extra of the tests installs."""
 ROUNDS = {name: {"rounds": 2} for name in NAMES if "rounds" in declared(name)["config"]}
@@ -63,7 +64,7 @@ def test_an_example_secured_gives_what_it_gives_in_the_clear(name: str, tmp_path
     needs(name)
     settings = ROUNDS.get(name, {})
     plain = outcome(name, tmp_path / "plain.npz", secure=False, **settings)
-    for number, protocol in enumerate(PROTOCOLS):
+    for number, protocol in enumerate(PROTOCOLS[:: 1 + NAMES.index(name) % 2][:2]):
         check(name, plain, outcome(name, tmp_path / f"{number}.npz", protocol=protocol, **settings))
 
 
