@@ -7,6 +7,7 @@ runs few cases of each test.
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from collections import defaultdict
@@ -104,6 +105,8 @@ def _loaded() -> set[str]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.collect()
+    gc.freeze()  # half a million objects stay as long as the session: no collection need look at them again
     if session.config.option.markexpr == "fast" and _loaded():
         raise pytest.UsageError(f"files of fast tests import {', '.join(_loaded())} as they are read")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fedsec.simulations.costs.federation import Federation, MeasuredRound
-from fedsec.simulations.costs.measure import allocator, memory, probe, rounds
+from fedsec.simulations.costs.measure import allocator, probe, rounds
 from fedsec.simulations.costs.measure.cost_summary import MeasuredCosts
 from fedsec.simulations.costs.predict import calibrate, strategy_calibration
 from fedsec.simulations.costs.setting import Setting
@@ -62,8 +62,6 @@ def run_jobs_here(monkeypatch: pytest.MonkeyPatch) -> Jobs:
     monkeypatch.setattr(ray_jobs, "workers", workers)
     monkeypatch.setattr(rounds, "measure", measure)
     monkeypatch.setattr(probe, "LARGEST_PROBE", probe.PROBE)
-    for module in (rounds, memory):  # slow where other tests left much behind
-        monkeypatch.setattr(module, "gc", SimpleNamespace(collect=lambda: 0))
     return noted
 
 
