@@ -45,7 +45,7 @@ def test_a_cell_is_what_a_round_really_does(name: str) -> None:
     )
     federation.enrol()
     federation.run_round()
-    found, seen = rounds.measure(setting, 2, 5.0), measure_memory(setting)
+    found, seen = rounds.measure(setting, 2, 3600.0), measure_memory(setting)
     assert [phase.name for phase in found.phases] == list(taps)
     for phase in found.phases:
         down, up = zip(*taps[phase.name], strict=True)
