@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def realistic(made: Any) -> str:
 def test_the_markup_is_sound(realistic: str) -> None:
     reader = Reader(realistic)
     assert not reader.open
-    repeated = {one for one in reader.ids if reader.ids.count(one) > 1}
+    repeated = {one for one, count in Counter(reader.ids).items() if count > 1}
     assert not {one for one in repeated if not re.search(r"-(m|p)[0-9a-f]{8,}$", one)}  # equal markers within a figure
     for section in ("answer", "phases", "growth", "networks", "accuracy", "trust", "families", "cells", "method"):
         assert section in reader.ids and f'href="#{section}"' in realistic
