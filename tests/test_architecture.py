@@ -156,6 +156,7 @@ def test_nothing_is_unpickled() -> None:
                 assert isinstance(node.value, ast.Constant) and node.value.value is False
 
 
+@pytest.mark.slow
 def test_keys_and_masks_never_come_from_a_generator_for_experiments() -> None:
     """Neither numpy's nor Python's: randomness is the operating system's, passed in."""
     for file in [*FRAMEWORK, *STRATEGIES]:

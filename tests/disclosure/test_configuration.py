@@ -30,6 +30,7 @@ def train(place: int, model: Real, config: Mapping[str, Any]) -> tuple[Real, Map
     return model + 1, {}
 
 
+@pytest.mark.slow
 def test_a_configuration_of_its_own_for_one_hospital_is_refused_there(tmp_path: Path) -> None:
     """It would, say, have one hospital train alone: the mean would be a known number, but for that hospital's update.
 

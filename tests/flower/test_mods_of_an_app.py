@@ -44,6 +44,7 @@ def over(app: ClientApp, **settings: Any) -> SecureAggregation:
     return secure
 
 
+@pytest.mark.slow
 def test_noise_of_training_goes_to_the_train_function(caplog: pytest.LogCaptureFixture) -> None:
     noise = LocalDpMod(clipping_norm=100.0, sensitivity=1e-9, epsilon=1.0, delta=0.5)
     assert [one.included for one in over(made([secure_aggregation], [noise])).rounds] == [5, 5, 5, 5]

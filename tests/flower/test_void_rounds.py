@@ -89,6 +89,7 @@ def test_a_void_round_is_one_error_and_the_result_is_kept(caplog: pytest.LogCapt
     assert f"; party 1, 2, 3: the app failed: ValueError: {SECRET}" in error
 
 
+@pytest.mark.slow
 def test_a_void_evaluation_is_an_error_and_fails_nothing(caplog: pytest.LogCaptureFixture) -> None:
     inner = everyone(fraction_evaluate=1.0, min_evaluate_nodes=5)
     _, result = run({("evaluate", 1): 3}, inner=inner)
@@ -125,6 +126,7 @@ def test_without_any_round_of_training_the_run_failed_whatever_is_allowed() -> N
     assert f"; party 1, 2, 3, 4, 5: the app failed: ValueError: {SECRET}" in str(failed.value)
 
 
+@pytest.mark.slow
 def test_who_gave_no_answer_is_logged_in_each_round_with_reason_and_cure(caplog: pytest.LogCaptureFixture) -> None:
     secure, _ = run({("train", 1): 2, ("train", 3): 1})
     told = [line for line in lines(caplog, logging.WARNING) if "no usable answer" in line]

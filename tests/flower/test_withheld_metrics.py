@@ -111,6 +111,7 @@ def test_an_exception_of_the_app_s_function_keeps_the_rounds_before(
     assert vars(inner).keys() - {"current_arrays", "m_t", "v_t"} == before.keys() - {"current_arrays", "m_t", "v_t"}
 
 
+@pytest.mark.slow
 def test_an_aggregation_of_a_subclass_is_named_and_flower_s_own_exceptions_pass() -> None:
     class Broken(FedAvg):
         def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:

@@ -94,7 +94,7 @@ def forging(federation: LocalFederation, forge: Any, phase_name: str = "SendInpu
     tamper(federation, change)
 
 
-@pytest.mark.parametrize("struck", ["SendInput", *slow(["Enrol", "Adopt"])])
+@pytest.mark.parametrize("struck", slow(["SendInput", "Enrol", "Adopt"]))
 def test_every_flipped_bit_of_a_reply_is_noticed(struck: str) -> None:
     federation = LocalFederation(Plain(), 5)
     flips: list[int] = []
