@@ -17,8 +17,8 @@ from fedsec.errors import ConfigurationError
 from fedsec.learning import trained_model
 from fedsec.learning.trained_model import TrainedModel
 from fedsec.report import output
-from fedsec.report.pdf import Part
 from fedsec.report.run_document import AGREEMENT, RESULT, RunDocument
+from fedsec.report.short_document import Part
 
 NAMED = 24
 """How many predictors are named."""

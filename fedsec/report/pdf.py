@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from fedsec.report.short_document import Part
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -16,18 +17,6 @@ SIZES = (9.5, 9.0, 8.5, 8.0, 7.5)
 MARGIN, GAP = 16.0, 1.6
 """In millimetres."""
 FONT, INK, SOFT, LINE = "text", (26, 32, 38), (90, 98, 106), (205, 210, 214)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of a document: a title, paragraphs, points, and a table whose first row is its heading."""
-
-    title: str
-    paragraphs: Sequence[str] = ()
-    points: Sequence[str] = ()
-    table: Sequence[Sequence[str]] = ()
-    widths: Sequence[float] = field(default=())
-    """Of the table's columns, as parts of the page."""
 
 
 def pdf(title: str, lead: str, parts: Sequence[Part], foot: str, pages: int, made: datetime) -> bytes:

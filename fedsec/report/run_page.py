@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from fedsec import __version__, catalog
 from fedsec.agreement import agreement_file
 from fedsec.agreement.agreement_file import Agreement
-from fedsec.agreement.explanation import explain
+from fedsec.agreement.explanation import Section, explain
 from fedsec.disclosure import DISCLOSURE, Statement
 from fedsec.errors import FedsecError
 from fedsec.metering import Row
@@ -73,7 +74,7 @@ def _render(
             stated=stated,
             disclosed=[disclosure(one) for one in document.disclosed],
             agreement=agreement,
-            agreed=explain(agreement) if agreement else (),
+            agreed=_agreed(agreement, setting) if agreement else (),
             configuration=[
                 (labels.get(key, key), value_text(Path(str(value)).name if key in FILES else value))
                 for key, value in setting.items()
@@ -87,6 +88,19 @@ def _agreement(folder: Path) -> Agreement | None:
     """What was derived from the run; None in a folder of a release that derived none."""
     path = folder / AGREEMENT
     return agreement_file.read(path) if path.is_file() else None
+
+
+def _agreed(agreement: Agreement, setting: Mapping[str, Any]) -> list[Section]:
+    """The agreement in words, of files their names alone."""
+    paths = [path for key in FILES if (path := str(setting.get(key) or ""))]
+    return [
+        Section(part.title, tuple(functools.reduce(_named, paths, text) for text in part.lines))
+        for part in explain(agreement)
+    ]
+
+
+def _named(text: str, path: str) -> str:
+    return text.replace(path, Path(path).name)
 
 
 def _lead(document: RunDocument) -> str:

@@ -13,8 +13,9 @@ from fedsec import catalog
 from fedsec.app.config import RunConfig
 from fedsec.app.protection_sheet import sheet
 from fedsec.disclosure import DISCLOSURE, statement
-from fedsec.report.pdf import Part, pdf
+from fedsec.report.pdf import pdf
 from fedsec.report.run_document import load
+from fedsec.report.short_document import Part
 from fedsec.simulations import run
 from fedsec.strategy_spec import StrategySpec
 
