@@ -203,17 +203,22 @@ RUNS = 36
 PLAUSIBLE = 1e-6
 
 
-def test_views_do_not_tell_data_of_equal_outcome_apart() -> None:
+@pytest.fixture(scope="module")
+def views() -> tuple[np.ndarray, ...]:
+    """Those that others are compared with."""
+    return _views(network.start(3, 4, 0), XOR, RUNS)
+
+
+def test_views_do_not_tell_data_of_equal_outcome_apart(views: tuple[np.ndarray, ...]) -> None:
     """Rows in another order give the same weights: their sum has no order. The owner's view must be the same too."""
-    first = network.start(3, 4, 0)
-    one, other = (_views(first, rows, RUNS) for rows in (XOR, XOR.take(ORDER)))
-    assert all(_least(a, b) > PLAUSIBLE for a, b in zip(one, other, strict=True))
+    other = _views(network.start(3, 4, 0), XOR.take(ORDER), RUNS)
+    assert all(_least(a, b) > PLAUSIBLE for a, b in zip(views, other, strict=True))
 
 
-def test_views_do_not_tell_weights_apart() -> None:
+def test_views_do_not_tell_weights_apart(views: tuple[np.ndarray, ...]) -> None:
     """Whatever the weights, the hospital's view is ciphertexts; and the owner's masks hide them even from it."""
-    one, other = (_views(first, XOR, RUNS) for first in (network.start(3, 4, 0), MORE))
-    assert all(_least(a, b) > PLAUSIBLE for a, b in zip(one, other, strict=True))
+    other = _views(MORE, XOR, RUNS)
+    assert all(_least(a, b) > PLAUSIBLE for a, b in zip(views, other, strict=True))
 
 
 def test_the_comparison_would_see_short_masks(monkeypatch: pytest.MonkeyPatch) -> None:
