@@ -37,8 +37,8 @@ _UNREAD = {"fast": NOT_FAST, "fast or versions": NOT_FAST - {"versions"}}
 """By the marks that are asked for, the marks of files that are not even imported."""
 EXAMPLES = 10
 """How many examples of a property a session of fast tests draws, at most."""
-CASES = 4
-"""How many cases of one test a session of fast tests runs, at most: the first, the last, and others at equal steps."""
+CASES = 3
+"""How many cases of one test a session of fast tests runs, at most: the first, the last, and others between."""
 
 
 def examples(count: int) -> int:
