@@ -77,7 +77,9 @@ def _contents(agreement: Agreement, name: str, stage: Stage) -> str:
         values = sum(math.prod(one.shape) for one in agreement.arrays)
         parts.append(f"the changes of {_plural(values, 'parameter')} in {_plural(len(agreement.arrays), 'array')}")
     if stage.metrics:
-        parts.append(f"{_plural(len(stage.metrics), 'metric')} ({_list(sorted(stage.metrics))})")
+        numbers = sum(length or 1 for length in stage.metrics.values())
+        of = f" of {numbers:,} numbers" if numbers > len(stage.metrics) else ""
+        parts.append(f"{_plural(len(stage.metrics), 'metric')}{of} ({_list(sorted(stage.metrics))})")
     return " and ".join([*parts, "the hospital's weight"])
 
 
@@ -219,7 +221,8 @@ def _fixed(agreement: Agreement) -> Iterator[str]:
 
 def _grids(encoding: Encoding) -> str:
     """How metrics are rounded."""
-    single = [f"{key} to multiples of {grid:g}" for key, grid in encoding.grids.items()]
+    spec = encoding.spec
+    single = [f"{key} to multiples of {grid:g}" for key, grid in encoding.grids.items() if not spec.is_total(key)]
     others = [] if encoding.metric_grid is None else [f"{'others' if single else 'all'} to {encoding.metric_grid:g}"]
     texts = [
         *([f" Rounded are {', '.join([*single, *others])}, times the heaviest weight."] if single or others else []),

@@ -291,7 +291,13 @@ def _encoded(
     counts[1] = int(np.any(bounded != values))
     wide.encode(bounded, weight * WEIGHT_STEPS, shape.part(vector, shape.values), bits)
     numbers, uncomputed, cut = _metric_numbers(metrics, layout, spec)
-    wide.encode(numbers, weight, shape.part(vector, shape.metrics), bits)
+    place = 0
+    for keys, width in shape.widths:
+        count = sum(layout.metrics[key] or 1 for key in keys)
+        part = np.concatenate([numbers[key] for key in keys])
+        end = place + count * wide.limbs(bits, width)
+        wide.encode(part, weight, shape.part(vector, shape.metrics)[place:end], bits, width)
+        place = end
     shape.part(vector, shape.counts)[:] = [*counts, *uncomputed, *cut]
     return vector
 
@@ -319,9 +325,9 @@ def _write_parameters(changes: _Changes, shape: _Shape, spec: MeanSpec, vector: 
 
 def _metric_numbers(
     metrics: Metrics, layout: Layout, spec: MeanSpec
-) -> tuple[NDArray[np.float64], list[int], list[int]]:
+) -> tuple[dict[str, NDArray[np.float64]], list[int], list[int]]:
     """The metrics times their steps, which of them could not be computed, and which were cut to their range."""
-    numbers, uncomputed, cut = [], [], []
+    numbers, uncomputed, cut = dict[str, NDArray[np.float64]](), list[int](), list[int]()
     for key in sorted(layout.metrics):
         low, high = spec.range_of(key)
         values = np.array(_numbers(key, metrics[key]))
@@ -329,8 +335,8 @@ def _metric_numbers(
         bounded = np.clip(values, low, high)
         cut.append(int(not missing and np.any(bounded != values)))
         uncomputed.append(int(missing))
-        numbers.append((np.full(values.size, spec.neutral_of(key)) if missing else bounded) * spec.steps_of(key))
-    return np.concatenate([np.zeros(0), *numbers]), uncomputed, cut
+        numbers[key] = (np.full(values.size, spec.neutral_of(key)) if missing else bounded) * spec.steps_of(key)
+    return numbers, uncomputed, cut
 
 
 def scale_of(layout: Layout, spec: MeanSpec, plan: Plan, bits: int) -> Scale:
@@ -348,11 +354,12 @@ class _Shape:
         if spec.measured and parameters <= ladder.SMALL:
             self.scale = replace(self.scale, limbs=2)
         self.point = FixedPoint(self.scale.width(bits), self.scale.bound)
+        self.widths = _widths(layout, spec)
         sizes = (
             parameters * self.scale.limbs,
             len(_COUNTED) + ladder.COUNTS + 2 * len(layout.metrics),
             (1 + sum(each.size for each in layout.buffers(spec.buffers))) * wide.limbs(bits),
-            layout.metric_values * wide.limbs(bits),
+            sum((layout.metrics[key] or 1) * wide.limbs(bits, width) for keys, width in self.widths for key in keys),
         )
         ends = np.cumsum(sizes).tolist()
         self.parameters, self.counts, self.values, self.metrics = zip([0, *ends[:-1]], ends, strict=True)
@@ -362,6 +369,13 @@ class _Shape:
     def part(vector: Vector, place: tuple[int, int]) -> Vector:
         """One part of a vector of this shape."""
         return vector[place[0] : place[1]]
+
+
+def _widths(layout: Layout, spec: MeanSpec) -> list[tuple[list[str], int]]:
+    """The metrics in the order that they travel in, those of one width together, and that width: the widest first."""
+    widths = {key: spec.width_of(key) for key in sorted(layout.metrics)}
+    order = sorted(set(widths.values()), reverse=True)
+    return [([key for key, width in widths.items() if width == one], one) for one in order]
 
 
 def decode(
@@ -395,7 +409,7 @@ def decode(
     parameters, typical = _decoded_parameters(total, layout, reference, spec, shape, weight / WEIGHT_STEPS)
     arrays = {**dict(reference), **parameters, **_decoded_buffers(values, layout, spec, addends)}
     withheld = tuple(key for key, number in missing.items() if number and addends - unusable - number < floor)
-    metrics = _decoded_metrics(shape.part(total.vector, shape.metrics), layout, spec, weight, addends, bits)
+    metrics = _decoded_metrics(shape.part(total.vector, shape.metrics), layout, spec, weight, addends, shape)
     return Mean(
         {name: arrays[name] for name in (*reference, *sorted(arrays.keys() - reference.keys()))},
         {key: value for key, value in metrics.items() if key not in withheld},
@@ -483,14 +497,20 @@ def _cast(spec: ArraySpec, mean: NDArray[np.float64]) -> NDArray[Any]:
 
 
 def _decoded_metrics(
-    part: Vector, layout: Layout, spec: MeanSpec, weight: int, addends: int, bits: int
+    part: Vector, layout: Layout, spec: MeanSpec, weight: int, addends: int, shape: _Shape
 ) -> dict[str, float | list[float]]:
-    sums = iter(wide.decode(part, addends, bits))
+    sums, place = dict[str, list[int]](), 0
+    for keys, width in shape.widths:
+        sizes = [layout.metrics[key] or 1 for key in keys]
+        end = place + sum(sizes) * wide.limbs(shape.bits, width)
+        each = iter(wide.decode(part[place:end], addends, shape.bits, width))
+        sums |= {key: [next(each) for _ in range(size)] for key, size in zip(keys, sizes, strict=True)}
+        place = end
     metrics: dict[str, float | list[float]] = {}
     for key, length in sorted(layout.metrics.items()):
         low, high = spec.range_of(key)
         steps = spec.steps_of(key)
-        values = [next(sums) / weight * (WEIGHT_STEPS / steps) for _ in range(length or 1)]
+        values = [number / weight * (WEIGHT_STEPS / steps) for number in sums[key]]
         step = WEIGHT_STEPS / steps / weight
         plausible.check_within(f"metric {key!r}", np.array(values), low, high, step, addends)
         values = [min(max(value, low), high) for value in values]  # a grid's multiples may lie beyond it

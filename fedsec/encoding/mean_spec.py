@@ -30,7 +30,7 @@ GRID = 2.0**-10
 
 
 @dataclass(frozen=True)
-class MeanSpec(Message, tag="fedsec.mean_spec/4"):
+class MeanSpec(Message, tag="fedsec.mean_spec/5"):
     """How updates become integers: the same for all parties, public, and independent of anybody's data.
 
     clip            largest absolute change of a parameter in one round; a larger update is scaled down as a whole
@@ -47,9 +47,10 @@ class MeanSpec(Message, tag="fedsec.mean_spec/4"):
     metric_grid     a metric times its weight is rounded to a multiple of this times the heaviest weight, that rounded
                     down to a power of two; None: 2^-10 with equal weights and with powers of two up to a largest one,
                     and otherwise as finely as it can be
-    grids           the grid of single metrics, by key
+    grids           the grid of single metrics, by key; where it leaves few steps, they travel in as few bits
     totals          patterns of metrics that add up over a hospital's rows, as counts do: they are on no grid, for no
-                    row count divides them, and a hospital without usable rows adds 0. Equal weights only
+                    row count divides them, and a hospital without usable rows adds 0. Equal weights only. A grid of 1
+                    says that such a metric is a whole number
 
     With both clip and largest_weight their product is the scale, with equal weights clip alone. Otherwise the scale is
     measured, on the ladder.
@@ -169,8 +170,16 @@ class MeanSpec(Message, tag="fedsec.mean_spec/4"):
 
     def steps_of(self, key: str) -> float:
         """How many steps a metric times its weight has in 1."""
-        grid = self.grid_of(key)
+        grid = self.grids.get(key) if self.is_total(key) else self.grid_of(key)
         return metric_steps(*self.range_of(key)) if grid is None else 1 / (grid * self._unit)
+
+    def width_of(self, key: str) -> int:
+        """How many bits a metric travels in, times its weight: as many as its own grid leaves steps for, or all."""
+        if key not in self.grids or self.heaviest is None:
+            return wide.WIDE_BITS
+        steps = max(map(abs, self.range_of(key))) * self.heaviest * self.steps_of(key)
+        needed = (math.ceil(steps) + 1).bit_length() + 1
+        return needed if needed <= wide.MOST_NARROW else wide.WIDE_BITS
 
     def neutral_of(self, key: str) -> float:
         """What stands for a metric that could not be computed."""

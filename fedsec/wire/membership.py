@@ -19,7 +19,7 @@ from fedsec.wire.envelope import Session
 
 
 @dataclass(frozen=True)
-class Terms(Message, tag="fedsec.terms/4"):
+class Terms(Message, tag="fedsec.terms/5"):
     """What a server offers: the strategy, its parameters (JSON) and how updates become integers.
 
     agreement: the hash of the agreement that names them; b"" in a simulation, which derives one from its options.
@@ -76,7 +76,7 @@ class Member(Message, tag="fedsec.member/2"):
 
 
 @dataclass(frozen=True)
-class Enrol(Message, tag="fedsec.enrol/4"):
+class Enrol(Message, tag="fedsec.enrol/5"):
     """Set-up, first exchange: the server offers terms, and a party answers with its keys."""
 
     server: Annotated[bytes, Exposure.FRESH]

@@ -553,3 +553,35 @@ def test_the_cure_of_a_step_that_is_too_coarse() -> None:
     ]
     assert told(MeanSpec(10.0**12, weights="equal")) == ["lower clip, or leave it out and the scale is measured"]
     assert told(MeanSpec()) == []
+
+
+@settings(max_examples=examples(40))
+@given(
+    counts=st.lists(st.lists(st.integers(0, 500), min_size=3, max_size=3), min_size=3, max_size=5),
+    equal=st.booleans(),
+    bits=st.integers(4, 40),
+)
+def test_whole_numbers_with_a_grid_of_their_own_take_few_values_and_are_exact(
+    counts: list[list[int]], equal: bool, bits: int
+) -> None:
+    """Totals, or shares of a weight: counts beside a metric of all digits, in either order."""
+    keys = ("a counts", "z counts")
+    if equal:
+        names = {"ranges": dict.fromkeys(keys, (0.0, 512.0)), "weights": "equal", "totals": keys}
+        spec, plain = MeanSpec(4.0, grids=dict.fromkeys(keys, 1.0), **names), MeanSpec(4.0, **names)
+    else:
+        ranges = dict.fromkeys(keys, (0.0, 1.0))
+        spec = MeanSpec(4.0, 700, ranges=ranges, grids=dict.fromkeys(keys, 1 / 512))
+        plain = MeanSpec(4.0, 700, ranges=ranges)
+    updates = {}
+    for party, each in enumerate(counts, start=1):
+        weight = 1 if equal else 500 + party
+        told = [one / weight for one in each]
+        updates[party] = Update({}, {"a counts": told, "loss": 0.25, "z counts": told[::-1]}, weight)
+    found = LocalFederation(Plain(value_bits=bits), len(counts), spec).mean(updates, {})
+    total = [found.weight * value for value in found.metrics["a counts"]]  # type: ignore[union-attr]
+    assert total == pytest.approx([sum(column) for column in zip(*counts, strict=True)], abs=1e-9)
+    assert found.metrics["z counts"] == pytest.approx(found.metrics["a counts"][::-1])  # type: ignore[index]
+    assert found.metrics["loss"] == pytest.approx(0.25) and not found.out_of_range
+    sizes = [mean.contribution({}, {}, updates[1].metrics, 1, one, bits).vector.size for one in (spec, plain)]
+    assert sizes[1] - sizes[0] == 6 * (-(-104 // bits) - -(-11 // bits))

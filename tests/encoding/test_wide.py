@@ -38,6 +38,22 @@ def test_fast_equals_plain_and_sums_are_exact(rows: list[list[float]], weight: f
     assert wide.decode(total, len(rows), bits) == exact
 
 
+@settings(max_examples=examples(100))
+@given(
+    rows=st.lists(st.lists(st.integers(-(2**20), 2**20), min_size=2, max_size=2), min_size=1, max_size=9),
+    width=st.integers(22, wide.MOST_NARROW),
+    bits=st.integers(2, 60),
+)
+def test_whole_numbers_travel_in_as_many_bits_as_they_take(rows: list[list[int]], width: int, bits: int) -> None:
+    total = np.zeros(2 * wide.limbs(bits, width), np.uint64)
+    for row in rows:
+        out = np.full(total.size, 99, np.uint64)
+        wide.encode(np.array(row, np.float64), 1.0, out, bits, width)
+        assert out.tolist() == wide.encode_plain(row, 1.0, bits, width) and max(out.tolist()) < 1 << bits
+        total += out
+    assert wide.decode(total, len(rows), bits, width) == [sum(column) for column in zip(*rows, strict=True)]
+
+
 def test_no_values_take_no_limbs() -> None:
     out = np.empty(0, np.uint64)
     wide.encode(np.empty(0), 1.0, out, 24)
