@@ -20,8 +20,9 @@ from fedsec.errors import ConfigurationError
 from fedsec.flower.simulation import in_simulation
 
 LOG = logging.getLogger(__name__)
-DATA, SCHEMA = "fedsec-data", "fedsec-schema"
-"""Keys of a node's configuration: the file with this hospital's rows, and the schema that all agreed on."""
+DATA, SCHEMA, STRICT = "fedsec-data", "fedsec-schema", "fedsec-strict"
+"""Keys of a node's configuration: the file with this hospital's rows, the schema that all agreed on, and whether rows
+in which something looks wrong are refused, before anything is sent."""
 
 
 def index(context: Context) -> int:
@@ -46,8 +47,10 @@ def rows(config: RunConfig, context: Context) -> Table:
                 f"the run's dataset is {config.data_name!r}, but this hospital's node offers its own rows ({DATA}): "
                 f"start the run with dataset={OWN_ROWS}"
             )
-        data, schema_file = str(node[DATA]), str(node.get(SCHEMA, ""))
-        return _own(data, schema_file, fingerprint(data, *filter(None, [schema_file])))
+        data, schema_file, strict = str(node[DATA]), str(node.get(SCHEMA, "")), node.get(STRICT, False)
+        if not isinstance(strict, bool):
+            raise ConfigurationError(f"{STRICT} is {strict!r} in this node's configuration; true or false was expected")
+        return _own(data, schema_file, fingerprint(data, *filter(None, [schema_file])), strict)
     if config.dataset == OWN_ROWS or not in_simulation():
         raise ConfigurationError(
             f"this hospital's node names no rows: set {DATA} in its node configuration to the file of its rows, and "
@@ -80,13 +83,17 @@ def _features(table: Table, preparation: str) -> Dataset:
 
 
 @functools.lru_cache(maxsize=1)
-def _own(data: str, schema_file: str, contents: str) -> Table:
-    """`contents` is a digest of the files: rows that were corrected between two runs are read again."""
+def _own(data: str, schema_file: str, contents: str, strict: bool) -> Table:
+    """`contents` is a digest of the files: rows that were corrected between two runs are read again.
+
+    Where `strict`, a suspicion is a DataError: this hospital then adds nothing to any sum, which counts it as one
+    without usable input and no more, and its own log says why.
+    """
     if not schema_file:
         raise ConfigurationError(
             f"{DATA} is {data!r}, but {SCHEMA} is not set: name the schema that all hospitals agreed on"
         )
-    table = files.load_hospital(Path(data).expanduser(), Path(schema_file).expanduser())
+    table = files.load_hospital(Path(data).expanduser(), Path(schema_file).expanduser(), strict)
     for note in table.notes:
         LOG.info("rows of %s: %s", data, note)
     for suspicion in table.suspicions:

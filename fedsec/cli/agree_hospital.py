@@ -53,6 +53,9 @@ def approve(
     data: Annotated[Path | None, typer.Option(metavar="FILE", help="This hospital's rows, to check.")] = None,
     schema: Annotated[Path | None, typer.Option(metavar="FILE", help="The schema that all agreed on.")] = None,
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help="This hospital's journal, to check.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse rows in which something looks wrong, here and at the node.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without asking.")] = False,
 ) -> None:
     """Check an agreement against this hospital, and sign it.
@@ -75,19 +78,19 @@ def approve(
     admission.admit_software(agreement)
     proposal.check_runs(agreement)
     console.print("\n[bold]At this hospital[/bold]")
-    for line in _checked(agreement, key, data, schema, journal):
+    for line in _checked(agreement, key, data, schema, journal, strict):
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
     if not yes and not typer.confirm("\nApprove this agreement?"):
         raise typer.Exit(1)
     path = approval.path_beside(file)
     approval.approve(agreement, key, path)
     console.print(f"Approved: {path}", highlight=False, markup=False, soft_wrap=True)
-    words = _node_configuration(file, key_file, data, schema, journal)
+    words = _node_configuration(file, key_file, data, schema, journal) + " fedsec-strict=true" * strict
     console.print(f'Start the node with --node-config "{words}"', highlight=False, markup=False, soft_wrap=True)
 
 
 def _checked(
-    agreement: Agreement, key: SigningKey, data: Path | None, schema: Path | None, journal: Path | None
+    agreement: Agreement, key: SigningKey, data: Path | None, schema: Path | None, journal: Path | None, strict: bool
 ) -> Iterator[str]:
     """What was checked, in sentences; raises ConfigurationError, DataError or PolicyError where it does not hold."""
     name = next(one.name for one in agreement.hospitals if bytes.fromhex(one.key) == key.public)
@@ -95,7 +98,7 @@ def _checked(
     if data is None or schema is None:
         yield "Its rows were not checked: give --data and --schema."
     else:
-        yield from _rows(agreement, key, data, schema)
+        yield from _rows(agreement, key, data, schema, strict)
     if journal is None:
         yield "Its journal was not checked: give --journal."
     else:
@@ -103,12 +106,12 @@ def _checked(
         yield f"Its journal can be written, and has {answered} answers under this agreement."
 
 
-def _rows(agreement: Agreement, key: SigningKey, data: Path, schema: Path) -> Iterator[str]:
+def _rows(agreement: Agreement, key: SigningKey, data: Path, schema: Path, strict: bool) -> Iterator[str]:
     from fedsec.data import files
     from fedsec.data.preparation import COUNT, statistics, totals
     from fedsec.encoding.mean import layout_of
 
-    table = files.load_hospital(data, schema)
+    table = files.load_hospital(data, schema, strict)
     rows, encoding = len(table.target), agreement.encoding
     yield f"Its {rows} rows in {data.name} can be read under the schema."
     yield from (f"Read: {note}" for note in table.notes)

@@ -92,7 +92,7 @@ def stats(
                 "hospitals": len(here.parts),
                 "statistics": tidy(asdict(totals)),
                 "notes": list(here.train.notes),
-                "suspicions": list(here.train.suspicions),
+                "suspicions": list(map(str, here.train.suspicions)),
                 "largest_deviation_from_pooled": off,
                 "bytes_up": sum(row.bytes_up for row in ledger.rows),
                 "bytes_down": sum(row.bytes_down for row in ledger.rows),

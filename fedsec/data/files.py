@@ -10,7 +10,7 @@ All that is wrong with a file is in one message, each problem with its cure.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from fedsec.data.problems import Problems
 from fedsec.data.row_files import SUFFIXES, name_of, not_read, row_files
 from fedsec.data.schema import Category, Schema, read
 from fedsec.data.schema_draft import Choices, Draft
-from fedsec.data.suspicion import alike, suspicions
-from fedsec.data.table import Table
+from fedsec.data.suspicion import alike, of_hospital, suspicions
+from fedsec.data.table import Suspicion, Table
 from fedsec.errors import ConfigurationError, DataError, expect, expect_path, home_expanded, unknown
 
 LOG = logging.getLogger(__name__)
@@ -121,12 +121,14 @@ def _suspected(found: Table, source: RowsSource, opened: _Opened, notes: list[st
     told = [*found.suspicions, *suspicions(found)]
     for what, values in (("site", opened.site), ("person", opened.columns.get(source.person))):
         told += alike(what, values or [])
-    if source.strict and told:
-        problems = Problems(found.name)
-        for text in told:
-            problems.add(text)
-        problems.check()
+    _check_strict(found.name, told if source.strict else ())
     return replace(found, notes=(*notes, *found.notes), suspicions=tuple(told))
+
+
+def _check_strict(name: str, told: Iterable[Suspicion]) -> None:
+    """Raise DataError with these suspicions, if there are any."""
+    problems = Problems(name, list(map(str, told)))
+    problems.check()
 
 
 def draft_text(source: RowsSource, least: int) -> str:
@@ -191,17 +193,19 @@ def read_columns(path: Path) -> Columns:
     return file.columns
 
 
-def load_hospital(path: Path, schema: Path) -> Table:
+def load_hospital(path: Path, schema: Path, strict: bool = False) -> Table:
     """One hospital's rows from a file of its own, by the schema that all hospitals agreed on.
 
-    Raises ConfigurationError or DataError naming path, column, row and value: of the rows, all that is wrong.
+    strict: whether a suspicion is an error. Raises ConfigurationError or DataError naming path, column, row and value:
+    of the rows, all that is wrong.
     """
     path = expect_path("data", path)
     file, problems = _read(path)
     found = table_columns.read_table(problems, file.columns, read(schema), str(path))
     if found is None:
         raise problems.error()
-    told = (*found.suspicions, *suspicions(found))
+    told = (*found.suspicions, *suspicions(found), *of_hospital(found))
+    _check_strict(found.name, told if strict else ())
     return replace(found, notes=(*_notes({path.name: file}), *found.notes), suspicions=told)
 
 

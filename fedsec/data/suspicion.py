@@ -1,12 +1,13 @@
 """What may be wrong with rows that can be read: each a sentence with its cure, told before anything is trained.
 
-Nothing here refuses a row: a suspicion may be right data. With `--strict` each is an error.
+Nothing here refuses a row: a suspicion may be right data. With `--strict` each is an error. The secure statistics count
+the hospitals that have each of them, by kind and column.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from fedsec.data.bundled import Floats
 from fedsec.data.cells import is_gap, plain_word, quoted, word
 from fedsec.data.dates import SERIALS
-from fedsec.data.schema import Number
-from fedsec.data.table import Table
+from fedsec.data.schema import Number, Schema
+from fedsec.data.table import Suspicion, Table
+from fedsec.data.table_columns import CASE, LABEL_CASE
 
 FARTHEST, MAD_TO_DEVIATION = 6.0, 1.4826
 """Robust deviations: 1.4826 times the median distance from the median, which a normal distribution's deviation is."""
@@ -28,52 +30,112 @@ CODES = (
 FEWEST, FEWEST_AT_A_SITE = 20, 10
 PURE = 0.995
 """From this share of rows on that a column tells the label of, it may be the label in other words."""
+CONSTANT, COUNTER, DAYS, SENTINEL, FAR, TELLS = ("constant", "row number", "days", "code", "far off", "tells the label")
+FEW, ONE_CLASS, ALIKE = "few rows", "one class", "names alike"
+OF_NUMBERS: Mapping[str, str] = {
+    CONSTANT: "never varies",
+    COUNTER: "counts the rows",
+    DAYS: "may hold days as Excel counts them",
+    SENTINEL: "has what may be codes for a missing value, such as -9 or 999",
+    FAR: f"has values beyond {FARTHEST:g} robust deviations",
+    TELLS: "tells the label of nearly every row",
+}
+OF_CATEGORIES: Mapping[str, str] = {
+    CONSTANT: "never varies",
+    CASE: "has levels that differ in case alone",
+    TELLS: "tells the label of nearly every row",
+}
+OF_HOSPITALS: Mapping[str, str] = {
+    FEW: f"fewer than {FEWEST_AT_A_SITE} rows",
+    ONE_CLASS: "rows of one class alone",
+    LABEL_CASE: "classes of the label that differ in case alone",
+}
+"""What the secure statistics count hospitals by: of each column, and of a hospital's rows as a whole."""
+KINDS = (*dict.fromkeys((*OF_NUMBERS, *OF_CATEGORIES, *OF_HOSPITALS, ALIKE)),)
 
 
-def suspicions(table: Table) -> list[str]:
+def suspicions(table: Table) -> list[Suspicion]:
     """What looks wrong in a table, the columns first, then the label, then the sites."""
-    found = list[str]()
+    return [*_of_columns(table), *_of_sites(table)]
+
+
+def places(schema: Schema) -> list[tuple[str, str]]:
+    """Kind and column of each suspicion that the secure statistics count; no column where all rows are meant."""
+    return [
+        *((kind, column.name) for column in schema.numbers for kind in OF_NUMBERS),
+        *((kind, column.name) for column in schema.categories for kind in OF_CATEGORIES),
+        *((kind, "") for kind in OF_HOSPITALS if schema.label.task == "classification" or kind == FEW),
+    ]
+
+
+def flags(table: Table) -> list[float]:
+    """1 for each of `places` that is suspicious in one hospital's rows, and 0 for every other."""
+    read = (one for one in table.suspicions if one.rows)
+    found = {(one.kind, one.column) for one in (*_of_columns(table), *of_hospital(table), *read)}
+    return [float(place in found) for place in places(table.schema)]
+
+
+def of_hospital(table: Table) -> list[Suspicion]:
+    """What looks wrong with the rows of one hospital as a whole."""
+    found, rows = list[Suspicion](), len(table.target)
+    if rows < FEWEST_AT_A_SITE:
+        found.append(Suspicion(FEW, f"there are {rows} rows; fewer than {FEWEST_AT_A_SITE} are hardly a hospital's"))
+    if table.task == "classification" and table.target.min() == table.target.max():
+        text = f"label {table.schema.label.name!r} has one class in all {rows:,} rows: check the file"
+        found.append(Suspicion(ONE_CLASS, text))
+    return found
+
+
+def in_words(kind: str, column: str) -> str:
+    """What hospitals are counted by, for a reader: `column 'lactate' never varies`."""
+    if column:
+        return f"column {column!r} {OF_NUMBERS.get(kind) or OF_CATEGORIES[kind]}"
+    return OF_HOSPITALS[kind]
+
+
+def _of_columns(table: Table) -> Iterator[Suspicion]:
     for index, column in enumerate(table.schema.numbers):
-        found += _of_numbers(column, table.numbers[:, index])
+        for kind, text in _of_numbers(column, table.numbers[:, index]):
+            yield Suspicion(kind, text, column.name)
     for index, category in enumerate(table.schema.categories):
         used = set(table.levels[:, index].tolist()) - {-1}
         if len(used) == 1:
-            found.append(f"column {category.name!r} is {category.levels[used.pop()]!r} in all rows: leave it out")
-    return [*found, *_near_the_label(table), *_of_sites(table)]
+            text = f"column {category.name!r} is {category.levels[used.pop()]!r} in all rows: leave it out"
+            yield Suspicion(CONSTANT, text, category.name)
+    for name in _near_the_label(table):
+        text = "tells the label of nearly every row: leave it out, unless it is known before the label is"
+        yield Suspicion(TELLS, f"column {name!r} {text}", name)
 
 
-def _of_numbers(column: Number, values: Floats) -> Iterator[str]:
+def _of_numbers(column: Number, values: Floats) -> Iterator[tuple[str, str]]:
     there = values[~np.isnan(values)]
     if not len(there):
         return
     if there.min() == there.max():
-        yield f"column {column.name!r} is {there[0]:g} in all rows that have a value: leave it out"
+        yield CONSTANT, f"column {column.name!r} is {there[0]:g} in all rows that have a value: leave it out"
         return
     if len(there) < FEWEST:
         return
     if len(there) == len(values) and np.array_equal(np.sort(there), there.min() + np.arange(len(there))):
-        yield f"column {column.name!r} counts the rows, from {there.min():g} to {there.max():g}: leave it out"
+        span = f"from {there.min():g} to {there.max():g}"
+        yield COUNTER, f"column {column.name!r} counts the rows, {span}: leave it out"
         return
     whole = bool((there == np.floor(there)).all())
     if not column.date and whole and there.min() >= SERIALS[0] and there.max() <= SERIALS[1]:
-        yield (
-            f"column {column.name!r} may hold days as Excel counts them, {there.min():g} to {there.max():g}: choose "
-            "what these dates become (dates), or leave it out"
-        )
+        text = f"may hold days as Excel counts them, {there.min():g} to {there.max():g}: choose what these dates become"
+        yield DAYS, f"column {column.name!r} {text} (dates), or leave it out"
     codes = sentinels(there)
     if codes:
         counts = [int((there == code).sum()) for code in codes]
-        yield (
-            f"column {column.name!r} has {quoted([f'{code:g}' for code in codes], counts)} far from its other values, "
-            f"which may be codes for a missing value: then set missing to {','.join(f'{code:g}' for code in codes)}"
-        )
+        found, named = [f"{code:g}" for code in codes], ",".join(f"{code:g}" for code in codes)
+        text = f"has {quoted(found, counts)} far from its other values, which may be codes for a missing value"
+        yield SENTINEL, f"column {column.name!r} {text}: then set missing to {named}"
     rows = np.flatnonzero(_far(np.where(np.isin(values, codes), np.nan, values)))
     if len(rows):
         counted = f"{len(rows):,} value{'s' if len(rows) > 1 else ''}"
-        yield (
-            f"column {column.name!r}: {counted} beyond {FARTHEST:g} robust deviations, {values[rows[0]]:g} in row "
-            f"{rows[0] + 1}{' and others' if len(rows) > 1 else ''}: check the cells"
-        )
+        where = f"{values[rows[0]]:g} in row {rows[0] + 1}{' and others' if len(rows) > 1 else ''}"
+        text = f"{counted} beyond {FARTHEST:g} robust deviations, {where}: check the cells"
+        yield FAR, f"column {column.name!r}: {text}"
 
 
 def sentinels(there: Floats) -> list[float]:
@@ -119,11 +181,10 @@ def _beyond(values: Floats, there: Floats) -> NDArray[np.bool_]:
 
 
 def _near_the_label(table: Table) -> Iterator[str]:
-    """Columns that tell nearly every row's label: the label in other words, or what is known only after it."""
+    """The names of columns that tell nearly every row's label: it in other words, or what is known only after it."""
     target, rows = table.target, len(table.target)
     if rows < FEWEST or target.min() == target.max():
         return
-    told = "tells the label of nearly every row: leave it out, unless it is known before the label is"
     for index, column in enumerate(table.schema.numbers):
         values = table.numbers[:, index]
         there = ~np.isnan(values)
@@ -134,14 +195,14 @@ def _near_the_label(table: Table) -> Iterator[str]:
         else:
             near = abs(float(np.corrcoef(values[there], target[there])[0, 1])) >= PURE
         if near:
-            yield f"column {column.name!r} {told}"
+            yield column.name
     for index, category in enumerate(table.schema.categories):
         if table.task == "classification":
             levels = table.levels[:, index] + 1
             ones = np.bincount(levels, target, len(category.levels) + 1)
             counts = np.bincount(levels, minlength=len(category.levels) + 1)
             if np.maximum(ones, counts - ones).sum() >= PURE * rows > np.maximum(target.sum(), rows - target.sum()):
-                yield f"column {category.name!r} {told}"
+                yield category.name
 
 
 def _best_cut(values: Floats, target: Floats) -> float:
@@ -156,33 +217,33 @@ def _best_cut(values: Floats, target: Floats) -> float:
     return best / len(values) if best > largest else 0.0
 
 
-def _of_sites(table: Table) -> Iterator[str]:
+def _of_sites(table: Table) -> Iterator[Suspicion]:
     if table.site is None:
         return
     counts = np.bincount(table.site, minlength=len(table.sites))
     small = [place for place, rows in enumerate(counts) if rows < FEWEST_AT_A_SITE]
     if small:
         listed = quoted([table.sites[place] for place in small], [int(counts[place]) for place in small])
-        yield (
-            f"hospitals with fewer than {FEWEST_AT_A_SITE} rows: {listed}; leave them out, or join small sites "
-            "(minimum-rows)"
-        )
+        text = f"hospitals with fewer than {FEWEST_AT_A_SITE} rows: {listed}; leave them out, or join small sites"
+        yield Suspicion(FEW, f"{text} (minimum-rows)")
     if table.task == "classification":
         ones = np.bincount(table.site, table.target, len(table.sites))
         for name, rows, positive in zip(table.sites, counts, ones, strict=True):
             if rows >= FEWEST_AT_A_SITE and positive in (0, rows):
                 which = f"no row of class {table.schema.label.positive}" if positive == 0 else "rows of one class alone"
-                yield f"hospital {name!r} has {which} among {rows:,}: check it, or join small sites (minimum-rows)"
+                text = f"hospital {name!r} has {which} among {rows:,}: check it, or join small sites (minimum-rows)"
+                yield Suspicion(ONE_CLASS, text)
 
 
-def alike(what: str, values: Iterable[Any]) -> list[str]:
+def alike(what: str, values: Iterable[Any]) -> list[Suspicion]:
     """Names of sites or persons that may be one, such as 1, 01 and 1.0, or North and north."""
     names: dict[str, set[str]] = defaultdict(set)
     for text in {word(value) for value in values if not is_gap(value)}:
         plain = plain_word(text)
         names[plain.lstrip("0") or "0" if plain.isdecimal() else plain].add(text)
     groups = sorted(sorted(group) for group in names.values() if len(group) > 1)
-    return [f"{what}s that look alike: {_listed(groups)}: write each in one way"] if groups else []
+    text = f"{what}s that look alike: {_listed(groups)}: write each in one way"
+    return [Suspicion(ALIKE, text)] if groups else []
 
 
 def _listed(groups: Sequence[Sequence[str]]) -> str:

@@ -19,6 +19,29 @@ Integers = NDArray[np.int64]
 OTHERS = "other sites"
 
 
+@dataclass(frozen=True)
+class Suspicion:
+    """What may be wrong with rows: a sentence with its cure.
+
+    kind: one of `suspicion.KINDS`. column: of the schema; empty where no column is meant. rows: those that it is about,
+    where they may be at one hospital and not at another; None where they are not kept.
+    """
+
+    kind: str
+    text: str
+    column: str = ""
+    rows: tuple[int, ...] | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+    def within(self, rows: Integers) -> Suspicion:
+        """The same of these rows alone, numbered in their order."""
+        if self.rows is None:
+            return self
+        return replace(self, rows=tuple(np.flatnonzero(np.isin(rows, self.rows)).tolist()))
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Rows under a schema.
@@ -27,7 +50,7 @@ class Table:
     vocabulary, -1 where missing. target: float64[rows], 0 or 1 for classification. sites: the hospitals' names, empty
     where the data have none; site: int64[rows], the index in `sites`. person: int64[rows]; rows of one person go
     together to the training or to the test part. notes: how the rows were read, in sentences. suspicions: what may be
-    wrong with them, each a sentence with its cure.
+    wrong with them.
     """
 
     name: str
@@ -40,7 +63,7 @@ class Table:
     site: Integers | None = None
     person: Integers | None = None
     notes: tuple[str, ...] = ()
-    suspicions: tuple[str, ...] = ()
+    suspicions: tuple[Suspicion, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -56,6 +79,7 @@ class Table:
             target=self.target[rows],
             site=None if self.site is None else self.site[rows],
             person=None if self.person is None else self.person[rows],
+            suspicions=tuple(one.within(rows) for one in self.suspicions),
         )
 
     def grouped(self, minimum: int) -> Table:

@@ -14,8 +14,10 @@ from fedsec.data.cells import gaps, is_gap, mapped, plain_word, quoted, word
 from fedsec.data.column_values import UNKNOWN, levels_of, numbers_of
 from fedsec.data.problems import Problems
 from fedsec.data.schema import OTHER, Category, Label, Number, Schema
-from fedsec.data.table import Integers, Table
+from fedsec.data.table import Integers, Suspicion, Table
 
+CASE, LABEL_CASE = "levels that differ in case", "classes that differ in case"
+"""Kinds of suspicion that reading alone can find."""
 MISSING_CURE = "name what stands for a missing value (missing)"
 
 
@@ -64,7 +66,7 @@ def read_table(
     if missing:
         problems.add(f"columns {missing} of the schema are missing; there are {sorted(columns)}: add or rename them")
         return None
-    rows, gap, suspicions = len(columns[schema.label.name]), gaps(schema.missing), list[str]()
+    rows, gap, suspicions = len(columns[schema.label.name]), gaps(schema.missing), list[Suspicion]()
     if not rows:
         problems.add("no rows")
         return None
@@ -131,7 +133,11 @@ def _common(counts: Counter[str]) -> tuple[list[str], list[int]]:
 
 
 def _levels(
-    problems: Problems, category: Category, values: Sequence[Any], gap: Callable[[Any], bool], suspicions: list[str]
+    problems: Problems,
+    category: Category,
+    values: Sequence[Any],
+    gap: Callable[[Any], bool],
+    suspicions: list[Suspicion],
 ) -> Integers:
     """`levels_of`, with words that are no level as a problem, and those that differ in case as a suspicion."""
     found = np.array(levels_of(category, values, gap), np.int64)
@@ -152,10 +158,9 @@ def _levels(
     }
     if other:
         cased = Counter(texts[value] for value in values if texts[value] in other)
-        suspicions.append(
-            f"column {category.name!r}: read as levels that differ in case alone: {quoted(*_common(cased))}; write "
-            "them alike"
-        )
+        text = f"read as levels that differ in case alone: {quoted(*_common(cased))}; write them alike"
+        rows = [row for row, value in enumerate(values) if texts[value] in other]
+        suspicions.append(Suspicion(CASE, f"column {category.name!r}: {text}", category.name, tuple(rows)))
     return found
 
 
@@ -174,7 +179,7 @@ def _target(
     label: Label,
     columns: Mapping[str, Sequence[Any]],
     gap: Callable[[Any], bool],
-    suspicions: list[str],
+    suspicions: list[Suspicion],
 ) -> Floats:
     """The label of each row, NaN where it has none and the schema leaves such rows out."""
     values = columns[label.name]
@@ -192,7 +197,7 @@ def _target(
 
 
 def _classes(
-    problems: Problems, label: Label, values: Sequence[Any], gap: Callable[[Any], bool], suspicions: list[str]
+    problems: Problems, label: Label, values: Sequence[Any], gap: Callable[[Any], bool], suspicions: list[Suspicion]
 ) -> Floats:
     """1 for the positive class, 0 for the others, NaN for gaps."""
     positive, named = plain_word(label.positive), {plain_word(one) for one in label.negative}
@@ -215,10 +220,9 @@ def _classes(
         text: n for text, n in spelled.items() if text.casefold() == plain_word(text) and text != usual[text.casefold()]
     }
     if cased:
-        suspicions.append(
-            f"label {label.name!r}: read as classes that differ in case alone: {quoted(*_common(Counter(cased)))}; "
-            "write them alike"
-        )
+        text = f"read as classes that differ in case alone: {quoted(*_common(Counter(cased)))}; write them alike"
+        rows = tuple(row for row, value in enumerate(values) if word(value) in cased)
+        suspicions.append(Suspicion(LABEL_CASE, f"label {label.name!r}: {text}", rows=rows))
     return np.array([np.nan if one is None else float(one == positive) for one in plain])
 
 
