@@ -44,7 +44,9 @@ def count(message: Message, context: Context) -> Message:
     mine = own_rows.rows(config, context)
     if config.dataset == OWN_ROWS:
         own_rows.check_schema(mine, message.content.config_records["config"].get("schema"))
-    return _reply(message, config, len(mine.target), totals(mine) if config.equal_weights else statistics(mine))
+    least = config.smallest_cell
+    told = totals(mine, least) if config.equal_weights else statistics(mine, least)
+    return _reply(message, config, len(mine.target), told)
 
 
 @client.train()

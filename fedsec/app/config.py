@@ -15,7 +15,7 @@ import annotated_types
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedsec import catalog
-from fedsec.data import bundled, labels, preparation, registry
+from fedsec.data import bundled, labels, preparation, registry, table_cells
 from fedsec.data.row_files import name_of
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.mean_spec import MeanSpec
@@ -182,6 +182,16 @@ class RunConfig(BaseModel):
         metavar="FILE",
         flag="--schema",
         path=True,
+    )
+    least_cell: int = option(
+        -1,
+        "least cell of Table 1",
+        "Rows from which on a hospital tells a cell of Table 1, and a drafted schema a level: smaller cells count as "
+        "suppressed, smaller levels as `other`. -1 takes 5 in a deployment and in a draft, and 0, which hides none, in "
+        "a simulation's table.",
+        panel=HOSPITALS,
+        metavar="ROWS",
+        ge=-1,
     )
     minimum_rows: int = option(
         0, "fewest rows of a site", "Join sites with fewer rows into one hospital.", panel=HOSPITALS, ge=0
@@ -380,12 +390,21 @@ class RunConfig(BaseModel):
             self.equal_weights,
         )
 
+    @property
+    def smallest_cell(self) -> int:
+        """The rows that a cell of Table 1 has at a hospital at least; 0 where none is suppressed."""
+        deployed = table_cells.LEAST if self.dataset == OWN_ROWS else 0
+        return deployed if self.least_cell < 0 else self.least_cell
+
     def spec(self) -> MeanSpec:
         """How updates become integers."""
         if self.equal_weights:  # rows are counted, and not told by shares of them
             ranges = dict.fromkeys((*METRIC_RANGES, *models.COUNTS, preparation.COUNT), (0.0, MOST_ROWS))
-            return MeanSpec(self.clip or None, ranges=ranges, weights="equal", totals=tuple(ranges))
-        return MeanSpec(self.clip or None, self.largest_weight or LEAST_WEIGHT, ranges=METRIC_RANGES)
+            ranges[preparation.SUSPICIOUS] = (0.0, 1.0)
+            whole = preparation.whole(1)
+            return MeanSpec(self.clip or None, ranges=ranges, weights="equal", totals=tuple(ranges), grids=whole)
+        largest = self.largest_weight or LEAST_WEIGHT
+        return MeanSpec(self.clip or None, largest, ranges=METRIC_RANGES, grids=preparation.whole(largest))
 
     def resolved(self, rows: Sequence[int]) -> RunConfig:
         """The same run with what its data decide: the number of hospitals, and the largest weight.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import random
-from collections.abc import Callable
-from logging import INFO
+from collections.abc import Callable, Mapping
+from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,9 +27,10 @@ from fedsec.app.cohort import Cohort, wait_for_hospitals
 from fedsec.app.config import OWN_ROWS, RunConfig
 from fedsec.app.progress import Progress
 from fedsec.app.simulated import Compared, Study, study
-from fedsec.data import preparation, schema
+from fedsec.data import preparation, schema, table_one
 from fedsec.data.preparation import Preparation
 from fedsec.data.schema import Schema
+from fedsec.data.table_one import TableOne
 from fedsec.disclosure import DISCLOSURE
 from fedsec.encoding.mean_spec import WeightRule
 from fedsec.errors import RunFailed
@@ -95,6 +96,7 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
             clip=spec.clip,
             largest_weight=spec.largest_weight,
             metric_ranges=spec.ranges,
+            metric_grids=spec.grids,
             weights=cast(WeightRule, spec.weights),
             totals=spec.totals,
             **shared,
@@ -106,10 +108,15 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     if config.equal_weights:
         means, rows = preparation.of_totals(means, rows)
     prepared = Preparation.of(agreed, means, int(rows))
+    described = _table_one(secure, config, agreed, means, int(rows))
+    if described is not None:
+        progress.write("suspicions", texts=described.suspected)
+        for text in described.suspected:
+            log(WARNING, "Suspicious: %s", text)
     tested: list[dict[str, float]] = []
     on_test = None
     if simulation is not None:
-        simulation.prepare(prepared)
+        simulation.prepare(prepared, described)
         on_test = _tester(simulation, tested, progress)
     random.seed(config.seed)  # Flower samples hospitals by it
     training = config.training(agreed.label.task)
@@ -133,7 +140,7 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
         trained.write(progress.folder / trained_model.FILE)
     on_others: Compared | None = None
     if simulation is None:
-        _keep(secure, prepared, progress)
+        _keep(secure, prepared, described, progress)
     else:
         progress.write("baselines")
         log(INFO, "Quality on the common test rows:")
@@ -149,6 +156,16 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     if failed is not None:
         raise failed
     return secure
+
+
+def _table_one(
+    secure: SecureAggregation, config: RunConfig, agreed: Schema, means: Mapping[str, Any], rows: int
+) -> TableOne | None:
+    """Table 1 of the rows that train; None where weights are powers of two, which make no counts of shares of rows."""
+    if secure.spec.weights == "powers-of-two":
+        return None
+    one = secure.rounds[-1]
+    return TableOne.of(agreed, means, rows, one.included - one.unusable, config.smallest_cell)
 
 
 def _trained(
@@ -189,11 +206,13 @@ def _tester(
     return on_test
 
 
-def _keep(secure: SecureAggregation, prepared: Preparation, progress: Progress) -> None:
-    """What a deployment leaves behind beside the model: how rows are prepared for it, what each phase cost, and who
-    could learn what."""
+def _keep(secure: SecureAggregation, prepared: Preparation, described: TableOne | None, progress: Progress) -> None:
+    """What a deployment leaves behind beside the model: how rows are prepared for it, whose they are, what each phase
+    cost, and who could learn what."""
     if progress.folder is not None:
         secure.ledger.write(progress.folder / LEDGER)
         atomic.write(progress.folder / DISCLOSURE, secure.disclosure().to_json().encode())
         atomic.write(progress.folder / PREPARATION, prepared.to_json().encode() + b"\n")
+        if described is not None:
+            atomic.write(progress.folder / table_one.FILE, described.to_json().encode() + b"\n")
     progress.write("done")

@@ -21,6 +21,7 @@ from fedsec.app.progress import Progress
 from fedsec.data.preparation import Preparation
 from fedsec.data.schema import Schema
 from fedsec.data.table import Table
+from fedsec.data.table_one import TableOne
 from fedsec.errors import ConfigurationError
 from fedsec.flower.server import SecureAggregation
 
@@ -49,8 +50,8 @@ class Study(Protocol):
     def rows(self, index: int) -> Table:
         """The training rows of the hospital with this index, from 0."""
 
-    def prepare(self, preparation: Preparation) -> None:
-        """Make features of all rows, as the hospitals do."""
+    def prepare(self, preparation: Preparation, described: TableOne | None) -> None:
+        """Make features of all rows, as the hospitals do, and keep Table 1 for the results."""
 
     def test(self, parameters: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
         """The quality of a model on the common test rows."""

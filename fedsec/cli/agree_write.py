@@ -41,6 +41,7 @@ RUN = (
     "clip",
     "largest_weight",
     "decision_threshold",
+    "least_cell",
 )
 """The options of a run that a deployment has too."""
 ENCODING = ("clip", "largest_weight")
@@ -171,6 +172,7 @@ def _rehearsed(
             missing = [one.name for one in document.statistics.numbers if 0.0 < one.present < 1.0 - GAPS]
     secure = rehearse(config, schema, hospitals, missing)
     own = config.model_copy(update={"dataset": "own", "clients": hospitals})
+    own = own.model_copy(update={"least_cell": own.smallest_cell})  # said, for it is agreed on
     return secure.agreement_of_run(own.model_dump(by_alias=True))
 
 
@@ -229,9 +231,20 @@ def _notes(agreement: Agreement) -> list[str]:
     if needs_trust(agreement):
         notes.append(TRUST)
     if OWN in agreement.stages and agreement.configuration.get("dataset") == "own":
+        notes.append(_about_cells(agreement))
         words = run_configuration(agreement).replace('"', '\\"')
         notes.append(f'The run: flwr run . SUPERLINK --run-config "{words}"')
     return [*notes, "Next, each hospital: fedsec agree show FILE, then fedsec agree approve FILE --identity KEY"]
+
+
+def _about_cells(agreement: Agreement) -> str:
+    """What the statistics tell of few rows."""
+    least = agreement.configuration.get("least-cell", 0)
+    small = f"joins cells of fewer than {least} rows to others" if least else "tells cells of any number of rows"
+    numbers = sum(length or 1 for length in agreement.stages[OWN].metrics.values())
+    return (
+        f"Table 1: a hospital {small} (--least-cell); its part of the statistics is {numbers:,} numbers, summed once."
+    )
 
 
 def run_configuration(agreement: Agreement) -> str:

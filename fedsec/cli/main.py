@@ -49,7 +49,7 @@ COMMANDS = {
     ),
     "stats": Listed(
         "fedsec.cli.stats:stats",
-        "Show counts, gaps, means, spreads and class balance of all training rows, by one secure aggregation.",
+        "Show Table 1 of all hospitals' rows, and what looks wrong with them, by one secure aggregation.",
     ),
     "partition": Listed(
         "fedsec.cli.partition:partition",

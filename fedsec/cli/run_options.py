@@ -27,7 +27,7 @@ Base = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
 def with_config(
-    *names: str, flags: Mapping[str, str] | None = None, base: Base | None = None, **fixed: Any
+    *names: str, flags: Mapping[str, str] | None = None, base: Base | None = None, file: str = "", **fixed: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of these fields of RunConfig.
 
@@ -35,7 +35,8 @@ def with_config(
 
     names: of fields; their options come in the order of RunConfig. flags: of options that this command names otherwise,
     by field. base: what options are where the command line does not give them; the command's parameter `given` then
-    holds the names of those that it gives. fixed: fields that this command sets itself.
+    holds the names of those that it gives. file: an argument of the command's own that may name the rows in place of
+    --data. fixed: fields that this command sets itself.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,6 +48,10 @@ def with_config(
         def run(**values: Any) -> None:
             if base is not None:
                 values = _completed(base, values.pop("context"), values)
+            if file and values[file] is not None:
+                if values["data"]:
+                    raise ConfigurationError(f"data is {values['data']}, and the file {values[file]}: give one of them")
+                values["data"] = str(values[file])
             given = {name: _value(fields[name], values.pop(name)) for name in fields}
             if given.get("dataset") == OWN_ROWS:
                 raise ConfigurationError(

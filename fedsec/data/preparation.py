@@ -1,67 +1,100 @@
 """Imputation, standardisation and vocabularies from securely summed statistics, so that no hospital's figures leave it.
 
-A hospital's statistics are means over its rows of values in 0..1: whether a column has a value, the value within the
-schema's range, its square, and each category of the vocabulary. They are the metrics of one secure aggregation,
-weighted by rows, so that the server learns what the pooled data would give it and nothing of one hospital. Where all
-hospitals weigh the same they are totals over its rows, and how many these are, which come to the same.
+A hospital's statistics are what Table 1 counts of its rows, by class of the label: of each column of numbers how many
+rows have a value, the value within the schema's range and its square, and the rows in each bin; of each column of words
+the rows of each level; and which suspicions it has. They are the metrics of one secure aggregation, weighted by rows,
+so that the server learns what the pooled data would give it and nothing of one hospital. Where all hospitals weigh the
+same they are totals over its rows, and how many these are, which come to the same.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from fedsec.data import suspicion, table_cells
 from fedsec.data.bundled import Dataset, Floats
 from fedsec.data.schema import Schema
 from fedsec.data.table import Integers, Table
+from fedsec.data.table_cells import BIN, LEVEL, classes
 from fedsec.errors import BadMessage, DataError
 
 Statistics = dict[str, list[float]]
-PRESENT, VALUE, SQUARE, LEVEL, TARGET = (f"rows.{name}" for name in ("present", "value", "square", "level", "target"))
+PRESENT, VALUE, SQUARE, TARGET, SUSPICIOUS = (
+    f"rows.{name}" for name in ("present", "value", "square", "target", "suspicious")
+)
 COUNT = "rows.count"
 _SLACK = 1e-9
 """What the rounding of sums may add to a total, as a share of all rows."""
-RANGES: Mapping[str, tuple[float, float]] = dict.fromkeys((PRESENT, VALUE, SQUARE, LEVEL, TARGET), (0.0, 1.0))
+RANGES: Mapping[str, tuple[float, float]] = dict.fromkeys(
+    (PRESENT, VALUE, SQUARE, BIN, LEVEL, TARGET, SUSPICIOUS), (0.0, 1.0)
+)
 """All of them lie between 0 and 1: the secure sum's metrics are exact to 2^-53 of that a row."""
+WHOLE = (PRESENT, BIN, LEVEL, SUSPICIOUS)
+"""Those that are whole numbers, times a hospital's rows where they are shares of them."""
 GAPS = 0.01
 """A numeric column with a larger share of gaps gets a second feature, which says where they are."""
 
 
-def statistics(table: Table) -> Statistics:
-    """A hospital's means over its rows, each list in the order of the schema; none of the lists is empty.
+def statistics(table: Table, least: int = 0) -> Statistics:
+    """`totals` over the number of a hospital's rows: shares and means, so that weights of rows make them totals."""
+    rows = len(table.target)
+    return {key: [each / rows for each in value] for key, value in _sums(table, least).items()}
 
-    rows.present: whether a numeric column has a value · rows.value, rows.square: (x - low) / (high - low) and its
-    square, 0 where missing · rows.level: each level of each vocabulary · rows.target: the label and its square, scaled
-    like a column.
+
+def totals(table: Table, least: int = 0) -> dict[str, Any]:
+    """What a hospital adds to the sums, and how many rows it has.
+
+    rows.present: how many rows of a class have a value in a numeric column · rows.value, rows.square: the sum of
+    (x - low) / (high - low) and of its square over these · rows.bin, rows.level: see table_cells · rows.target: the
+    label and its square, scaled like a column · rows.suspicious: 1 for each suspicion, see suspicion.places. All but
+    the last two are class by class and within it in the schema's order. None of the lists is empty.
+
+    least: cells with fewer rows are suppressed, and so are the values of a column that fewer rows of a class have.
     """
-    found = ~np.isnan(table.numbers)
+    return {**_sums(table, least), COUNT: float(len(table.target))}
+
+
+def _sums(table: Table, least: int) -> Statistics:
     low = np.array([column.low for column in table.schema.numbers])
     width = np.array([column.high - column.low for column in table.schema.numbers])
+    group, found = table_cells.class_of(table), ~np.isnan(table.numbers)
     scaled = np.where(found, (np.nan_to_num(table.numbers) - low) / width, 0.0)
+    sums: dict[str, list[Floats]] = {PRESENT: [], VALUE: [], SQUARE: []}
+    for number in range(classes(table.schema)):
+        part, there = scaled[group == number], found[group == number]
+        kept = there.sum(axis=0) >= least
+        for key, each in ((PRESENT, there), (VALUE, part), (SQUARE, part**2)):
+            sums[key].append(each.sum(axis=0) * kept)
     label = table.schema.label
     target = (table.target - label.low) / (label.high - label.low)
-    levels = [
-        float((table.levels[:, index] == level).mean())
-        for index, column in enumerate(table.schema.categories)
-        for level in range(len(column.levels))
-    ]
-    means: dict[str, Any] = {PRESENT: found.mean(axis=0), VALUE: scaled.mean(axis=0), SQUARE: (scaled**2).mean(axis=0)}
-    lists = {key: [float(one) for one in values] for key, values in means.items() if values.size}
-    return lists | ({LEVEL: levels} if levels else {}) | {TARGET: [float(target.mean()), float((target**2).mean())]}
+    lists = {key: np.concatenate(parts).astype(float).tolist() for key, parts in sums.items()}
+    return {
+        **{key: values for key, values in lists.items() if values},
+        **table_cells.cells(table, least),
+        TARGET: [float(target.sum()), float((target**2).sum())],
+        SUSPICIOUS: suspicion.flags(table),
+    }
 
 
-def totals(table: Table) -> dict[str, Any]:
-    """`statistics` times the number of rows, as sums over these, and that number."""
-    rows = len(table.target)
-    found: dict[str, Any] = {key: [rows * mean for mean in means] for key, means in statistics(table).items()}
-    for key in (PRESENT, LEVEL):
-        found |= {key: [float(round(count)) for count in found[key]]} if key in found else {}
-    return found | {COUNT: float(rows)}
+def lengths(schema: Schema) -> dict[str, int]:
+    """How many numbers each list of the statistics has."""
+    columns = classes(schema) * len(schema.numbers)
+    moments = dict.fromkeys((PRESENT, VALUE, SQUARE), columns) if columns else {}
+    return {**moments, **table_cells.lengths(schema), TARGET: 2, SUSPICIOUS: len(suspicion.places(schema))}
+
+
+def whole(largest_weight: int) -> dict[str, float]:
+    """The grids of a secure sum's metrics that say which are whole numbers: those travel in few bits, and exactly.
+
+    largest_weight: rows of a hospital at most; 1 with equal weights, where the statistics are totals.
+    """
+    return dict.fromkeys(WHOLE, 1 / math.ldexp(0.5, math.frexp(largest_weight)[1]))
 
 
 def of_totals(means: Mapping[str, Any], hospitals: float) -> tuple[dict[str, float | list[float]], int]:
@@ -73,9 +106,9 @@ def of_totals(means: Mapping[str, Any], hospitals: float) -> tuple[dict[str, flo
     rows = float(means.get(COUNT, 0.0))
     if not rows > 0:
         raise BadMessage("the statistics are totals over no rows")
+    wholes = {VALUE: means.get(PRESENT), SQUARE: means.get(VALUE), SUSPICIOUS: 1.0}
     for key, value in means.items():
-        whole = means[PRESENT] if key == VALUE else means[VALUE] if key == SQUARE else rows
-        if key != COUNT and not _parts(value, whole, rows * _SLACK):
+        if key != COUNT and not _parts(value, wholes.get(key, rows), rows * _SLACK):
             raise BadMessage(
                 f"the statistics contradict each other: {key} is a total over rows of values from 0 to 1, and exceeds "
                 f"what {rows:g} rows at a hospital, on average, can come to"
@@ -119,26 +152,22 @@ class Preparation:
     @classmethod
     def of(cls, schema: Schema, means: Mapping[str, Any], rows: int) -> Preparation:
         """From weighted means of `statistics`; raises BadMessage where they are not those of this schema."""
-        count, words = len(schema.numbers), sum(len(column.levels) for column in schema.categories)
-        expected = {key: count for key in (PRESENT, VALUE, SQUARE) if count} | ({LEVEL: words} if words else {})
-        got = {key: len(value) for key, value in means.items() if isinstance(value, list)}
-        if got != expected | {TARGET: 2}:
-            raise BadMessage(
-                f"statistics have lists of {got}, but the schema needs {expected | {TARGET: 2}}: use one schema "
-                "everywhere"
-            )
-        numbers = []
-        for index, column in enumerate(schema.numbers):
-            present = min(max(float(means[PRESENT][index]), 0.0), 1.0)
-            part = present or 1.0
-            mean, deviation = _moments(means[VALUE][index] / part, means[SQUARE][index] / part, column.low, column.high)
-            numbers.append(Measured(column.name, present, mean if present else math.nan, deviation if present else 0.0))
-        shares, levels = iter(means.get(LEVEL, ())), {}
-        for category in schema.categories:
-            levels[category.name] = {level: max(float(next(shares)), 0.0) for level in category.levels}
+        check_lengths(schema, means)
+        value_shares, numbers = table_cells.values_of(means, schema), []
+        moments = [_by_class(means.get(key, ()), schema).sum(axis=0) for key in (PRESENT, VALUE, SQUARE)]
+        for column, share, counted, value, square in zip(schema.numbers, value_shares, *moments, strict=True):
+            known = counted > 0  # or all values are suppressed
+            present = min(max(float(share), 0.0), 1.0) if known else 0.0
+            mean, deviation = moments_of(value / (counted or 1.0), square / (counted or 1.0), column.low, column.high)
+            numbers.append(Measured(column.name, present, mean if known else math.nan, deviation if known else 0.0))
+        parts = list(table_cells.parted(means.get(LEVEL, ()), table_cells.widths(schema)[LEVEL]))
+        levels = {}
+        for index, category in enumerate(schema.categories):
+            shares = np.sum(parts[index :: len(schema.categories)], axis=0).clip(0.0)
+            levels[category.name] = dict(zip(category.levels, shares.tolist(), strict=False))
         label = schema.label
         value, square = means[TARGET]
-        return cls(rows, tuple(numbers), levels, *_moments(value, square, label.low, label.high))
+        return cls(rows, tuple(numbers), levels, *moments_of(value, square, label.low, label.high))
 
     def to_json(self) -> str:
         """As hospitals receive it; floats survive exactly."""
@@ -204,7 +233,20 @@ class Preparation:
         return np.column_stack(columns)
 
 
-def _moments(value: float, square: float, low: float, high: float) -> tuple[float, float]:
+def check_lengths(schema: Schema, means: Mapping[str, Any]) -> None:
+    """Raise BadMessage where these lists are not those of the statistics of this schema."""
+    expected = lengths(schema)
+    got = {key: len(value) for key, value in means.items() if isinstance(value, list)}
+    if got != expected:
+        raise BadMessage(f"statistics have lists of {got}, but the schema needs {expected}: use one schema everywhere")
+
+
+def _by_class(values: Sequence[float], schema: Schema) -> Floats:
+    """float64[classes, columns of numbers]"""
+    return np.reshape(np.asarray(values, np.float64), (classes(schema), len(schema.numbers)))
+
+
+def moments_of(value: float, square: float, low: float, high: float) -> tuple[float, float]:
     """Mean and standard deviation in the column's units; a spread below the sums' resolution is none."""
     variance = square - value**2
     spread = math.sqrt(variance) if variance > 1e-13 else 0.0

@@ -14,13 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tomli_w
 
 from fedsec.data import dates
-from fedsec.errors import ConfigurationError, expect, expect_path, unknown
+from fedsec.errors import ConfigurationError, expect, expect_path, shown, unknown
 
 Task = Literal["classification", "regression"]
 MOST_LEVELS = 50
+BINS, MOST_BINS = 32, 1000
+"""Bins of a column's histogram, where the schema does not say, and at most."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,15 @@ class Number:
     """A numeric column, in [low, high]; a value outside is refused at its hospital.
 
     date: where the column holds dates, the number that they become: `days since 2020-01-01`, or an age in years,
-    `age at 2022-12-31` or `age at COLUMN`.
+    `age at 2022-12-31` or `age at COLUMN`. bins: of its histogram, how many of equal width, or their edges, rising from
+    low to high.
     """
 
     name: str
     low: float
     high: float
     date: str = ""
+    bins: int | tuple[float, ...] = BINS
 
     def __post_init__(self) -> None:
         if self.date != "":
@@ -47,9 +52,32 @@ class Number:
                 f"schema: column {self.name!r} has range {self.low} to {self.high}; low must be below high, and both "
                 "finite"
             )
+        self._check_bins()
+
+    def _check_bins(self) -> None:
+        """Raise ConfigurationError where the bins are no number of them and no rising edges of the range."""
+        bins, number = self.bins, type(self.bins) is int
+        edges = list(bins) if isinstance(bins, tuple) and all(map(_real, bins)) else []
+        rising = len(edges) > 1 and (edges[0], edges[-1]) == (self.low, self.high) and sorted(set(edges)) == edges
+        count = bins if number else len(edges) - 1
+        if not ((number or rising) and 1 <= count <= MOST_BINS):  # type: ignore[operator]
+            raise ConfigurationError(
+                f"schema: bins of column {self.name!r} is {shown(list(bins) if isinstance(bins, tuple) else bins)}; a "
+                f"whole number from 1 to {MOST_BINS} was expected, or a list of up to {MOST_BINS + 1} rising edges, "
+                f"the first {self.low:g} and the last {self.high:g}"
+            )
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """The edges of the histogram's bins, from low to high; a bin holds its lower edge, the last one both."""
+        if isinstance(self.bins, tuple):
+            return tuple(map(float, self.bins))
+        return tuple(np.linspace(self.low, self.high, self.bins + 1).tolist())
 
     def __str__(self) -> str:
-        return f"range {self.low:g} to {self.high:g}{f', {self.date}' if self.date else ''}"
+        bins = len(self.edges) - 1
+        cut = "" if self.bins == BINS else f", {bins} bins{' of its own edges' if isinstance(self.bins, tuple) else ''}"
+        return f"range {self.low:g} to {self.high:g}{f', {self.date}' if self.date else ''}{cut}"
 
 
 OTHER = "other"
@@ -180,7 +208,8 @@ def column_table(column: Number | Category) -> dict[str, Any]:
     """The table [columns.NAME] of a schema's file."""
     if isinstance(column, Category):
         return {"levels": list(column.levels)}
-    return {"low": column.low, "high": column.high} | ({"date": column.date} if column.date else {})
+    bins = {} if column.bins == BINS else {"bins": list(column.bins) if isinstance(column.bins, tuple) else column.bins}
+    return {"low": column.low, "high": column.high} | ({"date": column.date} if column.date else {}) | bins
 
 
 def read(path: Path) -> Schema:
@@ -215,15 +244,20 @@ def parse(text: str, source: str) -> Schema:
 def _column(source: str, name: str, about: Any) -> Number | Category:
     if (
         isinstance(about, dict)
-        and set(about) - {"date"} == {"low", "high"}
+        and set(about) - {"date", "bins"} == {"low", "high"}
         and all(map(_real, (about["low"], about["high"])))
     ):
-        date = about.get("date", "")
+        date, bins = about.get("date", ""), about.get("bins", BINS)
         expect(f"schema {source}: date of column {name!r}", date, str, "a text")
-        return Number(name, float(about["low"]), float(about["high"]), date)
+        return Number(
+            name, float(about["low"]), float(about["high"]), date, tuple(bins) if isinstance(bins, list) else bins
+        )
     if isinstance(about, dict) and set(about) == {"levels"} and isinstance(about["levels"], list):
         return Category(name, tuple(map(str, about["levels"])))
-    raise ConfigurationError(f"schema {source}: column {name!r} needs two numbers, low and high, or a list, levels")
+    raise ConfigurationError(
+        f"schema {source}: column {name!r} needs two numbers, low and high, with date and bins if it likes, or a list, "
+        "levels"
+    )
 
 
 def _label(source: str, about: Mapping[str, Any]) -> Label:

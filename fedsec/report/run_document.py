@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pydantic import RootModel
+
 from fedsec.data.preparation import Preparation
+from fedsec.data.table_one import TableOne
 from fedsec.errors import ConfigurationError
 from fedsec.metering import Row
 from fedsec.report import output
@@ -103,6 +106,7 @@ class RunDocument(Part):
     hospitals: tuple[str, ...] = ()
     rows: tuple[int, ...]
     statistics: Preparation | None = None
+    table_one: TableOne | None = None
     cohort: int | None = None
     tolerance: Mapping[str, int]
     rounds: tuple[Aggregation, ...]
@@ -188,6 +192,15 @@ def mean_of(models: Sequence[Measures], name: str) -> float | None:
     """The mean of a measure over those models that have it."""
     known = [value for model in models if (value := model.get(name)) is not None]
     return averages.fmean(known) if known else None
+
+
+def load_table_one(path: Path) -> TableOne:
+    """What a deployment left of Table 1; raises ConfigurationError where that is damaged."""
+    return output.read(path, _Kept, "a Table 1").root
+
+
+class _Kept(RootModel[TableOne]):
+    """All of table-one.json."""
 
 
 def load(folder: Path) -> tuple[RunDocument, list[Row]]:

@@ -15,7 +15,7 @@ from fedsec.disclosure import DISCLOSURE, Statement
 from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
-from fedsec.report import clinical_section, clinical_words, drawings, output, sections, units
+from fedsec.report import clinical_section, clinical_words, drawings, output, sections, table_one_page, units
 from fedsec.report.run_document import AGREEMENT, RESULT, Disclosed, RunDocument, final_table, load
 from fedsec.report.run_drawings import STAGES, costs_of, draw, looks_of, span_text, stages_of, value_text
 
@@ -63,6 +63,7 @@ def _render(
             document=document,
             lead=_lead(document),
             about=_about(document),
+            described=table_one_page.section(document.table_one) if document.table_one else None,
             quality=_quality(document),
             warned=clinical_words.warned(document),
             clinical=clinical_section.section(document.clinical),

@@ -33,11 +33,12 @@ class Hospitals:
         return self.train.take(self.parts[place])
 
 
-def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True) -> Hospitals:
+def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True, all_rows: bool = False) -> Hospitals:
     """The hospitals of a run: `hospitals` of them, or, for 0, as many as the data have sites, and five where none.
 
     Raises ConfigurationError where the number is not that of the sites, and DataError, naming the hospital and the
-    counts, where one has too few rows or a single class; `strict` False lets these pass.
+    counts, where one has too few rows or a single class; `strict` False lets these pass. With `all_rows` the test rows
+    are among the training rows too, and each hospital has its own.
     """
     return _of(
         source_of(config) if config.data else config.dataset,
@@ -48,6 +49,7 @@ def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True) -> Hos
         hospitals,
         config.one_class,
         strict,
+        all_rows,
     )
 
 
@@ -83,12 +85,14 @@ def _of(
     hospitals: int,
     one_class: bool,
     strict: bool,
+    all_rows: bool,
 ) -> Hospitals:
     """`contents` is a digest of the files: rows that were corrected are read again."""
     table = registry.load(source) if isinstance(source, str) else files.load(source)
     if minimum:
         table = table.grouped(minimum)
     train, test = split(table, seed)
+    train = table if all_rows else train
     if train.target.min() == train.target.max():
         raise DataError(
             f"{table.name}: label {table.schema.label.name!r} is {train.target[0]:g} in all {len(train.target)} "

@@ -90,6 +90,9 @@ class _Watcher:
             measure = next((key for key in ("auc", "r2", "loss") if event.get(key) is not None), "")
             self._line |= {f"test {measure}": event[measure]} if measure else {}
             self._bar.update(self._task, completed=event["round"])
+        elif kind == "suspicions":
+            for text in event["texts"]:
+                self._console.print(f"  Warning: {text}", style="yellow", highlight=False, markup=False)
         elif kind == "compiling":
             text = "  compiling kernels for this machine; later runs find them in a cache"
             self._console.print(text, style="dim", highlight=False)

@@ -22,6 +22,7 @@ from fedsec.app.config import RunConfig
 from fedsec.app.progress import Progress
 from fedsec.data.bundled import Dataset
 from fedsec.data.preparation import Preparation
+from fedsec.data.table_one import TableOne
 from fedsec.disclosure import DISCLOSURE
 from fedsec.flower import SecureAggregation
 from fedsec.flower.verdict import Round
@@ -73,6 +74,7 @@ def finish(
     tested: Sequence[Mapping[str, float]],
     data: Data,
     preparation: Preparation,
+    described: TableOne | None,
     progress: Progress,
 ) -> RunDocument:
     """Compute the baselines, write the files, result.json last, and return what that holds."""
@@ -105,6 +107,7 @@ def finish(
         hospitals=data.hospitals.names,
         rows=tuple(rows),
         statistics=preparation,
+        table_one=described,
         cohort=cohort,
         tolerance=tolerated,
         rounds=tuple(Aggregation.model_validate(asdict(outcome)) for outcome in secure.rounds),

@@ -14,6 +14,7 @@ from fedsec.app.simulated import Compared
 from fedsec.data.preparation import Preparation
 from fedsec.data.schema import Schema
 from fedsec.data.table import Table
+from fedsec.data.table_one import TableOne
 from fedsec.flower.server import SecureAggregation
 from fedsec.learning.local_training import Training, test_quality
 from fedsec.report.parts import Measures
@@ -33,15 +34,16 @@ class Simulation:
         self._data: Data
         self._training: Training
         self._preparation: Preparation
+        self._described: TableOne | None
 
     def rows(self, place: int) -> Table:
         """The training rows of the hospital with this index."""
         return self._hospitals.rows(place)
 
-    def prepare(self, preparation: Preparation) -> None:
+    def prepare(self, preparation: Preparation, described: TableOne | None) -> None:
         """Make features of all training and test rows."""
         here = self._hospitals
-        self._preparation = preparation
+        self._preparation, self._described = preparation, described
         self._data = Data(here, preparation.apply(here.train), preparation.apply(here.test))
         self._training = self._config.training(self._data.train.task)
 
@@ -57,7 +59,8 @@ class Simulation:
         progress: Progress,
     ) -> Sequence[Compared]:
         """Train the baselines and write the results; returns how each model did, the federated one first."""
-        document = results.finish(self._config, secure, final, tested, self._data, self._preparation, progress)
+        known = (self._preparation, self._described)
+        document = results.finish(self._config, secure, final, tested, self._data, *known, progress)
         measure = document.intervals.metric if document.intervals else ""
         return [
             Compared(model.who, _numbers(model.quality), measure, model.interval) for model in final_table(document)

@@ -43,7 +43,8 @@ def test_every_option_has_a_label_and_a_help_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "names"), [(run, OPTIONS), (stats, {*ROWS, "strategy", "parameters"}), (partition, set(ROWS))]
+    ("command", "names"),
+    [(run, OPTIONS), (stats, {*ROWS, "strategy", "parameters", "least_cell"}), (partition, set(ROWS))],
 )
 def test_a_command_has_the_options_of_the_fields(command: Any, names: set[str]) -> None:
     app = typer.Typer()

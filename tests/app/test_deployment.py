@@ -23,17 +23,18 @@ from safetensors.numpy import load_file
 
 from fedsec.app import client_app, own_rows, server_app
 from fedsec.app.config import RunConfig
-from fedsec.data import files, preparation, registry
+from fedsec.data import files, preparation, registry, table_one
 from fedsec.data.preparation import Preparation
 from fedsec.data.schema import Category, Label, Number, Schema, read
 from fedsec.data.table_columns import of_columns
 from fedsec.disclosure import Statement
 from fedsec.encoding.fixed_point import FixedPoint
-from fedsec.errors import ConfigurationError, RunFailed
+from fedsec.errors import ConfigurationError, DataError, RunFailed
 from fedsec.flower import SecureAggregation
 from fedsec.learning import trained_model
 from fedsec.learning.local_training import client_update
 from fedsec.party.identity import write_identity
+from fedsec.report.run_document import load_table_one
 from fedsec.simulations.run import rehearsal, study
 from tests.flower.process_grid import ProcessGrid, pinned
 
@@ -161,7 +162,8 @@ def test_a_deployment_trains_the_model_of_plain_fedavg(
     whole = {
         "batch-size": 1000,
         "epochs": 20,
-    }  # hospitals draw the order of rows themselves, and here it does not matter
+        "least-cell": 0,
+    }  # hospitals draw the order of rows themselves, and here it does not matter; no cell of Table 1 is suppressed
     deployment = Deployment(tmp_path, hospitals, strategy=strategy, parameters=parameters, cohort=cohort, **whole)
     deployment.run()
     assert not deployment.grid.reasons
@@ -173,6 +175,7 @@ def test_a_deployment_trains_the_model_of_plain_fedavg(
         "model.safetensors",
         "preparation.json",
         "progress.jsonl",
+        "table-one.json",
     }
     stated = Statement.model_validate_json((tmp_path / "out" / "disclosure.json").read_bytes())
     assert (stated.identities, stated.cohort, stated.sums) == ("pinned", hospitals, 5) and len(stated.agreement) == 64
@@ -192,6 +195,12 @@ def test_a_deployment_trains_the_model_of_plain_fedavg(
     for name, shares in expected.levels.items():
         assert prepared.levels[name] == pytest.approx(shares, abs=1e-12)
     assert prepared.target_mean == pytest.approx(expected.target_mean, abs=1e-12)
+
+    described = load_table_one(tmp_path / "out" / "table-one.json")
+    died = together["died"].count("1")
+    assert described.rows == (prepared.rows, prepared.rows - died, died)
+    assert (described.hospitals, described.least) == (hospitals, 0)
+    assert described.categories == table_one.of_rows(of_columns("pooled", together, SCHEMA, "")).categories
 
     config = RunConfig.read(deployment.options)
     exact, got = fedavg(deployment, config, prepared), load_file(tmp_path / "out" / "model.safetensors")
@@ -268,6 +277,31 @@ def test_a_hospital_without_rows_refuses_and_the_server_learns_the_class_alone(t
     for context in deployment.contexts:
         del context.node_config["fedsec-data"]
     deployment.refused("set fedsec-data in its node configuration to the file of its rows")
+
+
+@pytest.mark.versions
+def test_a_strict_hospital_adds_nothing_where_its_rows_look_wrong_and_is_counted_alone(tmp_path: Path) -> None:
+    """Its refusal looks like any input that is not usable: the server learns one count, its own log the cause."""
+    deployment = Deployment(tmp_path, 4, parameters=json.dumps(MALICIOUS["shamir"]))
+    with (tmp_path / "2.csv").open(newline="") as file:
+        head, *lines = csv.reader(file)
+    with (tmp_path / "2.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head, *(["60", *line[1:]] for line in lines)])
+    for context in deployment.contexts:
+        context.node_config["fedsec-strict"] = True
+    deployment.run()
+    assert not deployment.grid.reasons
+    events = [json.loads(line) for line in (tmp_path / "out" / "progress.jsonl").read_text().splitlines()]
+    rounds = [event for event in events if event["event"] == "round"]
+    assert rounds and {(one["included"], one["unusable"], one["failure"]) for one in rounds} == {(4, 1, "")}
+    described = load_table_one(tmp_path / "out" / "table-one.json")
+    assert (described.hospitals, described.least, described.suspected) == (3, 5, ())
+    assert described.rows[0] == sum(len(part["age"]) for place, part in enumerate(deployment.parts) if place != 2)
+    with pytest.raises(DataError, match="column 'age' is 60 in all rows that have a value"):
+        own_rows.rows(RunConfig.parse(deployment.options), deployment.contexts[2])
+    deployment.contexts[2].node_config["fedsec-strict"] = "yes"
+    with pytest.raises(ConfigurationError, match=r"fedsec-strict is 'yes'.*true or false was expected"):
+        own_rows.rows(RunConfig.parse(deployment.options), deployment.contexts[2])
 
 
 @pytest.mark.versions

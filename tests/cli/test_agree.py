@@ -10,6 +10,7 @@ import pytest
 
 from fedsec.agreement import agreement_file, approval
 from fedsec.agreement.admission import Allowance
+from fedsec.data import preparation, schema
 from fedsec.party.identity import read_identity
 from fedsec.party.journal import Journal
 from fedsec.primitives.signing import SigningKey
@@ -102,7 +103,7 @@ def test_a_hospital_approves_after_its_rows_were_checked(fed: Any, hospital: Sig
     approval.check(agreed, hospital, tmp_path / "agreement.toml.approved")
 
 
-STATISTICS = {"rows.present": 2, "rows.value": 2, "rows.square": 2, "rows.level": 2, "rows.target": 2}
+STATISTICS = preparation.lengths(schema.parse(SCHEMA, "here"))
 
 
 def test_a_hospital_is_asked_before_it_signs(
@@ -272,8 +273,12 @@ def test_an_app_is_rehearsed_over_a_schema(fed: Any, hospital: SigningKey, tmp_p
     assert next(one.shape for one in made.arrays if one.name != "bias")[0] == 5  # age, lactate, its gaps, two wards
     assert made.configuration["dataset"] == "own" and made.configuration["clients"] == 3
     assert "schema-file" not in made.configuration and "schema-file" in made.free
-    assert "dataset='own' clients=3 equal-weights=true rounds=2" in out and '\\"server\\"' in out
+    assert made.configuration["least-cell"] == 5 and made.encoding.grids == dict.fromkeys(preparation.WHOLE, 1.0)
+    assert "dataset='own' least-cell=5 clients=3 equal-weights=true rounds=2" in out and '\\"server\\"' in out
     assert "The strategy promises nothing against a malicious server" not in out
+    assert "Table 1: a hospital joins cells of fewer than 5 rows" in " ".join(out.split())
+    assert fed(*words, "--least-cell", "10", "-o", "ten.toml")[0] == 0
+    assert agreement_file.read(tmp_path / "ten.toml").configuration["least-cell"] == 10
     code, _, err = fed(*words, "--gaps", "ward", "-o", "other.toml")
     assert code == 2 and "unknown numeric column of the schema, in gaps, 'ward'" in err
     code, out, _ = fed(*words, "-o", "other.toml")

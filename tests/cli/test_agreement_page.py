@@ -48,7 +48,7 @@ def prepared(folder: Path) -> None:
             lines.writeheader()
             lines.writerows(row for row in rows if row["hospital"] == name)
     schema = (ROOT / "docs/data.md").read_text()
-    (folder / "schema.toml").write_text(re.findall(r"```toml\n(.*?)```", schema, re.DOTALL)[0])
+    (folder / "schema.toml").write_text(re.findall(r"```toml\n(\[label\]\n.*?)```", schema, re.DOTALL)[0])
     (folder / "app").mkdir()
     (folder / "app" / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
 

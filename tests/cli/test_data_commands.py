@@ -98,7 +98,7 @@ def test_brackets_in_names_are_shown_as_they_are(fed: Any, tmp_path: Path) -> No
     lines += [f"St. {site} [/x],{20 + row},[b]icu[/b],{row % 2}" for site in "abc" for row in range(20)]
     (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
     words = ("--data", "rows.csv", "--site", "site", "--label", "died")
-    for command, said in (("stats", "age [/l]"), ("stats", "[b]icu[/b] 100.0%"), ("partition", "St. a [/x]")):
+    for command, said in (("stats", "age [/l]"), ("stats", "[b]icu[/b] 48 (100.0%)"), ("partition", "St. a [/x]")):
         code, out, err = fed(command, *words)
         assert (code, err) == (0, "") and said in out
 

@@ -21,7 +21,7 @@ from fedsec.report.run_document import Aggregation, Intervals, Quality, RunDocum
 
 SINCE: dict[str, Any] = {"unusable": 0, "warnings": []}
 """What an aggregation has since, as it is read from older documents."""
-SINCE_OF_A_RUN: dict[str, Any] = {"about": None, "clinical": None}
+SINCE_OF_A_RUN: dict[str, Any] = {"about": None, "clinical": None, "table_one": None}
 """The same of a whole document."""
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 

@@ -85,7 +85,7 @@ def test_keys_that_are_none_are_refused(sealed: Any) -> None:
     for bad in (b"", b"\0", sent[:-9], sent + b"\0\1", bytes(len(sent)), b"\xff" * len(sent)):
         with pytest.raises(BadMessage, match="public key"):
             protocol.adopt(bad, proof, SESSION)
-    with pytest.raises(BadMessage, match="public key|proof of the modulus"):  # it may be an odd number of that length
+    with pytest.raises(BadMessage, match=r"public key|proof of the modulus"):  # it may be an odd number of that length
         protocol.adopt(private, proof, SESSION)
 
 

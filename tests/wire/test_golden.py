@@ -27,7 +27,7 @@ from fedsec.wire.envelope import Header, Session
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 BEFORE = json.loads((GOLDEN / "messages-1.json").read_text(encoding="utf-8"))
-LATER = [json.loads((GOLDEN / f"messages-{number}.json").read_text(encoding="utf-8")) for number in (2, 3, 4, 5, 6, 7, 8)]
+LATER = [json.loads((GOLDEN / f"messages-{number}.json").read_text(encoding="utf-8")) for number in range(2, 9)]
 
 
 def kind_of(tag: str) -> str:
