@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import subprocess
@@ -55,6 +56,28 @@ def test_every_benchmark_starts() -> None:
     assert list(found) == files
     for file, printed in found.items():
         assert all(option in printed for option in ("--quick", "--json", "--output")), file
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--memory nan", "nan is not a finite number above 0"),
+        ("--seconds -1", "-1 is not a finite number above 0"),
+        ("--memory many", "'many' is not a number"),
+    ],
+)
+def test_an_amount_that_is_none_is_refused_in_words(sharing: Any, capsys: Any, words: str, reason: str) -> None:
+    with pytest.raises(SystemExit):
+        sharing.main(words.split())
+    assert reason in capsys.readouterr().err
+
+
+def test_a_count_is_read_as_the_command_line_reads_it(sharing: Any) -> None:
+    common = importlib.import_module("common")
+    assert common.count("1e3") == common.count("1k") == common.count("1_000") == 1000
+    for text in ("1.5", "-1", "nan", "0"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            common.count(text)
 
 
 def test_the_json_is_one_object_with_every_row(sharing: Any, capsys: pytest.CaptureFixture[str]) -> None:
