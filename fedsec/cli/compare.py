@@ -33,10 +33,6 @@ from fedsec.simulations.run.engines import Engine
 
 
 def compare(
-    strategies: Annotated[
-        str,
-        typer.Option("--strategies", help="Names or files, separated by commas; parameters as NAME:PARAMETER=VALUE."),
-    ] = "all",
     server: Annotated[
         ServerModel | None, typer.Option(help="Trust: what the server may do. Nothing is recommended without it.")
     ] = None,
@@ -46,6 +42,10 @@ def compare(
     may_drop_out: Annotated[
         int | None, typer.Option(metavar="N", help="Trust: how many hospitals may drop out, in any phase of a round.")
     ] = None,
+    strategies: Annotated[
+        str,
+        typer.Option("--strategies", help="Names or files, separated by commas; parameters as NAME:PARAMETER=VALUE."),
+    ] = "all",
     hospitals: Annotated[str, typer.Option(help="Numbers of hospitals.")] = "3,10",
     parameters: Annotated[str, typer.Option(help="Numbers of model parameters: 10000, 1e4 or 11.2M.")] = "10000",
     bits: Annotated[str, typer.Option(help="Bits per value.")] = "24",

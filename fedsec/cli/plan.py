@@ -34,6 +34,12 @@ from fedsec.simulations.costs.sweep.parallel_jobs import ProgressCallback
 
 
 def plan(
+    colluding: Annotated[int, typer.Option(help="Hospitals that may collude with the server.")] = 0,
+    malicious_server: Annotated[
+        bool,
+        typer.Option("--malicious-server", "--server-breaks", help="Require protection against a malicious server."),
+    ] = False,
+    dropout: Annotated[float, typer.Option(help="Fraction of the hospitals that may drop out in a round.")] = 0.0,
     hospitals: Annotated[int, typer.Option(help="Hospitals that take part in a round.")] = 5,
     parameters: Annotated[int, typer.Option(help="Parameters of the model: 100000, 1e5 or 11.2M.")] = 100_000,
     clip: Annotated[float, typer.Option(help="Largest change of a parameter in a round.")] = 4.0,
@@ -42,12 +48,6 @@ def plan(
     net: Annotated[
         str, typer.Option("--network", metavar="NAME", help=f"{', '.join(NETWORKS)}, or NAME=MS,DOWN,UP (Mbit/s).")
     ] = "hospital-wan",
-    colluding: Annotated[int, typer.Option(help="Hospitals that may collude with the server.")] = 0,
-    malicious_server: Annotated[
-        bool,
-        typer.Option("--malicious-server", "--server-breaks", help="Require protection against a malicious server."),
-    ] = False,
-    dropout: Annotated[float, typer.Option(help="Fraction of the hospitals that may drop out in a round.")] = 0.0,
     strategies: Annotated[
         str,
         typer.Option(

@@ -14,6 +14,7 @@ from rich.table import Table
 from fedsec.cli.arguments import items
 from fedsec.cli.options import Json, print_json
 from fedsec.errors import ConfigurationError, RunFailed, unknown
+from fedsec.report import units
 from fedsec.simulations.poster import experiment_output
 from fedsec.simulations.poster.encrypted_network import network_experiments
 from fedsec.simulations.poster.encrypted_network.model_owner import MINIMUM_KEY_BITS, Owner, product_cost
@@ -120,7 +121,7 @@ def _rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _print_summary(console: Console, facts: dict[str, Any]) -> None:
     table = Table(title=f"Training under encryption, {facts['key_bits']} bits", box=box.SIMPLE, padding=(0, 1, 0, 0))
-    for heading in ("model", "outputs", "off plain by", "s/iteration", "slower by", "exchanges", "bytes"):
+    for heading in ("model", "outputs", "off plain\nby", "s an\niteration", "slower\nby", "exchanges", "bytes"):
         table.add_column(heading, justify="left" if heading in ("model", "outputs") else "right", overflow="fold")
     names = {"affine": "affine, XOR", "xor": "3-4-1, XOR", "cancer": "3-4-1, breast cancer"}
     for part, name in names.items():
@@ -138,7 +139,7 @@ def _print_summary(console: Console, facts: dict[str, Any]) -> None:
                 f"{one['seconds_per_iteration']:.3f}",
                 f"{one['slower']:,.0f}x",
                 f"{one['exchanges']:,}",
-                f"{one['bytes_to_key_holder'] + one['bytes_back']:,}",
+                units.plain_size(one["bytes_to_key_holder"] + one["bytes_back"]),
             )
     if table.row_count:
         console.print(table)
