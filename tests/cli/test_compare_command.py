@@ -332,7 +332,7 @@ def test_a_sweep_goes_on_in_its_folder_until_its_report_is_there(
 ) -> None:
     words, write = (*SMALL, "--strategies", "plain"), page.write
 
-    def full(found: Comparison, folder: Path) -> list[Path]:
+    def full(found: Comparison, folder: Path, trust: Trust) -> list[Path]:
         raise ConfigurationError(f"report {folder / page.PAGE} cannot be written: {os.strerror(errno.ENOSPC)}")
 
     monkeypatch.setattr(page, "write", full)
