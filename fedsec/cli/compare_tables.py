@@ -118,9 +118,10 @@ def _setting(cell: Cell) -> str:
 
 
 def _name(cell: Cell, comparison: Comparison) -> str:
-    """The strategy, with its key size where there are several."""
+    """The strategy, with its key size where there are several, and whether it protects nothing."""
     sizes = {other.key_bits for other in comparison.cells if other.key_bits}
-    return StrategySpec.parse(cell.strategy).title + (f" {cell.key_bits}" if cell.key_bits and len(sizes) > 1 else "")
+    name = StrategySpec.parse(cell.strategy).title + (f" {cell.key_bits}" if cell.key_bits and len(sizes) > 1 else "")
+    return f"{name} (baseline)" if analysis.family(comparison, cell.strategy) == "clear" else name
 
 
 def _row(cell: Cell, network: str) -> list[str]:

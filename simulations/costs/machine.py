@@ -56,7 +56,7 @@ class Load(NamedTuple):
         if self.others > BUSY * processors:
             found.append(f"other programs kept {self.others:.1f} of {processors} processors busy")
         if self.share < LEAST_SHARE:
-            found.append(f"this one was given a processor {self.share:.0%} of the time")
+            found.append(f"fedsec was given a processor only {self.share:.0%} of the time")
         if self.spread > UNSTEADY:
             found.append(f"the same piece of work took up to {self.spread:.1f} times as long")
         return found

@@ -228,7 +228,7 @@ BUSY = Load(others=1.5 * (os.cpu_count() or 1))
     ("load", "reason"),
     [
         (Load(others=0.7), "other programs kept 0.7 of 2 processors busy"),
-        (Load(share=0.41), "this one was given a processor 41% of the time"),
+        (Load(share=0.41), "fedsec was given a processor only 41% of the time"),
         (Load(spread=2.5), "the same piece of work took up to 2.5 times as long"),
     ],
 )
