@@ -38,6 +38,7 @@ HEADER = struct.Struct(">QQ32s32s")  # values, addends, fingerprint of the key, 
 class PaillierTextbook(KeyHolderSum[list["EncryptedNumber"]]):
     """phe's EncryptedNumber for each value."""
 
+    costly = True
     minimum_key_bits: ClassVar[int] = 2048
 
     key_bits: int = parameter(

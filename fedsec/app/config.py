@@ -58,6 +58,8 @@ OF_ROWS = (
 METRIC_RANGES = {**preparation.RANGES, **auc.RANGES}
 MOST_ROWS = 2.0**24
 """Rows of a hospital that a metric counts, at most."""
+PATIENCE = 1200.0
+"""Seconds that a phase may take, at least, where each value of a sum is costly."""
 OWN_ROWS = "own"
 """The dataset of a deployment: each hospital has its own rows, and the server has their schema alone."""
 LIMITS = {
@@ -278,7 +280,12 @@ class RunConfig(BaseModel):
         "In a simulation: also train without each hospital and evaluate on its rows. Costs as many trainings more.",
         panel=TRAINING,
     )
-    phase_timeout: float = option(120.0, "phase timeout, s", "Seconds that a phase may take.", gt=0.0)
+    phase_timeout: float = option(
+        120.0,
+        "phase timeout, s",
+        "Seconds that a phase may take; at least 1200 where a strategy takes a public-key operation for each value.",
+        gt=0.0,
+    )
     identity: str = option("", "server's key file", "In a deployment, the server's key file.", path=True)
     agreement: str = option(
         "", "agreement", "In a deployment, the agreement that all hospitals approved (`fedsec agree`).", path=True
@@ -407,14 +414,21 @@ class RunConfig(BaseModel):
         return MeanSpec(self.clip or None, largest, ranges=METRIC_RANGES, grids=preparation.whole(largest))
 
     def resolved(self, rows: Sequence[int]) -> RunConfig:
-        """The same run with what its data decide: the number of hospitals, and the largest weight.
+        """The same run with what data and strategy decide: number of hospitals, largest weight, and time for a phase.
 
         rows: of each hospital. Raises ConfigurationError where a hospital has more rows than `largest_weight`.
         """
         largest = self.largest_weight or max(LEAST_WEIGHT, 10 ** len(str(max(rows) - 1)))
         if max(rows) > largest and not self.equal_weights:
             raise ConfigurationError(f"a hospital has {max(rows)} rows; largest-weight is {largest}")
-        return self.model_copy(update={"clients": len(rows), "largest_weight": 1 if self.equal_weights else largest})
+        patience = max(self.phase_timeout, PATIENCE) if self.protocol().costly else self.phase_timeout
+        return self.model_copy(
+            update={
+                "clients": len(rows),
+                "largest_weight": 1 if self.equal_weights else largest,
+                "phase_timeout": patience,
+            }
+        )
 
     def sampled(self, hospitals: int) -> int:
         """How many hospitals a round of training samples."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -210,6 +210,14 @@ def column_table(column: Number | Category) -> dict[str, Any]:
         return {"levels": list(column.levels)}
     bins = {} if column.bins == BINS else {"bins": list(column.bins) if isinstance(column.bins, tuple) else column.bins}
     return {"low": column.low, "high": column.high} | ({"date": column.date} if column.date else {}) | bins
+
+
+def with_bins(schema: Schema, bins: int) -> Schema:
+    """The same with so many bins in each histogram, but for columns that have their own."""
+    columns = (
+        replace(one, bins=bins) if isinstance(one, Number) and one.bins == BINS else one for one in schema.columns
+    )
+    return replace(schema, columns=tuple(columns))
 
 
 def read(path: Path) -> Schema:

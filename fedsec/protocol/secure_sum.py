@@ -100,6 +100,8 @@ class SecureSum(Generic[StateT, Public], metaclass=_Parameterised):
     """False where the server reads every input: such a strategy runs in simulation only."""
     homomorphic: ClassVar[bool] = False
     """True where ciphertexts of one key are added, false where masks cancel or shares are: tables tell them apart."""
+    costly: ClassVar[bool] = False
+    """True where each value of a sum takes a public-key operation of its own: a study leaves out what it can."""
     setup_phases: ClassVar[tuple[type[Message], ...]] = ()
     """The requests of the set-up, in the only order that a party accepts."""
     phases: ClassVar[tuple[type[Message], ...]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from fedsec.app.config import RunConfig
 from fedsec.data import files, registry
 from fedsec.data.row_files import fingerprint
+from fedsec.data.schema import BINS, with_bins
 from fedsec.data.table import Table, split
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.simulations.run.partitions import MINIMUM_ROWS, partition
 
+FEW = 1
+"""Bins of a histogram in the statistics where each value of a sum is costly, and no schema says otherwise."""
 EVEN = 5
 """How many hospitals share data that have no sites, where nothing else is said."""
 
@@ -50,6 +53,7 @@ def of_config(config: RunConfig, hospitals: int = 0, strict: bool = True, all_ro
         config.one_class,
         strict,
         all_rows,
+        FEW if config.protocol().costly else BINS,
     )
 
 
@@ -86,9 +90,12 @@ def _of(
     one_class: bool,
     strict: bool,
     all_rows: bool,
+    bins: int,
 ) -> Hospitals:
     """`contents` is a digest of the files: rows that were corrected are read again."""
     table = registry.load(source) if isinstance(source, str) else files.load(source)
+    if bins != BINS and not (isinstance(source, files.RowsSource) and source.schema):  # what was agreed on stays
+        table = replace(table, schema=with_bins(table.schema, bins))
     if minimum:
         table = table.grouped(minimum)
     train, test = split(table, seed)
