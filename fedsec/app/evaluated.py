@@ -42,13 +42,13 @@ def chosen(config: RunConfig, bins: Bins | None) -> Chosen:
     return decision_threshold.choose(decision_threshold.parse(config.decision_threshold), bins, POOLED)
 
 
-def measured(bins: Bins, threshold: float) -> dict[str, Bounded]:
-    """Every measure of a model by name, and how far bins may put it off.
+def measured(bins: Bins, threshold: float, bounded: bool = True) -> dict[str, Bounded]:
+    """Every measure of a model by name, and how far bins may put it off, if it is to be `bounded`.
 
     calibration_in_the_large and calibration_slope are in log-odds and ideally 0 and 1; ppv and npv are the shares of
     right predictions among those of class 1 and of class 0.
     """
-    point, slope = clinical.at(bins, threshold), calibration_measures.recalibration(bins)
+    point, slope = clinical.at(bins, threshold), calibration_measures.recalibration(bins, bounded)
     missed = (1.0 - point.sensitivity.value) * bins.prevalence
     spared = point.specificity.value * (1.0 - bins.prevalence)
     # how far the two shares below may be off is not bounded here where the threshold lies within a bin
@@ -57,7 +57,7 @@ def measured(bins: Bins, threshold: float) -> dict[str, Bounded]:
         "auc": clinical.auc(bins),
         "average_precision": clinical.average_precision(bins),
         "brier": clinical.brier(bins),
-        "calibration_in_the_large": calibration_measures.calibration_in_the_large(bins),
+        "calibration_in_the_large": calibration_measures.calibration_in_the_large(bins, bounded),
         "calibration_slope": Bounded(slope.slope, slope.off),
         "sensitivity": point.sensitivity,
         "specificity": point.specificity,

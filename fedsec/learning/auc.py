@@ -6,6 +6,7 @@ McNeil, Radiology 143, 1982). It is no mean over hospitals; it follows from coun
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ EDGES = np.linspace(-WIDEST, WIDEST, BINS + 1)[1:-1]
 """float64[63]: the log-odds between two bins; a score that equals one belongs to the bin above it."""
 POSITIVE, NEGATIVE = "scores.positive", "scores.negative"
 RANGES: Mapping[str, tuple[float, float]] = {POSITIVE: (0.0, 1.0), NEGATIVE: (0.0, 1.0)}
+BLOCK = 1 << 20
+"""Counts of resampled rows that are held at once."""
 RESAMPLES = 500
 
 
@@ -50,30 +53,36 @@ def auc_of_histogram(means: Mapping[str, Any]) -> tuple[float, float]:
     return float(positive @ below) / pairs + same / 2, same / 2
 
 
-def auc(score: Floats, target: Floats, counts: Floats | None = None) -> float:
-    """The exact AUC of these rows, each counted `counts` times; nan where a class has no row."""
+def auc(score: Floats, target: Floats, counts: Floats | None = None) -> Any:
+    """The exact AUC of these rows, each counted `counts` times; nan where a class has no row.
+
+    counts: float64[rows], or float64[draws, rows] for one AUC of each draw.
+    """
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.concatenate([[True], np.diff(score[order]) > 0]))
     weight = np.ones(len(score)) if counts is None else counts
-    return _auc(starts, (weight * target)[order], (weight * (1.0 - target))[order])
+    return _auc(starts, (weight * target)[..., order], (weight * (1.0 - target))[..., order])
 
 
-def _auc(starts: NDArray[np.int64], positive: Floats, negative: Floats) -> float:
+def _auc(starts: NDArray[np.int64], positive: Floats, negative: Floats) -> Any:
     """From weights in order of score; `starts` are where a new score begins."""
-    here, there = np.add.reduceat(positive, starts), np.add.reduceat(negative, starts)
-    pairs = here.sum() * there.sum()
-    return float(here @ (np.cumsum(there) - there / 2) / pairs) if pairs > 0 else math.nan
+    here, there = (np.add.reduceat(counts, starts, axis=-1) for counts in (positive, negative))
+    pairs = here.sum(axis=-1) * there.sum(axis=-1)
+    won = (here * (np.cumsum(there, axis=-1) - there / 2)).sum(axis=-1)
+    return np.where(pairs > 0, won / np.where(pairs > 0, pairs, 1.0), math.nan)[()]
 
 
-def r_squared(predicted: Floats, target: Floats, counts: Floats | None = None) -> float:
-    """1 - (squared error) / (spread of the target), of these rows, each counted `counts` times."""
+def r_squared(predicted: Floats, target: Floats, counts: Floats | None = None) -> Any:
+    """1 - (squared error) / (spread of the target), of these rows, counted as `auc` takes it."""
     weight = np.ones(len(target)) if counts is None else counts
-    mean = float(weight @ target) / weight.sum()
-    spread = float(weight @ (target - mean) ** 2)
-    return 1.0 - float(weight @ (predicted - target) ** 2) / spread if spread > 0 else math.nan
+    mean = (weight * target).sum(axis=-1, keepdims=True) / weight.sum(axis=-1, keepdims=True)
+    spread = (weight * (target - mean) ** 2).sum(axis=-1)
+    error = (weight * (predicted - target) ** 2).sum(axis=-1)
+    return np.where(spread > 0, 1.0 - error / np.where(spread > 0, spread, 1.0), math.nan)[()]
 
 
-Measure = Callable[[Floats, Floats, "Floats | None"], float]
+Measure = Callable[[Floats, Floats, "Floats | None"], Any]
+"""auc or r_squared."""
 
 
 def interval(
@@ -84,9 +93,11 @@ def interval(
     Whole persons are drawn, with replacement, 500 times (Efron, Annals of Statistics 7, 1979): rows of one person are
     alike, and drawing them one by one would make the interval too narrow.
     """
-    draws = resamples(target, person, seed)
-    found = np.array([[measure(score, target, counts) for score in scores] for counts in draws])
-    return [percentiles(values) for values in found.T]
+    draws, found = resamples(target, person, seed), []
+    while block := list(itertools.islice(draws, max(1, BLOCK // len(target)))):
+        counts = np.stack(block)
+        found.append(np.stack([measure(score, target, counts) for score in scores], axis=1))
+    return [percentiles(values) for values in np.concatenate(found).T]
 
 
 def resamples(target: Floats, person: NDArray[np.int64] | None, seed: int) -> Iterator[Floats]:

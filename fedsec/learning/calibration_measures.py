@@ -21,15 +21,17 @@ NORMAL_95 = 1.959963984540054
 _STEPS, _SMALL, _FAR = 100, 1e-10, 50.0
 
 
-def calibration_in_the_large(bins: Bins) -> Bounded:
+def calibration_in_the_large(bins: Bins, bounded: bool = True) -> Bounded:
     """The log-odds that are to be added to every prediction so that their mean is the share of class 1; ideally 0.
 
     Cox, Biometrika 45, 1958; Van Calster et al., Journal of Clinical Epidemiology 74, 2016. Above 0, predictions are
-    too low. It moves against the scores: the ends of bins bound it.
+    too low. It moves against the scores: the ends of bins bound it. bounded: whether that is asked for.
     """
     if not 0.0 < bins.prevalence < 1.0:
         return UNDEFINED
     value = _shift(bins, bins.middle)
+    if not bounded:
+        return Bounded(value, math.inf)
     return Bounded(value, max(_shift(bins, bins.low) - value, value - _shift(bins, bins.high)))
 
 
@@ -63,11 +65,12 @@ class Recalibration(NamedTuple):
     """By how much the slope may be off, to first order in the width of a bin."""
 
 
-def recalibration(bins: Bins) -> Recalibration:
+def recalibration(bins: Bins, bounded: bool = True) -> Recalibration:
     """Intercept and slope of the logistic regression of the class on the predicted log-odds (Cox, Biometrika 45, 1958).
 
     A slope below 1 means predictions that are too extreme. Without both classes, with all scores equal, and where a
     score separates the classes there is none: NaN. Maximum likelihood by Newton's method with halved steps.
+    bounded: whether `off` is asked for.
     """
     undefined = Recalibration(math.nan, math.nan, math.nan)
     one, other = (bins.middle[counts > 0] for counts in (bins.positive, bins.negative))
@@ -89,7 +92,8 @@ def recalibration(bins: Bins) -> Recalibration:
             step = step / 2
         found, current = found + step, max(after, current)
         if np.abs(step).max() < _SMALL:
-            return Recalibration(float(found[0] - found[1] * centre), float(found[1]), _slope_off(bins, found, scores))
+            off = _slope_off(bins, found, scores) if bounded else math.inf
+            return Recalibration(float(found[0] - found[1] * centre), float(found[1]), off)
     return undefined
 
 

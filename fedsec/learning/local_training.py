@@ -83,5 +83,5 @@ def test_quality(
     means = training.model.evaluate(parameters, test.features, test.target, log_odds(threshold))
     found = quality(training.model.task, means, test.target_scale)
     if training.model.task == "classification":
-        found["auc"] = auc(training.model.score(parameters, test.features), test.target)
+        found["auc"] = float(auc(training.model.score(parameters, test.features), test.target))
     return found

@@ -30,9 +30,10 @@ class Drawn:
         """The figure as SVG, drawn once for the page and the file."""
         return figures.svg(self.figure)
 
-    def files(self) -> dict[str, bytes]:
-        """The figure as files, by their names."""
-        return {f"{self.name}.svg": figures.svg_file(self.svg), f"{self.name}.png": figures.png(self.figure)}
+    def files(self, png: bool = True) -> dict[str, bytes]:
+        """The figure as files, by their names: as SVG, and as PNG too unless `png` is False."""
+        pictures = {f"{self.name}.png": figures.png(self.figure)} if png else {}
+        return {f"{self.name}.svg": figures.svg_file(self.svg)} | pictures
 
     def shown(self, looks: Mapping[str, figures.Style]) -> dict[str, Any]:
         """As the template has it."""

@@ -27,16 +27,17 @@ FILES = ("data", "schema-file")
 """Options that are paths: a page goes to others, and shows the files' names alone."""
 
 
-def write(folder: Path, labels: Mapping[str, str] | None = None) -> list[Path]:
+def write(folder: Path, labels: Mapping[str, str] | None = None, png: bool = True) -> list[Path]:
     """Write report.html and the figures into a run's folder; raises ConfigurationError where that fails.
 
-    labels: what the page calls each option of the configuration; an option without one goes by its name.
+    labels: what the page calls each option of the configuration; an option without one goes by its name. png: whether
+    figures are written as PNG beside SVG, which takes as long again.
     """
     document, rows = load(folder)
     path = folder / DISCLOSURE
     stated = output.read(path, Statement, "a disclosure statement") if path.exists() else None
     drawn = draw(document, rows)
-    contents = {f"{FIGURES}/{name}": data for one in drawn for name, data in one.files().items()}
+    contents = {f"{FIGURES}/{name}": data for one in drawn for name, data in one.files(png).items()}
     page = _render(document, rows, stated, drawn, labels or {}, _agreement(folder))
     return output.write(folder, contents | {PAGE: page.encode()})
 

@@ -81,7 +81,7 @@ def intervals(score: Floats, target: Floats, hospitals: Hospitals, threshold: fl
     """The 95% bootstrap interval of each measure that is defined, on the resamples that `auc.interval` draws."""
     found: dict[str, list[float]] = {}
     for counts in auc.resamples(target, hospitals.test.person, seed):
-        for name, one in evaluated.measured(_histogram(score, target, counts), threshold).items():
+        for name, one in evaluated.measured(_histogram(score, target, counts), threshold, bounded=False).items():
             found.setdefault(name, []).append(one.value)
     return {name: auc.percentiles(values) for name, values in found.items() if not np.isnan(values).all()}
 

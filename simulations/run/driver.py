@@ -56,7 +56,7 @@ def drive(
             failed = _drive(running, folder, asked.engine, asked.timeout, follow)
         document, _ = run_document.load(folder)
         study_file.write(folder, asked, document)
-    run_page.write(target, RunConfig.labels())  # the results are in their place before they are drawn
+    run_page.write(target, RunConfig.labels(), png=False)  # the results are in their place before they are drawn
     return Finished(target, document, failed)
 
 

@@ -79,7 +79,7 @@ def check_files(folder: Path, document: dict[str, Any]) -> None:
         "result.json",
         "run.log",
     ]
-    assert {path.name for path in (folder / "figures").iterdir()} >= {"intervals.png", "curve-auc.svg"}
+    assert {path.name for path in (folder / "figures").iterdir()} >= {"intervals.svg", "curve-auc.svg"}
     assert model_hash(load_file(folder / "model.safetensors")) == document["model_hash"]
     with (folder / "ledger.csv").open() as file:
         rows = list(csv.DictReader(file))
