@@ -319,15 +319,20 @@ class SecAgg(SecureSum[Progress, None]):
         """
         heard = yield from complaints.hear(answered, inboxes, _check_shares, SECRETS)
         partners = {party: frozenset(inbox) for party, inbox in inboxes.items()}
+        # What a party opened is of no use once it is left out for anything else, such as a false complaint of its own.
+        bodies, openings = (
+            {party: _without(given, heard.closed) for party, given in opened.items()}
+            for opened in (heard.bodies, heard.openings)
+        )
         for party, complaint in heard.complaints.items():
-            partners[party] -= complaint.digests.keys() - heard.bodies[party].keys()
+            partners[party] -= complaint.digests.keys() - bodies[party].keys()
         masked = {party: reply for party, reply in answered.items() if isinstance(reply, MaskedInput)}
         false = heard.false | {party for party, reply in masked.items() if not _fits(reply, partners[party], ring)}
         requests = {}
         for party in sorted((masked.keys() | heard.complaints.keys()) - heard.closed - false):
             closed = partners[party] & heard.closed
             if party in heard.complaints:
-                requests[party] = MaskReopened(closed, heard.bodies[party], heard.openings[party])
+                requests[party] = MaskReopened(closed, bodies[party], openings[party])
             elif closed:
                 requests[party] = MaskReopened(closed)
         later = (yield from ask(requests, (MaskedInput, PairMasks), 0)) if requests else {}
@@ -566,6 +571,10 @@ def _fits(reply: MaskedInput, partners: frozenset[PartyId], ring: Ring) -> bool:
 def _undoes(reply: PairMasks, closed: frozenset[PartyId]) -> bool:
     """Whether an honest party that is to do without these can have sent this."""
     return reply.seeds.keys() == closed and all(len(seed) == SEED_BYTES for seed in reply.seeds.values())
+
+
+def _without(given: Mapping[PartyId, bytes], parties: Collection[PartyId]) -> dict[PartyId, bytes]:
+    return {party: one for party, one in given.items() if party not in parties}
 
 
 def _usable(public: bytes) -> bool:

@@ -242,6 +242,19 @@ CHECKS = [
     ("strategies/shamir.py", "if isinstance(state, Complained)", "if state is not None", COMPLAINTS),
     ("strategies/lightsecagg.py", "if isinstance(state, Complained)", "if state is not None", COMPLAINTS),
     ("strategies/additive.py", "if isinstance(state, Complained)", "if True", COMPLAINTS),
+    (DISPUTE, " and _believed(me, party)}", "}", "tests/strategies/test_forged_members.py"),
+    (
+        "strategies/secagg.py",
+        "_without(given, heard.closed) for party",
+        "dict(given) for party",
+        "tests/strategies/test_masks_disputed.py",
+    ),
+    (
+        "fedsec/data/preparation.py",
+        "suspicion.flags(table, least)",
+        "suspicion.flags(table)",
+        "tests/data/test_suspicion.py",
+    ),
     (
         "fedsec/party/context.py",
         'receiver, f"seal from {self.id}")\n        return unseal',

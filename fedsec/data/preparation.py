@@ -78,7 +78,7 @@ def _sums(table: Table, least: int) -> Statistics:
         **{key: values for key, values in lists.items() if values},
         **table_cells.cells(table, least),
         TARGET: [float(target.sum()), float((target**2).sum())],
-        SUSPICIOUS: suspicion.flags(table),
+        SUSPICIOUS: suspicion.flags(table, least),
     }
 
 

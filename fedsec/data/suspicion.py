@@ -68,10 +68,19 @@ def places(schema: Schema) -> list[tuple[str, str]]:
     ]
 
 
-def flags(table: Table) -> list[float]:
-    """1 for each of `places` that is suspicious in one hospital's rows, and 0 for every other."""
+def flags(table: Table, least: int = 0) -> list[float]:
+    """1 for each of `places` that is suspicious in one hospital's rows, and 0 for every other.
+
+    least: of a column with fewer values than this nothing is told.
+    """
     read = (one for one in table.suspicions if one.rows)
-    found = {(one.kind, one.column) for one in (*_of_columns(table), *of_hospital(table), *read)}
+    present = {one.name: (~np.isnan(table.numbers[:, place])).sum() for place, one in enumerate(table.schema.numbers)}
+    present |= {one.name: (table.levels[:, place] >= 0).sum() for place, one in enumerate(table.schema.categories)}
+    found = {
+        (one.kind, one.column)
+        for one in (*_of_columns(table), *of_hospital(table), *read)
+        if not one.column or present.get(one.column, least) >= least
+    }
     return [float(place in found) for place in places(table.schema)]
 
 

@@ -90,10 +90,22 @@ PHASES: tuple[type[Message], ...] = (Reopen, SumReopened)
 def complain(
     me: PartyContext, inbox: Mapping[PartyId, bytes], accused: Collection[PartyId], values: int
 ) -> Complaint | None:
-    """A receiver's answer where what these parties sealed holds no share of `values` values; None without any."""
-    digests = {party: _digest(inbox[party]) for party in accused if party != me.id}
+    """A receiver's answer where what these parties sealed holds no share of `values` values; None without any.
+
+    Of a party that this one does not believe in nobody complains: no seal of it opens here, so a complaint would show
+    nothing about the seal. A server that forges a member could have honest receivers complain of an honest party.
+    """
+    digests = {party: _digest(inbox[party]) for party in accused if party != me.id and _believed(me, party)}
     signatures = {party: me.sign(Unopened(party, digest, values)) for party, digest in digests.items()}
     return Complaint(digests, signatures, values) if digests else None
+
+
+def _believed(me: PartyContext, party: PartyId) -> bool:
+    try:
+        me.identity(party)
+    except AuthenticationError:
+        return False
+    return True
 
 
 def reopen(me: PartyContext, request: Reopen, most: int, step: type[Message], kind: str, check: Check) -> Reopened:

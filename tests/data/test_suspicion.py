@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsec.data import registry, suspicion
+from fedsec.data import preparation, registry, suspicion
 from fedsec.data.schema import Category, Label, Number, Schema
 from fedsec.data.suspicion import sentinels
 from fedsec.data.table import Table
@@ -130,3 +130,14 @@ def test_a_code_is_one_only_where_it_is_far_from_all_other_values() -> None:
     assert sentinels(with_some(HEIGHTS, 999, 5)) == [999.0]
     assert sentinels(np.arange(-20.0, 120.0)) == [] and sentinels(np.array([9.0, -9.0])) == []
     assert sentinels(np.concatenate([draw().integers(0, 5, 100), [9.0] * 4]).astype(float)) == []
+
+
+@pytest.mark.parametrize("levels", [(), ("rare", "rarer", "common")], ids=["numbers", "words"])
+def test_of_a_column_with_fewer_values_than_the_least_cell_no_flag_tells_anything(levels: tuple[str, ...]) -> None:
+    """Whether the same three patients have one value or two changes no bit of what a hospital tells."""
+    same, other = (["rare"] * 3, ["rare", "rare", "rarer"]) if levels else ([3.0] * 3, [3.0, 3.0, 4.0])
+    gaps: list[Any] = [""] * (ROWS - 3)
+    one, two = (rows([*values, *gaps], levels=levels) for values in (same, other))
+    told = [preparation.statistics(table, least=5)[preparation.SUSPICIOUS] for table in (one, two)]
+    assert told[0] == told[1]
+    assert suspicion.flags(one) != suspicion.flags(two)

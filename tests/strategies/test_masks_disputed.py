@@ -492,3 +492,27 @@ def test_on_a_sparse_graph_neighbours_settle_it() -> None:
     }
     found = led.costs_nobody_honest_anything(corrupt)
     assert found.sum is not None and found.sum.included == everyone - {20, 58, 90} and found.false == {58, 90}
+
+
+@pytest.mark.parametrize("protocol", [*MODELS, SecAggPlus()], ids=label)
+def test_a_dealer_of_garbage_that_opens_it_and_complains_falsely_costs_itself_its_place(protocol: Any) -> None:
+    """Its false complaint leaves it out, so what it opened to others is of no use to them."""
+
+    def both(victims: Collection[PartyId], lie: Callable[[Complaint, Any], Complaint]) -> Act:
+        seal = garbage(unopenable, "rightly", False)(victims)
+
+        def act(honest: Any, me: Any, state: Any, request: Any, x: Any, rng: Any) -> tuple[Any, Message]:
+            if x is None:
+                return seal(honest, me, state, request, x, rng)
+            state, _ = honest.respond(me, state, request, x, rng)
+            made = complaints.complain(me, request.inbox, victims, secagg.SECRETS)
+            return state, lie(made, me)  # type: ignore[arg-type]
+
+        return act
+
+    for hospitals in (5, 7):
+        led = rounds(protocol, hospitals)
+        for victims in ((1,), (1, 2), tuple(set(led.cohort) - {3})):
+            for lie in (elsewhere, of_one_secret, unsigned):
+                found = led.costs_nobody_honest_anything({3: both(victims, lie)}, (victims, lie))
+                assert found.false == {3}
