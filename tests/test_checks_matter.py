@@ -217,7 +217,7 @@ CHECKS = [
     *[
         (DISPUTE, check, instead, COMPLAINTS)
         for check, instead in [
-            ("if party != me.id}", "}"),
+            ("if party != me.id and _believed", "if _believed"),
             ("if not sealed or not sealed.keys()", "if not sealed.keys()"),
             ("== request.signatures.keys() == request.values.keys():", "== request.signatures.keys():"),
             ("if len(sealed) > most:", "if False:"),
