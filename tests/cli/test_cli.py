@@ -225,7 +225,7 @@ class Broken(Shamir):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["tolerance", "capacity", "check", "withstands", "__post_init__"])
-@pytest.mark.parametrize("command", ["compare --no-task --hospitals 3 --parameters 100", "plan"])
+@pytest.mark.parametrize("command", ["compare --no-task --hospitals 3 --parameters 100", "plan --anyway"])
 def test_a_fault_of_a_strategy_s_own_code_is_one_line_that_says_where(
     fed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, command: str
 ) -> None:

@@ -115,8 +115,8 @@ def test_a_common_divisor_of_metrics_would_name_row_counts_and_is_rounded_away(
     assert divisors(server("exact", **EXACT)) == [1] * HOSPITALS
     rounded = wide.encode
 
-    def first_rounded(values: Real, factor: float, out: Any, bits: int) -> None:
-        rounded(np.rint(values), factor, out, bits)
+    def first_rounded(values: Real, *how: Any) -> None:
+        rounded(np.rint(values), *how)
 
     monkeypatch.setattr(wide, "encode", first_rounded)  # the rule taken out: round, then multiply
     assert divisors(server("without", **EXACT)) == odd(COUNTS)
