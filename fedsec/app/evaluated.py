@@ -12,6 +12,7 @@ from fedsec.data.bundled import Floats
 from fedsec.flower.verdict import Round
 from fedsec.learning import calibration_measures, clinical, decision_threshold
 from fedsec.learning.auc import POSITIVE
+from fedsec.learning.calibration_measures import Recalibration
 from fedsec.learning.clinical import THRESHOLD, Bins, Bounded
 from fedsec.learning.decision_threshold import Chosen
 from fedsec.report.clinical_document import CalibrationGroup, Evaluation, OperatingPoint
@@ -42,13 +43,17 @@ def chosen(config: RunConfig, bins: Bins | None) -> Chosen:
     return decision_threshold.choose(decision_threshold.parse(config.decision_threshold), bins, POOLED)
 
 
-def measured(bins: Bins, threshold: float, bounded: bool = True) -> dict[str, Bounded]:
+def measured(
+    bins: Bins, threshold: float, bounded: bool = True, near: Recalibration | None = None, shift: float = 0.0
+) -> dict[str, Bounded]:
     """Every measure of a model by name, and how far bins may put it off, if it is to be `bounded`.
+
+    near, shift: recalibration and calibration in the large of rows that are likely alike, from which theirs are sought.
 
     calibration_in_the_large and calibration_slope are in log-odds and ideally 0 and 1; ppv and npv are the shares of
     right predictions among those of class 1 and of class 0.
     """
-    point, slope = clinical.at(bins, threshold), calibration_measures.recalibration(bins, bounded)
+    point, slope = clinical.at(bins, threshold), calibration_measures.recalibration(bins, bounded, near)
     missed = (1.0 - point.sensitivity.value) * bins.prevalence
     spared = point.specificity.value * (1.0 - bins.prevalence)
     # how far the two shares below may be off is not bounded here where the threshold lies within a bin
@@ -57,7 +62,7 @@ def measured(bins: Bins, threshold: float, bounded: bool = True) -> dict[str, Bo
         "auc": clinical.auc(bins),
         "average_precision": clinical.average_precision(bins),
         "brier": clinical.brier(bins),
-        "calibration_in_the_large": calibration_measures.calibration_in_the_large(bins, bounded),
+        "calibration_in_the_large": calibration_measures.calibration_in_the_large(bins, bounded, shift),
         "calibration_slope": Bounded(slope.slope, slope.off),
         "sensitivity": point.sensitivity,
         "specificity": point.specificity,

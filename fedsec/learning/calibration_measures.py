@@ -21,28 +21,29 @@ NORMAL_95 = 1.959963984540054
 _STEPS, _SMALL, _FAR = 100, 1e-10, 50.0
 
 
-def calibration_in_the_large(bins: Bins, bounded: bool = True) -> Bounded:
+def calibration_in_the_large(bins: Bins, bounded: bool = True, start: float = 0.0) -> Bounded:
     """The log-odds that are to be added to every prediction so that their mean is the share of class 1; ideally 0.
 
     Cox, Biometrika 45, 1958; Van Calster et al., Journal of Clinical Epidemiology 74, 2016. Above 0, predictions are
     too low. It moves against the scores: the ends of bins bound it. bounded: whether that is asked for.
+    start: a value that is likely near.
     """
     if not 0.0 < bins.prevalence < 1.0:
         return UNDEFINED
-    value = _shift(bins, bins.middle)
+    value = _shift(bins, bins.middle, start)
     if not bounded:
         return Bounded(value, math.inf)
     return Bounded(value, max(_shift(bins, bins.low) - value, value - _shift(bins, bins.high)))
 
 
-def _shift(bins: Bins, scores: Floats) -> float:
+def _shift(bins: Bins, scores: Floats, start: float = 0.0) -> float:
     """The root of a monotone equation, by Newton's method in a bracket; infinite where infinite scores leave none."""
     wanted, rows = float(bins.positive.sum()), bins.rows
     fixed = np.isinf(scores)
     least, most = float(rows[fixed & (scores > 0)].sum()), float(rows.sum() - rows[fixed & (scores < 0)].sum())
     if wanted <= least or wanted >= most:
         return -math.inf if wanted <= least else math.inf
-    low, high, guess = -_FAR, _FAR, 0.0
+    low, high, guess = -_FAR, _FAR, start if -_FAR < start < _FAR else 0.0
     for _ in range(_STEPS):
         chance = probability(scores + guess)
         excess = float(rows @ chance) - wanted
@@ -65,12 +66,12 @@ class Recalibration(NamedTuple):
     """By how much the slope may be off, to first order in the width of a bin."""
 
 
-def recalibration(bins: Bins, bounded: bool = True) -> Recalibration:
+def recalibration(bins: Bins, bounded: bool = True, start: Recalibration | None = None) -> Recalibration:
     """Intercept and slope of the logistic regression of the class on the predicted log-odds (Cox, Biometrika 45, 1958).
 
     A slope below 1 means predictions that are too extreme. Without both classes, with all scores equal, and where a
     score separates the classes there is none: NaN. Maximum likelihood by Newton's method with halved steps.
-    bounded: whether `off` is asked for.
+    bounded: whether `off` is asked for. start: a fit that is likely near.
     """
     undefined = Recalibration(math.nan, math.nan, math.nan)
     one, other = (bins.middle[counts > 0] for counts in (bins.positive, bins.negative))
@@ -80,6 +81,8 @@ def recalibration(bins: Bins, bounded: bool = True) -> Recalibration:
     scores = bins.middle - centre
     design = np.stack([np.ones_like(scores), scores])
     found = np.array([math.log(bins.prevalence / (1.0 - bins.prevalence)), 0.0])
+    if start is not None and math.isfinite(start.slope):
+        found = np.array([start.intercept + start.slope * centre, start.slope])
     current = _likelihood(bins, found @ design)
     for _ in range(_STEPS):
         chance = probability(found @ design)

@@ -150,6 +150,9 @@ class Field:
     def product_into(self, weights: Values, rows: Values, out: Values, at: int) -> None:
         """Set the columns of `out` from `at` on, as many as `rows` has, to weights times rows; `out` is contiguous."""
         if not mersenne.compiled(weights.shape[0] * rows.size):
+            if self.bits == 31:
+                out[:, at : at + rows.shape[1]] = _product31(weights, rows)
+                return
             products = product_plain(weights.tolist(), rows.tolist(), self.p)
             out[:, at : at + rows.shape[1]] = self._array(products).reshape(len(products), rows.shape[1])
             return
@@ -158,6 +161,14 @@ class Field:
 
     def _array(self, values: Sequence[Any]) -> Values:
         return np.array(values, dtype=self.word)
+
+
+def _product31(weights: Values, rows: Values) -> Values:
+    """The matrix product modulo 2^31 - 1 by NumPy alone: a product of two elements fits 62 bits."""
+    p, total = np.uint64((1 << 31) - 1), np.zeros((weights.shape[0], rows.shape[1]), np.uint64)
+    for column, row in zip(weights.T.astype(np.uint64), rows.astype(np.uint64), strict=True):
+        total = (total + column[:, None] * row) % p
+    return total
 
 
 M31, M61 = Field(31), Field(61)

@@ -13,6 +13,7 @@ from fedsec.data import preparation
 from fedsec.data.bundled import Dataset, Floats
 from fedsec.flower.verdict import Round
 from fedsec.learning import auc, clinical
+from fedsec.learning.calibration_measures import calibration_in_the_large, recalibration
 from fedsec.learning.clinical import Bins
 from fedsec.learning.local_training import Training
 from fedsec.learning.models import Parameters
@@ -80,8 +81,11 @@ def _histogram(score: Floats, target: Floats, counts: Floats | None = None) -> B
 def intervals(score: Floats, target: Floats, hospitals: Hospitals, threshold: float, seed: int) -> dict[str, Interval]:
     """The 95% bootstrap interval of each measure that is defined, on the resamples that `auc.interval` draws."""
     found: dict[str, list[float]] = {}
+    whole = _histogram(score, target)
+    near, shift = recalibration(whole, False), calibration_in_the_large(whole, False).value
     for counts in auc.resamples(target, hospitals.test.person, seed):
-        for name, one in evaluated.measured(_histogram(score, target, counts), threshold, bounded=False).items():
+        drawn = _histogram(score, target, counts)
+        for name, one in evaluated.measured(drawn, threshold, False, near, shift).items():
             found.setdefault(name, []).append(one.value)
     return {name: auc.percentiles(values) for name, values in found.items() if not np.isnan(values).all()}
 
