@@ -468,6 +468,13 @@ class RunConfig(BaseModel):
         return made
 
 
+def flag_of(name: str) -> str:
+    """What the command line calls a field of RunConfig, without the dashes."""
+    found = RunConfig.model_fields[name]
+    extra: Any = found.json_schema_extra
+    return str(extra["flag"] or found.alias).removeprefix("--")
+
+
 def limits(field: str) -> str:
     """What a number may be, in words, by its field's name: `at least 1`, `above 0 and at most 1`; empty for any."""
     parts = [

@@ -16,7 +16,7 @@ from fedsec.disclosure import DISCLOSURE, Statement
 from fedsec.errors import ConfigurationError
 from fedsec.learning import trained_model
 from fedsec.learning.trained_model import TrainedModel
-from fedsec.report import output
+from fedsec.report import output, units
 from fedsec.report.run_document import AGREEMENT, RESULT, RunDocument
 from fedsec.report.short_document import Part
 
@@ -90,9 +90,9 @@ def _purpose(trained: TrainedModel, stated: Statement) -> Iterator[str]:
     predicts = f"whether {label.name} is {label.positive}" if trained.task == "classification" else label.name
     named = ", ".join(columns[:NAMED]) + (f" and {len(columns) - NAMED} more" if len(columns) > NAMED else "")
     yield f"A {trained.model} model that predicts {predicts}. Research; no medical device."
-    yield f"It reads {_plural(len(columns), 'column')} of each hospital's own file of patients: {named}."
+    yield f"It reads {units.plural(len(columns), 'column')} of each hospital's own file of patients: {named}."
     yield (
-        f"{_plural(stated.cohort, 'hospital')} took part in each sum"
+        f"{units.plural(stated.cohort, 'hospital')} took part in each sum"
         f"{f', with {trained.preparation.rows:,} rows together' if trained.preparation.rows else ''}. Rows stay in the "
         "hospital, in the file where they are: no row, name or identifier is sent, and none is copied."
     )
@@ -108,39 +108,35 @@ def _flows(stated: Statement) -> Iterator[tuple[str, str, str]]:
     for stage in stated.stages:
         name, numbers = stage.stage.removeprefix("query."), sum(stage.metrics.values())
         parts = [
-            *([f"changes of {_plural(stage.parameters, 'model parameter')}"] if stage.parameters else []),
-            *([f"{_plural(stage.buffers, 'value')} of the model's running statistics"] if stage.buffers else []),
+            *([f"changes of {units.plural(stage.parameters, 'model parameter')}"] if stage.parameters else []),
+            *([f"{units.plural(stage.buffers, 'value')} of the model's running statistics"] if stage.buffers else []),
             *(
-                [f"{_plural(numbers, 'number')}: {WORDS.get(name, ', '.join(sorted(stage.metrics)))}"]
+                [f"{units.plural(numbers, 'number')}: {WORDS.get(name, ', '.join(sorted(stage.metrics)))}"]
                 if numbers
                 else []
             ),
         ]
-        yield (f"hospital → server: {name}, {_plural(stage.sums, 'time')}", "; ".join(parts), protected)
+        yield (f"hospital → server: {name}, {units.plural(stage.sums, 'time')}", "; ".join(parts), protected)
     yield ("server → hospitals", "the model of each round, the options, who takes part", "signed; TLS in a deployment")
     yield ("hospital → hospital", "keys, and shares of masks or of inputs, through the server", "sealed end to end")
 
 
 def _seen(stated: Statement) -> Iterator[tuple[str, str]]:
     yield ("Who", "What they learn")
-    server = next(one for one in stated.sections if one.role == "server")
-    yield ("The server", server.sentences[0])
+    yield ("The server", _said(stated, "server")[0])
     yield ("Another hospital", "The model of each round and who takes part; nothing of another hospital's input.")
     yield ("Who has the model", "What the model says of a person, and perhaps whether a person was in the data.")
     yield ("The network", "With TLS: that hospitals and server talk, when, and how much.")
 
 
 def _trust(stated: Statement) -> Iterator[str]:
-    section = next(one for one in stated.sections if one.role == "colluding hospitals")
-    yield from section.sentences
+    yield from _said(stated, "colluding hospitals")
 
 
 def _left(stated: Statement) -> Iterator[str]:
     """What the statement says of the server beyond its first sentence and the stages, which the tables have."""
-    section = next(one for one in stated.sections if one.role == "server")
-    yield from (text for text in section.sentences[1:] if not text.startswith("Stage "))
-    outsider = next(one for one in stated.sections if one.role == "outsider")
-    yield from outsider.sentences[-1:]
+    yield from (text for text in _said(stated, "server")[1:] if not text.startswith("Stage "))
+    yield from _said(stated, "outsider")[-1:]
 
 
 def _roles(stated: Statement, agreed: Agreement | None) -> Iterator[str]:
@@ -186,5 +182,6 @@ def _made(
     yield f"identities of hospitals: {identities}"
 
 
-def _plural(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def _said(stated: Statement, role: str) -> tuple[str, ...]:
+    """What the statement says of a role."""
+    return next(one.sentences for one in stated.sections if one.role == role)

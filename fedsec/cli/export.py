@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fedsec import atomic, extras
+from fedsec import extras
 from fedsec.errors import ConfigurationError
 from fedsec.learning import trained_model
 from fedsec.learning.onnx_export import NOTE, to_onnx
+from fedsec.report import output
 
 
 def export(
@@ -38,9 +39,5 @@ def export(
     file = (path if path.is_dir() else path.parent) / "model.onnx" if target is None else target.expanduser()
     if file.exists() and not force:
         raise ConfigurationError(f"output {file} exists already; choose another, or replace it with --force")
-    data = to_onnx(trained).SerializeToString(deterministic=True)
-    try:
-        atomic.write(file, data)
-    except OSError as error:
-        raise ConfigurationError(f"output {file} cannot be written: {error.strerror}") from error
+    output.write(file.parent, {file.name: to_onnx(trained).SerializeToString(deterministic=True)})
     Console().print(f"Model: {file}\n{NOTE}", highlight=False, markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from fedsec import catalog
-from fedsec.app.config import OF_ROWS, OWN_ROWS, RunConfig, choices, limits
+from fedsec.app.config import OF_ROWS, OWN_ROWS, RunConfig, choices, flag_of, limits
 from fedsec.errors import ConfigurationError, home_expanded
 from fedsec.strategy_spec import StrategySpec
 
@@ -86,7 +86,7 @@ def _parameter(name: str, field: FieldInfo, flag: str) -> inspect.Parameter:
     repeated = name == "parameters"
     kind: Any = list[str] | None if repeated else bool if field.annotation is bool else field.annotation
     option = typer.Option(
-        flag or extra["flag"] or f"--{field.alias}",
+        flag or f"--{flag_of(name)}",
         *(["-p"] if repeated else []),
         help=help_of(name),
         metavar=extra["metavar"] or None,

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fedsec import __version__, atomic, extras
+from fedsec import __version__, extras
 from fedsec.app.protection_sheet import sheet as sheet_of
 from fedsec.errors import ConfigurationError
+from fedsec.report import output
 
 PAGES = 2
 
@@ -55,8 +56,5 @@ def sheet(
         raise ConfigurationError(f"output {path} exists already; choose another, or replace it with --force")
     now = datetime.now(UTC)
     foot = f"{found.title}. Made by fedsec {__version__} on {now:%Y-%m-%d}."
-    try:
-        atomic.write(path, pdf(found.title, found.lead, found.parts, foot, PAGES, now))
-    except OSError as error:
-        raise ConfigurationError(f"output {path} cannot be written: {error.strerror}") from error
+    output.write(path.parent, {path.name: pdf(found.title, found.lead, found.parts, foot, PAGES, now)})
     Console().print(f"Data protection sheet: {path}", highlight=False, markup=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedsec.report.short_document import Part
 
@@ -24,12 +24,11 @@ def pdf(title: str, lead: str, parts: Sequence[Part], foot: str, pages: int, mad
 
     foot: stands on each page, with the page's number. made: what the file says of when it was made.
     """
-    drawn = [_draw(title, lead, parts, foot, size, made) for size in SIZES[:1]]
-    for size in SIZES[1:]:
-        if drawn[-1].page_no() <= pages:
+    for size in SIZES:
+        drawn = _draw(title, lead, parts, foot, size, made)
+        if drawn.page_no() <= pages:
             break
-        drawn.append(_draw(title, lead, parts, foot, size, made))
-    return bytes(drawn[-1].output())
+    return bytes(drawn.output())
 
 
 def _draw(title: str, lead: str, parts: Sequence[Part], foot: str, size: float, made: datetime) -> FPDF:
@@ -109,6 +108,5 @@ def _paper(foot: str) -> FPDF:
     page.set_margins(MARGIN, MARGIN - 2, MARGIN)
     page.set_auto_page_break(True, margin=MARGIN)
     page.set_lang("en")
-    options: Any = page
-    options.set_producer("fedsec")
+    page.set_producer("fedsec")
     return page

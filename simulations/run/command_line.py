@@ -6,17 +6,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from fedsec.app.config import RunConfig
+from fedsec.app.config import RunConfig, flag_of
 from fedsec.strategy_spec import StrategySpec
 
 NOT_SHOWN = ("strategy", "parameters", "output", "identity", "agreement")
-
-
-def flag_of(name: str) -> str:
-    """What the command line calls a field of RunConfig, without the dashes."""
-    found = RunConfig.model_fields[name]
-    extra: Any = found.json_schema_extra
-    return str(extra["flag"] or found.alias).removeprefix("--")
 
 
 def command(config: RunConfig) -> str:

@@ -22,7 +22,7 @@ from fedsec.report.run_page import PAGE
 from fedsec.simulations.run import driver, live_view
 from fedsec.simulations.run.engines import Engine
 from fedsec.simulations.run.reading import print_reading
-from fedsec.simulations.run.study_file import FIELDS, Asked
+from fedsec.simulations.run.study_file import FIELDS, LISTS, Asked
 from fedsec.strategy_spec import StrategySpec
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _config(place: str, strategy: str, options: dict[str, Any]) -> RunConfig:
     spec = StrategySpec.parse(strategy)
     values = {FIELDS.get(name, name): value for name, value in options.items()}
     values |= {"data": place, "strategy": catalog.allow(spec.name), "parameters": spec.json}
-    for name in ("drop", "missing", "dates"):
+    for name in LISTS:
         if isinstance(values.get(name), list | tuple):
             values[name] = ",".join(map(str, values[name]))
     if values.get("schema_file"):

@@ -24,12 +24,11 @@ from typing import Any
 import tomli_w
 
 from fedsec import __version__, atomic, catalog
-from fedsec.app.config import RunConfig
+from fedsec.app.config import RunConfig, flag_of
 from fedsec.data import frames
 from fedsec.data.row_files import row_files
 from fedsec.errors import ConfigurationError, shown, unknown
 from fedsec.report.run_document import RunDocument
-from fedsec.simulations.run.command_line import flag_of
 from fedsec.simulations.run.engines import Engine
 from fedsec.strategy_spec import StrategySpec
 
