@@ -16,9 +16,7 @@ from fedsec.data.bundled import Dataset
 from fedsec.data.preparation import statistics, totals
 from fedsec.flower import secure_aggregation
 from fedsec.flower.records import from_numpy, to_numpy
-from fedsec.learning.auc import histogram
 from fedsec.learning.local_training import client_evaluate, client_update
-from fedsec.learning.models import COUNTS
 
 LOG = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ def train(message: Message, context: Context) -> Message:
     """Train the global model on this hospital's rows."""
     config, mine = _features(message, context)
     number = int(message.content.config_records["config"]["server-round"])  # type: ignore[arg-type]
-    training, parameters = config.training(mine.task), to_numpy(message.content)
+    training, parameters = config.training(mine.task, mine.outputs), to_numpy(message.content)
     hospital = own_rows.index(context)
     parameters, metrics = client_update(training, number, hospital, parameters, mine.features, mine.target)
     return _reply(message, config, len(mine.target), metrics, arrays=from_numpy(parameters))
@@ -64,13 +62,13 @@ def train(message: Message, context: Context) -> Message:
 def evaluate(message: Message, context: Context) -> Message:
     """Evaluate the global model on this hospital's rows."""
     config, mine = _features(message, context)
-    training, parameters = config.training(mine.task), to_numpy(message.content)
+    training, parameters = config.training(mine.task, mine.outputs), to_numpy(message.content)
     metrics: dict[str, Any] = dict(client_evaluate(training, parameters, mine.features, mine.target))
-    if mine.task == "classification":
-        score = training.model.score(parameters, mine.features)
-        if config.dataset == OWN_ROWS:
-            LOG.info("This hospital's own rows under this model, which only its log has: %s", own(score, mine.target))
-        metrics |= histogram(score, mine.target, shares=not config.equal_weights)
+    outcome, score = training.model.outcome, training.model.score(parameters, mine.features)
+    metrics |= outcome.sums(score, mine.target, shares=not config.equal_weights)
+    if config.dataset == OWN_ROWS:
+        told = own(outcome, score, mine.target)
+        LOG.info("This hospital's own rows under this model, which only its log has: %s", told)
     if config.equal_weights:
-        metrics |= {key: float(round(len(mine.target) * metrics[key])) for key in COUNTS if key in metrics}
+        metrics |= {key: float(round(len(mine.target) * metrics[key])) for key in outcome.counts}
     return _reply(message, config, len(mine.target), metrics)

@@ -15,12 +15,13 @@ import annotated_types
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedsec import catalog
-from fedsec.data import bundled, labels, preparation, registry, table_cells
+from fedsec.data import labels, preparation, registry, table_cells
+from fedsec.data.label import Task
 from fedsec.data.row_files import name_of
 from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.mean_spec import MeanSpec
 from fedsec.errors import ConfigurationError, shown, unknown
-from fedsec.learning import auc, decision_threshold, models
+from fedsec.learning import decision_threshold, models, outcomes
 from fedsec.learning.clinical import THRESHOLD
 from fedsec.learning.local_training import Training
 from fedsec.protocol import SecureSum
@@ -46,6 +47,7 @@ OF_ROWS = (
     "label",
     "positive",
     "task",
+    "event",
     "drop_unlabelled",
     "missing",
     "dates",
@@ -55,7 +57,7 @@ OF_ROWS = (
     "schema_file",
 )
 """The fields that are about a file of rows."""
-METRIC_RANGES = {**preparation.RANGES, **auc.RANGES}
+METRIC_RANGES = {**preparation.RANGES, **outcomes.RANGES}
 MOST_ROWS = 2.0**24
 """Rows of a hospital that a metric counts, at most."""
 PATIENCE = 1200.0
@@ -143,9 +145,16 @@ class RunConfig(BaseModel):
     task: str = option(
         "auto",
         "task",
-        "What the label is; auto finds out whether it is two classes or a number.",
+        "What the label is; auto finds out whether it is two classes, a number or, with --event, a survival time.",
         panel=YOUR_ROWS,
         choices=labels.TASKS,
+    )
+    event: str = option(
+        "",
+        "column of events",
+        "Of a survival time, the column that says whether the event came then, or a row was last seen without it.",
+        panel=YOUR_ROWS,
+        metavar="COLUMN",
     )
     drop_unlabelled: bool = option(
         False, "rows without a label left out", "Leave out rows without a label, and count them.", panel=YOUR_ROWS
@@ -314,7 +323,8 @@ class RunConfig(BaseModel):
         """A checked configuration; raises ConfigurationError naming field, value and limit."""
         config = cls.parse(values)
         config.protocol()
-        labels.check_task(config.task)
+        if not config.schema_file:
+            labels.check_task(config.task, config.event)
         decision_threshold.parse(config.decision_threshold)
         for field in ("aggregator", "dataset"):
             known, value = choices(field), getattr(config, field)
@@ -376,16 +386,18 @@ class RunConfig(BaseModel):
         kind = catalog.strategy(spec.name)
         return catalog.build(kind.__module__.rpartition(".")[2], spec.parameters)
 
-    def training(self, task: bundled.Task) -> Training:
-        """How each hospital trains; raises ConfigurationError where an option does not fit the task."""
-        if task == "regression":
+    def training(self, task: Task, outputs: int = 1) -> Training:
+        """How each hospital trains; raises ConfigurationError where an option does not fit the task.
+
+        outputs: scores that a model has for a row.
+        """
+        if task != "classification":
             for field in ("decision_threshold", "leave_one_site_out"):
                 if getattr(self, field) != type(self).model_fields[field].default:
                     raise ConfigurationError(
-                        f"{field.replace('_', '-')} is for a label of two classes, and this one is a number: leave it "
-                        "out"
+                        f"{field.replace('_', '-')} is for a label of two classes, and the task is {task}: leave it out"
                     )
-        model = models.build(self.model, task)
+        model = models.build(self.model, task, outputs)
         return Training(
             model,
             self.rounds,

@@ -15,6 +15,7 @@ from fedsec.learning.auc import POSITIVE
 from fedsec.learning.calibration_measures import Recalibration
 from fedsec.learning.clinical import THRESHOLD, Bins, Bounded
 from fedsec.learning.decision_threshold import Chosen
+from fedsec.learning.outcomes import Outcome
 from fedsec.report.clinical_document import CalibrationGroup, Evaluation, OperatingPoint
 from fedsec.report.parts import Interval
 
@@ -72,8 +73,12 @@ def measured(
     }
 
 
-def own(score: Floats, target: Floats) -> str:
-    """What a hospital reads of its own rows, at the usual threshold: the final one is not chosen yet."""
+def own(outcome: Outcome, score: Floats, target: Floats) -> str:
+    """What a hospital reads of its own rows; of two classes at the usual threshold: the final one is not chosen yet."""
+    if outcome.task != "classification":
+        reached = float(outcome.compared(score, target))
+        loss = float(outcome.loss(score, target).mean())
+        return f"{len(target)} rows: {outcome.measure.replace('_', ' ')} {reached:.3f}, loss {loss:.3f}"
     bins = clinical.of_rows(score, target)
     found = ", ".join(f"{name.replace('_', ' ')} {one.value:.3f}" for name, one in measured(bins, THRESHOLD).items())
     return f"{len(target)} rows, {bins.positive.sum():.0f} of class 1, at a threshold of {THRESHOLD}: {found}"

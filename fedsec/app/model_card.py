@@ -10,15 +10,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fedsec.app.simulated import Compared
+from fedsec.data.label import Label, Task
 from fedsec.data.schema import Number
 from fedsec.disclosure.facts import Statement
 from fedsec.learning.clinical import LEAST
-from fedsec.learning.models import quality
 from fedsec.learning.trained_model import TrainedModel
 from fedsec.report.clinical_document import Evaluation
 from fedsec.report.clinical_words import MEASURES, off_text, one_sided
 
 CARD = "model-card.md"
+ADDED: Mapping[Task, str] = {
+    "classification": "log-odds",
+    "regression": "standard deviations of the label",
+    "count": "logarithms of the expected count",
+    "survival": "logarithms of the hazard",
+}
+"""What the coefficients of a linear model with one score add to."""
 
 
 def card(
@@ -34,10 +41,12 @@ def card(
     found: the clinical evaluation on the hospitals' rows, of a classification.
     """
     label, about = trained.schema.label, trained.about
-    predicted = f"the probability of {label.name} = {label.positive}" if _classifies(trained) else label.name
+    predicted = _predicted(label)
     hospitals, preparation = about.get("hospitals", "several"), trained.preparation
-    if _classifies(trained):
-        spread = f"{_share(preparation.target_mean)} of them {label.name} = {label.positive}"
+    if label.groups:
+        shares = preparation.target_shares or (1.0 - preparation.target_mean, preparation.target_mean)
+        told = list(zip(label.groups, shares, strict=True))
+        spread = ", ".join(f"{_share(share)} of them {name}" for name, share in told[len(told) == 2 :])
     else:
         spread = f"{label.name} {preparation.target_mean:.4g} ± {preparation.target_deviation:.3g}"
     lines = [
@@ -68,6 +77,14 @@ def card(
         *([f"- threshold: {trained.threshold:g}"] if _classifies(trained) else []),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _predicted(label: Label) -> str:
+    if label.event:
+        return f"the time ({label.name}) until {label.event} is {label.positive}"
+    if label.classes:
+        return f"the probability of each class of {label.name}"
+    return f"the probability of {label.name} = {label.positive}" if label.groups else label.name
 
 
 def _classifies(trained: TrainedModel) -> bool:
@@ -104,12 +121,13 @@ def _predictors(trained: TrainedModel) -> Iterator[str]:
             shares = trained.preparation.levels[column.name]
             told = ", ".join(f"{_cell(level)} {_share(share)}" for level, share in shares.items())
             yield f"| {_cell(column.name)} | {', '.join(map(_cell, column.levels))} | {told} |"
-    if trained.parameters.keys() == {"weights", "bias"}:
-        what = "log-odds" if _classifies(trained) else "standard deviations of the label"
+    weights = trained.parameters.get("weights")
+    if weights is not None and weights.ndim == 1:
+        what = ADDED[trained.task]
         yield ""
         yield f"| Feature | Adds, in {what}, for one standard deviation or a level |"
         yield "|---|---|"
-        for name, weight in zip(trained.features, trained.parameters["weights"], strict=True):
+        for name, weight in zip(trained.features, weights, strict=True):
             yield f"| {_cell(name)} | {float(weight):+.3f} |"
 
 
@@ -138,7 +156,8 @@ def _quality(
         return
     yield "At the hospitals, by secure sums, on the rows that the model was trained on, so better than on new patients:"
     yield ""
-    reached = quality(trained.task, evaluated, trained.preparation.target_deviation)
+    scale = trained.preparation.target_mean if trained.task == "count" else trained.preparation.target_deviation
+    reached = trained.built.outcome.quality(evaluated, scale)
     if found is None:
         yield from _measures(reached)
     else:

@@ -88,6 +88,8 @@ def sheet(folder: Path) -> Sheet:
 def _purpose(trained: TrainedModel, stated: Statement) -> Iterator[str]:
     label, columns = trained.schema.label, [column.name for column in trained.schema.columns]
     predicts = f"whether {label.name} is {label.positive}" if trained.task == "classification" else label.name
+    if label.event:
+        predicts = f"the time ({label.name}) until {label.event} is {label.positive}"
     named = ", ".join(columns[:NAMED]) + (f" and {len(columns) - NAMED} more" if len(columns) > NAMED else "")
     yield f"A {trained.model} model that predicts {predicts}. Research; no medical device."
     yield f"It reads {units.plural(len(columns), 'column')} of each hospital's own file of patients: {named}."

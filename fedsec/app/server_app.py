@@ -119,7 +119,7 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
         simulation.prepare(prepared, described)
         on_test = _tester(simulation, tested, progress)
     random.seed(config.seed)  # Flower samples hospitals by it
-    training = config.training(agreed.label.task)
+    training = config.training(agreed.label.task, agreed.label.outputs)
     initial = training.model.initial(len(prepared.features()), config.seed)
     sent = ConfigRecord({"preparation": prepared.to_json()})
     failed: RunFailed | None = None
@@ -189,7 +189,7 @@ def _trained(
     }
     if agreed.label.task == "classification":
         about |= {"threshold chosen": threshold.how}
-    name = config.training(agreed.label.task).model.name
+    name = config.training(agreed.label.task, agreed.label.outputs).model.name
     return TrainedModel(name, agreed, prepared, final, threshold.threshold, about)
 
 

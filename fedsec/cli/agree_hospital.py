@@ -116,7 +116,7 @@ def _rows(agreement: Agreement, key: SigningKey, data: Path, schema: Path, stric
     yield f"Its {rows} rows in {data.name} can be read under the schema."
     yield from (f"Read: {note}" for note in table.notes)
     yield from (f"Warning: {suspicion}" for suspicion in table.suspicions)
-    if table.task == "classification" and table.target.min() == table.target.max():
+    if table.schema.label.groups and table.group.min() == table.group.max():
         raise ConfigurationError(
             f"label {table.schema.label.name!r} has one class in all {rows} rows of {data}: correct the file"
         )

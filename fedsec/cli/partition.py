@@ -19,6 +19,8 @@ from fedsec.cli.run_options import ROWS, with_config
 from fedsec.cli.stats import of_command
 from fedsec.data import preparation
 from fedsec.data.bundled import Floats
+from fedsec.data.label import Label
+from fedsec.data.table import Table as Rows
 from fedsec.errors import ConfigurationError
 from fedsec.report import figures
 from fedsec.report import output as files
@@ -58,9 +60,9 @@ def partition(
     described = describe(here, prepared.feature_names, shift)
     folder = _folder(output, config.data_name, force)
     title = f"{config.data_name}: {len(prepared.target):,} training rows at {len(here.parts)} hospitals"
-    classes = here.train.task == "classification"
+    classes = len(here.train.schema.label.groups) == 2
     shares = [hospital["label"] for hospital in described] if classes else []
-    texts = [f"{hospital['label']:.0%}" if classes else f"mean {hospital['label']:.3g}" for hospital in described]
+    texts = [_label_text(here, hospital["label"]) for hospital in described]
     drawn = picture(
         here.names,
         [hospital["rows"] for hospital in described],
@@ -114,7 +116,7 @@ def describe(here: Hospitals, features: tuple[str, ...], shift: Floats) -> list[
                 "hospital": name,
                 "rows": len(rows),
                 "persons": None if part.person is None else len(np.unique(part.person)),
-                "label": float(part.target.mean()),
+                "label": _label_of(part),
                 "missing": float(gaps / (part.numbers.size + part.levels.size)),
                 "mean_shift": float(np.abs(off).mean()),
                 "most_shifted": features[most],
@@ -124,9 +126,27 @@ def describe(here: Hospitals, features: tuple[str, ...], shift: Floats) -> list[
     return out
 
 
+def _label_of(part: Rows) -> float:
+    """The mean of a number or a count; of two classes the share of class 1, of several that of the largest."""
+    groups = len(part.schema.label.groups)
+    shares = np.bincount(part.group, minlength=groups) / len(part.target)
+    return float(part.target.mean() if not groups else shares[1] if groups == 2 else shares.max())
+
+
+def _label_heading(label: Label) -> str:
+    if len(label.groups) > 2:
+        return f"largest class of {label.name}"
+    return f"{label.event or label.name} = 1" if label.groups else f"mean {label.name}"
+
+
+def _label_text(here: Hospitals, value: float) -> str:
+    groups = len(here.train.schema.label.groups)
+    return f"mean {value:.3g}" if not groups else f"{value:.0%}{' in one class' if groups > 2 else ''}"
+
+
 def print_table(console: Console, title: str, here: Hospitals, described: list[dict[str, Any]]) -> None:
     """The table."""
-    label, classes = here.train.schema.label, here.train.task == "classification"
+    label = here.train.schema.label
     persons = described[0]["persons"] is not None
     table = Printed(
         title=escape(title),
@@ -137,11 +157,7 @@ def print_table(console: Console, title: str, here: Hospitals, described: list[d
         caption="shifts are in standard deviations of all rows",
     )
     table.add_column("hospital")
-    headings = [
-        "rows",
-        *(["persons"] if persons else []),
-        escape(f"{label.name} = 1" if classes else f"mean {label.name}"),
-    ]
+    headings = ["rows", *(["persons"] if persons else []), escape(_label_heading(label))]
     for heading in (*headings, "missing", "mean shift", "shifted most"):
         table.add_column(heading, justify="right" if "most" not in heading else "left")
     for hospital in described:
@@ -149,7 +165,7 @@ def print_table(console: Console, title: str, here: Hospitals, described: list[d
             escape(hospital["hospital"]),
             f"{hospital['rows']:,}",
             *([f"{hospital['persons']:,}"] if persons else []),
-            f"{hospital['label']:.1%}" if classes else f"{hospital['label']:.4g}",
+            f"{hospital['label']:.1%}" if label.groups else f"{hospital['label']:.4g}",
             f"{hospital['missing']:.1%}",
             f"{hospital['mean_shift']:.2f}",
             escape(f"{hospital['most_shifted']} {hospital['shift']:+.2f}"),

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fedsec import atomic
 from fedsec.cli.options import Json, print_json
+from fedsec.data.bundled import Floats
 from fedsec.data.files import read_columns
 from fedsec.data.new_rows import NewRows, new_rows
 from fedsec.data.row_files import name_of
@@ -46,6 +47,9 @@ def predict(
 ) -> None:
     """Apply a run's model to new patients' rows: probabilities, and rows refused in words.
 
+    Added are, of two classes, the probability and the class that is predicted; of several, the probability of each; of
+    a number or a count, what is expected; of a survival time, the risk of the event by the end of each interval.
+
     Columns are found by their names, and others are kept as they are; a label is not needed. A gap is filled as in
     training. A row with a value that the schema does not allow is refused, and the others are scored.
 
@@ -61,7 +65,7 @@ def predict(
     if threshold is not None:
         if trained.task != "classification":
             raise ConfigurationError(
-                "threshold is for a classification, and this model predicts a number: leave it out"
+                f"threshold is for two classes, and this model is of the task {trained.task}: leave it out"
             )
         trained = trained.with_threshold(threshold)
     data = data.expanduser()
@@ -96,8 +100,19 @@ def scored(trained: TrainedModel, rows: NewRows) -> dict[str, list[str]]:
     label = trained.schema.label
     found = trained.predict(rows.numbers, rows.levels)
     reasons = [rows.refused.get(row, "") for row in range(len(found))]
-    values = ["" if why else f"{value:.6g}" for value, why in zip(found, reasons, strict=True)]
-    if label.task == "regression":
+    if label.event:
+        risks = {
+            f"{label.event} by {label.name} {edge:g}": 1.0 - found[:, at] for at, edge in enumerate(label.edges[1:])
+        }
+        return {**{name: _texts(risk, reasons) for name, risk in risks.items()}, REFUSED: reasons}
+    if label.task == "multiclass":
+        chances = {f"{label.name} probability {one}": found[:, at] for at, one in enumerate(label.classes)}
+        likeliest = [label.classes[at] for at in found.argmax(axis=1)]
+        named = ["" if why else one for one, why in zip(likeliest, reasons, strict=True)]
+        told = {name: _texts(chance, reasons) for name, chance in chances.items()}
+        return {**told, f"{label.name} predicted": named, REFUSED: reasons}
+    values = _texts(found, reasons)
+    if label.task != "classification":
         return {f"{label.name} predicted": values, REFUSED: reasons}
     other = label.negative[0] if len(label.negative) == 1 else f"not {label.positive}"
     classes = [
@@ -105,6 +120,10 @@ def scored(trained: TrainedModel, rows: NewRows) -> dict[str, list[str]]:
         for value, why in zip(found, reasons, strict=True)
     ]
     return {f"{label.name} probability": values, f"{label.name} predicted": classes, REFUSED: reasons}
+
+
+def _texts(values: Floats, reasons: Sequence[str]) -> list[str]:
+    return ["" if why else f"{value:.6g}" for value, why in zip(values, reasons, strict=True)]
 
 
 def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:

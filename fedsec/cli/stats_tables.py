@@ -12,7 +12,7 @@ from rich.table import Table
 
 from fedsec.app.progress import tidy
 from fedsec.cli.options import print_json
-from fedsec.data.schema import Label
+from fedsec.data.label import Label
 from fedsec.data.table_one import TableOne
 from fedsec.report import table_one_text
 from fedsec.report.table_one_text import chosen, error_text, mean_text, median_text, notes, share_text, span_text
@@ -40,11 +40,8 @@ def print_all(
     rows = f"{described.rows[0]:,} {part}rows at {described.hospitals} hospitals"
     console.print(f"[bold]{escape(name)}[/bold]: {rows}", highlight=False)
     if len(described.rows) > 1:
-        _, others, positive = described.rows
-        named = label.positive if label else described.groups[-1].partition(" = ")[2]
-        text = f"label {described.label}: {positive:,} of class {named} ({positive / described.rows[0]:.1%}), "
-        say(console, f"{text}{others:,} of the other")
-    elif described.label_mean is not None:
+        say(console, f"label {described.label}: {_by_class(described, label)}")
+    if described.label_mean is not None:
         deviation = f"standard deviation {described.label_deviation:.4g}"
         say(console, f"label {described.label}: mean {described.label_mean:.4g}, {deviation}")
     if grouped:
@@ -55,6 +52,21 @@ def print_all(
             console.print(table)
     for text in notes(described):
         say(console, text)
+
+
+def _by_class(described: TableOne, label: Label | None) -> str:
+    """How many rows each class of the label has."""
+    total, *rows = described.rows
+    if len(rows) > 2:
+        named = [name.partition(" = ")[2] for name in described.groups[1:]]
+        return ", ".join(
+            f"{count:,} of class {name} ({count / total:.1%})" for name, count in zip(named, rows, strict=True)
+        )
+    others, positive = rows
+    if described.label_mean is not None:  # a time, whose groups are those with and without the event
+        return f"{positive:,} rows with {described.groups[-1]} ({positive / total:.1%}), {others:,} without"
+    named_one = label.positive if label else described.groups[-1].partition(" = ")[2]
+    return f"{positive:,} of class {named_one} ({positive / total:.1%}), {others:,} of the other"
 
 
 def print_as(table: TableOne, form: str) -> None:

@@ -11,15 +11,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedsec import extras
+from fedsec.data.label import Task
 from fedsec.errors import ConfigurationError, DataError, unknown
 
-Task = Literal["classification", "regression"]
 Floats = NDArray[np.float64]
 
 
@@ -28,8 +28,10 @@ class Dataset:
     """Rows of features with one target each, checked when made.
 
     features: float64[rows, columns], in the units of the source, or without unit once `split` has standardised them.
-    target: float64[rows]; 0.0 or 1.0 for classification, any finite number for regression.
+    target: float64[rows]; 0.0 or 1.0 for classification, any finite number for regression, and else as
+    fedsec.data.label has it, a survival time in intervals.
     target_mean, target_scale: the target in the units of the source is `target * target_scale + target_mean`.
+    outputs: scores that a model has for a row.
 
     Raises DataError, naming column and row, for a shape, dtype or value that does not fit.
     """
@@ -42,6 +44,7 @@ class Dataset:
     source: str
     target_mean: float = 0.0
     target_scale: float = 1.0
+    outputs: int = 1
 
     def __post_init__(self) -> None:
         rows = len(self.target) if self.target.ndim == 1 else -1

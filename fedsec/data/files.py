@@ -9,6 +9,7 @@ All that is wrong with a file is in one message, each problem with its cure.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -38,7 +39,7 @@ class RowsSource:
     positive: its class that counts as 1. person: the column that says which rows belong together. drop: columns that
     are no features. schema: a TOML file; where there is none, the schema is drawn up from all rows together, which only
     a simulation can do. task, missing, dates, drop_unlabelled: how such a schema is drawn up (`schema_draft.Choices`).
-    strict: whether a suspicion is an error.
+    strict: whether a suspicion is an error. event: the column of events, where the label is a time.
     """
 
     data: str
@@ -53,6 +54,7 @@ class RowsSource:
     dates: tuple[str, ...] = ()
     drop_unlabelled: bool = False
     strict: bool = False
+    event: str = ""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -65,12 +67,14 @@ class RowsSource:
                 expect(name, one, str, what)
                 if "\0" in one:
                     raise ConfigurationError(f"{name} is {one!r}; a text without a null character was expected")
-        labels.check_task(self.task)
+        if not self.schema:
+            labels.check_task(self.task, self.event)
 
     @property
     def choices(self) -> Choices:
         """How a schema is drawn up."""
-        return Choices(self.positive, self.task, self.missing, Choices.dates_of(self.dates), self.drop_unlabelled)
+        dates = Choices.dates_of(self.dates)
+        return Choices(self.positive, self.task, self.missing, dates, self.drop_unlabelled, self.event)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def draft_text(source: RowsSource, least: int) -> str:
 
 
 def _draw_up(source: RowsSource, opened: _Opened, label: str) -> Draft:
-    left_out = {source.site, source.person, label, *source.drop}
+    left_out = {source.site, source.person, label, source.event, *source.drop}
     features = [name for name in opened.columns if name not in left_out]
     return schema_draft.draw_up(opened.problems, opened.columns, features, label, source.choices)
 
@@ -217,6 +221,7 @@ def _check_names(source: RowsSource, opened: _Opened, schema: Schema | None) -> 
     named = [
         ("site", source.site),
         ("label", label),
+        ("event", source.event),
         ("person", source.person),
         *(("drop", one) for one in source.drop),
     ]
@@ -239,8 +244,8 @@ def _check_identities(source: RowsSource, opened: _Opened) -> None:
 
 def _check_roles(source: RowsSource, label: str, schema: Schema | None) -> None:
     """Raise ConfigurationError where one column has two parts to play, or options and schema say different things."""
-    roles = {"label": label, "site": source.site, "person": source.person}
-    for one, other in (("person", "label"), ("person", "site"), ("site", "label")):
+    roles = {"person": source.person, "site": source.site, "event": source.event, "label": label}
+    for one, other in itertools.combinations(roles, 2):
         if roles[one] and roles[one] == roles[other]:
             raise ConfigurationError(f"{one} and {other} are both {roles[one]!r}: name two different columns")
     for role, column in roles.items():
@@ -256,6 +261,7 @@ def _check_roles(source: RowsSource, label: str, schema: Schema | None) -> None:
             source.drop_unlabelled and not schema.label.drop_unlabelled,
             "set drop_unlabelled = true in its [label]",
         ),
+        "event": (source.event not in ("", schema.label.event), f"its label's event is {schema.label.event or 'none'}"),
         "task": (source.task not in ("auto", schema.label.task), f"its label's task is {schema.label.task}"),
     }
     for name, (odd, cure) in cures.items():

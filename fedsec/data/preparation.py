@@ -19,6 +19,7 @@ import numpy as np
 
 from fedsec.data import suspicion, table_cells
 from fedsec.data.bundled import Dataset, Floats
+from fedsec.data.label import Label
 from fedsec.data.schema import Schema
 from fedsec.data.table import Integers, Table
 from fedsec.data.table_cells import BIN, LEVEL, classes
@@ -51,8 +52,8 @@ def totals(table: Table, least: int = 0) -> dict[str, Any]:
     """What a hospital adds to the sums, and how many rows it has.
 
     rows.present: how many rows of a class have a value in a numeric column · rows.value, rows.square: the sum of
-    (x - low) / (high - low) and of its square over these · rows.bin, rows.level: see table_cells · rows.target: the
-    label and its square, scaled like a column · rows.suspicious: 1 for each suspicion, see suspicion.places. All but
+    (x - low) / (high - low) and of its square over these · rows.bin, rows.level: see table_cells · rows.target: what
+    Label.sums has · rows.suspicious: 1 for each suspicion, see suspicion.places. All but
     the last two are class by class and within it in the schema's order. None of the lists is empty.
 
     least: cells with fewer rows are suppressed, and so are the values of a column that fewer rows of a class have.
@@ -63,7 +64,7 @@ def totals(table: Table, least: int = 0) -> dict[str, Any]:
 def _sums(table: Table, least: int) -> Statistics:
     low = np.array([column.low for column in table.schema.numbers])
     width = np.array([column.high - column.low for column in table.schema.numbers])
-    group, found = table_cells.class_of(table), ~np.isnan(table.numbers)
+    group, found = table.group, ~np.isnan(table.numbers)
     scaled = np.where(found, (np.nan_to_num(table.numbers) - low) / width, 0.0)
     sums: dict[str, list[Floats]] = {PRESENT: [], VALUE: [], SQUARE: []}
     for number in range(classes(table.schema)):
@@ -71,13 +72,11 @@ def _sums(table: Table, least: int) -> Statistics:
         kept = there.sum(axis=0) >= least
         for key, each in ((PRESENT, there), (VALUE, part), (SQUARE, part**2)):
             sums[key].append(each.sum(axis=0) * kept)
-    label = table.schema.label
-    target = (table.target - label.low) / (label.high - label.low)
     lists = {key: np.concatenate(parts).astype(float).tolist() for key, parts in sums.items()}
     return {
         **{key: values for key, values in lists.items() if values},
         **table_cells.cells(table, least),
-        TARGET: [float(target.sum()), float((target**2).sum())],
+        TARGET: table.schema.label.sums(table.target),
         SUSPICIOUS: suspicion.flags(table, least),
     }
 
@@ -86,7 +85,12 @@ def lengths(schema: Schema) -> dict[str, int]:
     """How many numbers each list of the statistics has."""
     columns = classes(schema) * len(schema.numbers)
     moments = dict.fromkeys((PRESENT, VALUE, SQUARE), columns) if columns else {}
-    return {**moments, **table_cells.lengths(schema), TARGET: 2, SUSPICIOUS: len(suspicion.places(schema))}
+    return {
+        **moments,
+        **table_cells.lengths(schema),
+        TARGET: schema.label.summed,
+        SUSPICIOUS: len(suspicion.places(schema)),
+    }
 
 
 def whole(largest_weight: int) -> dict[str, float]:
@@ -140,7 +144,8 @@ class Preparation:
     """What all hospitals' rows together say, and how rows become features by it.
 
     rows: how many. numbers: the numeric columns. levels: by column of words, the share of rows of each level.
-    target_mean, target_deviation: of the label in its units; the mean is the share of class 1 for classification.
+    target_mean, target_deviation: of the label in its units; the mean is the share of class 1 of two, and 0 of several.
+    target_shares: the shares of several classes, or of the rows without and with the event of a survival time.
     """
 
     rows: int
@@ -148,6 +153,7 @@ class Preparation:
     levels: Mapping[str, Mapping[str, float]]
     target_mean: float
     target_deviation: float
+    target_shares: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, schema: Schema, means: Mapping[str, Any], rows: int) -> Preparation:
@@ -165,9 +171,7 @@ class Preparation:
         for index, category in enumerate(schema.categories):
             shares = np.sum(parts[index :: len(schema.categories)], axis=0).clip(0.0)
             levels[category.name] = dict(zip(category.levels, shares.tolist(), strict=False))
-        label = schema.label
-        value, square = means[TARGET]
-        return cls(rows, tuple(numbers), levels, *moments_of(value, square, label.low, label.high))
+        return cls(rows, tuple(numbers), levels, *_of_label(schema.label, means[TARGET]))
 
     def to_json(self) -> str:
         """As hospitals receive it; floats survive exactly."""
@@ -178,7 +182,9 @@ class Preparation:
         """What `to_json` wrote; raises BadMessage on anything else."""
         try:
             document = json.loads(text)
-            return cls(**{**document, "numbers": tuple(Measured(**one) for one in document["numbers"])})
+            numbers, shares = (document.get(key, ()) for key in ("numbers", "target_shares"))
+            found = {"numbers": tuple(Measured(**one) for one in numbers), "target_shares": tuple(map(float, shares))}
+            return cls(**document | found)
         except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
             raise BadMessage("a preparation, as fedsec writes it in JSON, was expected") from error
 
@@ -193,27 +199,46 @@ class Preparation:
     def apply(self, table: Table) -> Dataset:
         """Features of mean 0 and standard deviation 1 over all hospitals, gaps filled with the mean, levels as 0 or 1.
 
-        A regression target is standardised likewise, and its scale kept. Raises DataError where the label never varies.
+        A number to predict is standardised likewise, a count divided by its mean, and their scale kept; a survival time
+        counts in intervals. Raises DataError where the label never varies.
         """
-        mean, scale = 0.0, 1.0
-        if not self.target_deviation > 0.0:
+        if not self._varies():
             raise DataError(
                 f"{table.name}: label {table.schema.label.name!r} is the same in all training rows; nothing to learn"
             )
         if not self.features():
             raise DataError(f"{table.name}: no column has a value in any training row")
-        if table.task == "regression":
-            mean, scale = self.target_mean, self.target_deviation
+        target, mean, scale = self._scaled(table)
         return Dataset(
             table.name,
             table.task,
             self.matrix(table.numbers, table.levels),
-            (table.target - mean) / scale,
+            target,
             self.features(),
             table.source,
             mean,
             scale,
+            table.outputs,
         )
+
+    def _varies(self) -> bool:
+        """Whether there is anything to learn."""
+        if self.target_shares:
+            return max(self.target_shares) < 1.0
+        return self.target_deviation > 0.0
+
+    def _scaled(self, table: Table) -> tuple[Floats, float, float]:
+        """The target as a model learns it, and what it is in the units of the source: so many times this, plus that."""
+        if table.schema.label.event:
+            edges = table.schema.label.edges
+            places = np.interp(np.abs(table.target), edges, np.arange(len(edges), dtype=np.float64))
+            return np.copysign(places, table.target), 0.0, 1.0
+        mean, scale = 0.0, 1.0
+        if table.task == "regression":
+            mean, scale = self.target_mean, self.target_deviation
+        elif table.task == "count":
+            scale = self.target_mean
+        return (table.target - mean) / scale, mean, scale
 
     def matrix(self, numbers: Floats, levels: Integers) -> Floats:
         """The features of rows, float64[rows, features], from columns as `Table` has them.
@@ -241,6 +266,18 @@ def check_lengths(schema: Schema, means: Mapping[str, Any]) -> None:
         raise BadMessage(f"statistics have lists of {got}, but the schema needs {expected}: use one schema everywhere")
 
 
+def _of_label(label: Label, sums: Sequence[float]) -> tuple[float, float, tuple[float, ...]]:
+    """Mean, standard deviation and shares of the label, from the means of `Label.sums` over all rows."""
+    if label.task == "multiclass":
+        found = np.clip(np.asarray(sums, np.float64), 0.0, None)
+        return 0.0, 0.0, tuple((found / (found.sum() or 1.0)).tolist())
+    moments = moments_of(sums[0], sums[1], label.low, label.high)
+    if not label.event:
+        return *moments, ()
+    events = min(max(float(sums[2]), 0.0), 1.0)
+    return *moments, (1.0 - events, events)
+
+
 def _by_class(values: Sequence[float], schema: Schema) -> Floats:
     """float64[classes, columns of numbers]"""
     return np.reshape(np.asarray(values, np.float64), (classes(schema), len(schema.numbers)))
@@ -266,4 +303,10 @@ def pooled(table: Table) -> Preparation:
         }
         for index, column in enumerate(table.schema.categories)
     }
-    return Preparation(len(table.target), tuple(numbers), levels, float(table.target.mean()), float(table.target.std()))
+    label, rows = table.schema.label, len(table.target)
+    shares = np.bincount(table.group, minlength=len(label.groups)) / rows
+    if label.task == "multiclass":
+        return Preparation(rows, tuple(numbers), levels, 0.0, 0.0, tuple(shares.tolist()))
+    target = np.abs(table.target) if label.event else table.target
+    told = tuple(shares.tolist()) if label.event else ()
+    return Preparation(rows, tuple(numbers), levels, float(target.mean()), float(target.std()), told)

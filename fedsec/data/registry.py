@@ -14,7 +14,8 @@ from typing import Any
 
 from fedsec.data import bundled
 from fedsec.data.bundled import inside
-from fedsec.data.schema import Category, Label, Number, Schema
+from fedsec.data.label import Label
+from fedsec.data.schema import Category, Number, Schema
 from fedsec.data.table import Table
 from fedsec.data.table_columns import of_columns, of_dataset
 from fedsec.errors import unknown

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tomli_w
 
-from fedsec.data import dates
-from fedsec.errors import ConfigurationError, expect, expect_path, shown, unknown
+from fedsec.data import dates, label
+from fedsec.data.label import Label
+from fedsec.errors import ConfigurationError, expect, expect_path, shown
 
-Task = Literal["classification", "regression"]
 MOST_LEVELS = 50
 BINS, MOST_BINS = 32, 1000
 """Bins of a column's histogram, where the schema does not say, and at most."""
@@ -110,38 +110,6 @@ class Category:
 
 
 @dataclass(frozen=True)
-class Label:
-    """What is predicted: the class `positive` against others, or a number in [low, high].
-
-    negative: the words of the other classes; where there are none, one other word is allowed, whichever it is.
-    drop_unlabelled: whether a row without a label is left out, and not refused.
-    """
-
-    name: str
-    task: Task
-    low: float = 0.0
-    high: float = 1.0
-    positive: str = "1"
-    negative: tuple[str, ...] = ()
-    drop_unlabelled: bool = False
-
-    def __post_init__(self) -> None:
-        expect("schema: the label's name", self.name, str, "a text")
-        expect("schema: the label's task", self.task, str, "classification or regression")
-        if self.task not in ("classification", "regression"):
-            raise unknown("task of the label", str(self.task), ("classification", "regression"))
-        Number(self.name, self.low, self.high)
-        expect("schema: the label's other classes", self.negative, tuple, "a tuple of texts")
-        if self.positive in self.negative:
-            raise ConfigurationError(f"schema: the label's class {self.positive!r} is both positive and negative")
-
-    def __str__(self) -> str:
-        about = f"class {self.positive!r}" if self.task == "classification" else f"range {self.low:g} to {self.high:g}"
-        about += f" against {', '.join(map(repr, self.negative))}" if self.negative else ""
-        return f"the label, {self.task}, {about}{', rows without it left out' if self.drop_unlabelled else ''}"
-
-
-@dataclass(frozen=True)
 class Schema:
     """Columns that are features, in their order, and the label.
 
@@ -158,7 +126,8 @@ class Schema:
         for column in self.columns:
             expect("schema: a column", column, (Number, Category), "a Number or a Category")
         names = [column.name for column in self.columns]
-        twice = sorted({name for name in [*names, self.label.name] if [*names, self.label.name].count(name) > 1})
+        every = [*names, *self.label.columns]
+        twice = sorted({name for name in every if every.count(name) > 1})
         if twice or not names:
             raise ConfigurationError(
                 f"schema: {f'columns {twice} are named twice' if twice else 'there is no feature column'}"
@@ -191,17 +160,7 @@ class Schema:
         """The schema as the text of a TOML file, which `read` reads."""
         document: dict[str, Any] = {"missing": list(self.missing)} if self.missing else {}
         columns = {column.name: column_table(column) for column in self.columns}
-        return tomli_w.dumps(document | {"label": label_table(self.label), "columns": columns})
-
-
-def label_table(label: Label) -> dict[str, Any]:
-    """The table [label] of a schema's file."""
-    about: dict[str, Any] = {"name": label.name, "task": label.task}
-    if label.task == "classification":
-        about |= {"positive": label.positive} | ({"negative": list(label.negative)} if label.negative else {})
-    else:
-        about |= {"low": label.low, "high": label.high}
-    return about | ({"drop_unlabelled": True} if label.drop_unlabelled else {})
+        return tomli_w.dumps(document | {"label": self.label.table(), "columns": columns})
 
 
 def column_table(column: Number | Category) -> dict[str, Any]:
@@ -238,15 +197,16 @@ def parse(text: str, source: str) -> Schema:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"schema {source} is not TOML: {error}") from error
-    label, columns = document.get("label"), document.get("columns")
-    if not isinstance(label, dict) or not isinstance(columns, dict) or set(document) - {"label", "columns", "missing"}:
+    about, columns = document.get("label"), document.get("columns")
+    if not isinstance(about, dict) or not isinstance(columns, dict) or set(document) - {"label", "columns", "missing"}:
         raise ConfigurationError(
             f"schema {source}: it must have the tables [label] and [columns.NAME]; it may have a list, missing, above "
             "them, and nothing else"
         )
     missing = _words(source, "missing", document.get("missing", []))
-    found = tuple(_column(source, name, about) for name, about in columns.items())
-    return Schema(found, _label(source, label), missing)
+    found = tuple(_column(source, name, one) for name, one in columns.items())
+    words = {field: _words(source, field, about.get(field, [])) for field in ("negative", "classes")}
+    return Schema(found, label.of_table(source, about, words), missing)
 
 
 def _column(source: str, name: str, about: Any) -> Number | Category:
@@ -266,23 +226,6 @@ def _column(source: str, name: str, about: Any) -> Number | Category:
         f"schema {source}: column {name!r} needs two numbers, low and high, with date and bins if it likes, or a list, "
         "levels"
     )
-
-
-def _label(source: str, about: Mapping[str, Any]) -> Label:
-    extra = set(about) - {"name", "task", "low", "high", "positive", "negative", "drop_unlabelled"}
-    if extra or not isinstance(about.get("name"), str):
-        raise ConfigurationError(
-            f"schema {source}: [label] needs a name; it may have task, positive, negative, low, high and "
-            "drop_unlabelled"
-        )
-    low, high = about.get("low", 0.0), about.get("high", 1.0)
-    if not (_real(low) and _real(high)):
-        raise ConfigurationError(f"schema {source}: low and high of the label must be numbers")
-    task = about.get("task", "classification")
-    drop = about.get("drop_unlabelled", False)
-    expect(f"schema {source}: drop_unlabelled of the label", drop, bool, "true or false")
-    negative = _words(source, "negative", about.get("negative", []))
-    return Label(about["name"], task, float(low), float(high), str(about.get("positive", "1")), negative, drop)
 
 
 def _words(source: str, key: str, value: Any) -> tuple[str, ...]:

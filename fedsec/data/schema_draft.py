@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from fedsec.data import dates, labels
 from fedsec.data.cells import LONGEST_WORD, as_number, gaps, mapped, plain_word, quoted, word
+from fedsec.data.label import Label
 from fedsec.data.problems import Problems
 from fedsec.data.ranges import around, within_reach
-from fedsec.data.schema import MOST_LEVELS, OTHER, Category, Label, Number, Schema, column_table, label_table
+from fedsec.data.schema import MOST_LEVELS, OTHER, Category, Number, Schema, column_table
 from fedsec.errors import ConfigurationError, unknown
 
 DROP = "drop"
@@ -32,7 +33,7 @@ class Choices:
 
     positive, task: as `labels.draw_up` has them. missing: words and numbers that stand for a missing value. dates: by
     column of dates, what it becomes, or `drop`; under "" the choice for all others. drop_unlabelled: whether rows
-    without a label are left out.
+    without a label are left out. event: the column of events, where the label is a time.
     """
 
     positive: str = ""
@@ -40,6 +41,7 @@ class Choices:
     missing: tuple[str, ...] = ()
     dates: Mapping[str, str] = field(default_factory=dict)
     drop_unlabelled: bool = False
+    event: str = ""
 
     @staticmethod
     def dates_of(texts: Sequence[str]) -> dict[str, str]:
@@ -94,11 +96,25 @@ def draw_up(
             draft.left_out[name] = column
         else:
             draft.columns.append(column)
-    values = [value for value in columns[label] if not gap(value)]
-    draft.label = labels.draw_up(
-        problems, draft.said, label, values, choices.positive, choices.task, choices.drop_unlabelled
-    )
+    draft.label = _label(problems, draft, columns, label, choices, gap)
     return draft
+
+
+def _label(
+    problems: Problems,
+    draft: Draft,
+    columns: Mapping[str, Sequence[Any]],
+    label: str,
+    choices: Choices,
+    gap: Callable[[Any], bool],
+) -> Label | None:
+    positive, drop = choices.positive, choices.drop_unlabelled
+    if choices.event:
+        pairs = [pair for pair in zip(columns[label], columns[choices.event], strict=True) if not any(map(gap, pair))]
+        times, events = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        return labels.draw_up_survival(problems, draft.said, label, times, choices.event, events, positive, drop)
+    values = [value for value in columns[label] if not gap(value)]
+    return labels.draw_up(problems, draft.said, label, values, positive, choices.task, drop)
 
 
 def _values(values: Sequence[Any], gap: Callable[[Any], bool]) -> list[Any]:
@@ -230,6 +246,12 @@ HEADER = """\
 LABEL = {
     "classification": "\n# What is predicted. positive counts as 1, negative as 0; any other word is refused.\n",
     "regression": "\n# What is predicted, a number.\n",
+    "count": "\n# What is predicted, a count from 0 to high.\n",
+    "multiclass": "\n# What is predicted: one of these classes; any other word is refused.\n",
+    "survival": (
+        "\n# What is predicted: the time to an event. event is the column that says whether it came (positive), or a\n"
+        "# row was last seen without it (negative). Within each interval the hazard is taken to be constant.\n"
+    ),
 }
 NO_LABEL = """
 # What is predicted could not be drawn up. Complete it: two classes, or a number with its range.
@@ -248,7 +270,7 @@ def commented(schema: Schema | Draft, label: str, left_out: Mapping[str, str]) -
     """
     parts = [HEADER, tomli_w.dumps({"missing": list(schema.missing)}) if schema.missing else ""]
     if schema.label:
-        parts += [LABEL[schema.label.task], tomli_w.dumps({"label": label_table(schema.label)})]
+        parts += [LABEL[schema.label.task], tomli_w.dumps({"label": schema.label.table()})]
     else:
         parts.append(NO_LABEL.format(name=tomli_w.dumps({"_": label}).partition("= ")[2].strip()))
     for column in schema.columns:

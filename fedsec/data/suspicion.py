@@ -64,7 +64,7 @@ def places(schema: Schema) -> list[tuple[str, str]]:
     return [
         *((kind, column.name) for column in schema.numbers for kind in OF_NUMBERS),
         *((kind, column.name) for column in schema.categories for kind in OF_CATEGORIES),
-        *((kind, "") for kind in OF_HOSPITALS if schema.label.task == "classification" or kind == FEW),
+        *((kind, "") for kind in OF_HOSPITALS if schema.label.groups or kind == FEW),
     ]
 
 
@@ -89,7 +89,7 @@ def of_hospital(table: Table) -> list[Suspicion]:
     found, rows = list[Suspicion](), len(table.target)
     if rows < FEWEST_AT_A_SITE:
         found.append(Suspicion(FEW, f"there are {rows} rows; fewer than {FEWEST_AT_A_SITE} are hardly a hospital's"))
-    if table.task == "classification" and table.target.min() == table.target.max():
+    if table.schema.label.groups and np.ptp(table.group) == 0:
         text = f"label {table.schema.label.name!r} has one class in all {rows:,} rows: check the file"
         found.append(Suspicion(ONE_CLASS, text))
     return found
@@ -191,7 +191,8 @@ def _beyond(values: Floats, there: Floats) -> NDArray[np.bool_]:
 
 def _near_the_label(table: Table) -> Iterator[str]:
     """The names of columns that tell nearly every row's label: it in other words, or what is known only after it."""
-    target, rows = table.target, len(table.target)
+    label, rows = table.schema.label, len(table.target)
+    target, groups = np.abs(table.target) if label.event else table.target, len(label.groups)
     if rows < FEWEST or target.min() == target.max():
         return
     for index, column in enumerate(table.schema.numbers):
@@ -199,18 +200,19 @@ def _near_the_label(table: Table) -> Iterator[str]:
         there = ~np.isnan(values)
         if there.sum() < FEWEST or np.ptp(values[there]) == 0 or np.ptp(target[there]) == 0:
             continue
-        if table.task == "classification":
-            near = there.all() and _best_cut(values, target) >= PURE
+        if table.task == "multiclass":
+            near = False  # a class may lie between two others
+        elif table.task == "classification":
+            near = bool(there.all()) and _best_cut(values, target) >= PURE
         else:
             near = abs(float(np.corrcoef(values[there], target[there])[0, 1])) >= PURE
         if near:
             yield column.name
     for index, category in enumerate(table.schema.categories):
-        if table.task == "classification":
-            levels = table.levels[:, index] + 1
-            ones = np.bincount(levels, target, len(category.levels) + 1)
-            counts = np.bincount(levels, minlength=len(category.levels) + 1)
-            if np.maximum(ones, counts - ones).sum() >= PURE * rows > np.maximum(target.sum(), rows - target.sum()):
+        if groups and not label.event:
+            cells = np.zeros((len(category.levels) + 1, groups))
+            np.add.at(cells, (table.levels[:, index] + 1, table.group), 1)
+            if cells.max(axis=1).sum() >= PURE * rows > cells.sum(axis=0).max():
                 yield category.name
 
 
@@ -235,11 +237,13 @@ def _of_sites(table: Table) -> Iterator[Suspicion]:
         listed = quoted([table.sites[place] for place in small], [int(counts[place]) for place in small])
         text = f"hospitals with fewer than {FEWEST_AT_A_SITE} rows: {listed}; leave them out, or join small sites"
         yield Suspicion(FEW, f"{text} (minimum-rows)")
-    if table.task == "classification":
-        ones = np.bincount(table.site, table.target, len(table.sites))
-        for name, rows, positive in zip(table.sites, counts, ones, strict=True):
-            if rows >= FEWEST_AT_A_SITE and positive in (0, rows):
-                which = f"no row of class {table.schema.label.positive}" if positive == 0 else "rows of one class alone"
+    if groups := len(table.schema.label.groups):
+        of_site = np.zeros((len(table.sites), groups), np.int64)
+        np.add.at(of_site, (table.site, table.group), 1)
+        for name, rows, cells in zip(table.sites, counts, of_site, strict=True):
+            if rows >= FEWEST_AT_A_SITE and rows in cells:
+                none = groups == 2 and cells[1] == 0
+                which = f"no row of class {table.schema.label.positive}" if none else "rows of one class alone"
                 text = f"hospital {name!r} has {which} among {rows:,}: check it, or join small sites (minimum-rows)"
                 yield Suspicion(ONE_CLASS, text)
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsec.data.bundled import Floats, held_out
-from fedsec.data.schema import Schema, Task
+from fedsec.data.label import Task
+from fedsec.data.schema import Schema
 from fedsec.errors import ConfigurationError, DataError
 
 Integers = NDArray[np.int64]
@@ -47,7 +48,7 @@ class Table:
     """Rows under a schema.
 
     numbers: float64[rows, numeric columns], NaN where missing. levels: int64[rows, columns of words], the index in the
-    vocabulary, -1 where missing. target: float64[rows], 0 or 1 for classification. sites: the hospitals' names, empty
+    vocabulary, -1 where missing. target: float64[rows], as fedsec.data.label has it. sites: the hospitals' names, empty
     where the data have none; site: int64[rows], the index in `sites`. person: int64[rows]; rows of one person go
     together to the training or to the test part. notes: how the rows were read, in sentences. suspicions: what may be
     wrong with them.
@@ -69,6 +70,21 @@ class Table:
     def task(self) -> Task:
         """What the label is predicted as."""
         return self.schema.label.task
+
+    @property
+    def outputs(self) -> int:
+        """How many scores a model has for a row."""
+        return self.schema.label.outputs
+
+    @property
+    def group(self) -> Integers:
+        """int64[rows]: the group of the label that each row belongs to."""
+        return self.schema.label.group_of(self.target)
+
+    @property
+    def stratum(self) -> Integers:
+        """int64[rows]: the group, or the quartile of a number, that parts are to have alike."""
+        return self.schema.label.stratum(self.target)
 
     def take(self, rows: Integers) -> Table:
         """The table of these rows alone, in their order."""
@@ -108,7 +124,7 @@ def split(table: Table, seed: int, test_fraction: float = 0.2) -> tuple[Table, T
     """A training part and a held-out test part, drawn by `seed`: whole persons, balanced over sites and classes.
 
     The parts are as `bundled.split` draws them where the data have neither sites nor persons. Else persons are ordered
-    by site and class (for regression, quartile of the target) and by chance within these, and every fifth, at a
+    by site and class (for a number or a count, quartile of it) and by chance within these, and every fifth, at a
     fraction of 0.2, is held out.
     """
     if table.site is None and table.person is None:
@@ -120,7 +136,7 @@ def split(table: Table, seed: int, test_fraction: float = 0.2) -> tuple[Table, T
     site = np.zeros_like(rows) if table.site is None else table.site
     people, first = np.unique(person, return_index=True)
     stratum = np.zeros(len(people))
-    np.maximum.at(stratum, np.searchsorted(people, person), _stratum(table))
+    np.maximum.at(stratum, np.searchsorted(people, person), table.stratum)
     order = rng.permutation(len(people))
     order = order[np.lexsort((stratum[order], site[first][order]))]
     steps = np.floor((np.arange(len(people) + 1) + rng.random() / test_fraction) * test_fraction)
@@ -131,9 +147,3 @@ def split(table: Table, seed: int, test_fraction: float = 0.2) -> tuple[Table, T
             f"{table.name}: {len(people)} persons are too few to hold out a test part; more persons are needed"
         )
     return table.take(rows[~out]), table.take(rows[out])
-
-
-def _stratum(table: Table) -> Floats:
-    if table.task == "classification":
-        return table.target
-    return np.searchsorted(np.quantile(table.target, [0.25, 0.5, 0.75]), table.target).astype(np.float64)

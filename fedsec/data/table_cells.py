@@ -23,13 +23,8 @@ JOINED = 4
 
 
 def classes(schema: Schema) -> int:
-    """By how many classes of the label rows are counted: 2, the positive one last, or 1 where it is a number."""
-    return 2 if schema.label.task == "classification" else 1
-
-
-def class_of(table: Table) -> Integers:
-    """int64[rows]: the class of each row, from 0."""
-    return (table.target if table.task == "classification" else np.zeros(len(table.target))).astype(np.int64)
+    """By how many groups of the label rows are counted: 1 where it is a number or a count."""
+    return max(len(schema.label.groups), 1)
 
 
 def widths(schema: Schema) -> dict[str, list[int]]:
@@ -58,7 +53,7 @@ def lengths(schema: Schema) -> dict[str, int]:
 def cells(table: Table, least: int = 0) -> dict[str, list[float]]:
     """The rows in each cell, class by class and within it column by column; those of fewer than `least` suppressed."""
     found: dict[str, list[float]] = {BIN: [], LEVEL: []}
-    group = class_of(table)
+    group = table.group
     for number in range(classes(table.schema)):
         part = table.take(np.flatnonzero(group == number))
         for index, column in enumerate(table.schema.numbers):

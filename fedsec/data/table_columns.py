@@ -12,8 +12,9 @@ import numpy as np
 from fedsec.data.bundled import Dataset, Floats
 from fedsec.data.cells import gaps, is_gap, mapped, plain_word, quoted, word
 from fedsec.data.column_values import UNKNOWN, levels_of, numbers_of
+from fedsec.data.label import Label
 from fedsec.data.problems import Problems
-from fedsec.data.schema import OTHER, Category, Label, Number, Schema
+from fedsec.data.schema import OTHER, Category, Number, Schema
 from fedsec.data.table import Integers, Suspicion, Table
 
 CASE, LABEL_CASE = "levels that differ in case", "classes that differ in case"
@@ -62,7 +63,9 @@ def read_table(
     person: Sequence[Any] | None = None,
 ) -> Table | None:
     """`of_columns`, which adds to `problems` what does not fit; None where there is any problem."""
-    missing = [one for one in [*(column.name for column in schema.columns), schema.label.name] if one not in columns]
+    missing = [
+        one for one in (*(column.name for column in schema.columns), *schema.label.columns) if one not in columns
+    ]
     if missing:
         problems.add(f"columns {missing} of the schema are missing; there are {sorted(columns)}: add or rename them")
         return None
@@ -183,7 +186,8 @@ def _target(
 ) -> Floats:
     """The label of each row, NaN where it has none and the schema leaves such rows out."""
     values = columns[label.name]
-    empty = [row for row, none in enumerate(mapped(gap, values)) if none]
+    gaps_of = [mapped(gap, columns[one]) for one in label.columns]
+    empty = [row for row, none in enumerate(zip(*gaps_of, strict=True)) if any(none)]
     if len(empty) == len(values):
         problems.add(f"label {label.name!r} has no value in any of {len(values):,} rows: name another column")
     elif empty and not label.drop_unlabelled:
@@ -191,15 +195,41 @@ def _target(
             f"label {label.name!r}, row {empty[0] + 1}: no value ({len(empty):,} of {len(values):,} rows have none): "
             "fill them in, or leave these rows out (drop-unlabelled; in a schema drop_unlabelled = true in [label])"
         )
-    if label.task == "regression":
-        return _numbers(problems, Number(label.name, label.low, label.high), columns, gap)
-    return _classes(problems, label, values, gap, suspicions)
+    if label.task == "classification":
+        return _classes(problems, label.name, label, values, gap, suspicions)
+    if label.task == "multiclass":
+        return _several(problems, label, values, gap, suspicions)
+    numbers = _numbers(problems, Number(label.name, label.low, label.high), columns, gap)
+    if label.task == "count" and len(odd := np.flatnonzero(~np.isnan(numbers) & (numbers != np.floor(numbers)))):
+        problems.add(
+            f"label {label.name!r}, row {odd[0] + 1}: {numbers[odd[0]]:g} is no count ({len(odd):,} of {len(values):,} "
+            "values are not): whole numbers were expected; correct the cells"
+        )
+    if not label.event:
+        return numbers
+    events = _classes(problems, label.event, label, columns[label.event], gap, suspicions)
+    return np.where(np.isnan(events), np.nan, np.copysign(numbers, events - 0.5))
+
+
+def _several(
+    problems: Problems, label: Label, values: Sequence[Any], gap: Callable[[Any], bool], suspicions: list[Suspicion]
+) -> Floats:
+    """The place of each row's class, NaN for gaps."""
+    told: list[Suspicion] = []
+    places = _levels(problems, Category(label.name, label.classes), values, gap, told)
+    suspicions += [replace(one, kind=LABEL_CASE, column="") for one in told]
+    return np.where(places < 0, np.nan, places)
 
 
 def _classes(
-    problems: Problems, label: Label, values: Sequence[Any], gap: Callable[[Any], bool], suspicions: list[Suspicion]
+    problems: Problems,
+    name: str,
+    label: Label,
+    values: Sequence[Any],
+    gap: Callable[[Any], bool],
+    suspicions: list[Suspicion],
 ) -> Floats:
-    """1 for the positive class, 0 for the others, NaN for gaps."""
+    """1 for the positive class, 0 for the others, NaN for gaps; name: of the column that has them."""
     positive, named = plain_word(label.positive), {plain_word(one) for one in label.negative}
     plain = mapped(lambda value: None if gap(value) else plain_word(value), values)
     others = sorted({one for one in plain if one not in (None, positive)} - named)
@@ -208,7 +238,7 @@ def _classes(
         row = plain.index(plain_word(odd[0])) if named else plain.index(others[1])
         allowed = f"{label.positive!r} and {', '.join(map(repr, label.negative)) if named else 'one other'}"
         problems.add(
-            f"label {label.name!r}, row {row + 1}: {word(values[row])!r} is one class too many; expected {allowed}, "
+            f"label {name!r}, row {row + 1}: {word(values[row])!r} is one class too many; expected {allowed}, "
             f"found {len(others)} others: {quoted(*_common(Counter(odd)))}: correct the cells"
         )
     spelled = Counter(word(value) for value, one in zip(values, plain, strict=True) if one is not None)
@@ -222,7 +252,7 @@ def _classes(
     if cased:
         text = f"read as classes that differ in case alone: {quoted(*_common(Counter(cased)))}; write them alike"
         rows = tuple(row for row, value in enumerate(values) if word(value) in cased)
-        suspicions.append(Suspicion(LABEL_CASE, f"label {label.name!r}: {text}", rows=rows))
+        suspicions.append(Suspicion(LABEL_CASE, f"label {name!r}: {text}", rows=rows))
     return np.array([np.nan if one is None else float(one == positive) for one in plain])
 
 

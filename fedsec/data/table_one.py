@@ -21,7 +21,7 @@ from fedsec.data.number_cells import NumberCells
 from fedsec.data.preparation import PRESENT, SQUARE, SUSPICIOUS, TARGET, VALUE
 from fedsec.data.schema import Category, Number, Schema
 from fedsec.data.table import Table
-from fedsec.data.table_cells import BIN, LEVEL, classes
+from fedsec.data.table_cells import BIN, LEVEL
 from fedsec.errors import BadMessage
 
 FILE = "table-one.json"
@@ -77,11 +77,12 @@ class Suspected:
 
 @dataclass(frozen=True)
 class TableOne:
-    """Table 1, with the groups in the order all, other classes, positive class; all alone where the label is a number.
+    """Table 1, with the groups in the order all, other classes, positive class, or several as the schema has them; all
+    alone where the label is a number.
 
     part: which rows they are. groups, rows: the groups' names and their rows. hospitals: how many added theirs. least:
     the least cell of a hospital; 0 where none is suppressed. sent: how many numbers each hospital added. label_mean,
-    label_deviation: of a label that is a number.
+    label_deviation: of a label that is a number, a count or a time.
     """
 
     part: str
@@ -107,9 +108,12 @@ class TableOne:
         """
         preparation.check_lengths(schema, means)
         sums = {key: rows * np.asarray(value, np.float64) for key, value in means.items() if isinstance(value, list)}
-        sizes = _class_sizes(schema, sums[TARGET][0], rows)
-        value, square = (float(each) / rows for each in sums[TARGET])
-        about = preparation.moments_of(value, square, schema.label.low, schema.label.high)
+        label = schema.label
+        sizes = label.sizes(sums[TARGET].tolist(), rows)
+        about: tuple[float | None, float | None] = (None, None)
+        if label.task not in ("classification", "multiclass"):
+            value, square = (float(each) / rows for each in sums[TARGET][:2])
+            about = preparation.moments_of(value, square, label.low, label.high)
         found = [hospitals and round(each) for each in sums[SUSPICIOUS].tolist()]
         _check(max(found, default=0) <= hospitals, "more hospitals than there are have a suspicion")
         return cls(
@@ -127,7 +131,7 @@ class TableOne:
                 for (kind, column), count in zip(suspicion.places(schema), found, strict=True)
                 if count
             ),
-            *(about if classes(schema) == 1 else (None, None)),
+            *about,
         )
 
     def to_json(self) -> str:
@@ -155,19 +159,7 @@ def of_rows(table: Table, least: int = 0, part: str = "training") -> TableOne:
 
 def group_names(schema: Schema) -> tuple[str, ...]:
     """All rows, and each class: `died = 0` and `died = 1`; `died: other` where the schema lists no other classes."""
-    label = schema.label
-    if label.task == "regression":
-        return (ALL,)
-    words = label.negative
-    other = f"{label.name} = {words[0]}" if len(words) == 1 else f"{label.name}: other"
-    return (ALL, other, f"{label.name} = {label.positive}")
-
-
-def _class_sizes(schema: Schema, target: float, rows: int) -> list[int]:
-    if classes(schema) == 1:
-        return [rows]
-    positive = round(target)
-    return [rows - positive, positive]
+    return (ALL, *schema.label.groups)
 
 
 def _with_sum(numbers: Sequence[int]) -> tuple[int, ...]:

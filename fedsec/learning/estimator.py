@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from fedsec.data.bundled import Floats
-from fedsec.data.new_rows import new_rows
+from fedsec.data.label import Task
+from fedsec.data.new_rows import NewRows, new_rows
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.learning import trained_model
+from fedsec.learning.outcomes.survival import risk
 from fedsec.learning.trained_model import TrainedModel
 
 SHOWN = 5
@@ -21,7 +23,8 @@ SHOWN = 5
 
 
 class Coefficient(NamedTuple):
-    """What a feature adds to a linear model's score: log-odds, or the label's standard deviations.
+    """What a feature adds to a linear model's score: log-odds, the label's standard deviations, or the logarithm of an
+    expected count or of a hazard.
 
     scaled: for one standard deviation of a number, or for a level. unit: for one unit of the number as it came.
     """
@@ -60,17 +63,26 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     @property
     def coef_(self) -> Floats:
-        """float64[1, prepared features] of a linear model; raises AttributeError for any other."""
-        return np.atleast_2d(self._weights())
+        """float64[1, prepared features] of a linear model, a row for each class of several; AttributeError else."""
+        weights = self._weights()
+        return weights.T if weights.ndim == 2 else np.atleast_2d(weights)
 
     @property
     def intercept_(self) -> Floats:
-        """float64[1] of a linear model; raises AttributeError for any other."""
+        """float64[1] of a linear model, one for each class of several; raises AttributeError for any other.
+
+        Of a survival time they are the log hazards of the intervals.
+        """
         self._weights()
         return self.trained.parameters["bias"]
 
     def coefficients(self) -> list[Coefficient]:
-        """The coefficients of a linear model by the name of the feature; raises AttributeError for any other."""
+        """The coefficients of a linear model by the name of the feature.
+
+        Raises AttributeError for any other, and for one of several classes, whose coefficients `coef_` has.
+        """
+        if self._weights().ndim == 2:
+            raise AttributeError("a model of several classes has coefficients for each of them: coef_ has them")
         width = {one.name: one.deviation or 1.0 for one in self.trained.preparation.numbers}
         return [
             Coefficient(name, float(weight), float(weight) / width.get(name, 1.0))
@@ -83,7 +95,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         return self.trained.parameters["weights"]
 
     def _predicted(self, X: Any) -> Floats:
-        """float64[rows], of a data frame, of columns by name, or of rows in the order of `feature_names_in_`.
+        """What is predicted of a data frame, of columns by name, or of rows in the order of `feature_names_in_`."""
+        rows = self._rows(X)
+        return self.trained.predict(rows.numbers, rows.levels)
+
+    def _rows(self, X: Any) -> NewRows:
+        """The rows under the model's schema.
 
         Raises DataError where columns are missing or rows are refused.
         """
@@ -93,7 +110,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             first = [f"row {row}: {why}" for row, why in list(rows.refused.items())[:SHOWN]]
             more = f" and {len(rows.refused) - SHOWN} more rows" if len(rows.refused) > SHOWN else ""
             raise DataError(f"{'; '.join(first)}{more}. Rows count from 0; correct them, or leave them out")
-        return self.trained.predict(rows.numbers, rows.levels)
+        return rows
 
 
 class FederatedClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
@@ -114,21 +131,66 @@ class FederatedClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         return (self._predicted(X) >= self.trained.threshold).astype(np.int64)
 
 
+class FederatedMulticlass(ClassifierMixin, _Estimator):  # type: ignore[misc]
+    """A classifier of three classes or more, under the names that the schema gives them."""
+
+    @property
+    def classes_(self) -> NDArray[np.object_]:
+        """The classes, in the order of the probabilities."""
+        return np.array(self.trained.schema.label.classes, dtype=object)
+
+    def predict_proba(self, X: Any) -> Floats:
+        """float64[rows, classes]: the probability of each class."""
+        return self._predicted(X)
+
+    def predict(self, X: Any) -> NDArray[np.object_]:
+        """object[rows]: the most likely class."""
+        return np.asarray(self.classes_[self._predicted(X).argmax(axis=1)])
+
+
+class FederatedSurvival(_Estimator):
+    """Proportional hazards of the time to an event."""
+
+    @property
+    def event_times_(self) -> Floats:
+        """float64[intervals]: the ends of the intervals, at which survival is predicted."""
+        return np.array(self.trained.schema.label.edges[1:])
+
+    def predict_survival_function(self, X: Any) -> Floats:
+        """float64[rows, intervals]: the probability that the event has not come by each of `event_times_`."""
+        return self._predicted(X)
+
+    def predict(self, X: Any) -> Floats:
+        """float64[rows]: the log of the mean hazard of an interval; a higher one is a higher risk."""
+        rows = self._rows(X)
+        return risk(self.trained.score(rows.numbers, rows.levels))
+
+
 class FederatedRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
-    """A regressor, in the label's own units."""
+    """A regressor, in the label's own units; of a count, what is expected."""
 
     def predict(self, X: Any) -> Floats:
         """float64[rows], in the label's own units."""
         return self._predicted(X)
 
 
-def load_model(path: str | Path) -> FederatedClassifier | FederatedRegressor:
+Estimator = FederatedClassifier | FederatedMulticlass | FederatedRegressor | FederatedSurvival
+KINDS: Mapping[Task, type[Estimator]] = {
+    "classification": FederatedClassifier,
+    "multiclass": FederatedMulticlass,
+    "regression": FederatedRegressor,
+    "count": FederatedRegressor,
+    "survival": FederatedSurvival,
+}
+
+
+def load_model(path: str | Path) -> Estimator:
     """The model of a run as an estimator of scikit-learn.
 
     path: a folder of `fedsec run`, or its model.safetensors. Raises ConfigurationError where there is none.
     """
     trained = trained_model.read(Path(path))
-    return FederatedClassifier(trained) if trained.task == "classification" else FederatedRegressor(trained)
+    return KINDS[trained.task](trained)
 
 
 def _columns(X: Any, names: Sequence[str]) -> Mapping[str, Sequence[Any]]:

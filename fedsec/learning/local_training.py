@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from fedsec.data.bundled import Dataset, Floats
 from fedsec.errors import ConfigurationError
-from fedsec.learning.auc import auc
 from fedsec.learning.clinical import THRESHOLD, log_odds
-from fedsec.learning.models import LEARNING_RATES, Model, Parameters, local_rng, quality
+from fedsec.learning.models import Model, Parameters, local_rng
 
 
 @dataclass(frozen=True)
 class Training:
     """How a model is trained: `rounds` rounds of `epochs` local passes each.
 
-    model: from `build`. rounds, epochs, batch_size >= 1. learning_rate > 0; None means the task's own, LEARNING_RATES.
+    model: from `build`. rounds, epochs, batch_size >= 1. learning_rate > 0; None means the task's own.
     seed: 0 .. 2**32 - 1. proximal >= 0: the mu of FedProx. equal: hospitals count alike, not by rows.
     Raises ConfigurationError for a value out of range.
     """
@@ -44,7 +43,7 @@ class Training:
     @property
     def rate(self) -> float:
         """The step size of SGD: learning_rate, or the task's default."""
-        return LEARNING_RATES[self.model.task] if self.learning_rate is None else self.learning_rate
+        return self.model.outcome.rate if self.learning_rate is None else self.learning_rate
 
 
 def client_update(
@@ -76,12 +75,12 @@ def client_evaluate(training: Training, parameters: Parameters, features: Floats
 def test_quality(
     training: Training, parameters: Parameters, test: Dataset, threshold: float = THRESHOLD
 ) -> dict[str, float]:
-    """What `quality` says of these parameters on rows in one place, and for classification their exact AUC.
+    """What `Outcome.quality` says of these parameters on rows in one place, with the measure of the task exactly.
 
     threshold: the probability from which on class 1 is predicted.
     """
+    outcome = training.model.outcome
     means = training.model.evaluate(parameters, test.features, test.target, log_odds(threshold))
-    found = quality(training.model.task, means, test.target_scale)
-    if training.model.task == "classification":
-        found["auc"] = float(auc(training.model.score(parameters, test.features), test.target))
-    return found
+    score = training.model.score(parameters, test.features)
+    found = outcome.quality({**means, **outcome.sums(score, test.target)}, test.target_scale)
+    return found | {outcome.measure: float(outcome.compared(score, test.target))}

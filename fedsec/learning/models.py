@@ -1,7 +1,8 @@
 """Small models in plain numpy, trained by mini-batch SGD, over named float64 arrays.
 
-A model turns features into one score per row: the log-odds of class 1, or the (standardised) target. The loss, its
-slope and the metrics follow from the score by task, and are the same for every model.
+A model turns features into one score per row, such as the log-odds of class 1 or the standardised target, or into
+several. The loss, its slope and the metrics follow from the scores by task (outcomes), and are the same for every
+model.
 """
 
 from __future__ import annotations
@@ -11,20 +12,25 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedsec.data.bundled import Floats, Task
+from fedsec.data.bundled import Floats
+from fedsec.data.label import Task
 from fedsec.errors import ConfigurationError, DataError, unknown
+from fedsec.learning import outcomes
+from fedsec.learning.outcomes import OUTCOMES, Outcome
+from fedsec.learning.outcomes.binary import Binary
 
 Parameters = dict[str, NDArray[np.float64]]
 
-COUNTS = ("tp", "fp", "tn", "fn")
+COUNTS = Binary.counts
 """The metrics of a classification that count rows, as shares of all rows."""
-LEARNING_RATES: Mapping[Task, float] = {"classification": 0.1, "regression": 0.005}
-"""Default step sizes, for batches of 16. At 0.05 the noise of SGD costs pooled diabetes over a third of its R2."""
+LEARNING_RATES: Mapping[Task, float] = {task: outcome.rate for task, outcome in OUTCOMES.items()}
+"""Default step sizes, for batches of 16."""
 
 
 def local_rng(seed: int, round: int, hospital: int) -> np.random.Generator:
@@ -60,11 +66,20 @@ class Descent:
 
 @dataclass(frozen=True)
 class Model(ABC):
-    """A model for one task. It holds no parameters: they are passed in and new ones are returned."""
+    """A model for one task. It holds no parameters: they are passed in and new ones are returned.
+
+    outputs: scores of a row: one for each class of several, one for each interval of a survival time, and else 1.
+    """
 
     task: Task
+    outputs: int = 1
     name: ClassVar[str]
     tasks: ClassVar[tuple[Task, ...]]
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What the task makes of the scores."""
+        return outcomes.of(self.task, self.outputs)
 
     @abstractmethod
     def initial(self, columns: int, seed: int) -> Parameters:
@@ -72,17 +87,17 @@ class Model(ABC):
 
     @abstractmethod
     def score(self, parameters: Parameters, features: Floats) -> Floats:
-        """float64[rows] from float64[rows, columns]: log-odds of class 1, or standardised target."""
+        """float64[rows], or [rows, outputs] where there are several, from float64[rows, columns]."""
 
     @abstractmethod
     def backward(self, parameters: Parameters, features: Floats, slope: Floats) -> Parameters:
-        """The gradient of the mean loss by every parameter, given `slope`, the loss's derivative by each score."""
+        """The gradient of the mean loss by every parameter; slope: the derivative of each row's loss by its scores."""
 
     def loss_and_gradient(self, parameters: Parameters, features: Floats, target: Floats) -> tuple[float, Parameters]:
         """The mean loss over these rows and its gradient by every parameter."""
         score = self.score(parameters, features)
-        slope = _probability(score) - target if self.task == "classification" else 2.0 * (score - target)
-        return float(self._loss(score, target).mean()), self.backward(parameters, features, slope)
+        slope = self.outcome.slope(score, target)
+        return float(self.outcome.loss(score, target).mean()), self.backward(parameters, features, slope)
 
     def train(
         self,
@@ -108,7 +123,7 @@ class Model(ABC):
         descent = Descent(epochs, learning_rate, batch_size, proximal, parameters if anchor is None else anchor)
         with np.errstate(over="ignore", invalid="ignore"):
             new = self._descended(parameters, features, target, descent, rng)
-            loss = float(self._loss(self.score(new, features), target).mean())
+            loss = float(self.outcome.loss(self.score(new, features), target).mean())
         if not math.isfinite(loss) or not all(np.isfinite(values).all() for values in new.values()):
             raise ConfigurationError(
                 f"training of {self.name} diverged: its loss is {loss}; use a learning_rate below {learning_rate}"
@@ -128,34 +143,20 @@ class Model(ABC):
         return new
 
     def predict(self, parameters: Parameters, features: Floats) -> Floats:
-        """float64[rows] from float64[rows, columns]: probability of class 1, or standardised target."""
-        score = self.score(parameters, features)
-        return _probability(score) if self.task == "classification" else score
+        """What the scores stand for, in their shape: a probability, an expectation, or a chance of no event so far."""
+        return self.outcome.predict(self.score(parameters, features))
 
     def evaluate(self, parameters: Parameters, features: Floats, target: Floats, cut: float = 0.0) -> dict[str, float]:
         """Means per example only, so that hospitals' values aggregate by the mean weighted by rows.
 
-        Classification: loss (log-loss in nats, >= 0, unbounded), accuracy, and tp, fp, tn, fn: shares of all rows, 0
-        to 1, that sum to 1 (class 1 is predicted from log-odds of `cut` on). Regression: loss (squared error, >= 0),
-        target_mean and target_square, the means of y and y**2, all in standardised units.
+        The loss, and what the task has beside it (`Outcome.per_row`): of two classes accuracy, and tp, fp, tn, fn,
+        shares of all rows, class 1 being predicted from log-odds of `cut` on.
         Raises DataError where the shapes do not fit the parameters or there is no row.
         """
         self._check_shapes(parameters, features, target)
         score = self.score(parameters, features)
-        values: dict[str, NDArray[Any]] = {"loss": self._loss(score, target)}
-        if self.task == "regression":
-            values |= {"target_mean": target, "target_square": np.square(target)}
-        else:
-            positive, true = score >= cut, target == 1.0
-            values |= {"accuracy": positive == true}
-            values |= {"tp": positive & true, "fp": positive & ~true, "tn": ~positive & ~true, "fn": ~positive & true}
+        values = {"loss": self.outcome.loss(score, target), **self.outcome.per_row(score, target, cut)}
         return {name: float(per_row.mean()) for name, per_row in values.items()}
-
-    def _loss(self, score: Floats, target: Floats) -> Floats:
-        if self.task == "classification":
-            # -log(sigmoid(s)) for y = 1 and -log(1 - sigmoid(s)) for y = 0, with no overflow for a large |s|.
-            return np.logaddexp(0.0, score) - target * score
-        return np.square(score - target)
 
     def _check_shapes(self, parameters: Parameters, features: Floats, target: Floats) -> None:
         if features.ndim != 2 or target.shape != features.shape[:1] or not len(target):
@@ -176,13 +177,13 @@ class Linear(Model):
     tasks: ClassVar[tuple[Task, ...]] = ("regression",)
 
     def initial(self, columns: int, seed: int) -> Parameters:
-        return {"weights": np.zeros(columns), "bias": np.zeros(1)}
+        return {"weights": np.zeros(_width(self, columns)), "bias": _bias(self)}
 
     def score(self, parameters: Parameters, features: Floats) -> Floats:
-        return features @ parameters["weights"] + parameters["bias"]
+        return _scores(features, parameters["weights"], parameters["bias"])
 
     def backward(self, parameters: Parameters, features: Floats, slope: Floats) -> Parameters:
-        return {"weights": slope @ features / len(slope), "bias": slope.mean(keepdims=True)}
+        return {"weights": _into(features, parameters["weights"], slope), "bias": _onto(slope)}
 
 
 class Logistic(Linear):
@@ -192,15 +193,40 @@ class Logistic(Linear):
     tasks: ClassVar[tuple[Task, ...]] = ("classification",)
 
 
+class Poisson(Linear):
+    """Poisson regression: the linear score, read as the logarithm of the expected count over the mean count."""
+
+    name = "poisson"
+    tasks: ClassVar[tuple[Task, ...]] = ("count",)
+
+
+class Softmax(Linear):
+    """Multinomial logistic regression: weights float64[columns, classes], bias float64[classes]."""
+
+    name = "softmax"
+    tasks: ClassVar[tuple[Task, ...]] = ("multiclass",)
+
+
+class Hazards(Linear):
+    """Proportional hazards: weights float64[columns] are log hazard ratios, bias float64[intervals] log hazards.
+
+    The baseline starts at a cumulative hazard of 1 over all intervals.
+    """
+
+    name = "hazards"
+    tasks: ClassVar[tuple[Task, ...]] = ("survival",)
+
+
 class Perceptron(Model):
     """One hidden layer of 16 tanh units: score = tanh(features @ W1 + b1) @ W2 + b2.
 
-    hidden.weights float64[columns, 16], hidden.bias [16], output.weights [16], output.bias [1]. The weights start
-    uniform within sqrt(6 / (inputs + outputs)) (Glorot and Bengio, AISTATS 2010), the biases at zero.
+    hidden.weights float64[columns, 16], hidden.bias [16], output.weights [16], output.bias [1]; of several classes the
+    outputs are as `Softmax` has them, of a survival time as `Hazards` has them. The weights start uniform within
+    sqrt(6 / (inputs + outputs)) (Glorot and Bengio, AISTATS 2010), the biases as a linear model's.
     """
 
     name = "mlp"
-    tasks: ClassVar[tuple[Task, ...]] = ("classification", "regression")
+    tasks: ClassVar[tuple[Task, ...]] = tuple(OUTCOMES)
     units: ClassVar[int] = 16
 
     def initial(self, columns: int, seed: int) -> Parameters:
@@ -209,48 +235,92 @@ class Perceptron(Model):
         return {
             "hidden.weights": rng.uniform(-hidden, hidden, (columns, self.units)),
             "hidden.bias": np.zeros(self.units),
-            "output.weights": rng.uniform(-output, output, self.units),
-            "output.bias": np.zeros(1),
+            "output.weights": rng.uniform(-output, output, _width(self, self.units)),
+            "output.bias": _bias(self),
         }
 
     def score(self, parameters: Parameters, features: Floats) -> Floats:
-        return self._hidden(parameters, features) @ parameters["output.weights"] + parameters["output.bias"]
+        return _scores(self._hidden(parameters, features), parameters["output.weights"], parameters["output.bias"])
 
     def backward(self, parameters: Parameters, features: Floats, slope: Floats) -> Parameters:
         hidden = self._hidden(parameters, features)
-        into = np.outer(slope, parameters["output.weights"]) * (1.0 - np.square(hidden))
+        weights = parameters["output.weights"]
+        into = _back(slope, weights) * (1.0 - np.square(hidden))
         return {
             "hidden.weights": features.T @ into / len(slope),
             "hidden.bias": into.mean(axis=0),
-            "output.weights": slope @ hidden / len(slope),
-            "output.bias": slope.mean(keepdims=True),
+            "output.weights": _into(hidden, weights, slope),
+            "output.bias": _onto(slope),
         }
 
     def _hidden(self, parameters: Parameters, features: Floats) -> Floats:
         return np.tanh(features @ parameters["hidden.weights"] + parameters["hidden.bias"])
 
 
-MODELS: Mapping[str, type[Model]] = {model.name: model for model in (Linear, Logistic, Perceptron)}
+def _width(model: Model, inputs: int) -> tuple[int, ...]:
+    """The shape of a layer's weights: a row's scores of several classes have each their own."""
+    return (inputs, model.outputs) if model.task == "multiclass" else (inputs,)
+
+
+def _bias(model: Model) -> Floats:
+    return np.full(model.outputs, -math.log(model.outputs) if model.task == "survival" else 0.0)
+
+
+def _scores(inputs: Floats, weights: Floats, bias: Floats) -> Floats:
+    """float64[rows], or [rows, outputs]: where weights are of one score, a bias of several adds to it each in turn."""
+    found: Floats = inputs @ weights
+    return np.asarray(found[:, None] + bias if found.ndim == 1 < bias.size else found + bias)
+
+
+def _into(inputs: Floats, weights: Floats, slope: Floats) -> Floats:
+    """The gradient by a layer's weights."""
+    if weights.ndim == 2:
+        return np.asarray(inputs.T @ slope / len(slope))
+    return np.asarray(_together(slope) @ inputs / len(slope))
+
+
+def _onto(slope: Floats) -> Floats:
+    """The gradient by a layer's bias."""
+    return np.asarray(slope.mean(axis=0) if slope.ndim == 2 else slope.mean(keepdims=True))
+
+
+def _back(slope: Floats, weights: Floats) -> Floats:
+    """float64[rows, inputs]: the derivative of each row's loss by a layer's inputs."""
+    return slope @ weights.T if weights.ndim == 2 else np.outer(_together(slope), weights)
+
+
+def _together(slope: Floats) -> Floats:
+    """float64[rows]: the derivative by one score that several have in common."""
+    return slope.sum(axis=1) if slope.ndim == 2 else slope
+
+
+MODELS: Mapping[str, type[Model]] = {
+    model.name: model for model in (Linear, Logistic, Poisson, Softmax, Hazards, Perceptron)
+}
 EXTRAS: Mapping[str, tuple[str, str, str]] = {"torch-mlp": ("torch", "fedsec.learning.torch_models", "TabularNetwork")}
 """Models that need an extra, by name: the extra and its module, and where the model is."""
 
 
-def build(name: str, task: Task) -> Model:
-    """The named model for this task; "auto" is logistic for classification and linear for regression.
+AUTO: Mapping[Task, str] = {model.tasks[0]: model.name for model in (Linear, Logistic, Poisson, Softmax, Hazards)}
+"""The model that `auto` takes."""
 
-    Raises ConfigurationError for an unknown name, for a model whose extra is not installed, and for one that does not
-    fit the task.
+
+def build(name: str, task: Task, outputs: int = 1) -> Model:
+    """The named model for this task; "auto" is the linear one: logistic for classification, linear for regression.
+
+    outputs: as `Model` has it. Raises ConfigurationError for an unknown name, for a model whose extra is not installed,
+    and for one that does not fit the task.
     """
-    if name == "auto":
-        name = "logistic" if task == "classification" else "linear"
-    if name in EXTRAS:
-        return _extra(name)(task)
-    if name not in MODELS:
+    name = AUTO[task] if name == "auto" else name
+    kind = _extra(name) if name in EXTRAS else MODELS.get(name)
+    if kind is None:
         raise unknown("model", name, ["auto", *MODELS, *EXTRAS])
-    if task not in MODELS[name].tasks:
+    if task not in kind.tasks:
         fitting = ", ".join(sorted(fit for fit, model in MODELS.items() if task in model.tasks))
         raise ConfigurationError(f"model {name!r} does not do {task}; these do: auto, {fitting}")
-    return MODELS[name](task)
+    model = kind(task, outputs)
+    _ = model.outcome  # which checks how many outputs there are
+    return model
 
 
 def _extra(name: str) -> type[Model]:
@@ -261,29 +331,10 @@ def _extra(name: str) -> type[Model]:
     return found
 
 
-def quality(task: Task, means: Mapping[str, float], target_scale: float = 1.0) -> dict[str, float]:
+def quality(task: Task, means: Mapping[str, Any], target_scale: float = 1.0, outputs: int = 1) -> dict[str, float]:
     """Figures to read, from means per example as `Model.evaluate` gives them, of one hospital or averaged over many.
 
-    Classification: loss, accuracy, sensitivity (share of class 1 found), specificity (share of class 0 left alone).
-    Regression: rmse in the target's original units, given target_scale, and r2 against the mean of the same rows.
-    A share of nothing, such as the sensitivity without a row of class 1, is nan.
+    As `Outcome.quality` has them: of a classification loss, accuracy, sensitivity and specificity, of a regression rmse
+    in the target's original units, given target_scale, and r2 against the mean of the same rows.
     """
-    if task == "classification":
-        return {
-            "loss": means["loss"],
-            "accuracy": means["accuracy"],
-            "sensitivity": _share(means["tp"], means["tp"] + means["fn"]),
-            "specificity": _share(means["tn"], means["tn"] + means["fp"]),
-        }
-    variance = means["target_square"] - means["target_mean"] ** 2
-    loss = max(means["loss"], 0.0)  # a decoded mean may be a rounding step below zero
-    return {"rmse": math.sqrt(loss) * target_scale, "r2": 1.0 - _share(loss, variance)}
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole > 0.0 else math.nan
-
-
-def _probability(score: Floats) -> Floats:
-    """The logistic function, by way of tanh, which does not overflow."""
-    return 0.5 * (1.0 + np.tanh(0.5 * score))
+    return outcomes.of(task, outputs).quality(means, target_scale)

@@ -16,6 +16,7 @@ import fedsec
 from fedsec.data.bundled import Floats
 from fedsec.data.schema import OTHER, Category, Number
 from fedsec.errors import ConfigurationError
+from fedsec.learning.outcomes.outcome import STEEPEST
 from fedsec.learning.trained_model import TrainedModel
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ def to_onnx(trained: TrainedModel) -> onnx.ModelProto:
 
     Inputs, by the names of the columns: double[rows, 1] for a number, string[rows, 1] for a word. Outputs: double
     [rows, 1] named `probability`, and int64[rows, 1] named `predicted`, 1 from the threshold on; of a regression,
-    `predicted` is double[rows, 1] in the label's units. Metadata: label, threshold, schema, versions.
+    `predicted` is double[rows, 1] in the label's units, and so is what is expected of a count. Of several classes
+    `probability` is double[rows, classes], and `predicted` the place of the likeliest; of a survival time `survival` is
+    double[rows, intervals]. Metadata: label, threshold, schema, versions.
 
-    Raises ConfigurationError for a model that is not linear, logistic or a perceptron of this package.
+    Raises ConfigurationError for a model that is not linear or a perceptron of this package.
     """
     import onnx
 
@@ -48,6 +51,19 @@ def to_onnx(trained: TrainedModel) -> onnx.ModelProto:
         above = graph.add("GreaterOrEqual", [chance, graph.constant(trained.threshold)])
         graph.add("Cast", [above], PREDICTED, to=onnx.TensorProto.INT64)
         outputs = {"probability": onnx.TensorProto.DOUBLE, PREDICTED: onnx.TensorProto.INT64}
+    elif trained.task == "multiclass":
+        graph.add("Softmax", [score], "probability", axis=1)
+        graph.add("ArgMax", ["probability"], PREDICTED, axis=1)
+        outputs = {"probability": onnx.TensorProto.DOUBLE, PREDICTED: onnx.TensorProto.INT64}
+    elif trained.task == "survival":
+        hazard = graph.add("Exp", [graph.add("Min", [score, graph.constant(STEEPEST)])])
+        summed = graph.add("CumSum", [hazard, graph.constant(np.array(1))])
+        graph.add("Exp", [graph.add("Neg", [summed])], "survival")
+        outputs = {"survival": onnx.TensorProto.DOUBLE}
+    elif trained.task == "count":
+        times = graph.add("Exp", [graph.add("Min", [score, graph.constant(STEEPEST)])])
+        graph.add("Mul", [times, graph.constant(trained.preparation.target_mean)], PREDICTED)
+        outputs = {PREDICTED: onnx.TensorProto.DOUBLE}
     else:
         scaled = graph.add("Mul", [score, graph.constant(trained.preparation.target_deviation)])
         graph.add("Add", [scaled, graph.constant(trained.preparation.target_mean)], PREDICTED)
@@ -89,14 +105,19 @@ def _levels(graph: _Graph, column: Category) -> str:
 
 def _score(graph: _Graph, trained: TrainedModel, features: str) -> str:
     values = trained.parameters
-    if trained.model in ("linear", "logistic"):
-        return graph.layer(features, values["weights"][:, None], values["bias"])
+    if values.keys() == {"weights", "bias"}:
+        return graph.layer(features, _columns(values["weights"]), values["bias"])
     if trained.model == "mlp":
         hidden = graph.add("Tanh", [graph.layer(features, values["hidden.weights"], values["hidden.bias"])])
-        return graph.layer(hidden, values["output.weights"][:, None], values["output.bias"])
+        return graph.layer(hidden, _columns(values["output.weights"]), values["output.bias"])
     raise ConfigurationError(
-        f"model {trained.model!r} cannot be written as ONNX; linear, logistic and mlp can; torch exports its own"
+        f"model {trained.model!r} cannot be written as ONNX; linear models and mlp can; torch exports its own"
     )
+
+
+def _columns(weights: Floats) -> Floats:
+    """float64[inputs, scores]"""
+    return weights if weights.ndim == 2 else weights[:, None]
 
 
 def _model(graph: _Graph, trained: TrainedModel, outputs: Mapping[str, int]) -> onnx.ModelProto:
@@ -117,7 +138,10 @@ def _model(graph: _Graph, trained: TrainedModel, outputs: Mapping[str, int]) -> 
         graph.nodes,
         f"fedsec {trained.model}",
         inputs,
-        [helper.make_tensor_value_info(name, kind, ["rows", 1]) for name, kind in outputs.items()],
+        [
+            helper.make_tensor_value_info(name, kind, ["rows", 1 if name == PREDICTED else label.outputs])
+            for name, kind in outputs.items()
+        ],
         graph.constants,
     )
     model = helper.make_model(
@@ -136,6 +160,8 @@ def _model(graph: _Graph, trained: TrainedModel, outputs: Mapping[str, int]) -> 
     }
     if trained.task == "classification":
         about |= {"positive": str(label.positive), "threshold": repr(trained.threshold)}
+    if label.classes or label.event:
+        about |= {"classes": json.dumps(label.classes)} if label.classes else {"times": json.dumps(label.edges[1:])}
     helper.set_model_props(model, about)
     onnx.checker.check_model(model, full_check=True)
     return model

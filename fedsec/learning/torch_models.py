@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from fedsec.data.bundled import Floats, Task
+from fedsec.data.bundled import Floats
+from fedsec.data.label import Task
 from fedsec.learning.models import Descent, Model, Parameters
 
 torch.set_num_threads(1)  # for networks as small as these, waking threads takes longer than the work

@@ -19,8 +19,9 @@ import fedsec
 from fedsec import atomic
 from fedsec.data import schema as schemas
 from fedsec.data.bundled import Floats
+from fedsec.data.label import Task
 from fedsec.data.preparation import Preparation
-from fedsec.data.schema import Schema, Task
+from fedsec.data.schema import Schema
 from fedsec.data.table import Integers
 from fedsec.errors import BadMessage, ConfigurationError, DataError, expect_path
 from fedsec.learning import models
@@ -71,7 +72,7 @@ class TrainedModel:
     @property
     def built(self) -> Model:
         """The model without its parameters."""
-        return models.build(self.model, self.task)
+        return models.build(self.model, self.task, self.schema.label.outputs)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -79,15 +80,22 @@ class TrainedModel:
         return self.preparation.features()
 
     def predict(self, numbers: Floats, levels: Integers) -> Floats:
-        """float64[rows]: the probability of class 1, or the label in its own units.
+        """float64[rows]: the probability of class 1, or the label in its own units, such as the expected count.
+
+        float64[rows, classes] of several classes: the probability of each. float64[rows, intervals] of a survival time:
+        the probability that the event has not come by the end of each interval.
 
         numbers: float64[rows, numeric columns], NaN where missing; levels: int64[rows, columns of words], -1 where
         missing; both in the schema's order.
         """
-        score = self.built.predict(self.parameters, self.preparation.matrix(numbers, levels))
-        if self.task == "classification":
-            return score
-        return score * self.preparation.target_deviation + self.preparation.target_mean
+        score = self.built.outcome.predict(self.score(numbers, levels))
+        if self.task == "regression":
+            return score * self.preparation.target_deviation + self.preparation.target_mean
+        return score * self.preparation.target_mean if self.task == "count" else score
+
+    def score(self, numbers: Floats, levels: Integers) -> Floats:
+        """float64[rows], or [rows, outputs]: the scores that `predict` reads, of the same rows."""
+        return self.built.score(self.parameters, self.preparation.matrix(numbers, levels))
 
     def with_threshold(self, threshold: float) -> TrainedModel:
         """The same model with another threshold; raises ConfigurationError unless it lies between 0 and 1."""

@@ -71,12 +71,17 @@ class Intervals(Part):
 class About(Part):
     """What was predicted, from what, when and by which command.
 
-    prevalence: the share of the label's positive class among the training rows; None for a number. predictors: the
-    columns. coefficients: of a linear model, by the name of the feature, for one standard deviation or a level.
-    command: with the names of files in place of their paths. finished: UTC, as ISO 8601.
+    task: of the label, and event: the column that says whether a survival time is that of the event. prevalence: the
+    share of the label's positive class, or of rows with the event, among the training rows; None for a number. classes:
+    where there are several. predictors: the columns. coefficients: of a linear model, by the name of the feature, for
+    one standard deviation or a level. command: with the names of files in place of their paths. finished: UTC, as ISO
+    8601.
     """
 
     label: str
+    task: str = ""
+    event: str = ""
+    classes: tuple[str, ...] = ()
     positive: str = ""
     prevalence: Number = None
     predictors: tuple[str, ...]

@@ -16,13 +16,15 @@ from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
 from fedsec.report import clinical_section, clinical_words, drawings, output, sections, table_one_page, units
-from fedsec.report.run_document import AGREEMENT, RESULT, Disclosed, RunDocument, final_table, load
+from fedsec.report.run_document import AGREEMENT, RESULT, About, Disclosed, RunDocument, final_table, load
 from fedsec.report.run_drawings import STAGES, costs_of, draw, looks_of, span_text, stages_of, value_text
 
 __all__ = ["RESULT", "load", "write"]
 PAGE, FIGURES = "report.html", "figures"
 LARGEST = 5
 """How many coefficients are shown at once."""
+ADDED = {"count": "the logarithm of the expected count", "survival": "the logarithm of the hazard"}
+"""By task, what the coefficients of a linear model add to, where it is neither log-odds nor the label."""
 FILES = ("data", "schema-file")
 """Options that are paths: a page goes to others, and shows the files' names alone."""
 
@@ -124,10 +126,8 @@ def _about(document: RunDocument) -> list[tuple[str, str, str]]:
     about = document.about
     if about is None:
         return []
-    share = "" if about.prevalence is None else f", in {100 * about.prevalence:.3g}% of the training rows"
-    predicted = f"{about.label} = {about.positive}{share}" if about.positive else about.label
     found = [
-        ("Predicted", predicted, ""),
+        ("Predicted", _predicted(about), ""),
         ("From", units.plural(len(about.predictors), "column"), ", ".join(about.predictors)),
         ("Rows", f"{sum(document.rows):,} to train, {about.test_rows:,} to test, which no hospital trained on", ""),
     ]
@@ -135,13 +135,23 @@ def _about(document: RunDocument) -> list[tuple[str, str, str]]:
         largest = sorted(about.coefficients, key=lambda one: -abs(one[1] or 0.0))
         told = ", ".join(f"{name} {value:+.3f}" for name, value in about.coefficients if value is not None)
         first = ", ".join(f"{name} {value:+.2f}" for name, value in largest[:LARGEST] if value is not None)
-        what = "the log-odds" if about.positive else "the label, in standard deviations"
+        what = ADDED.get(about.task) or ("the log-odds" if about.positive else "the label, in standard deviations")
         found.append(("Largest coefficients", first, f"What each adds to {what}, for one standard deviation: {told}"))
     return [
         *found,
         ("Finished", about.finished.replace("T", " ").replace("+00:00", " UTC"), ""),
         ("Command", about.command, ""),
     ]
+
+
+def _predicted(about: About) -> str:
+    """What the model predicts, in a few words."""
+    share = "" if about.prevalence is None else f", in {100 * about.prevalence:.3g}% of the training rows"
+    if about.event:
+        return f"time to {about.event} = {about.positive}, by {about.label}{share}"
+    if about.classes:
+        return f"{about.label}: {', '.join(about.classes)}"
+    return f"{about.label} = {about.positive}{share}" if about.positive else about.label
 
 
 def _quality(document: RunDocument) -> dict[str, Any]:

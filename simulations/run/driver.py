@@ -77,7 +77,7 @@ def check(config: RunConfig) -> tuple[RunConfig, Table]:
         config.prove(config.clients)
     try:
         here = hospitals.of_config(config, config.clients)
-        config.training(here.train.task)
+        config.training(here.train.task, here.train.outputs)
     except DataError as error:  # what the user gave: a usage that cannot work
         raise ConfigurationError(str(error)) from error
     config = config.resolved([len(part) for part in here.parts])

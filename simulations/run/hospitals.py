@@ -76,6 +76,7 @@ def source_of(config: RunConfig) -> files.RowsSource:
         dates,
         config.drop_unlabelled,
         config.strict,
+        config.event,
     )
 
 
@@ -100,10 +101,11 @@ def _of(
         table = table.grouped(minimum)
     train, test = split(table, seed)
     train = table if all_rows else train
-    if train.target.min() == train.target.max():
+    varied = train.group if train.schema.label.groups else train.target
+    if varied.min() == varied.max():
         raise DataError(
-            f"{table.name}: label {table.schema.label.name!r} is {train.target[0]:g} in all {len(train.target)} "
-            "training rows; there is nothing to learn"
+            f"{table.name}: label {table.schema.label.name!r} is {varied[0]:g} in all {len(varied)} training rows; "
+            "there is nothing to learn"
         )
     natural = how == "natural" or (how == "auto" and table.site is not None)
     if not natural:
@@ -133,11 +135,12 @@ def check(train: Table, parts: tuple[NDArray[np.int64], ...], names: tuple[str, 
                 f"hospital {name!r} has {len(rows)} training rows; each needs at least {MINIMUM_ROWS}. Join small "
                 "sites with minimum-rows"
             )
-        target = train.target[rows]
-        if train.task == "classification" and not one_class and target.min() == target.max():
+        label, group = train.schema.label, train.group[rows]
+        if label.groups and not one_class and group.min() == group.max():
+            named = label.classes[group[0]] if label.classes else group[0]
             raise DataError(
-                f"hospital {name!r}: label {train.schema.label.name!r} is {target[0]:g} in all of its {len(rows)} "
-                "training rows; two classes were expected. Join small sites with minimum-rows, or set one-class"
+                f"hospital {name!r}: label {label.columns[-1]!r} is {named} in all of its {len(rows)} training rows; "
+                "two classes were expected. Join small sites with minimum-rows, or set one-class"
             )
 
 

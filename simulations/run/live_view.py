@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from fedsec.app.config import RunConfig
-from fedsec.learning.auc import POSITIVE, auc_of_histogram
+from fedsec.learning import outcomes
 from fedsec.report.clinical_document import Clinical
 from fedsec.report.clinical_words import threshold_text, warned
 from fedsec.report.run_document import RunDocument, final_table
@@ -24,6 +24,9 @@ from fedsec.report.units import plain_size as size
 from fedsec.simulations.run.driver import Follow
 from fedsec.simulations.run.scalars import Listen
 
+MEASURES = tuple(outcome.measure for outcome in outcomes.OUTCOMES.values())
+SHORT = 4
+"""Letters of a measure that is named twice in a line."""
 WHERE = {"setup": "set-up", "query.statistics": "statistics"}
 
 
@@ -87,8 +90,9 @@ class _Watcher:
         elif kind == "round":
             self._round(event)
         elif kind == "tested" and event["round"]:
-            measure = next((key for key in ("auc", "r2", "loss") if event.get(key) is not None), "")
-            self._line |= {f"test {measure}": event[measure]} if measure else {}
+            measure = next((key for key in (*MEASURES, "loss") if event.get(key) is not None), "")
+            named = f"test {measure}" if len(measure) <= SHORT else "test"  # the line has 80 letters
+            self._line |= {named: event[measure]} if measure else {}
             self._bar.update(self._task, completed=event["round"])
         elif kind == "suspicions":
             for text in event["texts"]:
@@ -126,8 +130,8 @@ class _Watcher:
             return
         self._line.setdefault("hospitals", event["included"])  # those that trained, where somebody did
         self._line["loss"] = metrics.get("train_loss", metrics.get("loss"))
-        if POSITIVE in metrics and event["stage"] == "evaluate":
-            self._line["auc"] = auc_of_histogram(metrics)[0]
+        if event["stage"] == "evaluate":
+            self._line |= outcomes.measured(metrics)
 
     def _flush(self) -> None:
         """Print the round that is complete, in one line of 80 letters."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedsec.data.bundled import Labelled
+from fedsec.data.label import groups_of
 from fedsec.errors import ConfigurationError, DataError, unknown
 
 Partitioning = Literal["even", "label-skew"]
@@ -30,7 +31,7 @@ def partition(
     even: a shuffle by `seed`, dealt out in parts whose sizes differ by at most one.
     label-skew: each class is divided by its own Dirichlet(concentration) draw over the hospitals (Yurochkin et al.,
     arXiv:1905.12022): hospitals differ in size and in class balance, the more so the smaller the concentration. For
-    regression the quartiles of the target take the place of the classes. A hospital may hold a single class.
+    a number or a count its quartiles take the place of the classes. A hospital may hold a single class.
     Every hospital has at least MINIMUM_ROWS rows; the same arguments always give the same parts.
 
     hospitals: at least 1. seed: 0 .. 2**32 - 1. concentration: 0.01 .. 1e6.
@@ -62,9 +63,9 @@ def _check(dataset: Labelled, hospitals: int, how: str, seed: int, concentration
 
 
 def _labels(dataset: Labelled) -> Rows:
-    """int64[rows]: the class, or for regression the quartile of the target, 0 to 3."""
-    if dataset.task == "classification":
-        return dataset.target.astype(np.int64)
+    """int64[rows]: the class, or whether the event came, or for a number or a count its quartile, 0 to 3."""
+    if dataset.task not in ("regression", "count"):
+        return groups_of(dataset.task, dataset.target)
     quartiles = np.quantile(dataset.target, [0.25, 0.5, 0.75])
     return np.searchsorted(quartiles, dataset.target, side="right").astype(np.int64)
 

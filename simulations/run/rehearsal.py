@@ -18,6 +18,7 @@ from fedsec.app import client_app, server_app
 from fedsec.app.config import OWN_ROWS, RunConfig
 from fedsec.app.own_rows import DATA, SCHEMA
 from fedsec.data import dates, schema
+from fedsec.data.label import Label
 from fedsec.data.schema import Number, Schema
 from fedsec.errors import unknown
 from fedsec.flower import SecureAggregation
@@ -72,11 +73,20 @@ def _write_rows(file: Path, agreed: Schema, gaps: Collection[str], rng: np.rando
             columns[column.name] = ["" if row in missing else value for row, value in enumerate(values)]
         else:
             columns[column.name] = [column.levels[place] for place in rng.integers(0, len(column.levels), ROWS)]
-    label = agreed.label
-    if label.task == "classification":
-        other = label.negative[0] if label.negative else f"not {label.positive}"
-        columns[label.name] = [label.positive if row % 2 else other for row in range(ROWS)]
-    else:
-        columns[label.name] = [repr(float(value)) for value in rng.uniform(label.low, label.high, ROWS)]
+    columns |= _labels(agreed.label, rng)
     with file.open("w", newline="", encoding="utf-8") as lines:
         csv.writer(lines).writerows([list(columns), *zip(*columns.values(), strict=True)])
+
+
+def _labels(label: Label, rng: np.random.Generator) -> dict[str, list[str]]:
+    """The columns of a label that the schema allows, with rows of every class."""
+    numbers = rng.uniform(label.low, label.high, ROWS)
+    other = label.negative[0] if label.negative else f"not {label.positive}"
+    classes = label.classes or (other, label.positive)
+    words = [classes[row % len(classes)] for row in range(ROWS)]
+    if label.task in ("classification", "multiclass"):
+        return {label.name: words}
+    if label.task == "count":
+        numbers = np.floor(numbers)
+    found = {label.name: [repr(float(number)) for number in numbers]}
+    return found | ({label.event: words} if label.event else {})

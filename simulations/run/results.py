@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -26,10 +25,10 @@ from fedsec.data.table_one import TableOne
 from fedsec.disclosure import DISCLOSURE
 from fedsec.flower import SecureAggregation
 from fedsec.flower.verdict import Round
-from fedsec.learning import auc
+from fedsec.learning import auc, outcomes
 from fedsec.learning.clinical import THRESHOLD
 from fedsec.learning.local_training import Training, test_quality
-from fedsec.learning.models import COUNTS, Parameters
+from fedsec.learning.models import Parameters
 from fedsec.metering import NETWORKS
 from fedsec.protocol import SecureSum
 from fedsec.report.run_document import LEDGER, RESULT, About, Aggregation, Disclosed, Intervals, Quality, RunDocument
@@ -79,7 +78,7 @@ def finish(
 ) -> RunDocument:
     """Compute the baselines, write the files, result.json last, and return what that holds."""
     train, test, parts = data.train, data.test, data.hospitals.parts
-    training, cohort = config.training(train.task), config.sampled(len(parts))
+    training, cohort = config.training(train.task, train.outputs), config.sampled(len(parts))
     parameters, _ = baselines.fedavg(training, train, parts, test)
     together, lone = baselines.pooled_model(training, train), baselines.lone_models(training, train, parts)
     spans = intervals(config, data, training, [final, parameters, together, *lone])
@@ -141,12 +140,16 @@ def finish(
 def about(config: RunConfig, final: Parameters, data: Data, preparation: Preparation) -> About:
     """What was predicted, from what, when and by which command."""
     schema, features = data.hospitals.train.schema, preparation.features()
-    linear = final["weights"] if final.keys() == {"weights", "bias"} else ()
-    classes = schema.label.task == "classification"
+    linear = final["weights"] if final.keys() == {"weights", "bias"} and final["weights"].ndim == 1 else ()
+    classes, event = schema.label.task == "classification", bool(schema.label.event)
+    share = preparation.target_mean if classes else preparation.target_shares[1] if event else None
     return About(
         label=schema.label.name,
-        positive=str(schema.label.positive) if classes else "",
-        prevalence=preparation.target_mean if classes else None,
+        positive=str(schema.label.positive) if classes or event else "",
+        prevalence=share,
+        task=schema.label.task,
+        event=schema.label.event,
+        classes=schema.label.classes,
         predictors=tuple(column.name for column in schema.columns),
         coefficients=tuple((name, float(weight)) for name, weight in zip(features, linear, strict=False)),
         test_rows=len(data.test.target),
@@ -163,14 +166,11 @@ def tolerance(protocol: SecureSum[Any, Any], cohort: int) -> dict[str, int]:
 
 def intervals(config: RunConfig, data: Data, training: Training, models: Sequence[Parameters]) -> Intervals:
     """The measure that the runs are compared by, and its 95% interval for the federated model and each baseline."""
-    classes = data.train.task == "classification"
+    outcome = training.model.outcome
     scores = [training.model.score(model, data.test.features) for model in models]
-    measure = auc.auc if classes else auc.r_squared
-    spans = auc.interval(measure, scores, data.test.target, data.hospitals.test.person, config.seed)
+    spans = auc.interval(outcome.compared, scores, data.test.target, data.hospitals.test.person, config.seed)
     federated, fedavg, pooled, *alone = spans
-    return Intervals(
-        metric="auc" if classes else "r2", federated=federated, fedavg=fedavg, pooled=pooled, alone=tuple(alone)
-    )
+    return Intervals(metric=outcome.measure, federated=federated, fedavg=fedavg, pooled=pooled, alone=tuple(alone))
 
 
 def disclosed(rounds: Sequence[Round], config: RunConfig, hospitals: Hospitals) -> list[Disclosed]:
@@ -214,8 +214,8 @@ def _rows_of(outcome: Round, config: RunConfig) -> float | None:
     """How many rows a sum was over: its weight, or what its rows by class add up to; None where it does not tell."""
     if not config.equal_weights:
         return outcome.weight
-    by_class = [value for key in COUNTS if isinstance(value := (outcome.metrics or {}).get(key), float)]
-    return outcome.weight * math.fsum(by_class) if len(by_class) == len(COUNTS) else None
+    rows = outcomes.rows_in(outcome.metrics or {})
+    return None if rows is None else outcome.weight * rows
 
 
 def warnings(config: RunConfig, rows: Sequence[int], tolerated: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fedsec.learning.auc import POSITIVE, auc_of_histogram
+from fedsec.learning import outcomes
 
 Listen = Callable[[Mapping[str, Any]], None]
 """Called with each event of a run, as fedsec/app/progress.py writes them."""
@@ -34,9 +34,9 @@ class Scalars:
             self._add(event["round"], {"test": figures, "cost": cost})
         elif kind == "round" and event["stage"] in ("train", "evaluate") and not event["failure"]:
             metrics = dict(event["metrics"] or {})
-            auc = {"auc": auc_of_histogram(metrics)[0]} if POSITIVE in metrics else {}
             counts = {"hospitals": event["included"], "scaled_down": event["clipped"]}
-            groups = {"hospitals": metrics | auc} | ({"round": counts} if event["stage"] == "train" else {})
+            groups = {"hospitals": metrics | outcomes.measured(metrics)}
+            groups |= {"round": counts} if event["stage"] == "train" else {}
             self._add(event["round"], groups)
 
     def _add(self, step: int, groups: Mapping[str, Mapping[str, Any]]) -> None:

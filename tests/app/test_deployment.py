@@ -24,8 +24,9 @@ from safetensors.numpy import load_file
 from fedsec.app import client_app, own_rows, server_app
 from fedsec.app.config import RunConfig
 from fedsec.data import files, preparation, registry, table_one
+from fedsec.data.label import Label
 from fedsec.data.preparation import Preparation
-from fedsec.data.schema import Category, Label, Number, Schema, read
+from fedsec.data.schema import Category, Number, Schema, read
 from fedsec.data.table_columns import of_columns
 from fedsec.disclosure import Statement
 from fedsec.encoding.fixed_point import FixedPoint

@@ -11,7 +11,7 @@ import pytest
 from fedsec.app import evaluated
 from fedsec.app.config import RunConfig
 from fedsec.flower.verdict import Round
-from fedsec.learning import clinical
+from fedsec.learning import clinical, outcomes
 from fedsec.learning.auc import histogram
 
 RNG = np.random.default_rng(3)
@@ -69,5 +69,5 @@ def test_few_rows_of_a_class_have_measures_and_no_curve() -> None:
 
 
 def test_a_hospital_reads_its_own_rows_in_one_line() -> None:
-    text = evaluated.own(SCORE, TARGET)
+    text = evaluated.own(outcomes.of("classification"), SCORE, TARGET)
     assert f"400 rows, {TARGET.sum():.0f} of class 1, at a threshold of 0.5: auc 0." in text and "\n" not in text

@@ -175,10 +175,14 @@ def test_what_was_found_out_of_a_file_and_what_looks_wrong_is_said(fed: Any) -> 
     assert (code, out) == (2, "") and "has 2 problems:" in err and "then set missing to -9" in err
 
 
-def test_a_task_that_is_not_trained_is_refused_in_words(fed: Any) -> None:
+def test_the_task_of_a_label_is_said_or_refused_in_words(fed: Any) -> None:
     words = ("stats", "--data", str(TABLES / "14b_count.csv"), *ABOUT, "--label", "los")
-    code, _, err = fed(*words, "--task", "count")
-    assert code == 2 and "task is 'count', which fedsec does not train: make the label two classes or a number" in err
+    code, out, _ = fed(*words, "--task", "count")
+    assert code == 0 and "label los: mean 2.7" in out
+    code, _, err = fed(*words, "--task", "survival")
+    assert code == 2 and "task is survival, which needs event too: the column that says" in err
+    code, _, err = fed(*words, "--task", "count", "--event", "died")
+    assert code == 2 and "event is 'died' and task is count, which has no column of events" in err
     code, _, err = fed(*words, "--task", "regresion")
     assert code == 2 and "did you mean 'regression'" in err
     code, out, _ = fed(*words, "--task", "regression")

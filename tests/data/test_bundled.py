@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fedsec.data.bundled import DATASETS, Dataset, Task, held_out, load, split
+from fedsec.data.bundled import DATASETS, Dataset, held_out, load, split
+from fedsec.data.label import Task
 from fedsec.errors import ConfigurationError, DataError
 
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from fedsec.app.config import RunConfig
 from fedsec.data import preparation, registry
 from fedsec.data.files import RowsSource, load
+from fedsec.data.label import Label
 from fedsec.data.preparation import COUNT, LEVEL, PRESENT, SUSPICIOUS, Preparation, statistics, totals
 from fedsec.data.row_files import fingerprint
-from fedsec.data.schema import Category, Label, Number, Schema, read
+from fedsec.data.schema import Category, Number, Schema, read
 from fedsec.data.table import OTHERS, Table, split
 from fedsec.data.table_columns import of_columns
 from fedsec.errors import BadMessage, ConfigurationError, DataError

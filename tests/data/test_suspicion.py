@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fedsec.data import preparation, registry, suspicion
-from fedsec.data.schema import Category, Label, Number, Schema
+from fedsec.data.label import Label
+from fedsec.data.schema import Category, Number, Schema
 from fedsec.data.suspicion import sentinels
 from fedsec.data.table import Table
 from fedsec.data.table_columns import of_columns

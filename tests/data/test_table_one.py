@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedsec.data import preparation, schema, suspicion, table_cells
+from fedsec.data.label import Label
 from fedsec.data.number_cells import NumberCells
 from fedsec.data.preparation import BIN, LEVEL, PRESENT, SQUARE, SUSPICIOUS, VALUE, statistics, totals
-from fedsec.data.schema import Category, Label, Number, Schema
+from fedsec.data.schema import Category, Number, Schema
 from fedsec.data.table import Table
 from fedsec.data.table_columns import of_columns
 from fedsec.data.table_one import QUANTILES, TableOne

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from fedsec.app.config import RunConfig
+from fedsec.data.label import Label
 from fedsec.data.preparation import LEVEL, totals
-from fedsec.data.schema import Category, Label, Number, Schema
+from fedsec.data.schema import Category, Number, Schema
 from fedsec.data.table_columns import of_columns
 from tests.disclosure.attacked import Real, deployed
 

@@ -15,8 +15,9 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from fedsec.app import client_app
 from fedsec.app.config import RunConfig
 from fedsec.data import preparation
+from fedsec.data.label import Label
 from fedsec.data.preparation import COUNT, PRESENT
-from fedsec.data.schema import Label, Number, Schema
+from fedsec.data.schema import Number, Schema
 from fedsec.data.table_columns import of_columns
 from fedsec.encoding import wide
 from fedsec.flower import SecureAggregation

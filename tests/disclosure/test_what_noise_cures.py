@@ -15,8 +15,9 @@ import pytest
 from flwr.app import Message
 
 from fedsec.app.config import RunConfig
+from fedsec.data.label import Label
 from fedsec.data.preparation import PRESENT, VALUE, totals
-from fedsec.data.schema import Label, Number, Schema
+from fedsec.data.schema import Number, Schema
 from fedsec.data.table_columns import of_columns
 from fedsec.encoding import mean
 from fedsec.encoding.mean_spec import MeanSpec

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedsec.data.bundled import Floats, Task, load, split
+from fedsec.data.bundled import Floats, load, split
+from fedsec.data.label import Task
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.learning.models import LEARNING_RATES, MODELS, Model, Parameters, build, local_rng, quality
 from tests.tiers import examples
 
-EVERY = [build(name, task) for name, model in MODELS.items() for task in model.tasks]
+OUTPUTS = {"multiclass": 3, "survival": 5}
+EVERY = [build(name, task, OUTPUTS.get(task, 1)) for name, model in MODELS.items() for task in model.tasks]
 ids = [f"{model.name}-{model.task}" for model in EVERY]
 every_model = pytest.mark.parametrize("model", EVERY, ids=ids)
 
@@ -24,7 +26,13 @@ def rows_for(model: Model, rows: int, columns: int = 4, seed: int = 0) -> tuple[
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(rows, columns))
     raw = features[:, 0] + 0.5 * rng.normal(size=rows)
-    return features, (raw > 0.0).astype(np.float64) if model.task == "classification" else raw
+    targets = {
+        "classification": (raw > 0.0).astype(np.float64),
+        "multiclass": np.digitize(raw, [-0.5, 0.5]).astype(np.float64),
+        "count": rng.poisson(np.exp(0.5 * raw)).astype(np.float64),
+        "survival": np.copysign(rng.exponential(np.exp(-raw)).clip(0.0, 5.0), rng.random(rows) - 0.3),
+    }
+    return features, targets.get(model.task, raw)
 
 
 def perturbed(model: Model, columns: int = 4) -> Parameters:
@@ -200,10 +208,26 @@ def test_log_loss_is_stable_far_out() -> None:
         np.testing.assert_array_equal(model.predict(parameters, features), [1.0, 0.0])
 
 
-@pytest.mark.parametrize(("task", "name"), [("classification", "logistic"), ("regression", "linear")])
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ("classification", "logistic"),
+        ("regression", "linear"),
+        ("count", "poisson"),
+        ("multiclass", "softmax"),
+        ("survival", "hazards"),
+    ],
+)
 def test_auto(task: Task, name: str) -> None:
-    assert build("auto", task) == build(name, task)
+    outputs = OUTPUTS.get(task, 1)
+    assert build("auto", task, outputs) == build(name, task, outputs)
     assert task in LEARNING_RATES
+
+
+@pytest.mark.parametrize(("task", "outputs"), [("classification", 2), ("count", 0), ("multiclass", 1), ("survival", 0)])
+def test_scores_that_no_task_has(task: Task, outputs: int) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{task} with {outputs} scores of a row; .* expected"):
+        build("auto", task, outputs)
 
 
 def test_model_that_does_not_fit_the_task() -> None:
@@ -218,7 +242,8 @@ def test_initial_is_a_function_of_the_seed(model: Model) -> None:
     first, second = model.initial(5, 3), model.initial(5, 3)
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name])
-        assert values.dtype == np.float64 and np.abs(values).max() <= math.sqrt(6 / 17)
+        largest = 2.0 if model.task == "survival" else math.sqrt(6 / 17)
+        assert values.dtype == np.float64 and np.abs(values).max() <= largest
     if model.name == "mlp":
         assert not np.array_equal(first["hidden.weights"], model.initial(5, 4)["hidden.weights"])
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from fedsec.data import preparation
+from fedsec.data.label import Label
 from fedsec.data.new_rows import new_rows
-from fedsec.data.schema import Category, Label, Number, Schema
+from fedsec.data.schema import Category, Number, Schema
 from fedsec.data.table_columns import of_columns
 from fedsec.errors import ConfigurationError
 from fedsec.learning.models import build
@@ -27,6 +28,8 @@ COLUMNS = (
     Category("sex", ("f", "m")),
 )
 DIED, STAY = Label("died", "classification", positive="yes"), Label("stay", "regression", 0.0, 400.0)
+FALLS, GRADE = Label("falls", "count", 0.0, 100.0), Label("grade", "multiclass", classes=("I", "II", "III"))
+TIME = Label("stay", "survival", 0.0, 400.0, "yes", event="died", intervals=4)
 
 
 def rows(number: int, seed: int) -> dict[str, list[Any]]:
@@ -40,6 +43,8 @@ def rows(number: int, seed: int) -> dict[str, list[Any]]:
         "sex": [str(rng.choice(["f", "m", ""])) for _ in range(number)],
         "died": ["yes" if value else "no" for value in rng.random(number) < 0.3],
         "stay": [float(value) for value in rng.gamma(3.0, 4.0, number)],
+        "falls": [int(value) for value in rng.poisson(1.5, number)],
+        "grade": [str(rng.choice(["I", "II", "III"])) for _ in range(number)],
     }
 
 
@@ -47,7 +52,7 @@ def trained(label: Label, name: str, threshold: float = 0.5) -> TrainedModel:
     """A model with random parameters, prepared on random rows."""
     schema = Schema(COLUMNS, label)
     prepared = preparation.pooled(of_columns("rows", rows(400, 0), schema, ""))
-    model, rng = build(name, label.task), np.random.default_rng(1)
+    model, rng = build(name, label.task, label.outputs), np.random.default_rng(1)
     parameters = {
         key: values + rng.normal(0, 0.5, values.shape)
         for key, values in model.initial(len(prepared.features()), 1).items()
@@ -56,6 +61,7 @@ def trained(label: Label, name: str, threshold: float = 0.5) -> TrainedModel:
 
 
 CASES = [(DIED, "auto", 0.5), (DIED, "mlp", 0.3), (STAY, "auto", 0.5), (STAY, "mlp", 0.5)]
+CASES += [(label, name, 0.5) for label in (FALLS, GRADE, TIME) for name in ("auto", "mlp")]
 
 
 @pytest.mark.parametrize(("label", "name", "threshold"), CASES)
@@ -75,7 +81,12 @@ def test_a_runtime_gives_what_the_model_gives(label: Label, name: str, threshold
     found = new_rows("new", raw, model.schema)
     expected = model.predict(found.numbers, found.levels)
     assert not found.refused
-    if label is STAY:
+    if label.outputs > 1:
+        several = outputs["survival" if label.event else "probability"]
+        assert several.shape == (60, label.outputs) and np.allclose(several, expected, rtol=1e-12)
+        assert label.event or np.array_equal(outputs["predicted"][:, 0], expected.argmax(axis=1))
+        return
+    if label in (STAY, FALLS):
         assert np.allclose(outputs["predicted"][:, 0], expected, rtol=1e-12)
     else:
         assert np.allclose(outputs["probability"][:, 0], expected, rtol=1e-12)

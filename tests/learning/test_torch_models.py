@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedsec.data.bundled import Task, load, split
+from fedsec.data.bundled import load, split
+from fedsec.data.label import Task
 from fedsec.errors import ConfigurationError
 from fedsec.learning import models
 from fedsec.learning.local_training import Training

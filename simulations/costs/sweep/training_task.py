@@ -37,7 +37,7 @@ def train(key: Mapping[str, Any]) -> dict[str, Any]:
         parts = partition(rows, key["hospitals"], "even", config.seed)
     except DataError as error:
         return {UNTRAINED: str(error)}
-    training, shares = config.training(rows.task), [rows.take(part) for part in parts]
+    training, shares = config.training(rows.task, rows.outputs), [rows.take(part) for part in parts]
     setting = Setting(key["strategy"], key["hospitals"], 1, key["bits"], key["key_bits"])
     federation = LocalFederation(setting.protocol(), key["hospitals"], config.spec())
     model = training.model.initial(rows.features.shape[1], config.seed)

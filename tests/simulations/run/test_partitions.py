@@ -15,7 +15,8 @@ from flwr_datasets.partitioner import IidPartitioner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedsec.data.bundled import Dataset, Task, load, split
+from fedsec.data.bundled import Dataset, load, split
+from fedsec.data.label import Task
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.simulations.run.partitions import MINIMUM_ROWS, PARTITIONINGS, Partitioning, Rows, partition
 from tests.tiers import examples
