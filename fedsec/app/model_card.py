@@ -15,6 +15,7 @@ from fedsec.data.schema import Number
 from fedsec.disclosure.facts import Statement
 from fedsec.learning.clinical import LEAST
 from fedsec.learning.trained_model import TrainedModel
+from fedsec.report import units
 from fedsec.report.clinical_document import Evaluation
 from fedsec.report.clinical_words import MEASURES, off_text, one_sided
 
@@ -146,7 +147,7 @@ def _quality(
         yield from _measures(tested.figures)
         if tested.interval is not None and None not in tested.interval:
             low, high = tested.interval
-            yield f"- 95% interval of {tested.measure}: {low:.3f} to {high:.3f}"
+            yield f"- 95% interval of {units.measure(tested.measure)}: {low:.3f} to {high:.3f}"
         if text := _one_sided(trained, tested.figures, trained.preparation.target_mean):
             yield ""
             yield text
@@ -206,4 +207,4 @@ def _one_sided(trained: TrainedModel, measures: Mapping[str, float | None], prev
 
 def _measures(measures: Mapping[str, float | None]) -> Iterator[str]:
     for name, value in measures.items():
-        yield f"- {name}: {'not defined' if value is None or math.isnan(value) else f'{value:.4f}'}"
+        yield f"- {units.measure(name)}: {'not defined' if value is None or math.isnan(value) else f'{value:.4f}'}"

@@ -92,12 +92,14 @@ def _curves(document: RunDocument) -> Iterator[Drawn]:
         levels = {key: value for key, value in zip(LEVELS, values, strict=True) if value is not None}
         better = "lower" if name in LOSSES else "higher"
         compared = ", ".join(f"{key} {value:.3g}" for key, value in levels.items())
+        shown = units.measure(name)
+        title = f"{shown} by round"
         caption = (
-            f"{name} on the common test rows, {better} is better: {line[0]:.3g} after the first round, {line[-1]:.3g} "
+            f"{shown} on the common test rows, {better} is better: {line[0]:.3g} after the first round, {line[-1]:.3g} "
             f"after the last{'; ' if compared else ''}{compared}."
         )
-        drawn = figures.curves({"federated": line}, levels, looks, f"{name} by round")
-        yield Drawn(f"curve-{name}", drawn, f"{name} by round", caption)
+        drawn = figures.curves({"federated": line}, levels, looks, title)
+        yield Drawn(f"curve-{name}", drawn, title, caption)
 
 
 def _forest(document: RunDocument) -> Iterator[Drawn]:
@@ -118,10 +120,11 @@ def _forest(document: RunDocument) -> Iterator[Drawn]:
     if all(point is None and span is None for _, _, point, span in rows):
         return
     own, interval = rows[0], models[0].interval
-    caption = f"{metric} on the common test rows with 95% bootstrap intervals; federated {value_text(own[2])}"
+    shown = units.measure(metric)
+    caption = f"{shown} on the common test rows with 95% bootstrap intervals; federated {value_text(own[2])}"
     caption += f", {span_text(interval)}." if own[3] else "."
-    title = f"{metric}, with its interval"
-    yield Drawn("intervals", run_figures.forest(rows, title, metric), title, caption)  # type: ignore[arg-type]
+    title = f"{shown}, with its interval"
+    yield Drawn("intervals", run_figures.forest(rows, title, shown), title, caption)  # type: ignore[arg-type]
 
 
 def _phases(rows: Sequence[Row]) -> Iterator[Drawn]:

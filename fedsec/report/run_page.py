@@ -158,8 +158,8 @@ def _quality(document: RunDocument) -> dict[str, Any]:
     """The final table."""
     names = list(document.quality.federated)
     return {
-        "names": names,
-        "metric": document.intervals.metric if document.intervals else "",
+        "names": [units.measure(name) for name in names],
+        "metric": units.measure(document.intervals.metric) if document.intervals else "",
         "rows": [
             (
                 model.who,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -12,6 +12,20 @@ SECONDS = (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)
 BYTES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
 BITS = (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3), ("bit/s", 1.0))
 Units = Sequence[tuple[str, float]]
+MEASURES: Mapping[str, str] = {
+    "balanced_accuracy": "balanced accuracy",
+    "c_index": "C-index",
+    "d2": "D²",
+    "macro_auc": "mean AUC",
+    "macro_f1": "mean F1",
+    "observed_to_expected": "observed / expected",
+}
+"""What readers call a measure, where its name in result.json is another."""
+
+
+def measure(name: str) -> str:
+    """A measure's name to read."""
+    return MEASURES.get(name, name)
 
 
 def digits(value: float) -> str:

@@ -20,6 +20,7 @@ from fedsec.report.clinical_document import Clinical
 from fedsec.report.clinical_words import threshold_text, warned
 from fedsec.report.run_document import RunDocument, final_table
 from fedsec.report.run_page import disclosure
+from fedsec.report.units import measure
 from fedsec.report.units import plain_size as size
 from fedsec.simulations.run.driver import Follow
 from fedsec.simulations.run.scalars import Listen
@@ -90,9 +91,9 @@ class _Watcher:
         elif kind == "round":
             self._round(event)
         elif kind == "tested" and event["round"]:
-            measure = next((key for key in (*MEASURES, "loss") if event.get(key) is not None), "")
-            named = f"test {measure}" if len(measure) <= SHORT else "test"  # the line has 80 letters
-            self._line |= {named: event[measure]} if measure else {}
+            name = next((key for key in (*MEASURES, "loss") if event.get(key) is not None), "")
+            named = f"test {name}" if len(name) <= SHORT else "test"  # the line has 80 letters
+            self._line |= {named: event[name]} if name else {}
             self._bar.update(self._task, completed=event["round"])
         elif kind == "suspicions":
             for text in event["texts"]:
@@ -131,7 +132,7 @@ class _Watcher:
         self._line.setdefault("hospitals", event["included"])  # those that trained, where somebody did
         self._line["loss"] = metrics.get("train_loss", metrics.get("loss"))
         if event["stage"] == "evaluate":
-            self._line |= outcomes.measured(metrics)
+            self._line |= {measure(name): value for name, value in outcomes.measured(metrics).items()}
 
     def _flush(self) -> None:
         """Print the round that is complete, in one line of 80 letters."""
@@ -150,8 +151,8 @@ def summary(console: Console, document: RunDocument, target: Path) -> None:
     table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
     table.add_column("trained", no_wrap=True)
     for key in document.quality.federated:
-        table.add_column(key, justify="right")
-    table.add_column(f"95% of {metric}", justify="right", no_wrap=True)
+        table.add_column(measure(key), justify="right")
+    table.add_column(f"95% of {measure(metric)}", justify="right", no_wrap=len(measure(metric)) <= SHORT)
     for place, (who, quality, interval) in enumerate(final_table(document)):
         table.add_row(
             escape(who),

@@ -23,6 +23,7 @@ SINCE: dict[str, Any] = {"unusable": 0, "warnings": []}
 """What an aggregation has since, as it is read from older documents."""
 SINCE_OF_A_RUN: dict[str, Any] = {"about": None, "clinical": None, "table_one": None}
 """The same of a whole document."""
+SINCE_OF_STATISTICS: dict[str, Any] = {"target_shares": []}
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
 
@@ -38,6 +39,7 @@ def test_a_document_of_format_1_is_read_and_written_with_what_came_since(folder:
     document, rows = load(folder)
     written, old = json.loads(document.to_json()), json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert {key: written.pop(key) for key in SINCE_OF_A_RUN} == SINCE_OF_A_RUN
+    assert {key: written["statistics"].pop(key) for key in SINCE_OF_STATISTICS} == SINCE_OF_STATISTICS
     for aggregation in written["rounds"]:
         assert {key: aggregation.pop(key) for key in SINCE} == SINCE
     assert written == old
