@@ -6,6 +6,7 @@ After M. Mitchell et al., Model cards for model reporting, FAT* 2019. Markdown, 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,10 +17,11 @@ from fedsec.disclosure.facts import Statement
 from fedsec.learning.clinical import LEAST
 from fedsec.learning.trained_model import TrainedModel
 from fedsec.report import units
+from fedsec.report.card_section import CARD
 from fedsec.report.clinical_document import Evaluation
 from fedsec.report.clinical_words import MEASURES, off_text, one_sided
 
-CARD = "model-card.md"
+__all__ = ["CARD", "card"]
 ADDED: Mapping[Task, str] = {
     "classification": "log-odds",
     "regression": "standard deviations of the label",
@@ -27,6 +29,8 @@ ADDED: Mapping[Task, str] = {
     "survival": "logarithms of the hazard",
 }
 """What the coefficients of a linear model with one score add to."""
+_SIGNS = re.compile(r"[\\`*\[\]<&~|]|(?<!\w)_|_(?!\w)")
+"""What Markdown would take as a sign of its own in a name."""
 
 
 def card(
@@ -41,17 +45,17 @@ def card(
     evaluated: the means of the last evaluation at the hospitals, on the rows that they trained on; tested: on others.
     found: the clinical evaluation on the hospitals' rows, of a classification.
     """
-    label, about = trained.schema.label, trained.about
-    predicted = _predicted(label)
+    name, about = _name(trained.schema.label.name), trained.about
+    label, predicted = trained.schema.label, _predicted(trained.schema.label)
     hospitals, preparation = about.get("hospitals", "several"), trained.preparation
     if label.groups:
         shares = preparation.target_shares or (1.0 - preparation.target_mean, preparation.target_mean)
         told = list(zip(label.groups, shares, strict=True))
-        spread = ", ".join(f"{_share(share)} of them {name}" for name, share in told[len(told) == 2 :])
+        spread = ", ".join(f"{_share(share)} of them {_name(group)}" for group, share in told[len(told) == 2 :])
     else:
-        spread = f"{label.name} {preparation.target_mean:.4g} ± {preparation.target_deviation:.3g}"
+        spread = f"{name} {preparation.target_mean:.4g} ± {preparation.target_deviation:.3g}"
     lines = [
-        f"# Model card: {label.name}",
+        f"# Model card: {name}",
         "",
         f"A {trained.model} model that predicts {predicted} from {len(trained.schema.columns)} columns, trained across "
         f"{hospitals} hospitals in {about.get('rounds', 'some')} rounds by `fedsec`.",
@@ -74,18 +78,19 @@ def card(
         "",
         "## How it was made",
         "",
-        *(f"- {key}: {value}" for key, value in about.items() if value),
+        *(f"- {key}: {_name(value)}" for key, value in about.items() if value),
         *([f"- threshold: {trained.threshold:g}"] if _classifies(trained) else []),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _predicted(label: Label) -> str:
+    name, positive = _name(label.name), _name(label.positive)
     if label.event:
-        return f"the time ({label.name}) until {label.event} is {label.positive}"
+        return f"the time ({name}) until {_name(label.event)} is {positive}"
     if label.classes:
-        return f"the probability of each class of {label.name}"
-    return f"the probability of {label.name} = {label.positive}" if label.groups else label.name
+        return f"the probability of each class of {name}"
+    return f"the probability of {name} = {positive}" if label.groups else name
 
 
 def _classifies(trained: TrainedModel) -> bool:
@@ -117,11 +122,11 @@ def _predictors(trained: TrainedModel) -> Iterator[str]:
             one = known[column.name]
             found = f"mean {one.mean:.4g}, standard deviation {one.deviation:.3g}" if one.present else "no value"
             gaps = f", {_share(1 - one.present)} missing" if one.present < 1 else ""
-            yield f"| {_cell(column.name)} | {column.low:g} to {column.high:g} | {found}{gaps} |"
+            yield f"| {_name(column.name)} | {column.low:g} to {column.high:g} | {found}{gaps} |"
         else:
             shares = trained.preparation.levels[column.name]
-            told = ", ".join(f"{_cell(level)} {_share(share)}" for level, share in shares.items())
-            yield f"| {_cell(column.name)} | {', '.join(map(_cell, column.levels))} | {told} |"
+            told = ", ".join(f"{_name(level)} {_share(share)}" for level, share in shares.items())
+            yield f"| {_name(column.name)} | {', '.join(map(_name, column.levels))} | {told} |"
     weights = trained.parameters.get("weights")
     if weights is not None and weights.ndim == 1:
         what = ADDED[trained.task]
@@ -129,11 +134,12 @@ def _predictors(trained: TrainedModel) -> Iterator[str]:
         yield f"| Feature | Adds, in {what}, for one standard deviation or a level |"
         yield "|---|---|"
         for name, weight in zip(trained.features, weights, strict=True):
-            yield f"| {_cell(name)} | {float(weight):+.3f} |"
+            yield f"| {_name(name)} | {float(weight):+.3f} |"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _name(text: object) -> str:
+    """A name as Markdown shows it, letter by letter."""
+    return _SIGNS.sub(r"\\\g<0>", " ".join(str(text).split()))
 
 
 def _quality(
@@ -169,12 +175,13 @@ def _quality(
 def _clinical(trained: TrainedModel, found: Evaluation) -> Iterator[str]:
     """Measures, calibration and decisions, as the summed histograms have them."""
     label = trained.schema.label
+    counts = f"{_name(label.name)} = {_name(label.positive)}"
     yield ""
     yield "## Clinical evaluation"
     yield ""
     yield (
         f"From the hospitals' sums of rows by class and by predicted probability, on the rows that the model was "
-        f"trained on. A row counts as {label.name} = {label.positive} from a probability of {trained.threshold:.3g} on."
+        f"trained on. A row counts as {counts} from a probability of {trained.threshold:.3g} on."
     )
     yield ""
     if text := _one_sided(trained, found.measures, found.prevalence):

@@ -15,7 +15,17 @@ from fedsec.disclosure import DISCLOSURE, Statement
 from fedsec.errors import FedsecError
 from fedsec.metering import Row
 from fedsec.protocol import headings
-from fedsec.report import clinical_section, clinical_words, drawings, output, sections, table_one_page, units
+from fedsec.report import (
+    card_section,
+    clinical_section,
+    clinical_words,
+    drawings,
+    output,
+    sections,
+    table_one_page,
+    units,
+)
+from fedsec.report.card_section import CardSection
 from fedsec.report.run_document import AGREEMENT, RESULT, About, Disclosed, RunDocument, final_table, load
 from fedsec.report.run_drawings import STAGES, costs_of, draw, looks_of, span_text, stages_of, value_text
 
@@ -40,7 +50,7 @@ def write(folder: Path, labels: Mapping[str, str] | None = None, png: bool = Tru
     stated = output.read(path, Statement, "a disclosure statement") if path.exists() else None
     drawn = draw(document, rows)
     contents = {f"{FIGURES}/{name}": data for one in drawn for name, data in one.files(png).items()}
-    page = _render(document, rows, stated, drawn, labels or {}, _agreement(folder))
+    page = _render(document, rows, stated, drawn, labels or {}, _agreement(folder), card_section.section(folder))
     return output.write(folder, contents | {PAGE: page.encode()})
 
 
@@ -51,6 +61,7 @@ def _render(
     drawn: Sequence[drawings.Drawn],
     labels: Mapping[str, str],
     agreement: Agreement | None,
+    card: CardSection | None,
 ) -> str:
     setting, looks = document.configuration, looks_of()
     own = bool(setting.get("data"))
@@ -78,6 +89,7 @@ def _render(
             stated=stated,
             disclosed=[disclosure(one) for one in document.disclosed],
             agreement=agreement,
+            card=card,
             agreed=_agreed(agreement, setting) if agreement else (),
             configuration=[
                 (labels.get(key, key), value_text(Path(str(value)).name if key in FILES else value))

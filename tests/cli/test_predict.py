@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 import fedsec
+from tests.report.test_card_section import sentences, text_of
 
 pytestmark = pytest.mark.slow  # the run that they share takes seconds
 
@@ -112,6 +115,21 @@ def test_the_card_says_what_the_run_found(run: Path) -> None:
     for section in stated["sections"]:
         of_later_rounds = [f"{text[:1].upper()}{text[1:]}." for text in document["warnings"]]
         assert all(text in card for text in section["sentences"] if text not in of_later_rounds)
+
+
+def test_the_page_has_the_card_word_for_word(fed: Any, run: Path, tmp_path: Path) -> None:
+    """And what its user adds to the file, once `fedsec report` made the page again."""
+    run = Path(shutil.copytree(run, tmp_path / "run"))
+    card = run / "model-card.md"
+    for added in ("", "For the ward of north, *by* its staff."):
+        if added:
+            card.write_text(card.read_text().replace("Research.", f"Research. {added}"))
+            assert fed("report", str(run))[0] == 0
+        markup = (run / "report.html").read_text().split('id="card-title"')[1].split("</section>")[0]
+        said = text_of("<h2" + re.sub("<summary>.*?</summary>", "", markup))
+        expected = " ".join(sentences(card.read_text())).replace("*by*", "by")
+        assert said.replace(" .", ".").startswith(expected), (expected, said)
+        assert added.replace("*", "") in said
 
 
 def test_new_rows_are_read_as_the_hospitals_rows_were(fed: Any, new: Path) -> None:
