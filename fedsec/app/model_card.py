@@ -31,6 +31,8 @@ ADDED: Mapping[Task, str] = {
 """What the coefficients of a linear model with one score add to."""
 _SIGNS = re.compile(r"[\\`*\[\]<&~|]|(?<!\w)_|_(?!\w)")
 """What Markdown would take as a sign of its own in a name."""
+_ROUNDING = 1e-9
+"""What a secure sum's rounding may take off a share of 1."""
 
 
 def card(
@@ -121,7 +123,7 @@ def _predictors(trained: TrainedModel) -> Iterator[str]:
         if isinstance(column, Number):
             one = known[column.name]
             found = f"mean {one.mean:.4g}, standard deviation {one.deviation:.3g}" if one.present else "no value"
-            gaps = f", {_share(1 - one.present)} missing" if one.present < 1 else ""
+            gaps = f", {_share(1 - one.present)} missing" if one.present < 1 - _ROUNDING else ""
             yield f"| {_name(column.name)} | {column.low:g} to {column.high:g} | {found}{gaps} |"
         else:
             shares = trained.preparation.levels[column.name]

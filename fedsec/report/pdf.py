@@ -99,7 +99,7 @@ def _paper(foot: str) -> FPDF:
             self.set_y(-12)
             self.set_font(FONT, "", 7)
             self.set_text_color(*SOFT)
-            self.cell(0, 4, f"{foot}   page {self.page_no()}", align="L")
+            self.multi_cell(0, 3, f"{foot}   page {self.page_no()}", align="L")
 
     page = Paper(format="A4")
     letters = Path(matplotlib.get_data_path()) / "fonts" / "ttf"

@@ -149,9 +149,9 @@ def summary(console: Console, document: RunDocument, target: Path) -> None:
     setting, metric = document.configuration, document.intervals.metric if document.intervals else ""
     title = f"{escape(document.data_name)}, {setting['model']}, {setting['rounds']} rounds: quality on common test rows"
     table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
-    table.add_column("trained", no_wrap=True)
+    table.add_column("trained", overflow="fold")  # a long name wraps: figures never do
     for key in document.quality.federated:
-        table.add_column(measure(key), justify="right")
+        table.add_column(measure(key), justify="right", no_wrap=" " not in measure(key))
     table.add_column(f"95% of {measure(metric)}", justify="right", no_wrap=len(measure(metric)) <= SHORT)
     for place, (who, quality, interval) in enumerate(final_table(document)):
         table.add_row(
@@ -192,9 +192,9 @@ def _clinical(console: Console, found: Clinical) -> None:
         return
     title = "leave one site out, simulation only"
     table = Table(title=title, box=SIMPLE, padding=0, pad_edge=False, show_edge=False)
-    table.add_column("hospital", no_wrap=True)
+    table.add_column("hospital", overflow="fold")
     for name in ("rows", "positive", "auc", "calibration in the large"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for one in found.left_out:
         values = (one.measures.get("auc"), one.measures.get("calibration_in_the_large"))
         figures = ["-" if value is None else f"{value:.3f}" for value in values]

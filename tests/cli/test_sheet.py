@@ -80,6 +80,7 @@ def test_text_that_is_long_gets_more_pages_and_nothing_is_left_out() -> None:
     short, long = ([Part("A part", ["words " * 40] * times)] for times in (3, 90))
     assert pages(pdf("Title", "Lead", short, "foot", 2, WHEN)) == 1
     assert pages(pdf("Title", "Lead", long, "foot", 2, WHEN)) > 2
+    assert pages(pdf("Title", "Lead", short, "a_long_name " * 20, 2, WHEN)) == 1  # a foot of two lines
 
 
 def test_a_folder_without_a_run_is_refused_in_words(fed: Any, tmp_path: Path) -> None:
