@@ -27,14 +27,19 @@ def final_bins(rounds: Sequence[Round]) -> Bins | None:
 
     None where no evaluation of this model succeeded, and where there are no classes.
     """
+    last = last_evaluation(rounds)
+    if last is None or last.metrics is None or POSITIVE not in last.metrics:
+        return None
+    bins = clinical.of_means(last.metrics, float(last.weight))
+    return bins if np.isfinite(bins.rows).all() else None  # NaN: it was withheld
+
+
+def last_evaluation(rounds: Sequence[Round]) -> Round | None:
+    """That of the model that the run ended with; None where none succeeded."""
     for one in reversed(rounds):
-        if one.failure:
-            continue
-        if one.stage == "evaluate":
-            metrics = one.metrics or {}
-            bins = clinical.of_means(metrics, float(one.weight)) if POSITIVE in metrics else None
-            return bins if bins is not None and np.isfinite(bins.rows).all() else None  # NaN: it was withheld
-        if one.trains:  # a model that nobody evaluated
+        if not one.failure and one.stage == "evaluate":
+            return one
+        if not one.failure and one.trains:  # a model that nobody evaluated
             return None
     return None
 

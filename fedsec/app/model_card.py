@@ -15,6 +15,7 @@ from fedsec.data.label import Label, Task
 from fedsec.data.schema import Number
 from fedsec.disclosure.facts import Statement
 from fedsec.learning.clinical import LEAST
+from fedsec.learning.intervals import HIGH, LOW, no_intervals
 from fedsec.learning.trained_model import TrainedModel
 from fedsec.report import units
 from fedsec.report.card_section import CARD
@@ -75,6 +76,8 @@ def card(
         *_predictors(trained),
         "",
         *_quality(trained, evaluated, tested, found),
+        "",
+        *_intervals(trained),
         "",
         *_protected(statement),
         "",
@@ -172,6 +175,18 @@ def _quality(
     else:
         yield from _measures({"loss": reached["loss"]})
         yield from _clinical(trained, found)
+
+
+def _intervals(trained: TrainedModel) -> Iterator[str]:
+    """How sure a prediction is, as `fedsec predict` says it of each."""
+    yield "## How sure a prediction is"
+    yield ""
+    if (found := trained.intervals) is None:
+        yield no_intervals(trained.task)
+        return
+    label = trained.schema.label
+    text = found.words(_name(label.name), _name(label.positive))
+    yield f"`fedsec predict` gives each prediction an interval, from {LOW} to {HIGH}: {text}."
 
 
 def _clinical(trained: TrainedModel, found: Evaluation) -> Iterator[str]:

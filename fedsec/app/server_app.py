@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from logging import INFO, WARNING
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,7 @@ from fedsec.app import evaluated, model_card
 from fedsec.app.cohort import Cohort, wait_for_hospitals
 from fedsec.app.config import OWN_ROWS, RunConfig
 from fedsec.app.progress import Progress
+from fedsec.app.run_intervals import intervals_of
 from fedsec.app.simulated import Compared, Study, study
 from fedsec.data import preparation, schema, table_one
 from fedsec.data.preparation import Preparation
@@ -137,7 +139,7 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     trained = _trained(secure, config, agreed, prepared, final, threshold)
     if progress.folder is not None:
         secure.agreement_of_run(config.model_dump(by_alias=True)).write(progress.folder / AGREEMENT)
-        trained.write(progress.folder / trained_model.FILE)
+        trained.write(progress.folder / trained_model.FILE)  # and again below, once other rows told how sure it is
     on_others: Compared | None = None
     if simulation is None:
         _keep(secure, prepared, described, progress)
@@ -151,6 +153,8 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     if progress.folder is not None:
         sums = [one.metrics for one in secure.rounds if one.stage == "evaluate" and not one.failure]
         of_rows = None if bins is None else evaluated.evaluation(bins, threshold.threshold)
+        trained = replace(trained, intervals=intervals_of(trained, secure.rounds, of_rows, on_others))
+        trained.write(progress.folder / trained_model.FILE)
         text = model_card.card(trained, secure.disclosure(), sums[-1] if sums else None, on_others, of_rows)
         atomic.write(progress.folder / model_card.CARD, text.encode())
     if failed is not None:

@@ -24,17 +24,23 @@ from fedsec.data.table import Table
 from fedsec.data.table_one import TableOne
 from fedsec.errors import ConfigurationError
 from fedsec.flower.server import SecureAggregation
+from fedsec.report.clinical_document import Evaluation
 
 GROUP, NAME = "fedsec.simulation", "study"
 
 
 class Compared(NamedTuple):
-    """How one model did on the common test rows; `interval` is the 95% interval of the measure of that name, if any."""
+    """How one model did on the common test rows, so many `rows`.
+
+    interval: the 95% interval of the measure of that name, if any. evaluation: the clinical one, of the first model.
+    """
 
     who: str
     figures: Mapping[str, float]
     measure: str = ""
     interval: tuple[float | None, float | None] | None = None
+    rows: int = 0
+    evaluation: Evaluation | None = None
 
 
 class Study(Protocol):

@@ -34,7 +34,7 @@ COMMANDS = {
     ),
     "predict": Listed(
         "fedsec.cli.predict:predict",
-        "Apply a run's model to new patients' rows: probabilities, and rows refused in words.",
+        "Apply a run's model to new patients' rows: probabilities with intervals, and rows refused in words.",
         extra="",
     ),
     "export": Listed(

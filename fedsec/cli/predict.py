@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -19,6 +20,7 @@ from fedsec.data.new_rows import NewRows, new_rows
 from fedsec.data.row_files import name_of
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.learning import trained_model
+from fedsec.learning.intervals import HIGH, LOW, no_intervals
 from fedsec.learning.trained_model import TrainedModel
 
 NAMED = 10
@@ -45,13 +47,16 @@ def predict(
     force: Annotated[bool, typer.Option("--force", help="Replace the output file if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Apply a run's model to new patients' rows: probabilities, and rows refused in words.
+    """Apply a run's model to new patients' rows: probabilities with intervals, and rows refused in words.
 
     Added are, of two classes, the probability and the class that is predicted; of several, the probability of each; of
     a number or a count, what is expected; of a survival time, the risk of the event by the end of each interval.
 
     Columns are found by their names, and others are kept as they are; a label is not needed. A gap is filled as in
     training. A row with a value that the schema does not allow is refused, and the others are scored.
+
+    interval_low and interval_high say how sure a prediction is. Of a probability: of rows that were given about the
+    same one, how many were positive, as a share with its 95% interval. Of a number: where 95% of labels lie.
 
     Research software: no medical device. What a prediction is good for, the model card of the run says.
 
@@ -82,11 +87,16 @@ def predict(
         raise DataError(f"{data.name} has a column {twice[0]!r} already, which the scored file gets: rename it")
     atomic.write(target, _csv({**columns, **added}))
     refused = {row + 1: why for row, why in rows.refused.items()}
-    counted = len(rows.numbers) - len(refused)
+    counted, label = len(rows.numbers) - len(refused), trained.schema.label
     if as_json:
-        return print_json({"output": str(target), "scored": counted, REFUSED: refused})
+        found = trained.intervals and trained.intervals.words(label.name, label.positive)
+        return print_json({"output": str(target), "scored": counted, REFUSED: refused, "intervals": found})
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(f"Scored {counted} of {len(rows.numbers)} rows of {data.name}: {target}")
+    if trained.intervals is None:
+        console.print(no_intervals(trained.task))
+    else:
+        console.print(f"{LOW}, {HIGH}: {trained.intervals.words(label.name, label.positive)}")
     if ignored := [name for name in columns if name not in {one.name for one in trained.schema.columns}]:
         console.print(f"Not read by the model: {', '.join(ignored)}")
     for row, why in list(refused.items())[:NAMED]:
@@ -96,7 +106,7 @@ def predict(
 
 
 def scored(trained: TrainedModel, rows: NewRows) -> dict[str, list[str]]:
-    """The columns that are added: what was predicted, and why a row was refused."""
+    """The columns that are added: what was predicted, how sure that is, and why a row was refused."""
     label = trained.schema.label
     found = trained.predict(rows.numbers, rows.levels)
     reasons = [rows.refused.get(row, "") for row in range(len(found))]
@@ -112,18 +122,23 @@ def scored(trained: TrainedModel, rows: NewRows) -> dict[str, list[str]]:
         told = {name: _texts(chance, reasons) for name, chance in chances.items()}
         return {**told, f"{label.name} predicted": named, REFUSED: reasons}
     values = _texts(found, reasons)
-    if label.task != "classification":
+    if label.task == "count":
         return {f"{label.name} predicted": values, REFUSED: reasons}
+    intervals = np.full((len(found), 2), np.nan) if trained.intervals is None else trained.intervals.of(found)
+    sure = {name: _texts(ends, reasons) for name, ends in zip((LOW, HIGH), intervals.T, strict=True)}
+    if label.task == "regression":
+        return {f"{label.name} predicted": values, **sure, REFUSED: reasons}
     other = label.negative[0] if len(label.negative) == 1 else f"not {label.positive}"
     classes = [
         "" if why else label.positive if value >= trained.threshold else other
         for value, why in zip(found, reasons, strict=True)
     ]
-    return {f"{label.name} probability": values, f"{label.name} predicted": classes, REFUSED: reasons}
+    return {f"{label.name} probability": values, f"{label.name} predicted": classes, **sure, REFUSED: reasons}
 
 
 def _texts(values: Floats, reasons: Sequence[str]) -> list[str]:
-    return ["" if why else f"{value:.6g}" for value, why in zip(values, reasons, strict=True)]
+    """A number of each row that is not refused and has one."""
+    return ["" if why or np.isnan(value) else f"{value:.6g}" for value, why in zip(values, reasons, strict=True)]
 
 
 def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:

@@ -15,6 +15,7 @@ from fedsec.data.label import Task
 from fedsec.data.new_rows import NewRows, new_rows
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.learning import trained_model
+from fedsec.learning.intervals import no_intervals
 from fedsec.learning.outcomes.survival import risk
 from fedsec.learning.trained_model import TrainedModel
 
@@ -88,6 +89,15 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             Coefficient(name, float(weight), float(weight) / width.get(name, 1.0))
             for name, weight in zip(self.trained.features, self._weights(), strict=True)
         ]
+
+    def predict_interval(self, X: Any) -> Floats:
+        """float64[rows, 2]: from and to, as `fedsec predict` has it; NaN where no rows were given a like probability.
+
+        Raises AttributeError where the run could not tell how far predictions are off.
+        """
+        if self.trained.intervals is None:
+            raise AttributeError(no_intervals(self.trained.task))
+        return self.trained.intervals.of(self._predicted(X))
 
     def _weights(self) -> Floats:
         if self.trained.parameters.keys() != {"weights", "bias"}:

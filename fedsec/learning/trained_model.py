@@ -26,6 +26,7 @@ from fedsec.data.table import Integers
 from fedsec.errors import BadMessage, ConfigurationError, DataError, expect_path
 from fedsec.learning import models
 from fedsec.learning.clinical import THRESHOLD
+from fedsec.learning.intervals import Intervals
 from fedsec.learning.models import Model, Parameters
 
 FILE = "model.safetensors"
@@ -42,6 +43,7 @@ class TrainedModel:
     parameters   float64 arrays by name
     threshold    class 1 is predicted from this probability on
     about        what else is known, in words: versions, strategy, the agreement's hash
+    intervals    how far predictions may be off; None where the run could not tell, and in files of earlier releases
 
     Raises ConfigurationError or DataError where the parts do not fit each other.
     """
@@ -52,6 +54,7 @@ class TrainedModel:
     parameters: Parameters
     threshold: float = THRESHOLD
     about: Mapping[str, str] = field(default_factory=dict)
+    intervals: Intervals | None = None
 
     def __post_init__(self) -> None:
         built, columns = self.built, len(self.features)
@@ -114,6 +117,7 @@ class TrainedModel:
             "schema": self.schema.to_toml(),
             "preparation": json.loads(self.preparation.to_json()),
             "about": dict(self.about),
+            "intervals": self.intervals and self.intervals.to_document(),
         }
         return save(arrays, {FORMAT: json.dumps(document)})
 
@@ -151,6 +155,7 @@ def read(path: Path) -> TrainedModel:
             parameters,
             float(document["threshold"]),
             document["about"],
+            Intervals.from_document(found) if (found := document.get("intervals")) is not None else None,
         )
     except (KeyError, TypeError, ValueError, RecursionError, BadMessage, DataError) as error:
         raise ConfigurationError(f"{file} is damaged: {error}") from error

@@ -62,9 +62,11 @@ class Simulation:
         known = (self._preparation, self._described)
         document = results.finish(self._config, secure, final, tested, self._data, *known, progress)
         measure = document.intervals.metric if document.intervals else ""
-        return [
-            Compared(model.who, _numbers(model.quality), measure, model.interval) for model in final_table(document)
+        first, *others = [
+            Compared(model.who, _numbers(model.quality), measure, model.interval, len(self._data.test.target))
+            for model in final_table(document)
         ]
+        return [first._replace(evaluation=document.clinical.test if document.clinical else None), *others]
 
 
 def _numbers(quality: Measures) -> dict[str, float]:

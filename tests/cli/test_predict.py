@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 import fedsec
+from fedsec.learning import trained_model
+from fedsec.learning.intervals import student_95
 from tests.report.test_card_section import sentences, text_of
 
 pytestmark = pytest.mark.slow  # the run that they share takes seconds
@@ -50,6 +53,8 @@ def test_rows_are_scored_and_refused_in_words(fed: Any, run: Path, new: Path) ->
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "Scored 2 of 4 rows of new.csv: new-scored.csv",
+        "interval_low, interval_high: the share with status = 1 of rows that were given about the same probability, at "
+        "95%; from 45 test rows, which no hospital trained on",
         "Not read by the model: who",
         "Refused: row 2: age is 430, outside of the range 0 to 120 that was agreed on; sex is '3', none of its levels "
         "1, 2",
@@ -64,6 +69,12 @@ def test_rows_are_scored_and_refused_in_words(fed: Any, run: Path, new: Path) ->
     chance = model.predict_proba({name: [row[name] for row in kept] for name in model.feature_names_in_})[:, 1]
     assert np.allclose([float(row["status probability"]) for row in kept], chance, atol=1e-6)
     assert [row["status predicted"] for row in kept] == ["1" if value >= 0.5 else "not 1" for value in chance]
+    told = json.loads((run / "result.json").read_text())["clinical"]["test"]["groups"]
+    for row, found in zip(kept, chance, strict=True):
+        groups = [one["interval"] for one in told if one["low"] <= found <= one["high"]]
+        got = [float(row[name]) for name in ("interval_low", "interval_high") if row[name]]
+        assert np.allclose(got, groups[0], atol=1e-6) if groups else not got or told[0]["low"] < found
+    assert any(row["interval_low"] for row in kept) and not rows[1]["interval_low"] and not rows[2]["interval_high"]
     code, _, err = fed("predict", str(run), "new.csv")
     assert code == 2 and "new-scored.csv exists already; choose another, or replace it with --force" in err
     words = ("predict", str(run / "model.safetensors"), "new.csv", "--threshold", "0.01", "--force", "--json")
@@ -115,6 +126,25 @@ def test_the_card_says_what_the_run_found(run: Path) -> None:
     for section in stated["sections"]:
         of_later_rounds = [f"{text[:1].upper()}{text[1:]}." for text in document["warnings"]]
         assert all(text in card for text in section["sentences"] if text not in of_later_rounds)
+
+
+def test_a_number_has_an_interval_and_a_model_without_one_says_why(fed: Any, run: Path, new: Path) -> None:
+    code, _, err = fed("run", "--engine", "local", "--dataset", "diabetes", "--rounds", "1", "--output", "number")
+    assert code == 0, err
+    rmse = json.loads((new / "number" / "result.json").read_text())["quality"]["federated"]["rmse"]
+    (new / "rows.csv").write_text("age,sex,bmi,bp,s1,s2,s3,s4,s5,s6\n" + ",".join(["0.01"] * 10) + "\n")
+    assert fed("predict", "number", "rows.csv")[0] == 0
+    with (new / "rows-scored.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    low, middle, high = (float(row[name]) for name in ("interval_low", "target predicted", "interval_high"))
+    assert np.allclose([middle - low, high - middle], rmse * student_95(89), rtol=1e-4)  # of 89 test rows
+    assert f"(root mean square {rmse:.4g}); from 89 test rows" in (new / "number" / "model-card.md").read_text()
+    replace(trained_model.read(run), intervals=None).write(new / "older.safetensors")
+    code, out, _ = fed("predict", "older.safetensors", "new.csv")
+    assert code == 0 and "There are no intervals: the final model was not evaluated" in out
+    with (new / "new-scored.csv").open() as file:
+        assert {row["interval_low"] + row["interval_high"] for row in csv.DictReader(file)} == {""}
+    assert json.loads(fed("predict", "older.safetensors", "new.csv", "--force", "--json")[1])["intervals"] is None
 
 
 def test_the_page_has_the_card_word_for_word(fed: Any, run: Path, tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +24,7 @@ from fedsec.data.table import Table
 from fedsec.data.table_columns import of_columns
 from fedsec.errors import ConfigurationError, DataError
 from fedsec.learning import trained_model
+from fedsec.learning.intervals import GroupOfRows, Intervals
 from fedsec.learning.models import build
 from fedsec.learning.trained_model import TrainedModel
 
@@ -168,6 +172,35 @@ def test_an_estimator_names_the_rows_that_it_refuses(tmp_path: Path) -> None:
         estimator.predict(raw)
     with pytest.raises(DataError, match=r"X has shape \(2, 3\); rows of 4 columns were expected: age, lactate"):
         estimator.predict([[1, 2, 3], [4, 5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("label", "made"),
+    [
+        (DIED, Intervals("rows", 100, (GroupOfRows(0.0, 0.5, 50, 9), GroupOfRows(0.5, 1.0, 50, 30)))),
+        (STAY, Intervals("rows", 100, spread=2.0)),
+    ],
+)
+def test_intervals_travel_with_the_model_and_older_files_have_none(
+    label: Label, made: Intervals, tmp_path: Path
+) -> None:
+    model, _ = trained(label)
+    replace(model, intervals=made).write(tmp_path / trained_model.FILE)
+    estimator: Any = fedsec.load_model(tmp_path)
+    assert estimator.trained.intervals == made
+    found = estimator.predict_interval(columns())
+    assert np.array_equal(found, made.of(estimator._predicted(columns()))) and not np.isnan(found).any()
+    with safe_open(tmp_path / trained_model.FILE, "np") as opened:
+        document = json.loads(opened.metadata()[trained_model.FORMAT])
+    del document["intervals"]  # as releases before this one wrote it
+    save_file(model.parameters, tmp_path / "older", {trained_model.FORMAT: json.dumps(document)})
+    assert trained_model.read(tmp_path / "older").intervals is None
+    with pytest.raises(AttributeError, match="There are no intervals: the final model was not evaluated"):
+        fedsec.load_model(tmp_path / "older").predict_interval(columns())
+    document["intervals"] = {"whose": "rows", "rows": 0, "groups": []}
+    save_file(model.parameters, tmp_path / "damaged", {trained_model.FORMAT: json.dumps(document)})
+    with pytest.raises(ConfigurationError, match="damaged is damaged: 0 rows with a spread"):
+        trained_model.read(tmp_path / "damaged")
 
 
 def test_what_is_no_model_of_ours_is_refused_in_words(tmp_path: Path) -> None:

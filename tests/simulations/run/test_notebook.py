@@ -77,7 +77,7 @@ def test_what_it_left_are_frames(done: Run) -> None:
 
 
 def test_it_shows_itself(done: Run) -> None:
-    assert "federated, packed_shamir" in repr(done) and "New patients" in repr(done)
+    assert "packed_shamir" in repr(done) and "New patients" in repr(done)
     page = done._repr_html_()
     assert "<table" in page and "simulated on one machine" in page and "federated, packed_shamir" in page
     report = done.report()
