@@ -171,6 +171,14 @@ def expect_path(name: str, value: object) -> Path:
     return Path(str(value))
 
 
+def expect_new(name: str, path: Path, force: bool = False) -> None:
+    """Raise ConfigurationError where something is at the path already that may not be replaced."""
+    if path.exists() and not force:
+        raise ConfigurationError(
+            f"{name} {path} exists already; choose another, or replace it with --force", public=f"{name} exists already"
+        )
+
+
 def home_expanded(name: str, path: Path) -> Path:
     """The path with ~ for a home folder written out; raises ConfigurationError where there is no such user."""
     try:

@@ -20,7 +20,7 @@ from fedsec.cli.options import Json, print_json
 from fedsec.cli.run_options import with_config
 from fedsec.data.preparation import GAPS
 from fedsec.encoding.mean_spec import WeightRule
-from fedsec.errors import ConfigurationError, unknown
+from fedsec.errors import ConfigurationError, expect_new, unknown
 from fedsec.report import output
 from fedsec.report.run_document import AGREEMENT, RESULT, RunDocument
 from fedsec.simulations.run.rehearsal import rehearse
@@ -118,8 +118,7 @@ def write(
 
     `fedsec agree write --schema schema.toml --strategy secagg --server 8e91…1164 --hospital north=0d4c…77aa …`
     """
-    if target.exists() and not force:
-        raise ConfigurationError(f"agreement {target} exists already; choose another, or replace it with --force")
+    expect_new("agreement", target, force)
     if weights not in get_args(WeightRule):
         raise unknown("weights", weights, get_args(WeightRule))
     members = read_hospitals(hospital or [], hospitals)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from fedsec import extras
-from fedsec.errors import ConfigurationError
+from fedsec.errors import expect_new
 from fedsec.learning import trained_model
 from fedsec.learning.onnx_export import NOTE, to_onnx
 from fedsec.report import output
@@ -37,7 +37,6 @@ def export(
     path = run.expanduser()
     trained = trained_model.read(path)
     file = (path if path.is_dir() else path.parent) / "model.onnx" if target is None else target.expanduser()
-    if file.exists() and not force:
-        raise ConfigurationError(f"output {file} exists already; choose another, or replace it with --force")
+    expect_new("output", file, force)
     output.write(file.parent, {file.name: to_onnx(trained).SerializeToString(deterministic=True)})
     Console().print(f"Model: {file}\n{NOTE}", highlight=False, markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ import typer
 from fedsec import catalog
 from fedsec.cli.options import Json, print_json
 from fedsec.cli.scaffold import TEMPLATES, check, filled, print_steps, text_of
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, expect_new
 from fedsec.report import output as files
 
 
@@ -59,7 +59,6 @@ def new_strategy(
 
 def _write(folder: Path, contents: Mapping[str, str], force: bool) -> None:
     """Write files into a folder; where one exists and may not be replaced, none is written."""
-    taken = [str(folder / path) for path in contents if (folder / path).exists()]
-    if taken and not force:
-        raise ConfigurationError(f"{taken[0]} exists already; choose another name, or replace it with --force")
+    for path in contents:
+        expect_new("file", folder / path, force)
     files.write(folder, {path: text.encode() for path, text in contents.items()})

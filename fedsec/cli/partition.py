@@ -21,7 +21,7 @@ from fedsec.data import preparation
 from fedsec.data.bundled import Floats
 from fedsec.data.label import Label
 from fedsec.data.table import Table as Rows
-from fedsec.errors import ConfigurationError
+from fedsec.errors import expect_new
 from fedsec.report import figures
 from fedsec.report import output as files
 from fedsec.simulations.run.hospitals import Hospitals
@@ -89,10 +89,7 @@ def _folder(output: Path | None, named: str, force: bool) -> Path:
         stem = Path("results") / f"partition-{named}"
         places = (stem if number == 1 else stem.with_name(f"{stem.name}-{number}") for number in range(1, sys.maxsize))
         return next(place for place in places if not place.exists())
-    if (output.expanduser() / PICTURE).exists() and not force:
-        raise ConfigurationError(
-            f"output {output / PICTURE} exists already; choose another, or replace it with --force"
-        )
+    expect_new("output", output.expanduser() / PICTURE, force)
     return output.expanduser()
 
 

@@ -18,7 +18,7 @@ from fedsec.data.bundled import Floats
 from fedsec.data.files import read_columns
 from fedsec.data.new_rows import NewRows, new_rows
 from fedsec.data.row_files import name_of
-from fedsec.errors import ConfigurationError, DataError
+from fedsec.errors import ConfigurationError, DataError, expect_new
 from fedsec.learning import trained_model
 from fedsec.learning.intervals import HIGH, LOW, no_intervals
 from fedsec.learning.trained_model import TrainedModel
@@ -75,8 +75,7 @@ def predict(
         trained = trained.with_threshold(threshold)
     data = data.expanduser()
     target = Path(f"{name_of(data)}-scored.csv") if target is None else target.expanduser()
-    if target.exists() and not force:
-        raise ConfigurationError(f"output {target} exists already; choose another, or replace it with --force")
+    expect_new("output", target, force)
     columns = read_columns(data)
     rows = new_rows(data.name, columns, trained.schema)
     if len(rows.refused) == len(rows.numbers):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fedsec import __version__, extras
 from fedsec.app.protection_sheet import sheet as sheet_of
-from fedsec.errors import ConfigurationError
+from fedsec.errors import ConfigurationError, expect_new
 from fedsec.report import output
 
 PAGES = 2
@@ -52,8 +52,7 @@ def sheet(
     from fedsec.report.pdf import pdf
 
     path = folder / "data-protection.pdf" if target is None else target.expanduser()
-    if path.exists() and not force:
-        raise ConfigurationError(f"output {path} exists already; choose another, or replace it with --force")
+    expect_new("output", path, force)
     now = datetime.now(UTC)
     foot = f"{found.title}. Made by fedsec {__version__} on {now:%Y-%m-%d}."
     output.write(path.parent, {path.name: pdf(found.title, found.lead, found.parts, foot, PAGES, now)})

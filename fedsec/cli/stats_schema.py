@@ -11,7 +11,7 @@ from fedsec import atomic
 from fedsec.app.config import RunConfig
 from fedsec.data import files, schema_draft
 from fedsec.data.schema import Category, Number, Schema
-from fedsec.errors import ConfigurationError, FedsecError
+from fedsec.errors import ConfigurationError, FedsecError, expect_new
 from fedsec.simulations.run import hospitals
 from fedsec.simulations.run.hospitals import Hospitals
 
@@ -56,8 +56,7 @@ def with_draft(config: RunConfig, path: Path, least: int, force: bool, error: Co
 
 
 def _write(path: Path, text: str, force: bool) -> None:
-    if path.exists() and not force:
-        raise ConfigurationError(f"schema {path} exists already; choose another, or replace it with --force")
+    expect_new("schema", path, force)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(path, text.encode())

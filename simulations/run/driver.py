@@ -15,7 +15,7 @@ from fedsec import extras
 from fedsec.app.config import FEWEST, RunConfig
 from fedsec.app.progress import PROGRESS
 from fedsec.data.table import Table
-from fedsec.errors import ConfigurationError, DataError, RunFailed
+from fedsec.errors import ConfigurationError, DataError, RunFailed, expect_new
 from fedsec.report import run_document, run_page
 from fedsec.report.run_document import RunDocument
 from fedsec.simulations.run import hospitals, study_file
@@ -92,8 +92,7 @@ def target_folder(output: Path | None, strategy: str, dataset: str, force: bool)
         taken = (stem if number == 1 else stem.with_name(f"{stem.name}-{number}") for number in range(1, sys.maxsize))
         return next(path for path in taken if not path.exists()).absolute()
     target = output.expanduser().absolute()
-    if target.exists() and not force:
-        raise ConfigurationError(f"output {target} exists already; choose another, or replace it with --force")
+    expect_new("output", target, force)
     if target.exists() and not (
         target.is_dir() and (not any(target.iterdir()) or (target / run_document.RESULT).is_file())
     ):
