@@ -1,4 +1,4 @@
-"""The checks, each by name: `nox -s lint types tests fast newest oldest extras campaign busy docs bench`.
+"""The checks, each by name: `nox -s lint types tests exhaustive fast newest oldest extras campaign busy docs bench`.
 
 With `--no-venv` a session uses what is installed in the current environment, as .ci/run does.
 """
@@ -154,6 +154,13 @@ def extras(session: nox.Session) -> None:
     session.run(
         "python", "-m", "pytest", "-q", "-m", "not campaign", "-k", EXTRAS_TESTS, *(session.posargs or WITH_EXTRAS)
     )
+
+
+@nox.session
+def exhaustive(session: nox.Session) -> None:
+    """The further cases and whole runs that the suite leaves out; CI runs them too."""
+    install(session, "-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-q", "-m", "exhaustive", *(session.posargs or ["-n", "2"]))
 
 
 @nox.session

@@ -49,6 +49,11 @@ def test_of_releases():
     pass
 
 
+@pytest.mark.exhaustive
+def test_of_all_cases():
+    raise AssertionError
+
+
 @pytest.mark.campaign
 def test_long():
     raise AssertionError
@@ -60,7 +65,8 @@ def test_with_a_program(browser):
 
 
 def test_which_tests_are_fast(tmp_path: Path) -> None:
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    fast\n    slow\n    versions\n    campaign\n")
+    marks = ("fast", "slow", "versions", "exhaustive", "campaign")
+    (tmp_path / "pytest.ini").write_text("\n    ".join(["[pytest]\nmarkers =", *marks]))
     (tmp_path / "test_slow.py").write_text(SLOW)
     (tmp_path / "test_mixed.py").write_text(MIXED)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.tiers"]
@@ -71,7 +77,7 @@ def test_which_tests_are_fast(tmp_path: Path) -> None:
         return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False).stdout
 
     fast = run("fast")
-    assert "5 passed, 31 deselected, 1 error" in fast, fast
+    assert "5 passed, 32 deselected, 1 error" in fast, fast
     assert "ERROR test_mixed.py::test_heavy - AssertionError: a fast test imported this" in fast
-    assert "1 failed, 32 passed, 3 deselected, 1 error" in run("fast or versions")
+    assert "1 failed, 32 passed, 4 deselected, 1 error" in run("fast or versions")
     assert "a fast session must not read this file" in run("not campaign")

@@ -1,8 +1,8 @@
-"""The tiers of the suite: `-m fast`, all but the campaigns (the default), and `-m campaign`.
+"""The tiers of the suite: `-m fast`, the default, which adds the slow ones, `-m exhaustive` and `-m campaign`.
 
-A test is fast unless it, its class or its file is marked `slow`, `versions` or `campaign`, or it asks for a fixture
-that starts programs. A fast session loads neither Ray nor Flower's runtime, draws few examples of each property, and
-runs few cases of each test.
+A test is fast unless it, its class or its file is marked `slow`, `versions`, `exhaustive` or `campaign`, or it asks for
+a fixture that starts programs. A fast session loads neither Ray nor Flower's runtime, draws few examples of each
+property, and runs few cases of each test.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PROGRAMS = {"browser"}
 """Fixtures that start a program."""
 UNLOADED = ("ray", "flwr.simulation", "torch", "tensorboard", "websockets")
 """What a session of fast tests never imports."""
-NOT_FAST = {"slow", "versions", "campaign"}
+NOT_FAST = {"slow", "versions", "exhaustive", "campaign"}
 """Marks of tests that are not fast."""
 _MARKED = re.compile(r"^pytestmark = pytest\.mark\.(\w+)( *#.*)?$", re.MULTILINE)
 _UNREAD = {"fast": NOT_FAST, "fast or versions": NOT_FAST - {"versions"}}
@@ -48,8 +48,17 @@ def examples(count: int) -> int:
 
 def slow(values: Iterable[Any]) -> list[Any]:
     """These values for `parametrize`, whose tests are slow: of their kind, the fast tier has others."""
+    return _marked(values, pytest.mark.slow)
+
+
+def exhaustive(values: Iterable[Any]) -> list[Any]:
+    """These values for `parametrize`, whose tests are exhaustive: of their kind, the suite has others."""
+    return _marked(values, pytest.mark.exhaustive)
+
+
+def _marked(values: Iterable[Any], mark: pytest.MarkDecorator) -> list[Any]:
     rows = (value if isinstance(value, tuple) else (value,) for value in values)
-    return [pytest.param(*row, marks=pytest.mark.slow) for row in rows]
+    return [pytest.param(*row, marks=mark) for row in rows]
 
 
 def pytest_configure(config: pytest.Config) -> None:
