@@ -7,7 +7,7 @@ import pytest
 from fedsec.simulations.costs.measure import flower_rounds, rounds
 from fedsec.simulations.costs.setting import Setting
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 def test_both_engines_agree() -> None:

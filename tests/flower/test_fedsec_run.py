@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from safetensors.numpy import load_file
 from fedsec import cli
 from fedsec.app.config import RunConfig
 from fedsec.data import preparation
-from fedsec.simulations.run import flower_cli, hospitals
+from fedsec.simulations.run import flower_cli, hospitals, launcher
 from fedsec.simulations.run.launcher import flower_run
 from fedsec.simulations.run.results import model_hash
 from tests.tiers import slow
@@ -31,15 +30,16 @@ SAME = ("hospitals", "rows", "statistics", "quality", "intervals", "largest_diff
 SHORT = ("--rounds", "2", "--clients", "4", "--seed", "3", "--partition", "label-skew", "--phase-timeout", "3600")
 
 
-def fedsec(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "fedsec"), *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+@pytest.fixture
+def one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray simulates one hospital at a time: each worker takes seconds to start."""
+    monkeypatch.setattr(launcher, "_usable_cpus", lambda: 1)
 
 
-def result(folder: Path, *words: str, short: tuple[str, ...] = SHORT) -> dict[str, Any]:
-    done = fedsec("run", *short, *words, "--output", str(folder), "--json", cwd=folder.parent)
-    assert done.returncode == 0, done.stderr
-    document: dict[str, Any] = json.loads(done.stdout)
+def result(fed: Any, folder: Path, *words: str, short: tuple[str, ...] = SHORT) -> dict[str, Any]:
+    code, out, err = fed("run", *short, *words, "--output", str(folder), "--json")
+    assert code == 0, err
+    document: dict[str, Any] = json.loads(out)
     assert document.pop("output") == str(folder)
     assert document == json.loads((folder / "result.json").read_text())
     return document
@@ -51,15 +51,16 @@ def sums(document: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_run_under_flower_and_one_in_one_process_give_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("one_worker")
+def test_a_run_under_flower_and_one_in_one_process_give_the_same_bits(fed: Any, tmp_path: Path) -> None:
     """Under Flower by a strategy from a file, here by a built-in one: all strategies sum the same integers."""
     plug_in = tmp_path / "elsewhere" / "my_masks.py"
     plug_in.parent.mkdir()
     shutil.copy(EXAMPLE, plug_in)
-    mine = result(tmp_path / "mine", "--strategy", str(plug_in))
+    mine = result(fed, tmp_path / "mine", "--strategy", str(plug_in))
     assert mine["configuration"]["strategy"] == "my_masks"
     check_files(tmp_path / "mine", mine)
-    local = result(tmp_path / "local", "--strategy", "shamir", "--engine", "local")
+    local = result(fed, tmp_path / "local", "--strategy", "shamir", "--engine", "local")
     assert sums(local) == sums(mine)
     assert local["model_hash"] == mine["model_hash"]
     assert [local[key] for key in SAME] == [mine[key] for key in SAME]
@@ -113,23 +114,24 @@ def check_statistics(document: dict[str, Any]) -> None:
     assert told["target_mean"] == pytest.approx(expected.target_mean, rel=1e-12)
 
 
-@pytest.mark.slow
-def test_a_failed_run_says_why_and_leaves_the_old_result_alone(tmp_path: Path) -> None:
+@pytest.mark.exhaustive
+@pytest.mark.usefixtures("one_worker")
+def test_a_failed_run_says_why_and_leaves_the_old_result_alone(fed: Any, tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     folder.mkdir()
     (folder / "result.json").write_text("old")
     words = ("--learning-rate", "1e12", "--dataset", "diabetes", "--output", str(folder), "--force")
-    done = fedsec("run", *SHORT, *words, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "TooFewParties: phase ShareInput: 0 of 4 parties answered" in done.stderr
-    assert "ClientAppError" in done.stderr and "Traceback" not in done.stderr
+    code, _, err = fed("run", *SHORT, *words)
+    assert code == 1
+    assert "TooFewParties: phase ShareInput: 0 of 4 parties answered" in err
+    assert "ClientAppError" in err and "Traceback" not in err
     assert (folder / "result.json").read_text() == "old"
     log = tmp_path / "kept-failed.log"
-    assert f"Its log is {log}" in done.stderr and "Traceback" in log.read_text()
+    assert f"Its log is {log}" in err and "Traceback" in log.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "kept-failed.log"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_where_ray_does_not_start_its_reason_is_given_and_a_way_around(
     fed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,8 +145,8 @@ def test_where_ray_does_not_start_its_reason_is_given_and_a_way_around(
     assert [path.name for path in tmp_path.iterdir()] == ["out-failed.log"]
 
 
-@pytest.mark.slow
-def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Path) -> None:
+@pytest.mark.exhaustive
+def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(fed: Any, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     clone.mkdir()
     for name in ("fedsec", "strategies", "simulations"):
@@ -158,7 +160,8 @@ def test_flwr_run_works_from_a_clone_and_paillier_is_what_plain_is(tmp_path: Pat
         assert "pooled data" in live.log_tail(40)
     paillier = json.loads((output / "result.json").read_text())
     words = itertools.chain.from_iterable((f"--{name}", str(value)) for name, value in setting.items())
-    plain = result(tmp_path / "plain", "--strategy", "plain", *words, "--engine", "local", short=("--clients", "3"))
+    short = ("--clients", "3", "--engine", "local")
+    plain = result(fed, tmp_path / "plain", "--strategy", "plain", *words, short=short)
     assert paillier["configuration"]["model"] == "mlp" and len(paillier["rows"]) == 3
     assert sums(paillier) and sums(paillier) == sums(plain)
     assert paillier["model_hash"] == plain["model_hash"]
@@ -223,7 +226,6 @@ def test_what_cannot_work_ends_at_once_with_status_2(
     assert sorted(os.listdir(tmp_path)) == ["file", "rows.csv", "taken"]
 
 
-@pytest.mark.slow
-def test_a_misspelt_option_is_named(tmp_path: Path) -> None:
-    done = fedsec("run", "--datset", "diabetes", cwd=tmp_path)
-    assert done.returncode == 2 and "--dataset" in done.stderr
+def test_a_misspelt_option_is_named(fed: Any) -> None:
+    code, _, err = fed("run", "--datset", "diabetes")
+    assert code == 2 and "--dataset" in err

@@ -22,8 +22,8 @@ HERE = Path(__file__).parent
 AWKWARD = "a \"b\" 'c' = d\\e, f=1 #x \N{GRINNING FACE} \N{EURO SIGN}\ttab\nline"
 CONFIG: dict[str, Any] = {"output": "", "text": "", "number": "", "folder": "", "strategies": ""}
 EXAMPLE = HERE.parents[1] / "docs" / "examples" / "pairwise_masks.py"
-RECORDED = ["shamir", "paillier", "plain", str(EXAMPLE)]
-"""The glue is the same for all strategies: one of shares, one of ciphertexts, one in clear, and one file of a user."""
+RECORDED = ["shamir", "plain", str(EXAMPLE)]
+"""The glue is the same for all strategies: one of shares, one in clear, and one file of a user."""
 
 
 @dataclass
@@ -69,15 +69,15 @@ def test_a_run_completes_and_its_settings_arrive_as_they_are(whole: Whole) -> No
 
 
 @pytest.mark.slow
-def test_every_linear_strategy_gives_what_it_gives_in_the_clear(whole: Whole) -> None:
+def test_an_inner_strategy_gives_what_it_gives_in_the_clear(whole: Whole) -> None:
     plain, secure = whole.found["clear"], whole.found["secure"]
-    assert set(plain) == set(secure) == {"FedAvg", "FedAvgM", "FedAdam", "FedYogi", "FedAdagrad", "FedProx"}
+    assert set(plain) == set(secure) == {"FedAvg", "FedAdam"}
     for name, expected in plain.items():
         got = secure[name]
         assert got["dtypes"] == expected["dtypes"]
         for key in ("w", "b"):
-            # FedAdam and its like divide by the root of second moments, which are small in the first rounds.
-            tolerance = 1e-3 if name in ("FedAvg", "FedAvgM", "FedProx") else 5e-3
+            # FedAdam divides by the root of second moments, which are small in the first rounds.
+            tolerance = 1e-3 if name == "FedAvg" else 5e-3
             assert np.allclose(got["arrays"][key], expected["arrays"][key], atol=tolerance), (name, key)
         for kind in ("train", "evaluate"):
             assert got[kind].keys() == expected[kind].keys() == {"1", "2"}
@@ -104,7 +104,7 @@ def test_a_killed_client_never_takes_the_cohort_below_the_floor(whole: Whole) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["shamir", "paillier", "pairwise_masks"])
+@pytest.mark.parametrize("name", ["shamir", "pairwise_masks"])
 def test_a_secure_strategy_shows_nothing(whole: Whole, name: str) -> None:
     """What leaves a hospital in a real run, tapped at the client; the same tap catches what is in clear."""
     runs = whole.recordings[name]
