@@ -16,6 +16,7 @@ from fedsec.simulations.costs.predict.bytes import PhaseTraffic, _line, _small_m
 from fedsec.simulations.costs.setting import Setting, takes_keys
 from fedsec.strategy_spec import StrategySpec
 from tests.conftest import TEXTBOOK, keys_of
+from tests.tiers import exhaustive
 
 VARIANTS = [
     *catalog.names(),
@@ -42,8 +43,16 @@ def of(strategy: str, hospitals: int, parameters: int, bits: int = 24, dropout: 
     return Setting(strategy, hospitals, parameters, bits, keys_of(StrategySpec.parse(strategy).name), dropout)
 
 
-@pytest.mark.parametrize("strategy", VARIANTS)
-@pytest.mark.parametrize(("hospitals", "parameters", "bits", "dropout"), [(7, 5_003, 24, 0.15), (5, 16_500, 40, 0.0)])
+DROPPING, WIDE = (7, 5_003, 24, 0.15), (5, 16_500, 40, 0.0)
+SETTINGS = [
+    *[(name, *DROPPING) for name in VARIANTS],
+    *[(name, *WIDE) for name in VARIANTS if not takes_keys(name)],
+    *exhaustive((name, *WIDE) for name in VARIANTS if takes_keys(name)),
+]
+"""With dropouts, and in wide values: under ciphertexts, those take the same path."""
+
+
+@pytest.mark.parametrize(("strategy", "hospitals", "parameters", "bits", "dropout"), SETTINGS)
 def test_to_the_byte(strategy: str, hospitals: int, parameters: int, bits: int, dropout: float) -> None:
     most = {TEXTBOOK: 30}.get(strategy, 300 if takes_keys(strategy) else parameters)
     setting = of(strategy, hospitals, min(parameters, most), bits, dropout)

@@ -199,7 +199,7 @@ def _least(one: np.ndarray, other: np.ndarray) -> float:
 
 ORDER = [3, 2, 1, 0]
 MORE = Weights(np.full((3, 4), -3.0), np.full(4, 2.5))
-RUNS = 36
+RUNS = 24
 PLAUSIBLE = 1e-6
 
 
