@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -400,20 +401,31 @@ def kinds(folder: Path) -> Counter[str]:
     return Counter(path.name.partition("-")[0] for path in folder.glob("cells/*.json"))
 
 
-def test_signals_end_a_sweep_and_lose_nothing(jobs: Jobs, tmp_path: Path) -> None:
-    (tmp_path / "waits.py").write_text(WAITS)
-    hold, folder = tmp_path / "hold", tmp_path / "out"
-    names = ("plain", "shamir", str(tmp_path / "waits.py"))
-    words = ("--strategies", ",".join(names), *SMALL, "--output", str(folder), "--json")
-    sweep = Sweep(names, (3,), (100,), repetitions=1, memory=4 * GIB, task=False)
+def waiting(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """The file that holds a hospital up as long as it is there, and the words of a comparison into `out`."""
+    (folder / "waits.py").write_text(WAITS)
+    (folder / "hold").touch()
+    names = ",".join(("plain", "shamir", str(folder / "waits.py")))
+    return folder / "hold", ("--strategies", names, *SMALL, "--output", str(folder / "out"), "--json")
 
-    hold.touch()
-    with started(tmp_path, *words) as first:  # under Ray, a job of which does not end
-        wait_for(lambda: kinds(folder)["probe"] == 2 or first.poll() is not None)
+
+@pytest.mark.exhaustive
+def test_a_signal_ends_a_sweep_under_ray_and_leaves_no_process(tmp_path: Path) -> None:
+    _, words = waiting(tmp_path)
+    with started(tmp_path, *words) as first:  # a job does not end
+        wait_for(lambda: kinds(tmp_path / "out")["probe"] == 2 or first.poll() is not None)
         first.terminate()
         assert first.wait() == 130 and first.communicate() == ("", "")
         wait_for(lambda: not Family("FEDSEC_TEST", str(tmp_path)).members())  # nothing is left running
-    assert kinds(folder) == {"probe": 2}
+    assert kinds(tmp_path / "out") == {"probe": 2}
+
+
+def test_what_is_interrupted_loses_nothing_and_goes_on(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hold, words = waiting(tmp_path)
+    folder = tmp_path / "out"
+    sweep = Sweep(tuple(words[1].split(",")), (3,), (100,), repetitions=1, memory=4 * GIB, task=False)
 
     def stop(what: str, done: float, total: float) -> None:
         if what.startswith("plain"):
@@ -422,21 +434,29 @@ def test_signals_end_a_sweep_and_lose_nothing(jobs: Jobs, tmp_path: Path) -> Non
     hold.unlink()
     with pytest.raises(KeyboardInterrupt):
         compare(sweep, folder, stop)
-    assert Counter(jobs) == {("probe", "waits"): 1, **{("examined", Path(name).stem): 1 for name in names}}
+    assert kinds(folder) == {"probe": 3, "examined": 3} and len(jobs) == 6
+
+    def interrupt() -> None:
+        wait_for(lambda: kinds(folder)["clocked"] == 2)
+        os.kill(os.getpid(), signal.SIGINT)
 
     hold.touch()
-    with started(tmp_path, *words) as second:
-        wait_for(lambda: kinds(folder)["clocked"] == 2 or second.poll() is not None)
-        second.send_signal(signal.SIGINT)
-        assert second.wait() == 130 and second.communicate() == ("", "")  # --json is quiet
+    monkeypatch.setattr(sys, "argv", ["fedsec", "compare", *words])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts in the background ignores it
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(SystemExit) as second:
+        cli.main()
+    signal.signal(signal.SIGINT, before)
+    assert second.value.code == 130 and capfd.readouterr() == ("", "")  # --json is quiet
     assert kinds(folder) == {"probe": 3, "examined": 3, "clocked": 2}
     assert not [path for path in folder.rglob("*") if path.name[0] == "."]
     kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("cells/*")}
 
     hold.unlink()
-    with started(tmp_path, *words) as third:
-        out, err = third.communicate()
-    assert (third.returncode, err, out.count("\n")) == (0, "", 1)
+    with pytest.raises(SystemExit) as third:
+        cli.main()
+    out, err = capfd.readouterr()
+    assert (third.value.code or 0, err, out.count("\n")) == (0, "", 1)
     document = json.loads(out)
     assert [(cell["strategy"], cell["status"]) for cell in document["cells"]] == [
         ("plain", "measured"),
