@@ -15,6 +15,7 @@ from fedsec.report.ranking import Trust
 from fedsec.simulations.poster import experiment_output, poster_page
 from fedsec.simulations.poster.verdicts import SHORT
 from tests.simulations.poster.test_poster_page import FACTS
+from tests.tiers import exhaustive
 
 ENTER = ("Enter", 13, "\r")
 
@@ -83,7 +84,7 @@ def test_no_strategy_is_named_before_trust_is_answered(opened: Any, made: Any) -
     assert opened.complaints() == []
 
 
-@pytest.mark.parametrize("trust", [Trust(), Trust("malicious", 2, 1), Trust("semi-honest", 0, 99)])
+@pytest.mark.parametrize("trust", [Trust("malicious", 2, 1), *exhaustive([(Trust(),), (Trust("semi-honest", 0, 99),)])])
 def test_the_script_repeats_what_the_page_says_without_it(
     browser: Any, made: Any, tmp_path: Path, trust: Trust
 ) -> None:
@@ -222,21 +223,22 @@ def test_the_theme_switches(opened: Any) -> None:
     assert opened.evaluate(colour) == dark
 
 
-@pytest.mark.parametrize("width", [360, 390, 768, 1200])
-def test_no_page_scrolls_sideways(opened: Any, width: int) -> None:
-    opened.size(width)
-    assert opened.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), "sideways"
+def test_no_page_scrolls_sideways(opened: Any) -> None:
+    for width in (360, 390, 768, 1200):
+        opened.size(width)
+        assert opened.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), f"sideways at {width}"
 
 
-@pytest.mark.parametrize("width", [718, 1000])  # A4 between its margins, upright and across
-def test_no_table_is_cut_in_print(opened: Any, width: int) -> None:
-    opened.size(width)
+def test_no_table_is_cut_in_print(opened: Any) -> None:
     opened.media("print", "dark")
-    cut = opened.evaluate(
-        "[...document.querySelectorAll('table')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)"
-        ".map((one) => [one.id, one.getBoundingClientRect().right])"
-    )
-    assert cut == []
+    for width in (718, 1000):  # A4 between its margins, upright and across
+        opened.size(width)
+        cut = opened.evaluate(
+            "[...document.querySelectorAll('table')]"
+            ".filter((one) => one.getBoundingClientRect().right > innerWidth + 1)"
+            ".map((one) => [one.id, one.getBoundingClientRect().right])"
+        )
+        assert cut == [], width
     assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert opened.evaluate("getComputedStyle(document.getElementById('controls')).display") == "none"
 
@@ -305,27 +307,28 @@ def test_sparse_pages_work(browser: Any, made: Any, tmp_path: Path, kind: str) -
     assert browser.complaints() == [] and texts(browser, "#best") == ["shamir" if kind == "one" else "No answer"]
 
 
-@pytest.mark.parametrize("width", [360, 390, 1200])
-def test_the_poster_shows_its_verdicts_on_every_screen(browser: Any, tmp_path: Path, width: int) -> None:
+def test_the_poster_shows_its_verdicts_on_every_screen(browser: Any, tmp_path: Path) -> None:
     for name, facts in FACTS.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(facts), encoding="utf-8")
     experiment_output.keep_short(tmp_path, "network", True)
-    browser.size(width)
-    browser.open(poster_page.write(tmp_path))
-    assert browser.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), "sideways"
-    seen = browser.evaluate(
-        "[...document.querySelectorAll('#claims .judged b')].map((one) => [one.textContent, "
-        "one.getBoundingClientRect().left, one.getBoundingClientRect().right, "
-        "one.closest('.scroll').getBoundingClientRect().right])"
-    )
-    judged = poster_page.judged(tmp_path)
-    assert [one[0] for one in seen] == [row["verdict"] for row in judged]
-    assert all(0 <= left < right <= min(edge, width) for _, left, right, edge in seen)
+    written, judged = poster_page.write(tmp_path), poster_page.judged(tmp_path)
+    for width in (360, 390, 1200):
+        browser.size(width)
+        browser.open(written)
+        assert browser.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), f"sideways at {width}"
+        seen = browser.evaluate(
+            "[...document.querySelectorAll('#claims .judged b')].map((one) => [one.textContent, "
+            "one.getBoundingClientRect().left, one.getBoundingClientRect().right, "
+            "one.closest('.scroll').getBoundingClientRect().right])"
+        )
+        assert [one[0] for one in seen] == [row["verdict"] for row in judged]
+        assert all(0 <= left < right <= min(edge, width) for _, left, right, edge in seen)
     marked = [row for row in judged if row["run"] and row["verdict"] != SHORT]
     assert texts(browser, "#claims .judged .tag") == [SHORT] * len(marked) and marked
     assert texts(browser, "#short b") == ["This is a short run."] and browser.complaints() == []
 
 
+@pytest.mark.exhaustive
 def test_two_thousand_cells_open(browser: Any, made: Any, tmp_path: Path) -> None:
     sizes = [10 * number for number in range(1, 84)]
     cells = [made.cell(name, hospitals, size) for name in made.kinds for hospitals in (3, 10, 30) for size in sizes]
