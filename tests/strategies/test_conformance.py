@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from fedsec import catalog
+from fedsec.local import LocalFederation
 from fedsec.protocol import SecureSum
 from fedsec.testing import Conformance
 from tests.conftest import TEXTBOOK
+from tests.tiers import exhaustive
 
 OTHERS = {
     "paillier": {"key_bits": 2048, "s": 2, "policy": "fast", "key_holder": 2, "witness": 1},
@@ -22,8 +24,16 @@ OTHERS = {
 """What is not a default and changes which messages are sent, and by whom."""
 
 
+class Suite(Conformance):
+    """The conformance suite, of which some cohorts are exhaustive."""
+
+    @pytest.mark.parametrize("parties", [3, 5, *exhaustive([4, 6])])
+    def test_dropouts_phase_by_phase(self, federation: LocalFederation, parties: int) -> None:
+        super().test_dropouts_phase_by_phase(federation, parties)
+
+
 @pytest.mark.slow
-class Otherwise(Conformance):
+class Otherwise(Suite):
     """With the parameters of OTHERS."""
 
     def test_its_parameters_are_not_the_defaults(self, protocol: SecureSum[Any, Any]) -> None:
@@ -42,7 +52,7 @@ SLOW = ("bfv", "lightsecagg", "packed_shamir", "paillier", TEXTBOOK, "secagg", "
 
 for _name in catalog.names():
     _class = f"Test{_name.title().replace('_', '')}"
-    globals()[_class] = type(_class, (Conformance,), {"strategy": _name, **KEYS.get(_name, {})})
+    globals()[_class] = type(_class, (Suite,), {"strategy": _name, **KEYS.get(_name, {})})
     if _name in SLOW:
         globals()[_class] = pytest.mark.slow(globals()[_class])
     if _name in OTHERS:
