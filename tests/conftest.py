@@ -191,6 +191,16 @@ def paillier(_paillier: DishonestServer) -> Iterator[DishonestServer]:
 
 
 @pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run without what takes longest in it: the figures of its page, and most resamples of its intervals."""
+    from fedsec.learning import auc
+    from fedsec.report import run_page
+
+    monkeypatch.setattr(auc, "RESAMPLES", 20)
+    monkeypatch.setattr(run_page, "draw", lambda document, rows: [])
+
+
+@pytest.fixture
 def fed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
     """Runs the command line in this process and in an empty folder: exit status, standard output, standard error."""
     from fedsec import cli

@@ -162,6 +162,7 @@ def test_the_page_has_the_card_word_for_word(fed: Any, run: Path, tmp_path: Path
         assert added.replace("*", "") in said
 
 
+@pytest.mark.usefixtures("brief")
 def test_new_rows_are_read_as_the_hospitals_rows_were(fed: Any, new: Path) -> None:
     """A date, a code for a missing value and a level in another case, from a file of another format."""
     tables = Path(__file__).parents[1] / "data" / "tables"

@@ -119,6 +119,7 @@ def test_what_a_deployment_left_is_shown_and_no_site_of_it(fed: Any, tmp_path: P
     assert code == 2 and "give one of them" in err
 
 
+@pytest.mark.usefixtures("brief")
 def test_suspicions_are_told_as_counts_before_training(
     fed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from fedsec.strategies.packed_shamir import PackedShamir
 from fedsec.strategies.shamir import Shamir
 from fedsec.wire import codec
 from tests.strategies.corrupt_parties import Act, Federation, enrolled, founded, label
-from tests.tiers import examples, slow
+from tests.tiers import examples, exhaustive, slow
 
 SHARED = [
     Shamir(server="malicious"),
@@ -178,7 +178,7 @@ def test_a_dealer_of_garbage_that_reopens_is_in_the_sum_and_costs_nobody_anythin
 
 @EACH
 @pytest.mark.parametrize("how", ["refuses", "part", *slow(["malformed", "under no signature"])])
-@pytest.mark.parametrize("dealer", [1, *slow([7])])
+@pytest.mark.parametrize("dealer", [1, *exhaustive([7])])
 def test_a_dealer_that_does_not_reopen_rightly_is_named_only_where_its_answer_proves_it(
     protocol: Any, how: str, dealer: PartyId
 ) -> None:

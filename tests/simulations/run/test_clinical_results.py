@@ -139,6 +139,7 @@ def test_a_model_without_a_hospital_knows_nothing_of_its_rows() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("brief")
 def test_a_model_that_predicts_nobody_says_so(fed: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     lines = [f"{'abc'[row % 3]},{rng.normal():.3f},{rng.normal():.3f},{row % 11 == 0:d}" for row in range(600)]

@@ -121,6 +121,7 @@ def test_the_page_of_own_data_shows_what_its_command_prints(
         assert "kB were sent" in told and told in " ".join(page.partition(command)[2].partition("```")[0].split())
 
 
+@pytest.mark.usefixtures("brief")
 def test_own_rows_and_json(fed: Any, tmp_path: Path) -> None:
     lines = [f"{'abc'[row % 3]},{row % 7},{row * row % 11},{row * 5 % 13 > 6:d}" for row in range(120)]
     (tmp_path / "rows.csv").write_text("\n".join(["site,x,y,died", *lines]))

@@ -49,6 +49,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return found
 
 
+@pytest.mark.usefixtures("brief")
 def test_a_run_from_a_frame_is_that_of_its_file(done: Run, tmp_path: Path) -> None:
     """Bit for bit; a path as a text does the same."""
     people().to_csv(tmp_path / "frame.csv", index=False)

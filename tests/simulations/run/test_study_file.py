@@ -41,6 +41,7 @@ def _options(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("brief")
 def test_a_run_is_repeated_from_its_folder_bit_for_bit(fed: Any, tmp_path: Path) -> None:
     """With its strategy's file and its schema, which it holds as copies, and from the rows where they lie.
 
