@@ -23,7 +23,7 @@ from fedsec.strategies.shamir import Shamir
 from fedsec.testing.leakage import not_uniform
 from fedsec.wire import codec, envelope
 from tests.strategies.corrupt_parties import founded, label
-from tests.tiers import slow
+from tests.tiers import exhaustive, slow
 
 A, B = b"\xaa" * 32, b"\xbb" * 32
 """Two models."""
@@ -34,6 +34,7 @@ MASKING = [protocol for protocol in PROTOCOLS + OTHERS if protocol.name not in (
 
 
 EACH = pytest.mark.parametrize("protocol", [*PROTOCOLS, *slow(OTHERS)], ids=label)
+LONG = pytest.mark.parametrize("protocol", [*PROTOCOLS, *exhaustive(OTHERS)], ids=label)
 
 
 @EACH
@@ -67,7 +68,7 @@ def test_a_session_of_the_victim_s_own_gives_nothing(protocol: Any, victim: int)
 
 
 @pytest.mark.slow
-@EACH
+@LONG
 def test_flipped_bits_in_any_message_give_no_wrong_sum(protocol: Any) -> None:
     federation = LocalFederation(protocol, 6)
     data = {party: [party, 10**party] for party in range(1, 7)}
@@ -87,7 +88,7 @@ def test_flipped_bits_in_any_message_give_no_wrong_sum(protocol: Any) -> None:
 
 
 @pytest.mark.slow
-@EACH
+@LONG
 def test_replies_that_come_late_are_never_merged(protocol: Any) -> None:
     federation = LocalFederation(protocol, 6)
     federation.enrol()

@@ -29,7 +29,7 @@ from fedsec.strategies import secagg
 from fedsec.strategies.secagg import MaskedInput, MaskReopened, PairMasks, SecAgg, Shares, Unmasking
 from fedsec.strategies.secagg_plus import SecAggPlus
 from tests.strategies.corrupt_parties import Act, founded, label
-from tests.tiers import examples, slow
+from tests.tiers import examples, exhaustive
 
 VALUES = 3
 
@@ -291,7 +291,7 @@ def test_one_corrupt_hospital_costs_no_honest_one_its_place() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("hospitals", "liar"), [(4, 1), (5, 3), (6, 6)])
+@pytest.mark.parametrize(("hospitals", "liar"), [(4, 1), *exhaustive([(5, 3), (6, 6)])])
 @pytest.mark.parametrize("protocol", MODELS, ids=label)
 def test_whoever_it_wrongs(protocol: Any, hospitals: int, liar: PartyId) -> None:
     """All subsets of the others."""
@@ -419,7 +419,7 @@ WRONG = st.tuples(st.sampled_from(sorted(ANY)), st.sets(st.integers(1, 7), min_s
 """What a corrupt hospital does, and to whom: to all others, where these are not in the cohort or itself."""
 
 
-@pytest.mark.parametrize("hospitals", [6, *slow([7])])
+@pytest.mark.parametrize("hospitals", [6, *exhaustive([7])])
 @settings(max_examples=examples(60))
 @given(who=st.permutations(range(1, 7)), wrongs=st.tuples(WRONG, WRONG))
 def test_two_corrupt_hospitals_cost_no_honest_one_its_place(

@@ -22,7 +22,7 @@ from fedsec.strategies.packed_shamir import PackedShamir
 from fedsec.strategies.shamir import Shamir, ShareOfSum
 from fedsec.wire import codec, envelope
 from tests.strategies.corrupt_parties import Change, Federation, changing, enrolled, label
-from tests.tiers import slow
+from tests.tiers import exhaustive, slow
 
 KINDS = [
     Shamir(server="malicious"),
@@ -73,7 +73,7 @@ def sent_on(federation: Federation, protocol: Any) -> tuple[set[PartyId], set[Pa
 
 
 @EACH
-@pytest.mark.parametrize("hospitals", [5, *slow([6, 7, 10])])
+@pytest.mark.parametrize("hospitals", [5, *slow([7]), *exhaustive([6, 10])])
 def test_a_dealer_that_omits_seals_is_proven_false_and_drops_out(protocol: Any, hospitals: int) -> None:
     """However many it omits: the sum is that of the others, of whom nobody is named."""
     for dealer in (1, hospitals):

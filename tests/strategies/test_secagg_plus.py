@@ -46,7 +46,6 @@ def test_seals_are_opened_to_fewer_neighbours_than_recover_a_secret() -> None:
 
 @pytest.mark.slow
 def test_exact_with_dropouts_in_every_phase(federation: LocalFederation) -> None:
-    check(federation, {})
     mixed = {
         "AdvertiseKeys": range(1, 6),
         "ShareKeys": range(6, 11),
@@ -54,6 +53,11 @@ def test_exact_with_dropouts_in_every_phase(federation: LocalFederation) -> None
         "Unmask": range(50, 56),
     }
     check(federation, {phase: list(parties) for phase, parties in mixed.items()})
+
+
+@pytest.mark.exhaustive
+def test_exact_with_the_fewest_dropouts_and_the_most_and_an_error_beyond(federation: LocalFederation) -> None:
+    check(federation, {})
     check(federation, {"MaskInput": list(range(40, 62))})
     for phase in ("AdvertiseKeys", "Unmask"):
         with pytest.raises(TooFewParties, match=f"phase {phase}: 87 of 110"):

@@ -28,7 +28,7 @@ class TestMine(Conformance):
 SABOTAGED = [
     ("return state, Masked(masked)", "return state, Masked(x)", "test_nothing_in_clear_on_the_wire"),
     ("at_least=len(clients)", "at_least=2", "test_dropouts_phase_by_phase"),
-    ("total(reply.vector", "total(2 * reply.vector", "test_sums_exactly"),
+    ("total(reply.vector", "total(2 * reply.vector", "test_the_largest_sum_is_exact"),
     ("Costs:", "Price:", "test_opens_with_the_five_lines"),
 ]
 """What is changed in an honest file, to what, and the test that must fail then."""
