@@ -35,6 +35,23 @@ WITH_EXTRAS = [
 ]
 EXTRAS_TESTS = "torch or bfloat16 or onnx or mlflow or tensorboard"
 """Their tests that are skipped where an extra is not installed, by name."""
+PROGRAMS = [
+    "tests/cli/test_cli.py",
+    "tests/cli/test_compare_command.py",
+    "tests/flower/test_fedsec_run.py",
+    "tests/flower/test_runner.py",
+    "tests/flower/test_two_lines.py",
+    "tests/party/test_journal.py",
+    "tests/report/test_browser.py",
+    "tests/simulations/costs/test_comparison.py",
+    "tests/simulations/costs/test_estimate.py",
+    "tests/simulations/run/test_local_engine.py",
+    "tests/simulations/run/test_processes.py",
+    "tests/simulations/run/test_vigil.py",
+    "tests/test_leftovers.py",
+    "tests/test_startup.py",
+]
+"""Tests that start programs, wait for something, or measure: what a busy machine could make fail."""
 BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
 """A program that takes a core until it is ended, or its parent is."""
 NEWER = [name for name in ("3.14", "3.13", "3.12") if tuple(map(int, name.split("."))) > sys.version_info[:2]]
@@ -134,14 +151,14 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session
 def busy(session: nox.Session) -> None:
-    """The test suite beside twenty busy processes: slow and green. Arguments after `--` go to pytest."""
+    """The tests that start programs or wait, beside twenty busy processes: slow and green. `-- -q -n 2`: all tests."""
     install(session, "-e", ".[dev]")
     with ExitStack() as ended:
         for _ in range(20):
             process = subprocess.Popen([sys.executable, "-c", BUSY])  # noqa: S603 (our own words, no shell)
             ended.callback(process.wait)
             ended.callback(process.kill)
-        session.run("python", "-m", "pytest", *(session.posargs or ["-q", "-n", "2"]))
+        session.run("python", "-m", "pytest", *(session.posargs or ["-q", "-n", "2", *PROGRAMS]))
 
 
 @nox.session
