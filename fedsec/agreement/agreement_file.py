@@ -147,6 +147,10 @@ class Agreement(_Part):
     hospitals: tuple[Hospital, ...] = ()
     arrays: tuple[AgreedArray, ...] = ()
 
+    def name_of(self, key: bytes) -> str:
+        """What the hospital with this public key is called; "" where none has it."""
+        return next((one.name for one in self.hospitals if bytes.fromhex(one.key) == key), "")
+
     @field_validator("hospitals")
     @classmethod
     def _distinct(cls, hospitals: tuple[Hospital, ...]) -> tuple[Hospital, ...]:

@@ -49,6 +49,8 @@ from fedsec.server.averaging import Wording
 
 STATISTICS = "query.statistics"
 PREPARATION = "preparation.json"
+TRAIL = "trail.jsonl"
+"""In a deployment, what the server released and who did not answer: `fedsec log show`."""
 WORDING = Wording("--clip", "--largest-weight", "set --clip 0", ranges="")
 """The options of `fedsec run` in a warning's cures; the ranges of metrics are the study's own."""
 
@@ -89,7 +91,9 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     if config.agreement and not in_simulation():
         identity = read_identity(Path(config.identity).expanduser())
         agreement = Path(config.agreement).expanduser()
-        secure = SecureAggregation(config.inner(hospitals), agreement=agreement, identity=identity, **shared)
+        trail = None if progress.folder is None else progress.folder / TRAIL
+        shared |= {"agreement": agreement, "identity": identity, "trail": trail}
+        secure = SecureAggregation(config.inner(hospitals), **shared)
     else:
         spec = config.spec()
         secure = SecureAggregation(

@@ -19,6 +19,7 @@ from fedsec.errors import ConfigurationError, PolicyError
 from fedsec.party.identity import read_identity, write_identity
 from fedsec.party.journal import Journal
 from fedsec.primitives.signing import SigningKey
+from fedsec.trail import Trail
 
 Identity = Annotated[Path, typer.Option("--identity", metavar="KEY", help="This hospital's key file.")]
 STATISTICS = "query.statistics"
@@ -84,6 +85,9 @@ def approve(
         raise typer.Exit(1)
     path = approval.path_beside(file)
     approval.approve(agreement, key, path)
+    if journal is not None:
+        trail = Trail(Path(f"{journal.absolute()}.trail"), agreement.name_of(key.public))
+        trail.add("approved", agreement=agreement.hash.hex())
     console.print(f"Approved: {path}", highlight=False, markup=False, soft_wrap=True)
     words = _node_configuration(file, key_file, data, schema, journal) + " fedsec-strict=true" * strict
     console.print(f'Start the node with --node-config "{words}"', highlight=False, markup=False, soft_wrap=True)
@@ -93,8 +97,7 @@ def _checked(
     agreement: Agreement, key: SigningKey, data: Path | None, schema: Path | None, journal: Path | None, strict: bool
 ) -> Iterator[str]:
     """What was checked, in sentences; raises ConfigurationError, DataError or PolicyError where it does not hold."""
-    name = next(one.name for one in agreement.hospitals if bytes.fromhex(one.key) == key.public)
-    yield f"It is {name} of the agreement, and fedsec {agreement.fedsec} is installed here."
+    yield f"It is {agreement.name_of(key.public)} of the agreement, and fedsec {agreement.fedsec} is installed here."
     if data is None or schema is None:
         yield "Its rows were not checked: give --data and --schema."
     else:

@@ -77,6 +77,11 @@ COMMANDS = {
         "Agree on what may leave a hospital: write, explain, compare and approve the agreement of a study.",
         extra="",
     ),
+    "log": Listed(
+        "fedsec.cli.log:app",
+        "Show and verify a trail: what a hospital or a server did, when, and whether its file was changed since.",
+        extra="",
+    ),
     "new-strategy": Listed(
         "fedsec.cli.new_strategy:new_strategy",
         "Create a starter strategy, NAME.py, and its test: one-phase pairwise masks that pass the conformance suite.",

@@ -8,6 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from logging import WARNING
 from pathlib import Path
 from typing import Any, cast
@@ -33,7 +34,8 @@ from fedsec.party.party import Party, PartyState
 from fedsec.party.policy import Policy
 from fedsec.primitives.signing import SigningKey
 from fedsec.protocol import SecureSum, Vector
-from fedsec.wire import codec
+from fedsec.trail import Trail, TrailError
+from fedsec.wire import codec, envelope
 from fedsec.wire.envelope import Session
 from fedsec.wire.exchange import Refusal
 
@@ -46,7 +48,8 @@ def secure_aggregation(message: Message, context: Context, call_next: ClientAppC
 
     What this hospital allows comes from its own node configuration (`flower-supernode --node-config`):
     fedsec-agreement (the agreement that this hospital approved, see `fedsec agree`), fedsec-identity (a key file),
-    fedsec-journal (the file that remembers what was answered), fedsec-floor, fedsec-threshold, fedsec-trusts-server,
+    fedsec-journal (the file that remembers what was answered; beside it lies the trail of what was answered and
+    refused, FILE.trail, or where fedsec-trail says), fedsec-floor, fedsec-threshold, fedsec-trusts-server,
     fedsec-strategy-files. In simulation nothing is needed, and keys are trusted on first use. An error tells the
     server its class, and its text only where that says nothing of data; in simulation, all of it.
 
@@ -54,13 +57,16 @@ def secure_aggregation(message: Message, context: Context, call_next: ClientAppC
     the attribute `needs_arrays = False`.
     """
     started = time.monotonic()
+    trail, request = _trail(context), _request(message)
     try:
-        reply = _respond(message, context, call_next)
+        reply = _respond(message, context, call_next, trail)
     except Exception as error:
         log(WARNING, "secure aggregation: this party does not answer: %s: %s", type(error).__name__, error)
         if not isinstance(error, FedsecError):
             log(WARNING, traceback.format_exc())
         refusal = Refusal.of(error, whole=_simulated(context))
+        if trail is not None and not isinstance(error, TrailError):
+            _refused(trail, request, Refusal.of(error).reason)
         reply = Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, refusal.reason), reply_to=message)
     if time.monotonic() - started > message.metadata.ttl:
         # Returning would let a state from before the timeout overwrite a newer one.
@@ -68,13 +74,13 @@ def secure_aggregation(message: Message, context: Context, call_next: ClientAppC
     return reply
 
 
-def _respond(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+def _respond(message: Message, context: Context, call_next: ClientAppCallable, trail: Trail | None) -> Message:
     mod_order.check(secure_aggregation)
-    record = message.content.config_records.get(RECORD)
-    request = record.get("request") if record is not None else None
-    if not isinstance(request, bytes):
+    request = _request(message)
+    if request is None:
         raise PolicyError("a message without a protocol request; this client answers secure aggregation only")
     message.content = RecordDict({name: value for name, value in message.content.items() if name != RECORD})
+    fresh = RECORD not in context.state.config_records
     party = _load_party(context)
     context.state.pop(RECORD, None)  # it holds secret keys: the app's own code never sees them
 
@@ -99,9 +105,66 @@ def _respond(message: Message, context: Context, call_next: ClientAppCallable) -
         reply = party.respond(request, contribute)
     finally:
         context.state[RECORD] = ConfigRecord({"party": codec.encode(party.state)})
+    if trail is not None:
+        trail.add("answered", **_asked(request), state="new" if fresh else "kept", **_under(agreement))
     # In a deployment the server learns of an update that is not usable by a count in the sum alone.
     said = notes if party.policy.simulation else {}
     return Message(RecordDict({RECORD: ConfigRecord({"reply": reply, **said})}), reply_to=message)
+
+
+def _request(message: Message) -> bytes | None:
+    """The protocol's request in a message; None in one without."""
+    record = message.content.config_records.get(RECORD)
+    request = record.get("request") if record is not None else None
+    return request if isinstance(request, bytes) else None
+
+
+def _trail(context: Context) -> Trail | None:
+    """Where this hospital keeps its trail: in a deployment, beside its journal, or where it is configured."""
+    config = context.node_config
+    journal, path = (str(config.get(key, "")) for key in ("fedsec-journal", "fedsec-trail"))
+    if not (journal or path):
+        return None
+    named = _named(str(config.get("fedsec-agreement", "")), str(config.get("fedsec-identity", "")))
+    return Trail(Path(path or f"{journal}.trail"), named)
+
+
+@functools.lru_cache(maxsize=8)
+def _named(agreement: str, identity: str) -> str:
+    """What the agreement calls the hospital with this identity; `hospital` where it names none."""
+    try:
+        return agreement_file.read(Path(agreement)).name_of(read_identity(Path(identity)).public) or "hospital"
+    except FedsecError:
+        return "hospital"
+
+
+def _asked(request: bytes) -> dict[str, str | int]:
+    """What a request is about, as it says itself."""
+    header = envelope.read(request).header
+    session = header.session
+    return {
+        "run": session.run.hex(),
+        "stage": session.stage,
+        "epoch": session.epoch,
+        "session": session.counter,
+        "phase": header.phase,
+        "parties": len(session.cohort),
+    }
+
+
+def _under(agreement: Agreement | None) -> dict[str, str]:
+    return {} if agreement is None else {"agreement": agreement.hash.hex()}
+
+
+def _refused(trail: Trail, request: bytes | None, reason: str) -> None:
+    """Note what was not answered and why, in the words that leave the hospital; where that fails, its log says so."""
+    asked: dict[str, str | int] = {}
+    with suppress(FedsecError):
+        asked = {} if request is None else _asked(request)
+    try:
+        trail.add("refused", **asked, reason=reason)
+    except TrailError as error:
+        log(WARNING, "secure aggregation: %s", error)
 
 
 def _simulated(context: Context) -> bool:

@@ -33,7 +33,7 @@ from fedsec.encoding.fixed_point import FixedPoint, prove_headroom
 from fedsec.encoding.layout import Layout
 from fedsec.encoding.mean_spec import VALUES, MeanSpec, WeightRule
 from fedsec.errors import ConfigurationError, FedsecError, PolicyError, RunFailed, expect, shown
-from fedsec.flower import aggregation, bundle, checked_options, incidents, linearity, verdict
+from fedsec.flower import aggregation, bundle, checked_options, incidents, linearity, round_trail, verdict
 from fedsec.flower.inner import OUTERMOST, declared_linear, refuse_nonlinear, too_few
 from fedsec.flower.patience import Patience
 from fedsec.flower.records import NOTE, RECORD, array_records, content_hash, integer_arrays, model_arrays, named_arrays
@@ -98,6 +98,7 @@ class SecureAggregation(Strategy):
     sessions        shared by all strategies of a run; by default by all of this process
     ledger          receives what each phase cost
     on_round        called after each aggregation
+    trail           the file in which each aggregation is noted: what was released over whom, and who did not answer
     void_rounds_allowed  how many rounds of training may be void without the run failing; by default half of them
     linear          declares that an inner strategy that is no FedAvg, and all functions that aggregate metrics, need
                     the weighted mean alone; so does an attribute `linear = True` of the inner strategy
@@ -131,6 +132,7 @@ class SecureAggregation(Strategy):
         sessions: RunSessions = PROCESS_SESSIONS,
         ledger: Ledger | None = None,
         on_round: Callable[[Round], None] | None = None,
+        trail: Path | str | None = None,
         void_rounds_allowed: int | None = None,
         linear: bool = False,
     ) -> None:
@@ -176,6 +178,7 @@ class SecureAggregation(Strategy):
         self.sessions = sessions
         self.ledger = ledger if ledger is not None else Ledger()
         self.on_round = on_round
+        self.trail = round_trail.of_option(trail)
         self.void_rounds_allowed = void_rounds_allowed
         self.rounds: list[Round] = []
         self._linear = declared_linear(inner, linear)
@@ -367,6 +370,9 @@ class SecureAggregation(Strategy):
             log(WARNING, "round %d %s: %s", outcome.round, outcome.stage, warned)
         if outcome.failure:
             log(WARNING, "round %d %s is void: %s", outcome.round, outcome.stage, outcome.failure)
+        if self.trail is not None:
+            roster = self._grid[1].coordinator.roster if self._grid else {}
+            round_trail.note(self.trail, outcome, roster, self.agreement)
         if self.on_round is not None:
             self.on_round(outcome)
 
