@@ -78,23 +78,28 @@ def _cpu() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
-def best(step: Callable[[], object], seconds: float = 1.0, least: int = 3) -> float:
+Clock = Callable[[], float]
+
+
+def best(step: Callable[[], object], seconds: float = 1.0, least: int = 3, clock: Clock = time.perf_counter) -> float:
     """Seconds of the fastest of as many repetitions as fit: noise on a shared machine only ever adds."""
     fastest, until, count = float("inf"), time.perf_counter() + seconds, 0
     while count < least or time.perf_counter() < until:
-        started = time.perf_counter()
+        started = clock()
         step()
-        fastest = min(fastest, time.perf_counter() - started)
+        fastest = min(fastest, clock() - started)
         count += 1
     return fastest
 
 
-def interleaved(steps: Mapping[str, Callable[[], object]], seconds: float, turns: int) -> dict[str, float]:
+def interleaved(
+    steps: Mapping[str, Callable[[], object]], seconds: float, turns: int, clock: Clock = time.perf_counter
+) -> dict[str, float]:
     """The best seconds of each step, taken in turns of `seconds` each: a burst of load meets them all."""
     fastest = dict.fromkeys(steps, float("inf"))
     for _ in range(turns):
         for name, step in steps.items():
-            fastest[name] = min(fastest[name], best(step, seconds, least=1))
+            fastest[name] = min(fastest[name], best(step, seconds, 1, clock))
     return fastest
 
 

@@ -207,7 +207,10 @@ OPENINGS = (
 
 
 def false_shares(report: Report, values: int, seconds: float, turns: int) -> None:
-    """Opening with all m answers compared, and with as many of them false as can be corrected, over opening with t."""
+    """Opening with all m answers compared, and with as many of them false as can be corrected, over opening with t.
+
+    By CPU seconds, for all of it runs in one thread.
+    """
     x = np.random.default_rng(0).integers(0, 1 << 24, values, dtype=INPUT)
     for subject, protocol, hospitals in OPENINGS:
         clients = range(1, hospitals + 1)
@@ -226,7 +229,7 @@ def false_shares(report: Report, values: int, seconds: float, turns: int) -> Non
         }
         opened = robust.combine(shares | lies, needed, field, values, pack)
         assert np.array_equal(opened.secret, x) and opened.off == set(lies)
-        found = interleaved(steps, seconds, turns)
+        found = interleaved(steps, seconds, turns, time.process_time)
         subject = f"{subject} {needed}-of-{hospitals}" + (f", pack {pack}" if pack > 1 else "")
         setting, just = {"values": values, "answers": hospitals}, f"open {needed} answers"
         report.add(Row(subject, just, setting, values / found["few"], note=_ms(found["few"])))

@@ -143,6 +143,8 @@ class Field:
 
     def product(self, weights: Values, rows: Values) -> Values:
         """Return the matrix product mod p of weights, shape (r, m), and rows, shape (m, d): shape (r, d)."""
+        if rows.shape[1] < weights.shape[0]:  # kernels run along the columns
+            return self.product(rows.T.copy(), weights.T.copy()).T
         out: Values = np.empty((weights.shape[0], rows.shape[1]), dtype=self.word)
         self.product_into(weights, rows, out, 0)
         return out
@@ -150,14 +152,35 @@ class Field:
     def product_into(self, weights: Values, rows: Values, out: Values, at: int) -> None:
         """Set the columns of `out` from `at` on, as many as `rows` has, to weights times rows; `out` is contiguous."""
         if not mersenne.compiled(weights.shape[0] * rows.size):
-            if self.bits == 31:
-                out[:, at : at + rows.shape[1]] = _product31(weights, rows)
-                return
-            products = product_plain(weights.tolist(), rows.tolist(), self.p)
-            out[:, at : at + rows.shape[1]] = self._array(products).reshape(len(products), rows.shape[1])
+            out[:, at : at + rows.shape[1]] = self._product(weights, rows)
             return
         kernel = mersenne.product31 if self.bits == 31 else mersenne.product61
         kernel(weights.copy(), rows, out, at)  # a copy is writable: one type less to compile for
+
+    def condense(self, rows: Values, factors: Values) -> tuple[Values, int]:
+        """Return the sums mod p of each tile of each row, weighed with each row of factors, and the largest value.
+
+        Of rows of shape (m, d), contiguous, and factors of shape (r, s), these are ceil(d / s) tiles of s values, of
+        which the last may be shorter, and sums of shape (m, ceil(d / s), r). The values need not be below p: if the
+        largest is not, the sums mean nothing.
+        """
+        (m, d), (r, s) = rows.shape, factors.shape
+        tiles = -(-d // s)
+        if mersenne.compiled(r * rows.size):
+            out: Values = np.empty((m, tiles, r), dtype=self.word)
+            kernel = mersenne.condense31 if self.bits == 31 else mersenne.condense61
+            return out, int(kernel(rows, factors, out))
+        padded: Values = np.zeros((m, tiles * s), dtype=self.word)
+        padded[:, :d] = rows
+        sums = self._product(factors, padded.reshape(m * tiles, s).T).T.reshape(m, tiles, r)
+        return sums.astype(self.word), int(rows.max(initial=0))
+
+    def _product(self, weights: Values, rows: Values) -> Values:
+        """What `product` returns, without a kernel."""
+        if self.bits == 31:
+            return _product31(weights, rows)
+        products = product_plain(weights.tolist(), rows.tolist(), self.p)
+        return self._array(products).reshape(len(products), rows.shape[1])
 
     def _array(self, values: Sequence[Any]) -> Values:
         return np.array(values, dtype=self.word)

@@ -342,3 +342,100 @@ def add_two61(weights: NDArray[np.uint64], words: NDArray[np.uint64], total: NDA
         a1, b1 = a[j] >> _32, b[j] >> _32
         crossed = s0 * (a[j] + a1 & _LOW32) + s1 * (b[j] + b1 & _LOW32)
         total[j] = join61(total[j], u0 * a1 + u1 * b1, w0 * (a[j] & _LOW32) + w1 * (b[j] & _LOW32), crossed)
+
+
+@jit
+def condense31(rows: Values, factors: Values, out: Values) -> np.uint64:
+    """Set out[i, k, j] to the sum of row j of factors, shape (r, s), times values k s to (k + 1) s of row i of `rows`.
+
+    The last tile may be shorter. Returns the largest value: where it is not below p, `out` holds nothing.
+    """
+    r, size = factors.shape
+    pairs, most = np.zeros((r + r % 2, size), np.uint64), np.uint64(0)  # an even number of rows: two are read at once
+    pairs[:r] = factors
+    for i in range(rows.shape[0]):
+        for k in range(out.shape[1]):
+            tile = rows[i, k * size : (k + 1) * size]
+            for j in range(0, r, 2):
+                one, other = dot31(pairs[j], pairs[j + 1], tile)
+                out[i, k, j] = mul31(one, _1)
+                if j + 1 < r:
+                    out[i, k, j + 1] = mul31(other, _1)
+            most = max(most, largest(tile))
+    return most
+
+
+@jit
+def condense61(rows: Values, factors: Values, out: Values) -> np.uint64:
+    """Do the same modulo 2^61 - 1."""
+    r, size = factors.shape
+    halves, most = np.empty((r, 3, size), np.uint64), np.uint64(0)
+    for j in range(r):
+        for i in range(size):
+            low, high = factors[j, i] & P31, factors[j, i] >> _31
+            halves[j, 0, i], halves[j, 1, i], halves[j, 2, i] = low, high, low + high
+    for i in range(rows.shape[0]):
+        for k in range(out.shape[1]):
+            tile = rows[i, k * size : (k + 1) * size]
+            for j in range(r):
+                x = dot61(halves[j, 0], halves[j, 1], halves[j, 2], tile)
+                out[i, k, j] = min(x, x - P61)
+            most = max(most, largest(tile))
+    return most
+
+
+@jit
+def largest(row: Values) -> np.uint64:
+    most = row[0]
+    for i in range(row.size):
+        most = max(most, row[i])
+    return np.uint64(most)
+
+
+@jit
+def dot31(f: NDArray[np.uint64], g: NDArray[np.uint64], row: Values) -> tuple[np.uint64, np.uint64]:
+    """Return sums below 2^32 and congruent to that of f times a row, which may be shorter, and of g times the row.
+
+    Four products of values below p are below 2^64 together. Masks tell the compiler: 32 bits will do.
+    """
+    n = row.size // 4
+    a, b, c, d = row[:n], row[n : 2 * n], row[2 * n : 3 * n], row[3 * n : 4 * n]
+    fa, fb, fc, fd = f[:n], f[n : 2 * n], f[2 * n : 3 * n], f[3 * n : 4 * n]
+    ga, gb, gc, gd = g[:n], g[n : 2 * n], g[2 * n : 3 * n], g[3 * n : 4 * n]
+    one, other = np.uint64(0), np.uint64(0)
+    for j in range(n):
+        v, w, x, y = np.uint64(a[j]), np.uint64(b[j]), np.uint64(c[j]), np.uint64(d[j])
+        one += fold31((fa[j] & _LOW32) * v + (fb[j] & _LOW32) * w + (fc[j] & _LOW32) * x + (fd[j] & _LOW32) * y)
+        other += fold31((ga[j] & _LOW32) * v + (gb[j] & _LOW32) * w + (gc[j] & _LOW32) * x + (gd[j] & _LOW32) * y)
+    for j in range(4 * n, row.size):
+        one += fold31(f[j] * np.uint64(row[j]))
+        other += fold31(g[j] * np.uint64(row[j]))
+    return fold31(one), fold31(other)
+
+
+@jit
+def dot61(low: NDArray[np.uint64], high: NDArray[np.uint64], both: NDArray[np.uint64], row: Values) -> np.uint64:
+    """Return a sum below 2p and congruent to that of factors, low + 2^31 high, times a row, which may be shorter.
+
+    `both` is low + high. Halves of the sum are added up apart, so no step waits for the one before to be reduced.
+    """
+    n = row.size // 4
+    a, b, c, d = row[:n], row[n : 2 * n], row[2 * n : 3 * n], row[3 * n : 4 * n]
+    la, lb, lc, ld = low[:n], low[n : 2 * n], low[2 * n : 3 * n], low[3 * n : 4 * n]
+    ha, hb, hc, hd = high[:n], high[n : 2 * n], high[2 * n : 3 * n], high[3 * n : 4 * n]
+    sa, sb, sc, sd = both[:n], both[n : 2 * n], both[2 * n : 3 * n], both[3 * n : 4 * n]
+    lower, upper = np.uint64(0), np.uint64(0)
+    for j in range(n):
+        a0, b0, c0, d0 = a[j] & P31, b[j] & P31, c[j] & P31, d[j] & P31
+        a1, b1, c1, d1 = a[j] >> _31 & P31, b[j] >> _31 & P31, c[j] >> _31 & P31, d[j] >> _31 & P31
+        over = (ha[j] & P31) * a1 + (hb[j] & P31) * b1 + (hc[j] & P31) * c1 + (hd[j] & P31) * d1
+        under = (la[j] & P31) * a0 + (lb[j] & P31) * b0 + (lc[j] & P31) * c0 + (ld[j] & P31) * d0
+        crossed = (sa[j] & _LOW32) * (a0 + a1 & _LOW32) + (sb[j] & _LOW32) * (b0 + b1 & _LOW32)
+        crossed += (sc[j] & _LOW32) * (c0 + c1 & _LOW32) + (sd[j] & _LOW32) * (d0 + d1 & _LOW32)
+        x = join61(np.uint64(0), over, under, crossed)
+        lower += x & _LOW32
+        upper += x >> _32
+    total = fold61(lower) + mul61(fold61(upper), _1 << _32)
+    for j in range(4 * n, row.size):
+        total = fold61(total + mul61(low[j] + (high[j] << _31), row[j]))
+    return fold61(total)

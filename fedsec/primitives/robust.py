@@ -6,9 +6,10 @@ if no more than e points are false, what is opened is right, and no other points
 (R. J. McEliece, D. V. Sarwate, On sharing secrets and Reed-Solomon codes, CACM 24(9), 1981). With m = t + 1 a false
 share is detected and not corrected; with m = t it is not even detected.
 
-Whether all points agree is seen in m - t sums that are 0 where they do, the rows of the code's parity check, or in one
-random combination of them, which misses a column that is off with probability 1/p (R. Freivalds, Probabilistic machines
-can use less running time, IFIP Congress 1977).
+Whether all points agree is seen in what the first t give for each further one. Long shares are condensed before that,
+to sums of a tile of columns with random factors, the same for all: such sums are shares of one more secret. Where a
+column of the tile is off, they agree with probability 1/p all the same (R. Freivalds, Probabilistic machines can use
+less running time, IFIP Congress 1977).
 
 `combine_plain` computes the same on Python integers, column by column, by another algorithm.
 """
@@ -17,23 +18,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedsec.errors import BadMessage
 from fedsec.primitives.field import Field
 from fedsec.primitives.lagrange import interpolation
 from fedsec.primitives.mersenne import Values
 from fedsec.primitives.prg import expand
-from fedsec.primitives.randomness import Random
 from fedsec.primitives.shamir import blocks, check_shares, check_values, columns_of, secret_points
 
-CHECKS = {31: 2, 61: 1}
-"""Random combinations by the field's bits: a column that is off is missed with probability 2^-61 at most."""
-CACHED, COLUMNS = 1 << 21, 1 << 12
-"""Bytes of shares that are worked on at once, which stay in cache, and the fewest columns: a block has its own cost."""
+TILE, CHECKS = 1 << 10, {31: 2, 61: 1}
+"""Columns that are condensed at once, and to how many sums by the field's bits: a tile that is off is missed with
+probability p^-2 or p^-1, and the factors stay in the first-level cache."""
+CACHED, TILES = 1 << 21, 2
+"""Bytes of shares that are worked on at once, which stay in cache, and the fewest tiles: a block has its own cost."""
 
 
 @dataclass(frozen=True)
@@ -54,89 +53,64 @@ def combine(
 ) -> Opened:
     """Return the secret, from `threshold` or more shares of shape (ceil(count / pack),), and whose shares are false.
 
-    seed: 32 bytes that nobody could foresee who made shares. With them many points are compared by random combinations,
-    which takes about m / t of the time to open the secret; without, or with few points, every column of each is.
+    seed: 32 bytes that nobody could foresee who made shares. With them, shares of more than TILE columns are condensed
+    before they are compared, and a lie is used with probability p^-2 or p^-1 for each liar; without, all columns are.
 
     Where points disagree, the first such column is decoded, and the points found false are left out from its block on;
     in the blocks before it all points agreed. Raises BadMessage, which names no point, where more than `radius` shares
     are false, and otherwise as `shamir.combine` does.
     """
     points = check_shares(shares, threshold, field, count, pack)
-    room, trusted = radius(len(points), threshold), points
     out: Values = np.empty((pack, columns_of(count, pack)), dtype=field.word)
-    rng = expand(seed) if seed else None
-    height = len(points) + pack + max(len(points) - threshold, 2 * CHECKS[field.bits])
-    comparison = _Comparison.of(trusted, threshold, pack, field, rng)
-    for start, memory in blocks(height, out.shape[1], field, max(CACHED // (height * field.word.itemsize), COLUMNS)):
-        part = slice(start, start + memory.shape[1])
+    room, trusted = radius(len(points), threshold), points
+    condensed = bool(seed) and len(points) > threshold and out.shape[1] > TILE
+    factors = field.random((CHECKS[field.bits], TILE), expand(seed)) if condensed else None
+    height = len(points) + pack
+    most = max(CACHED // (height * field.word.itemsize) // TILE, TILES) * TILE
+    for start, memory in blocks(height, out.shape[1], field, most):
+        part, values = slice(start, start + memory.shape[1]), memory[len(points) :]
         while True:
-            rows, values = memory[: len(trusted)], memory[len(points) :]
+            rows = memory[: len(trusted)]
             for row, point in zip(rows, trusted, strict=True):
                 row[:] = shares[point][part]
-            if int(rows.max()) >= field.p:
+            column, largest = _column_off(rows, trusted, threshold, field, factors)
+            if largest >= field.p:
                 check_values(shares, field)
-            differ = comparison.differing(rows, values, threshold, pack, field)
-            if not differ.any():
+            if column is None:
                 break
-            column = int(np.flatnonzero(differ)[0])
             false = locate(trusted, rows[:, column].tolist(), threshold, field)
             if not 0 < len(false) <= room - (len(points) - len(trusted)):
                 raise void(len(points), threshold)
             trusted = [point for point in trusted if point not in false]
-            comparison = _Comparison.of(trusted, threshold, pack, field, rng)
-        out[:, part] = values[:pack]
+        weights = interpolation(tuple(trusted[:threshold]), secret_points(pack), field)
+        field.product_into(weights, rows[:threshold], values, 0)
+        out[:, part] = values
     return Opened(out.reshape(-1)[:count], frozenset(points).difference(trusted))
 
 
-class _Comparison(NamedTuple):
-    """Weights of a block's rows: of the first t for the secret and for what further rows are compared with.
-
-    That is their values where `rest` is None. Otherwise `rest` are their own weights, in sums that are 0 where all
-    agree.
-    """
-
-    first: Values
-    rest: Values | None
-
-    @classmethod
-    def of(cls, points: Sequence[int], threshold: int, pack: int, field: Field, rng: Random | None) -> _Comparison:
-        base, further = tuple(points[:threshold]), tuple(points[threshold:])
-        if rng is None or not combining(len(points), threshold, CHECKS[field.bits]):
-            return cls(interpolation(base, (*secret_points(pack), *further), field), None)
-        parity = combinations(points, threshold, CHECKS[field.bits], field, rng)
-        secret = interpolation(base, tuple(secret_points(pack)), field)
-        first: Values = np.concatenate([secret, parity[:, :threshold]])
-        rest: Values = parity[:, threshold:].copy()
-        return cls(first, rest)
-
-    def differing(self, rows: Values, values: Values, threshold: int, pack: int, field: Field) -> NDArray[np.bool_]:
-        """Write the secret to the first `pack` of `values`; which columns do not lie on one polynomial."""
-        height = len(self.first)
-        field.product_into(self.first, rows[:threshold], values[:height], 0)
-        if self.rest is None:
-            return np.asarray((rows[threshold:] != values[pack:height]).any(axis=0))
-        sums = values[height : height + len(self.rest)]
-        field.product_into(self.rest, rows[threshold:], sums, 0)
-        return np.asarray(field.add(values[pack:height], sums).any(axis=0))
+def _column_off(
+    rows: Values, points: Sequence[int], threshold: int, field: Field, factors: Values | None
+) -> tuple[int | None, int]:
+    """Return the first column that is seen not to lie on one polynomial of degree < t, and the largest value."""
+    if factors is None:
+        return _first_off(rows, points, threshold, field), int(rows.max())
+    sums, largest = field.condense(rows, factors)
+    place = _first_off(sums.reshape(len(rows), -1), points, threshold, field)
+    if place is None:
+        return None, largest
+    tile = place // len(factors) * TILE
+    found = _first_off(rows[:, tile : tile + TILE].copy(), points, threshold, field)
+    return (None if found is None else tile + found), largest
 
 
-def combining(points: int, threshold: int, checks: int) -> bool:
-    """Whether so many combinations of all points take less time than the value of each further one; as measured."""
-    return (points - threshold) * threshold > 2 * checks * points
-
-
-def combinations(points: Sequence[int], threshold: int, count: int, field: Field, rng: Random) -> Values:
-    """Return random words of the dual code, shape (count, m): weights of m values of a polynomial of degree < t that
-    sum to 0.
-
-    With Lagrange's weights w at 0, these are w_i x_i g(x_i) for g of degree < m - t: see `locate`.
-    """
-    weights = interpolation(tuple(points), (0,), field)
-    places = np.array([[point % field.p for point in points]], dtype=field.word)
-    values: Values = np.zeros((count, len(points)), dtype=field.word)
-    for _ in range(len(points) - threshold):
-        values = field.add(field.mul(values, places), field.random(count, rng)[:, None])
-    return field.mul(field.mul(values, places), weights)
+def _first_off(rows: Values, points: Sequence[int], threshold: int, field: Field) -> int | None:
+    """Return the first column where the first t values give other further ones."""
+    base, further = tuple(points[:threshold]), tuple(points[threshold:])
+    if not further:
+        return None
+    expected = field.product(interpolation(base, further, field), rows[:threshold])
+    differ = np.asarray((expected != rows[threshold:]).any(axis=0))
+    return int(differ.argmax()) if differ.any() else None
 
 
 def void(shares: int, threshold: int) -> BadMessage:

@@ -130,6 +130,42 @@ def test_product_into_writes_its_columns_only(field):
 
 
 @BOTH
+@settings(max_examples=examples(60), deadline=None)
+@given(data=st.data())
+def test_condense_is_python_s(field, data):
+    m, d, r, s = (data.draw(st.integers(low, high)) for low, high in ((1, 3), (0, 21), (1, 3), (1, 9)))
+    elements = st.one_of(st.integers(0, field.p - 1), st.sampled_from(edges(field)))
+    factors = data.draw(st.lists(st.lists(elements, min_size=s, max_size=s), min_size=r, max_size=r))
+    rows = data.draw(st.lists(st.lists(elements, min_size=d, max_size=d), min_size=m, max_size=m))
+    sums, largest = field.condense(np.array(rows, field.word).reshape(m, d), np.array(factors, field.word))
+    tiles = [[row[start : start + s] for start in range(0, d, s)] for row in rows]
+    assert sums.dtype == field.word and sums.shape == (m, -(-d // s), r)
+    assert sums.tolist() == [
+        [[sum(f * x for f, x in zip(factor, tile, strict=False)) % field.p for factor in factors] for tile in row]
+        for row in tiles
+    ]
+    assert largest == max(itertools.chain.from_iterable(rows), default=0)
+
+
+@BOTH
+def test_condense_sums_the_largest_values_over_long_tiles(field):
+    for size, width in itertools.product((1023, 1024), (1, 1024, 1025, 2047)):
+        factors, rows = np.full((2, size), field.p - 1, field.word), np.full((1, width), field.p - 1, field.word)
+        sums, largest = field.condense(rows, factors)
+        lengths = [min(size, width - start) for start in range(0, width, size)]
+        assert (sums.tolist(), largest) == ([[[length] * 2 for length in lengths]], field.p - 1)
+
+
+@BOTH
+def test_condense_tells_of_values_that_are_not_below_p(field):
+    for value in (field.p, field.p + 1, int(np.iinfo(field.word).max)):
+        for place in range(5):
+            rows = np.zeros((1, 5), field.word)
+            rows[0, place] = value
+            assert field.condense(rows, np.ones((1, 4), field.word))[1] == value
+
+
+@BOTH
 def test_inverse(field):
     for a in [1, 2, field.p - 1, field.p + 5, -3]:
         assert field.inverse(a) * a % field.p == 1

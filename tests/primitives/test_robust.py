@@ -15,16 +15,7 @@ from fedsec.primitives import robust, shamir
 from fedsec.primitives.field import M31, M61, Field, product_plain
 from fedsec.primitives.lagrange import interpolation_plain
 from fedsec.primitives.prg import expand
-from fedsec.primitives.robust import (
-    CHECKS,
-    combinations,
-    combine,
-    combine_plain,
-    combining,
-    locate,
-    radius,
-    welch_berlekamp,
-)
+from fedsec.primitives.robust import CHECKS, combine, combine_plain, locate, radius, welch_berlekamp
 from tests.tiers import examples, slow
 
 pytestmark = pytest.mark.usefixtures("tier")
@@ -72,10 +63,10 @@ def conspired(draw: random.Random, shares: Shares, liars: Sequence[int], thresho
 
 
 def fast(shares: Mapping[int, Sequence[int]], threshold: int, field: Field, count: int, pack: int):
-    """What `combine` finds: the same by comparing every column of each share as by random combinations of them."""
+    """What `combine` finds: the same by comparing every column of each share as by sums of two or one of them."""
     arrays = {x: np.array(y, field.word) for x, y in shares.items()}
     found: list[tuple[list[int], frozenset[int]] | str] = []
-    with patch.object(robust, "combining", lambda points, threshold, checks: points - threshold >= checks):
+    with patch.object(robust, "TILE", 2):
         for seed in (b"", SEED):
             try:
                 opened = combine(arrays, threshold, field, count, pack, seed)
@@ -201,7 +192,7 @@ def test_both_decoders_find_the_same_points(field: Field, data: st.DataObject) -
 
 
 @BOTH
-@pytest.mark.parametrize("seed", [b"", SEED], ids=["columns", "combined"])
+@pytest.mark.parametrize("seed", [b"", SEED], ids=["columns", "condensed"])
 def test_liars_that_lie_in_different_blocks_are_all_found(
     field: Field, seed: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,8 +207,7 @@ def test_liars_that_lie_in_different_blocks_are_all_found(
         shares[liar] = shares[liar].copy()
         shares[liar][column] = (int(shares[liar][column]) + 1) % field.p
     monkeypatch.setattr(robust, "CACHED", 0)
-    monkeypatch.setattr(robust, "COLUMNS", block)
-    monkeypatch.setattr(robust, "combining", lambda *_: True)
+    monkeypatch.setattr(robust, "TILE", block // robust.TILES)
     opened = combine(shares, threshold, field, secret.size, pack, seed)
     assert np.array_equal(opened.secret, secret) and opened.off == {1, 7}
     shares[3][5] = (int(shares[3][5]) + 1) % field.p
@@ -226,42 +216,38 @@ def test_liars_that_lie_in_different_blocks_are_all_found(
 
 
 @BOTH
-@given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 8))
-def test_combinations_are_0_on_polynomials_and_on_nothing_else(
-    field: Field, number: int, threshold: int, spare: int
-) -> None:
-    """Of m - t words that are drawn, m - t are independent: they are the whole parity check of the code."""
-    draw = random.Random(number)
-    points = sorted(draw.sample(range(1, 40), threshold + spare))
-    words = combinations(points, threshold, spare, field, draw.randbytes)
-    _, true = dealt(draw, points, threshold, 1, field)
-    assert not np.any(product_plain(words.tolist(), list(true.values()), field.p))
-    for liar in points:
-        false = lies(draw, true, [liar], field)
-        assert np.any(product_plain(words.tolist(), list(false.values()), field.p))
-    square = [[0] * place + [1] + [0] * (spare - place - 1) for place in range(spare)]
-    columns = [[int(word) for word in row[-spare:]] for row in words.tolist()]
-    assert all(robust._solve([[*row, e] for row, e in zip(columns, unit, strict=True)], field) for unit in square)
+def test_a_lie_is_found_in_whichever_column_it_is(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last tile is shorter than the others, and no length is a multiple of four."""
+    points, threshold, size = range(1, 5), 2, 3 * 7 + 5
+    monkeypatch.setattr(robust, "TILE", 7)
+    secret = np.arange(size, dtype=field.word)
+    shares = shamir.split(secret, points, threshold, field, {1: SEED}) | {1: shamir.expand_share(SEED, size, field)}
+    for column in range(size):
+        false = shares[4].copy()
+        false[column] = (int(false[column]) + 1) % field.p
+        opened = combine(shares | {4: false}, threshold, field, size, seed=SEED)
+        assert np.array_equal(opened.secret, secret) and opened.off == {4}
 
 
 @BOTH
-def test_who_foresees_the_seed_could_hide_a_lie_and_nobody_else(field: Field) -> None:
-    """Two liars that know the combinations cancel each other; with another seed they are found."""
-    draw, points, threshold = random.Random(3), range(1, 21), 8
-    _, true = dealt(draw, points, threshold, 1, field)
-    words = combinations(points, threshold, CHECKS[field.bits], field, expand(SEED)).tolist()
-    liars = [3, 9, 17]
-    matrix = [[row[liar - 1] for liar in liars[1:]] + [-row[liars[0] - 1] % field.p] for row in words]
-    rest = robust._solve(matrix, field)
+def test_who_foresees_the_seed_could_hide_a_lie_and_nobody_else(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lies in two or three columns of a tile cancel out for who knows its factors, and with other factors do not."""
+    points, threshold, size = range(1, 5), 2, 9
+    monkeypatch.setattr(robust, "TILE", 4)
+    factors = field.random((CHECKS[field.bits], robust.TILE), expand(SEED)).tolist()
+    rest = robust._solve([[*row[1 : len(factors) + 1], -row[0] % field.p] for row in factors], field)
     assert rest is not None
-    shares = {point: np.array(share, field.word) for point, share in true.items()}
-    for liar, error in zip(liars, [1, *rest], strict=True):
-        shares[liar] = field.add(shares[liar], field.word.type(error))
-    assert combining(len(points), threshold, CHECKS[field.bits])
-    assert combine(shares, threshold, field, COLUMNS, seed=SEED).off == frozenset()
+    secret = np.arange(size, dtype=field.word)
+    shares = shamir.split(secret, points, threshold, field, {1: SEED}) | {1: shamir.expand_share(SEED, size, field)}
+    shares[3][: len(factors) + 1] = field.add(shares[3][: len(factors) + 1], np.array([1, *rest], field.word))
+    assert combine(shares, threshold, field, size, seed=SEED).off == frozenset()
     for other in (b"", bytes(32), SEED[::-1]):
-        opened = combine(shares, threshold, field, COLUMNS, seed=other)
-        assert opened.off == {liar for liar, error in zip(liars, [1, *rest], strict=True) if error}
+        opened = combine(shares, threshold, field, size, seed=other)
+        assert opened.off == {3} and np.array_equal(opened.secret, secret)
+
+
+def test_a_tile_that_is_off_is_missed_no_oftener_than_in_the_larger_field_by_one_sum() -> None:
+    assert min(bits * checks for bits, checks in CHECKS.items()) == 61
 
 
 @BOTH
