@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fedsec import catalog
+from tests.tiers import exhaustive
 
 pytestmark = pytest.mark.slow
 
@@ -101,7 +102,7 @@ def test_the_json_is_one_object_with_every_row(sharing: Any, capsys: pytest.Capt
     assert len(document["notes"]) == 2 and "nobody" in document["notes"][0] and "paillier" in document["notes"][1]
 
 
-@pytest.mark.parametrize("name", ["additive", "secagg", "shamir"])
+@pytest.mark.parametrize("name", ["secagg", *exhaustive(["additive", "shamir"])])
 def test_a_round_over_the_budget_is_measured_for_one_client(sharing: Any, name: str) -> None:
     protocol = catalog.strategy(name)()
     ((_, whole),) = sharing.federated(protocol, 4, [100], 1e12, 1e6, 0.0)
@@ -112,6 +113,7 @@ def test_a_round_over_the_budget_is_measured_for_one_client(sharing: Any, name: 
     assert alone.cpu > 0 and alone.phases == protocol.rounds().index(protocol.input_phase) + 1
 
 
+@pytest.mark.exhaustive
 def test_the_figure_is_written(sharing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     sharing.main(["--quick", "--strategies", "plain,shamir", "--memory", "1e-9", "--output", str(tmp_path)])

@@ -24,6 +24,7 @@ from fedsec.strategies.plain import Plain
 from fedsec.strategies.secagg import SecAgg
 from fedsec.strategies.secagg_plus import SecAggPlus
 from fedsec.strategies.shamir import Shamir
+from tests.tiers import exhaustive
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SILENCING = set(KINDS) - {"duplicate", "repeat"}
@@ -118,7 +119,7 @@ def subsets(parties: Any) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hospitals", [3, 4, 5])
+@pytest.mark.parametrize("hospitals", [3, 4, *exhaustive([5])])
 @pytest.mark.parametrize("kind", ["drop", "lose"])
 def test_every_subset_may_drop_out_in_either_phase(hospitals: int, kind: Kind) -> None:
     federation = ready(Shamir(), hospitals)

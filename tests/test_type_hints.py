@@ -187,7 +187,8 @@ Scalar = TypeVar("Scalar", bound=numpy.generic)
 numpy.typing.NDArray = TypeAliasType("NDArray", {ARRAY}, type_params=(Scalar,))
 from fedsec import LocalFederation, catalog
 for name in catalog.names():
-    sum = LocalFederation(catalog.strategy(name)(), hospitals=3).sum({{1: [100, 200], 2: [10, 20], 3: [1, 2]}})
+    keys = {{"key_bits": 2048}} if name.startswith("paillier") else {{}}
+    sum = LocalFederation(catalog.strategy(name)(**keys), hospitals=3).sum({{1: [100, 200], 2: [10, 20], 3: [1, 2]}})
     print(name, sum.sum.vector.tolist())
 """
 

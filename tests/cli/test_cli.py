@@ -19,7 +19,6 @@ from fedsec import catalog
 from fedsec.cli.main import COMMANDS, GROUP
 from fedsec.errors import RunFailed, TooFewParties
 from fedsec.protocol import HEADINGS, parameters_of
-from tests.simulations.costs.conftest import run_jobs_here
 
 PLAIN = (Path(fedsec.strategies.__path__[0]) / "plain.py").read_text(encoding="utf-8")
 
@@ -230,6 +229,8 @@ class Broken(Shamir):
 def test_a_fault_of_a_strategy_s_own_code_is_one_line_that_says_where(
     fed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, command: str
 ) -> None:
+    from tests.simulations.costs.conftest import run_jobs_here
+
     run_jobs_here(monkeypatch)
     name = f"broken_{method.strip('_')}_{command.split()[0]}"
     (tmp_path / f"{name}.py").write_text(BROKEN.format(method=method, fault="return 1 / 0"))

@@ -48,12 +48,13 @@ def start(dishonest: Any) -> Any:
 
 @pytest.mark.slow
 @EACH
-def test_whoever_is_told_two_lists_opens_one_at_most(start: Any, protocol: Any) -> None:
+def test_whoever_is_told_two_lists_opens_one_at_most(dishonest: Any, protocol: Any) -> None:
     """All ways to tell the six hospitals one of two lists: a list is opened only if five of them signed it."""
     everybody = frozenset(range(1, HOSPITALS + 1))
     lists = (everybody, everybody - {6})
+    server = dishonest(protocol, HOSPITALS).found()
     for told_all in itertools.chain.from_iterable(itertools.combinations(range(1, 6), count) for count in range(6)):
-        led = start(protocol)
+        led = Round(server)
         told = {party: lists[party not in told_all and party != 6] for party in everybody}
         signatures = {party: led.sign(party, survivors) for party, survivors in told.items()}
         opened = set()
