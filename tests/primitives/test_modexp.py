@@ -17,14 +17,16 @@ from fedsec.primitives import modexp, parallel
 from fedsec.primitives.modexp import gmp, vector
 from fedsec.primitives.modexp.engine import Engine
 from fedsec.primitives.modexp.gmp import Gmp
-from tests.tiers import examples, slow
+from tests.tiers import examples, exhaustive
 
 HERE = [modexp.engine(name) for name in modexp.available()]
 ENGINES = [*HERE, vector.Vector("twin", 2)]
 EDGES = [2, 3, 5, 2**51 - 1, 2**52 - 1, 2**64 - 1, 2**127 - 1, 2**200, (2**89 - 1) ** 2, 2**521 - 1, 2**1023 + 1]
 each_engine = pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
-each_engine_here = pytest.mark.parametrize("engine", [*HERE, *slow(ENGINES[len(HERE) :])], ids=lambda one: one.name)
-"""The twin of the vector kernels is slow."""
+each_engine_here = pytest.mark.parametrize(
+    "engine", [*HERE, *exhaustive(ENGINES[len(HERE) :])], ids=lambda one: one.name
+)
+"""The twin of the vector kernels takes longest at the edges, and drawn numbers have it in the suite."""
 
 
 def edges(modulus: int) -> list[int]:
