@@ -27,6 +27,7 @@ from fedsec.simulations.run.engine_failure import EngineFailed
 from fedsec.simulations.run.failure_log import failure
 from fedsec.simulations.run.flower_cli import Value
 from fedsec.simulations.run.flower_cli import make_app as make_app
+from fedsec.simulations.run.lease import Lease
 from fedsec.simulations.run.vigil import Vigil
 
 COMPLETED = "finished:completed"
@@ -59,6 +60,7 @@ class FlowerRun:
     _deadline: float = 0.0
     _link: subprocess.Popen[bytes] | None = None
     _stream: subprocess.Popen[bytes] | None = None
+    _lease: Lease | None = None
 
     def __post_init__(self) -> None:
         self._family = processes.Family("FLWR_HOME", str(self.home))
@@ -68,6 +70,7 @@ class FlowerRun:
         self._deadline = time.monotonic() + self.timeout
         extras.require("ray", "Flower's simulation")
         flower_cli.check(self.app, self.run_config, self.hospitals)
+        self._lease = Lease("FLWR_HOME", self.home)
         self._start_link()
         overrides = self.home / "overrides.toml"  # a file, because no quoting of flwr's `key=value` is safe
         overrides.write_bytes(flower_cli.toml(self.run_config))
@@ -147,6 +150,8 @@ class FlowerRun:
         with processes.uninterrupted():
             left = self._end_processes()
             shutil.rmtree(self.home, ignore_errors=True)
+            if self._lease is not None:
+                self._lease.release()
         if left:
             raise RunFailed(f"the processes {sorted(left)} of the Flower run could not be ended")
 
