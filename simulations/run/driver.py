@@ -18,7 +18,7 @@ from fedsec.data.table import Table
 from fedsec.errors import ConfigurationError, DataError, RunFailed, expect_new
 from fedsec.report import run_document, run_page
 from fedsec.report.run_document import RunDocument
-from fedsec.simulations.run import hospitals, study_file
+from fedsec.simulations.run import claim, hospitals, study_file
 from fedsec.simulations.run.engine_failure import EngineFailed
 from fedsec.simulations.run.engines import Engine
 from fedsec.simulations.run.launcher import flower_run, make_app
@@ -50,7 +50,7 @@ def drive(
 
     Raises RunFailed where the run leaves no result; its log stays beside `target` then.
     """
-    with _staged(target) as folder:
+    with claim.claimed(target), _staged(target) as folder:
         with show(folder / PROGRESS) as follow:
             running = config.model_copy(update={"output": str(folder)})
             failed = _drive(running, folder, asked.engine, asked.timeout, follow)
@@ -86,11 +86,15 @@ def check(config: RunConfig) -> tuple[RunConfig, Table]:
 
 
 def target_folder(output: Path | None, strategy: str, dataset: str, force: bool) -> Path:
-    """Where the results go: a path that does not exist yet, unless it may be replaced."""
+    """Where the results go: a path that does not exist yet, unless it may be replaced, and that no other run has.
+
+    Where it is not given, it is claimed at once: of two runs that start together, each gets a folder of its own.
+    """
     if output is None:
         stem = Path("results") / f"{strategy}-{dataset}"
         taken = (stem if number == 1 else stem.with_name(f"{stem.name}-{number}") for number in range(1, sys.maxsize))
-        return next(path for path in taken if not path.exists()).absolute()
+        free = (path.absolute() for path in taken if not path.exists())
+        return next(path for path in free if claim.take(path))
     target = output.expanduser().absolute()
     expect_new("output", target, force)
     if target.exists() and not (
