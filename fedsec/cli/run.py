@@ -110,9 +110,13 @@ def run(
             draw(event)
             log(event)
 
-        finished = driver.drive(
-            asked, checked, target, lambda path: live_view.live(path, checked, as_json, listen, STARTING[engine])
-        )
+        try:
+            finished = driver.drive(
+                asked, checked, target, lambda path: live_view.live(path, checked, as_json, listen, STARTING[engine])
+            )
+        except KeyboardInterrupt as interrupted:
+            Console(stderr=True).print(str(interrupted), highlight=False, markup=False, soft_wrap=True)
+            raise
         listen({"event": WRITTEN, "folder": str(target)})
     document = finished.document
     if as_json:

@@ -125,12 +125,14 @@ def _staged(target: Path) -> Iterator[Path]:
             os.replace(folder, target)
     except RunFailed as error:
         raise RunFailed(f"{error}{_kept(folder / LOG, target)}") from error
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"the run was interrupted{_kept(folder / LOG, target)}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kept(log: Path, target: Path) -> str:
-    """Keep the log of a failed run beside where its results would be; says where, as the end of an error."""
+    """Keep the log of a run without a result beside where that would be; says where, as the end of an error."""
     if not log.is_file():
         return ""
     kept = target.with_name(f"{target.name}-failed.log")

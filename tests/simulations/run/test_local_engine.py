@@ -182,7 +182,8 @@ def test_a_signal_ends_the_run(fed: Any, tmp_path: Path, monkeypatch: pytest.Mon
     threading.Thread(target=lambda: began.wait() and os.kill(os.getpid(), number), daemon=True).start()
     code, _, err = fed(*SHORT)
     assert code == 130 and "Traceback" not in err
-    assert not list(tmp_path.iterdir())
+    log = tmp_path / "out-failed.log"
+    assert f"the run was interrupted. Its log is {log}" in err and list(tmp_path.iterdir()) == [log]
 
 
 def test_what_goes_wrong_while_events_are_followed_ends_the_run(
