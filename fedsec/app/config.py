@@ -386,10 +386,10 @@ class RunConfig(BaseModel):
         kind = catalog.strategy(spec.name)
         return catalog.build(kind.__module__.rpartition(".")[2], spec.parameters)
 
-    def training(self, task: Task, outputs: int = 1) -> Training:
+    def training(self, task: Task, outputs: int = 1, start: tuple[float, ...] = ()) -> Training:
         """How each hospital trains; raises ConfigurationError where an option does not fit the task.
 
-        outputs: scores that a model has for a row.
+        outputs: scores that a model has for a row. start: where the hazards of a survival time's intervals start.
         """
         if task != "classification":
             for field in ("decision_threshold", "leave_one_site_out"):
@@ -397,7 +397,7 @@ class RunConfig(BaseModel):
                     raise ConfigurationError(
                         f"{field.replace('_', '-')} is for a label of two classes, and the task is {task}: leave it out"
                     )
-        model = models.build(self.model, task, outputs)
+        model = models.build(self.model, task, outputs, start)
         return Training(
             model,
             self.rounds,

@@ -125,7 +125,7 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
         simulation.prepare(prepared, described)
         on_test = _tester(simulation, tested, progress)
     random.seed(config.seed)  # Flower samples hospitals by it
-    training = config.training(agreed.label.task, agreed.label.outputs)
+    training = config.training(agreed.label.task, agreed.label.outputs, prepared.start(agreed.label))
     initial = training.model.initial(len(prepared.features()), config.seed)
     sent = ConfigRecord({"preparation": prepared.to_json()})
     failed: RunFailed | None = None
@@ -157,7 +157,9 @@ def run(grid: Grid, config: RunConfig, hospitals: int, simulation: Study | None)
     if progress.folder is not None:
         sums = [one.metrics for one in secure.rounds if one.stage == "evaluate" and not one.failure]
         of_rows = None if bins is None else evaluated.evaluation(bins, threshold.threshold)
-        trained = replace(trained, intervals=intervals_of(trained, secure.rounds, of_rows, on_others))
+        counted = secure.spec.weights != "powers-of-two"  # under which rows count by weight, not each once
+        told = intervals_of(trained, secure.rounds if counted else (), of_rows if counted else None, on_others)
+        trained = replace(trained, intervals=told)
         trained.write(progress.folder / trained_model.FILE)
         text = model_card.card(trained, secure.disclosure(), sums[-1] if sums else None, on_others, of_rows)
         atomic.write(progress.folder / model_card.CARD, text.encode())

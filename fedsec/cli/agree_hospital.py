@@ -119,10 +119,9 @@ def _rows(agreement: Agreement, key: SigningKey, data: Path, schema: Path, stric
     yield f"Its {rows} rows in {data.name} can be read under the schema."
     yield from (f"Read: {note}" for note in table.notes)
     yield from (f"Warning: {suspicion}" for suspicion in table.suspicions)
-    if table.schema.label.groups and table.group.min() == table.group.max():
-        raise ConfigurationError(
-            f"label {table.schema.label.name!r} has one class in all {rows} rows of {data}: correct the file"
-        )
+    label = table.schema.label
+    if label.groups and not label.event and table.group.min() == table.group.max():
+        raise ConfigurationError(f"label {label.name!r} has one class in all {rows} rows of {data}: correct the file")
     stage = agreement.stages.get(STATISTICS)
     told = totals if stage is not None and COUNT in stage.metrics else statistics
     if stage is not None and dict(layout_of({}, {}, told(table)).metrics) != dict(stage.metrics):

@@ -133,7 +133,7 @@ def _label_of(part: Rows) -> float:
 def _label_heading(label: Label) -> str:
     if len(label.groups) > 2:
         return f"largest class of {label.name}"
-    return f"{label.event or label.name} = 1" if label.groups else f"mean {label.name}"
+    return label.groups[1] if label.groups else f"mean {label.name}"
 
 
 def _label_text(here: Hospitals, value: float) -> str:

@@ -31,7 +31,7 @@ class Dataset:
     target: float64[rows]; 0.0 or 1.0 for classification, any finite number for regression, and else as
     fedsec.data.label has it, a survival time in intervals.
     target_mean, target_scale: the target in the units of the source is `target * target_scale + target_mean`.
-    outputs: scores that a model has for a row.
+    outputs: scores that a model has for a row. start: where the log hazards of a survival time's intervals start.
 
     Raises DataError, naming column and row, for a shape, dtype or value that does not fit.
     """
@@ -45,6 +45,7 @@ class Dataset:
     target_mean: float = 0.0
     target_scale: float = 1.0
     outputs: int = 1
+    start: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         rows = len(self.target) if self.target.ndim == 1 else -1

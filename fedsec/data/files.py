@@ -104,6 +104,7 @@ def load(source: RowsSource) -> Table:
         notes += draft.said
         schema = draft.schema(problems)
         if schema is None:
+            table_columns.read_features(problems, opened.columns, draft.columns, draft.missing)
             _check_identities(source, opened)
             raise problems.error()
     person = opened.columns[source.person] if source.person else None

@@ -97,6 +97,7 @@ def draw_up_survival(
 
     The intervals hold about as many events each, between times of two digits.
     """
+    whether = draw_up(problems, [], event, events, positive, "classification", drop)
     numbers = [as_number(value) for value in times]
     known = [number for number in numbers if number is not None and math.isfinite(number)]
     if not known or 2 * len(known) <= len(times):
@@ -106,7 +107,6 @@ def draw_up_survival(
         what = f"a time of {min(known):g}" if min(known) < 0 else "no time above 0"
         problems.add(f"label {name!r} has {what}; times from 0 on were expected: correct the cells, or name another")
         return None
-    whether = draw_up(problems, [], event, events, positive, "classification", drop)
     if whether is None:
         return None
     high = around(name, 0.0, max(known))[1]

@@ -9,6 +9,7 @@ same they are totals over its rows, and how many these are, which come to the sa
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -202,10 +203,10 @@ class Preparation:
         A number to predict is standardised likewise, a count divided by its mean, and their scale kept; a survival time
         counts in intervals. Raises DataError where the label never varies.
         """
-        if not self._varies():
-            raise DataError(
-                f"{table.name}: label {table.schema.label.name!r} is the same in all training rows; nothing to learn"
-            )
+        label = table.schema.label
+        if not self._varies(label):
+            same = "has no event in any training row" if label.event else "is the same in all training rows"
+            raise DataError(f"{table.name}: label {label.columns[-1]!r} {same}; nothing to learn")
         if not self.features():
             raise DataError(f"{table.name}: no column has a value in any training row")
         target, mean, scale = self._scaled(table)
@@ -219,10 +220,23 @@ class Preparation:
             mean,
             scale,
             table.outputs,
+            self.start(table.schema.label),
         )
 
-    def _varies(self) -> bool:
+    def start(self, label: Label) -> tuple[float, ...]:
+        """The log of the hazard of each interval of a survival time, if it were the same at all times; else empty.
+
+        Of all hospitals' rows that is the number with the event over the time that all were seen.
+        """
+        if not label.event or not (self.target_shares[1] > 0.0 and self.target_mean > 0.0):
+            return ()
+        rate = self.target_shares[1] / self.target_mean
+        return tuple(math.log(rate * (last - first)) for first, last in itertools.pairwise(label.edges))
+
+    def _varies(self, label: Label) -> bool:
         """Whether there is anything to learn."""
+        if label.event:
+            return self.target_shares[1] > 0.0
         if self.target_shares:
             return max(self.target_shares) < 1.0
         return self.target_deviation > 0.0

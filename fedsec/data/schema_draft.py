@@ -112,6 +112,15 @@ def _label(
     if choices.event:
         pairs = [pair for pair in zip(columns[label], columns[choices.event], strict=True) if not any(map(gap, pair))]
         times, events = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        blank = sum(
+            gap(event) and not gap(time) for time, event in zip(columns[label], columns[choices.event], strict=True)
+        )
+        if blank and len(set(map(plain_word, map(word, events)))) == 1:
+            problems.add(
+                f"event {choices.event!r} is {word(events[0])!r} or empty, in {blank:,} rows: if an empty cell means "
+                "that the event had not come, write 0 there; with drop-unlabelled these rows would be left out"
+            )
+            return None
         return labels.draw_up_survival(problems, draft.said, label, times, choices.event, events, positive, drop)
     values = [value for value in columns[label] if not gap(value)]
     return labels.draw_up(problems, draft.said, label, values, positive, choices.task, drop)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fedsec.data.bundled import Floats
 from fedsec.data.cells import is_gap, plain_word, quoted, word
 from fedsec.data.dates import SERIALS
-from fedsec.data.schema import Number, Schema
+from fedsec.data.label import Label
+from fedsec.data.schema import MOST_LEVELS, Number, Schema
 from fedsec.data.table import Suspicion, Table
 from fedsec.data.table_columns import CASE, LABEL_CASE
 
@@ -45,6 +46,8 @@ OF_CATEGORIES: Mapping[str, str] = {
     CASE: "has levels that differ in case alone",
     TELLS: "tells the label of nearly every row",
 }
+OF_LABELS = (SENTINEL, FAR)
+"""Kinds of suspicion of a label that is a number, a count or a time."""
 OF_HOSPITALS: Mapping[str, str] = {
     FEW: f"fewer than {FEWEST_AT_A_SITE} rows",
     ONE_CLASS: "rows of one class alone",
@@ -64,8 +67,14 @@ def places(schema: Schema) -> list[tuple[str, str]]:
     return [
         *((kind, column.name) for column in schema.numbers for kind in OF_NUMBERS),
         *((kind, column.name) for column in schema.categories for kind in OF_CATEGORIES),
+        *((kind, schema.label.name) for kind in OF_LABELS if numeric(schema.label)),
         *((kind, "") for kind in OF_HOSPITALS if schema.label.groups or kind == FEW),
     ]
+
+
+def numeric(label: Label) -> bool:
+    """Whether a label is a number, a count or a time."""
+    return label.task in ("regression", "count", "survival")
 
 
 def flags(table: Table, least: int = 0) -> list[float]:
@@ -90,7 +99,7 @@ def of_hospital(table: Table) -> list[Suspicion]:
     if rows < FEWEST_AT_A_SITE:
         found.append(Suspicion(FEW, f"there are {rows} rows; fewer than {FEWEST_AT_A_SITE} are hardly a hospital's"))
     if table.schema.label.groups and np.ptp(table.group) == 0:
-        text = f"label {table.schema.label.name!r} has one class in all {rows:,} rows: check the file"
+        text = f"label {table.schema.label.columns[-1]!r} has one class in all {rows:,} rows: check the file"
         found.append(Suspicion(ONE_CLASS, text))
     return found
 
@@ -111,12 +120,17 @@ def _of_columns(table: Table) -> Iterator[Suspicion]:
         if len(used) == 1:
             text = f"column {category.name!r} is {category.levels[used.pop()]!r} in all rows: leave it out"
             yield Suspicion(CONSTANT, text, category.name)
+    if numeric(label := table.schema.label):
+        about = Number(label.name, label.low, label.high)
+        for kind, text in _of_numbers(about, np.abs(table.target) if label.event else table.target, "label"):
+            if kind in OF_LABELS:
+                yield Suspicion(kind, text, label.name)
     for name in _near_the_label(table):
         text = "tells the label of nearly every row: leave it out, unless it is known before the label is"
         yield Suspicion(TELLS, f"column {name!r} {text}", name)
 
 
-def _of_numbers(column: Number, values: Floats) -> Iterator[tuple[str, str]]:
+def _of_numbers(column: Number, values: Floats, what: str = "column") -> Iterator[tuple[str, str]]:
     there = values[~np.isnan(values)]
     if not len(there):
         return
@@ -138,13 +152,13 @@ def _of_numbers(column: Number, values: Floats) -> Iterator[tuple[str, str]]:
         counts = [int((there == code).sum()) for code in codes]
         found, named = [f"{code:g}" for code in codes], ",".join(f"{code:g}" for code in codes)
         text = f"has {quoted(found, counts)} far from its other values, which may be codes for a missing value"
-        yield SENTINEL, f"column {column.name!r} {text}: then set missing to {named}"
+        yield SENTINEL, f"{what} {column.name!r} {text}: then set missing to {named}"
     rows = np.flatnonzero(_far(np.where(np.isin(values, codes), np.nan, values)))
     if len(rows):
         counted = f"{len(rows):,} value{'s' if len(rows) > 1 else ''}"
         where = f"{values[rows[0]]:g} in row {rows[0] + 1}{' and others' if len(rows) > 1 else ''}"
         text = f"{counted} beyond {FARTHEST:g} robust deviations, {where}: check the cells"
-        yield FAR, f"column {column.name!r}: {text}"
+        yield FAR, f"{what} {column.name!r}: {text}"
 
 
 def sentinels(there: Floats) -> list[float]:
@@ -200,20 +214,26 @@ def _near_the_label(table: Table) -> Iterator[str]:
         there = ~np.isnan(values)
         if there.sum() < FEWEST or np.ptp(values[there]) == 0 or np.ptp(target[there]) == 0:
             continue
-        if table.task == "multiclass":
-            near = False  # a class may lie between two others
-        elif table.task == "classification":
-            near = bool(there.all()) and _best_cut(values, target) >= PURE
-        else:
+        near = False
+        if groups == 2:
+            near = bool(there.all()) and _best_cut(values, table.group.astype(np.float64)) >= PURE
+        elif groups and len(kinds := np.unique(values[there])) <= MOST_LEVELS:  # the classes in numbers
+            places = np.where(there, np.searchsorted(kinds, np.where(there, values, kinds[0])) + 1, 0)
+            near = _tells(places, table.group, groups)
+        if not near and numeric(label):
             near = abs(float(np.corrcoef(values[there], target[there])[0, 1])) >= PURE
         if near:
             yield column.name
     for index, category in enumerate(table.schema.categories):
-        if groups and not label.event:
-            cells = np.zeros((len(category.levels) + 1, groups))
-            np.add.at(cells, (table.levels[:, index] + 1, table.group), 1)
-            if cells.max(axis=1).sum() >= PURE * rows > cells.sum(axis=0).max():
-                yield category.name
+        if groups and _tells(table.levels[:, index] + 1, table.group, groups):
+            yield category.name
+
+
+def _tells(places: NDArray[np.int64], group: NDArray[np.int64], groups: int) -> bool:
+    """Whether nearly every row's group follows from its place, and not from the largest group alone."""
+    cells = np.zeros((int(places.max()) + 1, groups))
+    np.add.at(cells, (places, group), 1)
+    return bool(cells.max(axis=1).sum() >= PURE * len(places) > cells.sum(axis=0).max())
 
 
 def _best_cut(values: Floats, target: Floats) -> float:

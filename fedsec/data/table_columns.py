@@ -191,15 +191,18 @@ def _target(
     if len(empty) == len(values):
         problems.add(f"label {label.name!r} has no value in any of {len(values):,} rows: name another column")
     elif empty and not label.drop_unlabelled:
+        without = label.columns[list(zip(*gaps_of, strict=True))[empty[0]].index(True)]
         problems.add(
-            f"label {label.name!r}, row {empty[0] + 1}: no value ({len(empty):,} of {len(values):,} rows have none): "
+            f"label {without!r}, row {empty[0] + 1}: no value ({len(empty):,} of {len(values):,} rows have none): "
             "fill them in, or leave these rows out (drop-unlabelled; in a schema drop_unlabelled = true in [label])"
         )
     if label.task == "classification":
         return _classes(problems, label.name, label, values, gap, suspicions)
     if label.task == "multiclass":
         return _several(problems, label, values, gap, suspicions)
-    numbers = _numbers(problems, Number(label.name, label.low, label.high), columns, gap)
+    left_out = set(empty)  # the times of rows without an event are not looked at
+    told = [None if row in left_out else value for row, value in enumerate(values)]
+    numbers = _numbers(problems, Number(label.name, label.low, label.high), {**columns, label.name: told}, gap)
     if label.task == "count" and len(odd := np.flatnonzero(~np.isnan(numbers) & (numbers != np.floor(numbers)))):
         problems.add(
             f"label {label.name!r}, row {odd[0] + 1}: {numbers[odd[0]]:g} is no count ({len(odd):,} of {len(values):,} "
@@ -214,11 +217,26 @@ def _target(
 def _several(
     problems: Problems, label: Label, values: Sequence[Any], gap: Callable[[Any], bool], suspicions: list[Suspicion]
 ) -> Floats:
-    """The place of each row's class, NaN for gaps."""
-    told: list[Suspicion] = []
-    places = _levels(problems, Category(label.name, label.classes), values, gap, told)
-    suspicions += [replace(one, kind=LABEL_CASE, column="") for one in told]
-    return np.where(places < 0, np.nan, places)
+    """The place of each row's class, NaN for gaps; a class called `other` takes no other word."""
+    index = {plain_word(one): place for place, one in enumerate(label.classes)}
+    plain = mapped(lambda value: None if gap(value) else plain_word(value), values)
+    odd = Counter(word(value) for value, one in zip(values, plain, strict=True) if one is not None and one not in index)
+    if odd:
+        row = next(row for row, one in enumerate(plain) if one is not None and one not in index)
+        problems.add(
+            f"label {label.name!r}, row {row + 1}: {word(values[row])!r} is none of its classes: "
+            f"{', '.join(label.classes)} ({odd.total():,} of {len(values):,} are not: {quoted(*_common(odd))}): "
+            "correct them, or add them to the schema"
+        )
+    exact = set(label.classes)
+    cased = Counter(
+        text for value, one in zip(values, plain, strict=True) if one in index and (text := word(value)) not in exact
+    )
+    if cased:
+        rows = tuple(row for row, value in enumerate(values) if word(value) in cased)
+        text = f"read as classes that differ in case alone: {quoted(*_common(cased))}; write them alike"
+        suspicions.append(Suspicion(LABEL_CASE, f"label {label.name!r}: {text}", rows=rows))
+    return np.array([np.nan if one is None else float(index.get(one, 0)) for one in plain])
 
 
 def _classes(
@@ -275,3 +293,18 @@ def read_sites(problems: Problems, values: Sequence[Any]) -> tuple[tuple[str, ..
     names = sorted(set(words), key=lambda one: (not one.isdecimal(), int(one) if one.isdecimal() else 0, one))
     index = {site: number for number, site in enumerate(names)}
     return tuple(names), np.array([index[one] for one in words], dtype=np.int64)
+
+
+def read_features(
+    problems: Problems,
+    columns: Mapping[str, Sequence[Any]],
+    features: Sequence[Number | Category],
+    missing: Sequence[str],
+) -> None:
+    """Add to `problems` what does not fit in the cells of these columns, where there is no label to read."""
+    gap = gaps(missing)
+    for column in features:
+        if isinstance(column, Number):
+            _numbers(problems, column, columns, gap)
+        else:
+            _levels(problems, column, columns[column.name], gap, [])

@@ -69,10 +69,13 @@ class Model(ABC):
     """A model for one task. It holds no parameters: they are passed in and new ones are returned.
 
     outputs: scores of a row: one for each class of several, one for each interval of a survival time, and else 1.
+    start: where the log hazards of a survival time's intervals start (`Preparation.start`); by default at a cumulative
+    hazard of 1 over all of them.
     """
 
     task: Task
     outputs: int = 1
+    start: tuple[float, ...] = ()
     name: ClassVar[str]
     tasks: ClassVar[tuple[Task, ...]]
 
@@ -180,7 +183,7 @@ class Linear(Model):
         return {"weights": np.zeros(_width(self, columns)), "bias": _bias(self)}
 
     def score(self, parameters: Parameters, features: Floats) -> Floats:
-        return _scores(features, parameters["weights"], parameters["bias"])
+        return _scores(self, features, parameters["weights"], parameters["bias"])
 
     def backward(self, parameters: Parameters, features: Floats, slope: Floats) -> Parameters:
         return {"weights": _into(features, parameters["weights"], slope), "bias": _onto(slope)}
@@ -208,10 +211,7 @@ class Softmax(Linear):
 
 
 class Hazards(Linear):
-    """Proportional hazards: weights float64[columns] are log hazard ratios, bias float64[intervals] log hazards.
-
-    The baseline starts at a cumulative hazard of 1 over all intervals.
-    """
+    """Proportional hazards: weights float64[columns] are log hazard ratios, bias float64[intervals] log hazards."""
 
     name = "hazards"
     tasks: ClassVar[tuple[Task, ...]] = ("survival",)
@@ -240,7 +240,8 @@ class Perceptron(Model):
         }
 
     def score(self, parameters: Parameters, features: Floats) -> Floats:
-        return _scores(self._hidden(parameters, features), parameters["output.weights"], parameters["output.bias"])
+        hidden = self._hidden(parameters, features)
+        return _scores(self, hidden, parameters["output.weights"], parameters["output.bias"])
 
     def backward(self, parameters: Parameters, features: Floats, slope: Floats) -> Parameters:
         hidden = self._hidden(parameters, features)
@@ -263,13 +264,15 @@ def _width(model: Model, inputs: int) -> tuple[int, ...]:
 
 
 def _bias(model: Model) -> Floats:
-    return np.full(model.outputs, -math.log(model.outputs) if model.task == "survival" else 0.0)
+    if model.task != "survival":
+        return np.zeros(model.outputs)
+    return np.array(model.start or [-math.log(model.outputs)] * model.outputs, np.float64)
 
 
-def _scores(inputs: Floats, weights: Floats, bias: Floats) -> Floats:
-    """float64[rows], or [rows, outputs]: where weights are of one score, a bias of several adds to it each in turn."""
+def _scores(model: Model, inputs: Floats, weights: Floats, bias: Floats) -> Floats:
+    """float64[rows], or [rows, outputs]: of a survival time each interval's bias is added to the same score."""
     found: Floats = inputs @ weights
-    return np.asarray(found[:, None] + bias if found.ndim == 1 < bias.size else found + bias)
+    return np.asarray(found[:, None] + bias if model.task == "survival" else found + bias)
 
 
 def _into(inputs: Floats, weights: Floats, slope: Floats) -> Floats:
@@ -305,11 +308,11 @@ AUTO: Mapping[Task, str] = {model.tasks[0]: model.name for model in (Linear, Log
 """The model that `auto` takes."""
 
 
-def build(name: str, task: Task, outputs: int = 1) -> Model:
+def build(name: str, task: Task, outputs: int = 1, start: tuple[float, ...] = ()) -> Model:
     """The named model for this task; "auto" is the linear one: logistic for classification, linear for regression.
 
-    outputs: as `Model` has it. Raises ConfigurationError for an unknown name, for a model whose extra is not installed,
-    and for one that does not fit the task.
+    outputs, start: as `Model` has them. Raises ConfigurationError for an unknown name, for a model whose extra is not
+    installed, and for one that does not fit the task.
     """
     name = AUTO[task] if name == "auto" else name
     kind = _extra(name) if name in EXTRAS else MODELS.get(name)
@@ -318,7 +321,7 @@ def build(name: str, task: Task, outputs: int = 1) -> Model:
     if task not in kind.tasks:
         fitting = ", ".join(sorted(fit for fit, model in MODELS.items() if task in model.tasks))
         raise ConfigurationError(f"model {name!r} does not do {task}; these do: auto, {fitting}")
-    model = kind(task, outputs)
+    model = kind(task, outputs, start)
     _ = model.outcome  # which checks how many outputs there are
     return model
 

@@ -26,8 +26,9 @@ OPSET, OPSET_ML, IR = 17, 3, 9
 """Versions of the operators and of the file, which runtimes of 2023 and newer read."""
 PREDICTED = "predicted"
 NOTE = (
-    "A number that is missing is NaN; a word that is missing, an empty text. No range is checked here: rows that "
-    "`fedsec predict` refuses are scored. Research software, no medical device."
+    "A number that is missing is NaN; a word that is missing, an empty text. Words must be written as the schema has "
+    "them: `fedsec predict` reads ICU as icu, and this does not. No range is checked here: rows that `fedsec predict` "
+    "refuses are scored. Research software, no medical device."
 )
 
 

@@ -101,11 +101,12 @@ def _of(
         table = table.grouped(minimum)
     train, test = split(table, seed)
     train = table if all_rows else train
-    varied = train.group if train.schema.label.groups else train.target
-    if varied.min() == varied.max():
+    label = train.schema.label
+    varied = train.group if label.groups else train.target
+    if varied.min() == varied.max() and not (label.event and varied[0]):
         raise DataError(
-            f"{table.name}: label {table.schema.label.name!r} is {varied[0]:g} in all {len(varied)} training rows; "
-            "there is nothing to learn"
+            f"{table.name}: label {label.columns[-1]!r} is {varied[0]:g} in all {len(varied)} training rows; there is "
+            "nothing to learn"
         )
     natural = how == "natural" or (how == "auto" and table.site is not None)
     if not natural:
@@ -136,10 +137,10 @@ def check(train: Table, parts: tuple[NDArray[np.int64], ...], names: tuple[str, 
                 "sites with minimum-rows"
             )
         label, group = train.schema.label, train.group[rows]
-        if label.groups and not one_class and group.min() == group.max():
+        if label.groups and not label.event and not one_class and group.min() == group.max():
             named = label.classes[group[0]] if label.classes else group[0]
             raise DataError(
-                f"hospital {name!r}: label {label.columns[-1]!r} is {named} in all of its {len(rows)} training rows; "
+                f"hospital {name!r}: label {label.name!r} is {named} in all of its {len(rows)} training rows; "
                 "two classes were expected. Join small sites with minimum-rows, or set one-class"
             )
 

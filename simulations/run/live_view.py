@@ -92,7 +92,7 @@ class _Watcher:
             self._round(event)
         elif kind == "tested" and event["round"]:
             name = next((key for key in (*MEASURES, "loss") if event.get(key) is not None), "")
-            named = f"test {name}" if len(name) <= SHORT else "test"  # the line has 80 letters
+            named = f"test {measure(name)}" if len(measure(name)) <= SHORT else "test"  # the line has 80 letters
             self._line |= {named: event[name]} if name else {}
             self._bar.update(self._task, completed=event["round"])
         elif kind == "suspicions":
@@ -137,7 +137,9 @@ class _Watcher:
     def _flush(self) -> None:
         """Print the round that is complete, in one line of 80 letters."""
         if len(self._line) > 1:
-            figures = [f"{key} {value:.4f}" for key, value in self._line.items() if isinstance(value, float)]
+            figures = [
+                f"{key} {value:.4f}" for key, value in self._line.items() if isinstance(value, float) and value == value
+            ]
             who = f"{self._line.get('hospitals', 0)} hospitals"
             text = f"  round {self._line['round']}/{self._rounds}: {', '.join([who, *figures, size(self._reported)])}"
             self._console.print(text, highlight=False, markup=False)

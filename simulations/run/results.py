@@ -78,7 +78,7 @@ def finish(
 ) -> RunDocument:
     """Compute the baselines, write the files, result.json last, and return what that holds."""
     train, test, parts = data.train, data.test, data.hospitals.parts
-    training, cohort = config.training(train.task, train.outputs), config.sampled(len(parts))
+    training, cohort = config.training(train.task, train.outputs, train.start), config.sampled(len(parts))
     parameters, _ = baselines.fedavg(training, train, parts, test)
     together, lone = baselines.pooled_model(training, train), baselines.lone_models(training, train, parts)
     spans = intervals(config, data, training, [final, parameters, together, *lone])

@@ -45,7 +45,8 @@ class Simulation:
         here = self._hospitals
         self._preparation, self._described = preparation, described
         self._data = Data(here, preparation.apply(here.train), preparation.apply(here.test))
-        self._training = self._config.training(self._data.train.task, self._data.train.outputs)
+        train = self._data.train
+        self._training = self._config.training(train.task, train.outputs, train.start)
 
     def test(self, parameters: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
         """The quality of a model on the common test rows."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedsec.data import labels, preparation
+from fedsec.data import files, labels, preparation, suspicion
 from fedsec.data.label import MOST_CLASSES, Label
 from fedsec.data.problems import Problems
 from fedsec.data.schema import Number, Schema, parse
+from fedsec.data.suspicion import FAR, SENTINEL, TELLS
+from fedsec.data.table import Table
 from fedsec.data.table_columns import of_columns
 from fedsec.errors import ConfigurationError, DataError
 
@@ -140,7 +145,7 @@ def test_survival_times_are_cut_between_events() -> None:
         (["0", "0"], ["1", "0"], "label 't' has no time above 0"),
         (["a", "b", "3"], ["1", "0", "1"], "label 't': 2 of 3 values are no times"),
         (["1", "2", "3"], ["1", "0", "2"], "label 'e' has 3 values"),
-        ([], [], "label 't': 0 of 0 values are no times"),
+        ([], [], "label 'e' has no value in any row"),
     ],
 )
 def test_what_is_no_survival_time_is_said(times: list[str], events: list[str], match: str) -> None:
@@ -186,9 +191,9 @@ def test_a_schema_s_label_is_refused_by_field() -> None:
     [
         (EVERY[2], {"falls": [1, 2.5, 3]}, "label 'falls', row 2: 2.5 is no count \\(1 of 3 values are not\\)"),
         (EVERY[2], {"falls": [1, 99, 3]}, "column 'falls', row 2: 99; the schema allows 0 to 20"),
-        (EVERY[3], {"grade": ["I", "IV", "III"]}, "column 'grade', row 2: 'IV' is not among the schema's levels"),
+        (EVERY[3], {"grade": ["I", "IV", "III"]}, "label 'grade', row 2: 'IV' is none of its classes: I, II, III"),
         (EVERY[4], {"days": [1, 2, ""], "seen": ["1", "0", "1"]}, "label 'days', row 3: no value \\(1 of 3 rows"),
-        (EVERY[4], {"days": [1, 2, 3], "seen": ["1", "", "1"]}, "label 'days', row 2: no value \\(1 of 3 rows"),
+        (EVERY[4], {"days": [1, 2, 3], "seen": ["1", "", "1"]}, "label 'seen', row 2: no value \\(1 of 3 rows"),
         (EVERY[4], {"days": [1, 2, 3], "seen": ["1", "2", "0"]}, "label 'seen', row 2: '2' is one class too many"),
         (EVERY[4], {"days": [1, -2, 3], "seen": ["1", "0", "0"]}, "column 'days', row 2: -2; the schema allows 0"),
         (EVERY[4], {"days": [1, 2, 3]}, "columns \\['seen'\\] of the schema are missing"),
@@ -204,3 +209,94 @@ def test_classes_are_read_in_any_case(words: list[str]) -> None:
     table = of_columns("rows", {"age": [50.0] * len(words), "grade": words}, Schema(AGE, EVERY[3]), "")
     assert table.target.tolist() == [["I", "II", "III"].index(word.upper()) for word in words]
     assert bool(table.suspicions) == bool({"ii", "Ii"} & set(words))
+
+
+def test_a_class_called_other_takes_no_other_word() -> None:
+    label = Label("grade", "multiclass", classes=("I", "II", "other"))
+    with pytest.raises(DataError, match=r"label 'grade', row 2: 'redd' is none of its classes: I, II, other \(1 of 3"):
+        of_columns("rows", {"age": [50.0] * 3, "grade": ["I", "redd", "other"]}, Schema(AGE, label), "")
+
+
+def test_the_time_of_a_row_without_an_event_is_not_looked_at() -> None:
+    label = replace(EVERY[4], drop_unlabelled=True)
+    columns = {"age": [50.0] * 3, "days": [1, 5000, 3], "seen": ["1", "", "0"]}
+    assert of_columns("rows", columns, Schema(AGE, label), "").target.tolist() == [1.0, -3.0]
+
+
+def hospitals(label: str, values: list[Any], **columns: Any) -> pandas.DataFrame:
+    rows = len(values)
+    sites = [("north", "south", "east")[row % 3] for row in range(rows)]
+    age = np.random.default_rng(0).uniform(20.0, 90.0, rows).round(1)
+    return pandas.DataFrame({"site": sites, "age": age, label: values, **columns})
+
+
+def read(frame: pandas.DataFrame, tmp_path: Path, **options: Any) -> Table:
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    return files.load(files.RowsSource(str(tmp_path / "rows.csv"), "site", **options))
+
+
+def test_all_problems_of_a_file_are_told_with_those_of_its_label(tmp_path: Path) -> None:
+    frame = hospitals("days", ["1", "-2", *["3"] * 28], seen=["1", "0", "maybe", *["0"] * 27]).astype(object)
+    frame.loc[4, "age"] = "x"
+    with pytest.raises(DataError) as told:
+        read(frame, tmp_path, label="days", event="seen")
+    for part in (
+        "column 'age', row 5: 'x' is not a number",
+        "label 'seen' has 3 classes",
+        "label 'days' has a time of -2",
+    ):
+        assert part in str(told.value)
+
+
+def test_an_empty_event_may_mean_none(tmp_path: Path) -> None:
+    frame = hospitals("days", list(range(1, 31)), seen=["1" if row % 2 else "" for row in range(30)])
+    with pytest.raises(
+        DataError, match="event 'seen' is '1' or empty, in 15 rows: if an empty cell means that the event"
+    ):
+        read(frame, tmp_path, label="days", event="seen")
+
+
+@pytest.mark.parametrize(
+    ("label", "options"), [("cost", {"task": "regression"}), ("falls", {"task": "count"}), ("days", {})]
+)
+@pytest.mark.parametrize(("odd", "kind"), [(999_999, FAR), (9_999, SENTINEL)])
+def test_a_wrong_cell_of_a_number_to_predict_is_suspicious(
+    label: str, options: dict[str, str], odd: int, kind: str, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).integers(1, 60, 90)
+    values[7] = odd
+    events = {} if options else {"seen": [str(row % 2) for row in range(90)]}
+    event = {} if options else {"event": "seen"}
+    found = read(hospitals(label, values.tolist(), **events), tmp_path, label=label, **options, **event)
+    (told,) = [one for one in found.suspicions if one.kind == kind]
+    assert f"label {label!r}" in str(told) and told.column == label
+    flags = dict(zip(suspicion.places(found.schema), suspicion.flags(found), strict=True))
+    assert flags[(kind, label)] == 1.0 and suspicion.in_words(kind, label).startswith(f"column {label!r} has ")
+
+
+def test_the_label_in_other_words_is_suspicious_whatever_the_task(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    died = rng.random(90) < 0.4
+    days = {
+        "died": [str(int(one)) for one in died],
+        "vital": ["d" if one else "a" for one in died],
+        "dead": died.astype(int),
+    }
+    found = read(hospitals("days", rng.integers(1, 400, 90).tolist(), **days), tmp_path, label="days", event="died")
+    assert {one.column for one in found.suspicions if one.kind == TELLS} == {"vital", "dead"}
+    kinds = rng.choice(["red", "green", "amber"], 90)
+    code = [{"red": 7.0, "green": 1.0, "amber": 3.0}[one] for one in kinds]
+    found = read(hospitals("triage", kinds.tolist(), code=code), tmp_path, label="triage", task="multiclass")
+    assert {one.column for one in found.suspicions if one.kind == TELLS} == {"code"}
+    clean = read(hospitals("triage", kinds.tolist()), tmp_path, label="triage", task="multiclass")
+    assert not clean.suspicions
+
+
+def test_the_hazard_starts_at_that_of_all_rows() -> None:
+    columns = raw(EVERY[5], 60)
+    table = of_columns("rows", columns, Schema(AGE, EVERY[5]), "")
+    prepared = preparation.pooled(table)
+    start = prepared.apply(table).start
+    rate = (table.group == 1).sum() / np.abs(table.target).sum()
+    np.testing.assert_allclose(np.exp(start), rate * np.diff(EVERY[5].edges))
+    assert prepared.start(EVERY[2]) == ()

@@ -155,7 +155,9 @@ def test_the_summed_concordance_is_that_of_intervals_and_bins(seed: int, rows: i
     # rows that end in one interval are compared with nobody of it: as if its censored rows had ended before its events
     ended = np.ceil(np.abs(target)).clip(1.0)
     expected = c_index(bins, np.copysign(ended - 0.25 * np.signbit(target), target), np.ones(rows))
-    np.testing.assert_allclose(outcome.quality({**sums, "loss": 0.0})["c_index"], expected, atol=1e-9)
+    np.testing.assert_allclose(
+        outcome.quality({**sums, "loss": 0.0, "expected_mean": 1.0})["c_index"], expected, atol=1e-9
+    )
 
 
 @given(seeds, st.lists(st.integers(1, 30), min_size=2, max_size=4), st.sampled_from(["multiclass", "survival"]))
@@ -214,3 +216,23 @@ def test_metrics_tell_their_task() -> None:
     assert outcomes.of_metrics({"loss": 1.0}) is None and outcomes.measured({"train_loss": 1.0}) == {}
     with pytest.raises(ConfigurationError, match="2 scores of a row; 1 was expected"):
         outcomes.of("count", 2)
+
+
+def test_one_interval_is_an_exponential_model() -> None:
+    model, features = build("auto", "survival", 1), features_of(200)
+    target = np.copysign(np.abs(times(200)) / 7.0, times(200))
+    parameters = fitted(model, features, target, (0.5,))
+    assert model.score(parameters, features).shape == (200, 1)
+    mlp = build("mlp", "survival", 1)
+    assert mlp.score(mlp.initial(3, 0), features).shape == (200, 1)
+    means = {
+        **model.evaluate(parameters, features, target),
+        **model.outcome.sums(model.score(parameters, features), target),
+    }
+    assert model.outcome.quality(means)["observed_to_expected"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_start_is_where_hazards_begin() -> None:
+    model = build("auto", "survival", 3, (-1.0, -2.0, -3.0))
+    np.testing.assert_array_equal(model.initial(2, 0)["bias"], [-1.0, -2.0, -3.0])
+    np.testing.assert_allclose(build("mlp", "survival", 2).initial(2, 0)["output.bias"], np.log([0.5, 0.5]))

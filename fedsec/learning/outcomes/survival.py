@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedsec.data.bundled import Floats
 from fedsec.data.label import Task
-from fedsec.learning.outcomes.outcome import STEEPEST, Outcome
+from fedsec.learning.outcomes.outcome import STEEPEST, Outcome, share
 
 EVENTS, CENSORED = "risks.event", "risks.censored"
 """Rows that have the event, and that do not, by interval and by predicted risk, the interval the slower index."""
@@ -32,7 +32,7 @@ BLOCK = 1 << 22
 
 @dataclass(frozen=True)
 class Survival(Outcome):
-    """The negative log-likelihood per row, time counted in intervals."""
+    """The negative log-likelihood per row, time counted in intervals; the mean of the events that are expected."""
 
     task: ClassVar[Task] = "survival"
     rate: ClassVar[float] = 0.05
@@ -68,6 +68,10 @@ class Survival(Outcome):
         found = np.where(pairs > 0, won / np.where(pairs > 0, pairs, 1.0), math.nan)
         return found[0] if counts is None or counts.ndim == 1 else found
 
+    def per_row(self, score: Floats, target: Floats, cut: float = 0.0) -> dict[str, NDArray[Any]]:
+        expected = (self._exposed(target) * np.exp(np.minimum(score, STEEPEST))).sum(axis=1)
+        return {"expected_mean": expected}
+
     def sums(self, score: Floats, target: Floats, shares: bool = True) -> dict[str, list[float]]:
         cell = self._interval(target) * BINS + np.searchsorted(EDGES, risk(score), side="right")
         whole, censored = len(target) if shares else 1, np.signbit(target)
@@ -77,7 +81,11 @@ class Survival(Outcome):
         }
 
     def quality(self, means: Mapping[str, Any], target_scale: float = 1.0) -> dict[str, float]:
-        """loss, and c_index by intervals and bins: pairs that end in one interval tell nothing, ties of a bin half."""
+        """loss, c_index by intervals and bins, and how many events are observed for each that is expected.
+
+        Pairs that end in one interval tell nothing, and ties of a bin count half. Observed by expected is 1 where risks
+        are right on average.
+        """
         events, others = (
             np.reshape(np.clip(np.asarray(means[key], np.float64), 0.0, None), (self.outputs, BINS))
             for key in (EVENTS, CENSORED)
@@ -87,7 +95,12 @@ class Survival(Outcome):
         below = np.cumsum(later, axis=1) - later
         pairs = float((events * later.sum(axis=1, keepdims=True)).sum())
         won = float((events * (below + later / 2.0)).sum())
-        return {"loss": means["loss"], "c_index": won / pairs if pairs > 0.0 else math.nan}
+        shares = float(events.sum() / ended.sum()) if ended.any() else 0.0
+        return {
+            "loss": means["loss"],
+            "c_index": won / pairs if pairs > 0.0 else math.nan,
+            "observed_to_expected": share(shares, means["expected_mean"]),
+        }
 
     def _interval(self, target: Floats) -> NDArray[np.int64]:
         """The interval that each row ends in: a time at an edge belongs to the interval before it."""

@@ -159,3 +159,32 @@ def test_a_hospital_s_own_file_is_read_by_the_schema(tmp_path: Path) -> None:
         csv.writer(file).writerows([["age", "days", "died"], *rows])
     table = files.load_hospital(tmp_path / "own.csv", tmp_path / "schema.toml")
     assert table.group.tolist() == [1, 0] * 6 and np.abs(table.target).tolist() == [10.0 * row for row in range(12)]
+
+
+def test_rare_events_have_small_risks(tmp_path: Path) -> None:
+    """From the start: a baseline that begins elsewhere takes many rounds to come down."""
+    rng = np.random.default_rng(1)
+    rows = 900
+    days = rng.uniform(100, 400, rows).round(0)
+    died = rng.random(rows) < 0.02
+    frame = pandas.DataFrame(
+        {"site": rng.choice(list("abc"), rows), "age": rng.normal(60, 9, rows), "days": days, "died": died.astype(int)}
+    )
+    found = run(frame, site="site", label="days", event="died", rounds=1, output=tmp_path / "out", progress=False)
+    ratio = found.quality.loc["federated, shamir", "observed_to_expected"]
+    assert 0.4 < ratio < 2.5, ratio
+    assert (1 - found.model.predict_survival_function(frame)[:, -1]).mean() < 0.08
+
+
+@pytest.mark.parametrize("events", [["1"] * 60, ["1", "0"] * 20 + ["0"] * 20])
+def test_hospitals_may_have_events_alone_or_none(events: list[str], tmp_path: Path) -> None:
+    frame = pandas.DataFrame(
+        {
+            "site": ["a"] * 20 + ["b"] * 20 + ["c"] * 20,
+            "age": range(60),
+            "days": [float(5 + 7 * (n % 11)) for n in range(60)],
+            "died": events,
+        }
+    )
+    found = run(frame, site="site", label="days", event="died", rounds=1, output=tmp_path / "out", progress=False)
+    assert found.document.task == "survival" and not found.document.void
