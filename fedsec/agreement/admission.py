@@ -97,7 +97,7 @@ def admit_session(agreement: Agreement, stage: str, plan: Plan | None) -> Allowa
         raise PolicyError("a request for an input without a plan of its encoding; the agreement names the encoding")
     if plan.measuring:
         raise PolicyError("a session that measures the scale, which the agreement names; nothing is measured")
-    if plan.layout and plan.layout != codec.encode(agreement.layout(stage)):
+    if plan.layout and plan.layout != agreement.layouts[stage]:
         asked = codec.decode(plan.layout, Layout)
         raise PolicyError(
             f"the plan's layout of stage {stage!r} is not the agreement's: "
@@ -167,7 +167,7 @@ def weight_of(agreement: Agreement, identity: bytes) -> int | None:
 
 def check_answer(agreement: Agreement, stage: str, layout: bytes) -> None:
     """Raise BadMessage where this party's own contribution has another layout than was agreed on."""
-    if layout != codec.encode(agreement.layout(stage)):
+    if layout != agreement.layouts[stage]:
         raise BadMessage("this party's contribution has not the agreement's layout, and was not sent")
 
 

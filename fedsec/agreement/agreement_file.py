@@ -24,6 +24,7 @@ from fedsec.encoding.mean_spec import VALUES, MeanSpec, WeightRule, default_grid
 from fedsec.errors import ConfigurationError, expect, expect_path
 from fedsec.primitives.signing import KEY_BYTES
 from fedsec.protocol import SecureSum
+from fedsec.wire import codec
 
 LARGEST_FILE = 1 << 22
 """Bytes of an agreement that is read; one with ten thousand arrays has a tenth of that."""
@@ -214,6 +215,11 @@ class Agreement(_Part):
     def layout(self, stage: str) -> Layout:
         """What a reply in this stage holds: the arrays where it trains, and its metrics."""
         return Layout(self.updates if trains(stage) else (), dict(self.stages[stage].metrics))
+
+    @functools.cached_property
+    def layouts(self) -> Mapping[str, bytes]:
+        """The layout of each stage as a plan and a contribution name it: what requests are compared with."""
+        return {stage: codec.encode(self.layout(stage)) for stage in self.stages}
 
     def to_toml(self) -> str:
         """The agreement as the text of a TOML file, which `parse` reads."""
