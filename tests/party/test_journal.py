@@ -20,7 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedsec.errors import ConfigurationError, FedsecError, OutOfPhase, Stale
+from fedsec.agreement.admission import Allowance
+from fedsec.errors import ConfigurationError, FedsecError, OutOfPhase, PolicyError, Stale
 from fedsec.local import LocalFederation
 from fedsec.party.journal import Journal, JournalError, Progress
 from fedsec.protocol import State
@@ -197,6 +198,49 @@ def test_a_killed_process_leaves_a_claim_or_none(journal: Journal, committed: bo
     else:
         enter(journal, 5, 0)
     enter(journal, 5, 1)
+
+
+ONE = Allowance(b"a" * 32, "train", b"w" * 32, 1)
+"""One answer to this model, and no other in this stage."""
+
+
+def dies_counting(path: Path, answered: bool, told: Any) -> None:
+    """Is killed after the answer was counted, before its claim is on the disk or right after."""
+
+    class Watched(Journal):
+        @staticmethod
+        def _count(*given: Any) -> None:
+            Journal._count(*given)
+            if not answered:
+                told.set()
+                time.sleep(100_000)
+
+    Watched(path).claim(ME, RUN, lambda known: known.enter(session(5), 0), ONE)
+    told.set()
+    time.sleep(100_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_killed_process_counts_a_sum_exactly_where_it_claims_its_phase(journal: Journal, answered: bool) -> None:
+    """Both are one commit: no crash leaves a phase to answer whose sum was counted, nor a sum to give uncounted."""
+    enter(journal, 4, 0)
+    told = SPAWN.Event()
+    process = SPAWN.Process(target=dies_counting, args=(journal.path, answered, told))
+    process.start()
+    assert told.wait(300) and process.pid
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert journal.answered(ME, ONE.agreement) == ({"train": 1} if answered else {})
+    if answered:
+        with pytest.raises(OutOfPhase):
+            journal.claim(ME, RUN, lambda known: known.enter(session(5), 0), ONE)
+    else:
+        journal.claim(ME, RUN, lambda known: known.enter(session(5), 0), ONE)
+    for model, text in ((ONE.model, "was answered before"), (b"x" * 32, "has had the 1 sums")):
+        with pytest.raises(PolicyError, match=text):
+            journal.claim(ME, RUN, lambda known: known.enter(session(6), 0), replace(ONE, model=model))
+    assert journal.answered(ME, ONE.agreement) == {"train": 1}
 
 
 def test_a_step_that_fails_records_nothing(journal: Journal) -> None:
