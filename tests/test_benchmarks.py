@@ -81,6 +81,7 @@ def test_a_count_is_read_as_the_command_line_reads_it(sharing: Any) -> None:
             common.count(text)
 
 
+@pytest.mark.exhaustive
 def test_the_json_is_one_object_with_every_row(sharing: Any, capsys: pytest.CaptureFixture[str]) -> None:
     sharing.main(["--quick", "--json", "--strategies", "secagg,plain,paillier"])
     document = json.loads(capsys.readouterr().out)

@@ -60,7 +60,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return Whole(json.loads(output.read_text(encoding="utf-8")), statuses, log.read_text(encoding="utf-8"), recordings)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_completes_and_its_settings_arrive_as_they_are(whole: Whole) -> None:
     seen = whole.statuses
     assert {"running", COMPLETED} <= set(seen) <= {"starting", "running", COMPLETED} and seen[-1] == COMPLETED
@@ -68,7 +68,7 @@ def test_a_run_completes_and_its_settings_arrive_as_they_are(whole: Whole) -> No
     assert "ROUND 1/2" in whole.log
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_inner_strategy_gives_what_it_gives_in_the_clear(whole: Whole) -> None:
     plain, secure = whole.found["clear"], whole.found["secure"]
     assert set(plain) == set(secure) == {"FedAvg", "FedAdam"}
@@ -87,13 +87,13 @@ def test_an_inner_strategy_gives_what_it_gives_in_the_clear(whole: Whole) -> Non
         assert all(included == 4 and not failure for _, _, included, failure in got["rounds"])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_mod_before_ours_is_refused_by_name(whole: Whole) -> None:
     assert "before secure_aggregation among this client's mods: " in whole.found["misplaced"]
     assert "fixedclipping_if_arrays. Replies hold no arrays there" in whole.found["misplaced"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_killed_client_never_takes_the_cohort_below_the_floor(whole: Whole) -> None:
     rounds = whole.found["deadly"]["rounds"]
     assert all(included == 4 and not failure for number, _, included, failure in rounds if number == 1)
@@ -103,7 +103,7 @@ def test_a_killed_client_never_takes_the_cohort_below_the_floor(whole: Whole) ->
         assert (3 <= included < 4 and not failure) or "TooFewParties: phase" in failure
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["shamir", "pairwise_masks"])
 def test_a_secure_strategy_shows_nothing(whole: Whole, name: str) -> None:
     """What leaves a hospital in a real run, tapped at the client; the same tap catches what is in clear."""

@@ -28,7 +28,7 @@ from fedsec.primitives.shamir import (
     split_secret,
     split_secrets,
 )
-from tests.tiers import examples
+from tests.tiers import examples, exhaustive
 
 BOTH = pytest.mark.parametrize("field", [M31, M61], ids=["31", "61"])
 
@@ -102,7 +102,7 @@ def test_masks_are_opened_by_any_threshold_pieces_and_twins_agree(field, data):
 
 @pytest.mark.slow
 @BOTH
-@pytest.mark.parametrize("count", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 5])
+@pytest.mark.parametrize("count", [BLOCK + 1, 2 * BLOCK + 5, *exhaustive([BLOCK - 1, BLOCK])])
 @pytest.mark.parametrize("pack", [1, 2])
 def test_blocks_join(field, count, pack):
     size = pack * count - pack + 1

@@ -171,6 +171,7 @@ def command() -> typer.Typer:
     return app
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("few_rows")
 def test_the_command_writes_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = poster_shared_training.Sizes(1, 30, 30, 4, 1, 1, 100, 2048, 0, 1, 30)
