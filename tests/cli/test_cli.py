@@ -188,7 +188,7 @@ for number, (words, module, _) in enumerate(json.loads(sys.argv[1])):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
     """Each in a process whose finder does not find the package; they share the import of what is there."""
     folder, files = tmp_path / "here", ["a.parquet", "a.sav", "a.xlsx"]

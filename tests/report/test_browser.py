@@ -150,6 +150,7 @@ def test_choices_change_the_answer(opened: Any, made: Any) -> None:
     assert opened.complaints() == []
 
 
+@pytest.mark.exhaustive
 def test_an_own_network(browser: Any, made: Any, tmp_path: Path) -> None:
     """One of the user's own comes from the command line; the page opens with it."""
     own = Network(latency=0.3, down=50e6 / 8, up=5e6 / 8)

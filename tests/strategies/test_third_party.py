@@ -48,6 +48,7 @@ def conformance(folder: Path, *tests: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.exhaustive  # in the suite, tests/cli/test_scaffold.py runs the conformance of a new file
 def test_an_honest_file_passes(tmp_path: Path) -> None:
     done = conformance(tmp_path, str(project(tmp_path / "honest", EXAMPLE.read_text())))
     assert done.returncode == 0, done.stdout
