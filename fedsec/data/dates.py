@@ -28,6 +28,9 @@ _ISO = re.compile(rf"(?P<y>\d{{4}})[-/](?P<m>\d{{1,2}})[-/](?P<d>\d{{1,2}})(?:[ 
 _DOTS = re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
 _SLASHES = re.compile(r"(?P<a>\d{1,2})([/-])(?P<b>\d{1,2})\2(?P<y>\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
 _NAMED = re.compile(r"(?P<d>\d{1,2})[- ]?(?P<m>[A-Za-z]{3})[- ]?(?P<y>\d{4})(?::\d{2}:\d{2}:\d{2})?")
+_SHORT = re.compile(r"(?P<a>\d{1,2})([./-])(?P<b>\d{1,2})\2(?P<c>\d{2})(?: \d{1,2}:\d{2}(?::\d{2})?)?")
+_SHORT_NAMED = re.compile(r"\d{1,2}[- ]?(?P<m>[A-Za-z]{3})[- ]?\d{2}(?::\d{2}:\d{2}:\d{2})?")
+"""Dates whose years have two digits, in whatever order."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CHOICE = re.compile(r"(days since|age at) +(.+)")
 CHOICES = "'NAME=days since 2020-01-01', 'NAME=age at 2020-01-01', 'NAME=age at COLUMN' or 'NAME=drop'"
@@ -41,6 +44,36 @@ def is_date(value: Any) -> bool:
             return False
         return any(form.fullmatch(text) for form in (_ISO, _DOTS, _SLASHES)) or bool(_named(text))
     return isinstance(value, date)
+
+
+def has_short_year(value: Any) -> bool:
+    """Whether a raw value is written as a date with two digits for its year, such as 01.02.47."""
+    if not isinstance(value, str):
+        return False
+    if named := _SHORT_NAMED.fullmatch(value.strip()):
+        return named["m"].casefold() in _MONTHS
+    found = _SHORT.fullmatch(value.strip())
+    if not found:
+        return False
+    first, second, last = (int(found[part]) for part in "abc")
+    month, day = sorted((second, last if first > 31 else first))
+    return 1 <= month <= 12 and day <= 31
+
+
+def short_years(name: str, there: Sequence[Any]) -> str:
+    """What is wrong with a column of such dates, and its cure; empty unless they are most of its values, gaps left out.
+
+    Which century is meant cannot be found out: programs that export and read such dates draw the line at other years.
+    """
+    if not any(map(has_short_year, there[:SAMPLE])):
+        return ""
+    found = [value for value in there if has_short_year(value)]
+    if 2 * len(found) <= len(there):
+        return ""
+    return (
+        f"column {name!r} has dates with two digits for the year, {quoted(found[:1])} and others, which leave the "
+        "century open (Excel reads 47 as 1947, R as 2047): write years with four digits, or add the column to drop"
+    )
 
 
 def _named(text: str) -> re.Match[str] | None:
@@ -88,8 +121,10 @@ def numbers(
 def _read_column(name: str, values: Sequence[Any], gap: Callable[[Any], bool]) -> list[date | float | None]:
     """Each raw value as a day, NaN for a gap, None for anything else; numbers are days as Excel counts them.
 
-    Raises ValueError, in words, where days and months cannot be told apart.
+    Raises ValueError, in words, where days and months cannot be told apart, or centuries.
     """
+    if wrong := short_years(name, [value for value in values if not gap(value)]):
+        raise ValueError(wrong)
     try:
         month_first = _month_first(values)
     except ValueError as error:

@@ -46,6 +46,8 @@ def read_file(path: Path) -> RowsFile:
     cure, where the file is not a table.
     """
     suffix = format_of(path)
+    if suffix in FOREIGN:
+        raise ConfigurationError(f"data {path} is in {FOREIGN[suffix]}")
     if suffix not in READERS:
         raise ConfigurationError(
             f"data {path} has {f'the suffix {path.suffix}' if path.suffix else 'no suffix'}: save it as CSV (known are "
@@ -194,6 +196,13 @@ def _columns(frame: pandas.DataFrame) -> list[list[Any]]:
 
 
 TEXT = (".csv", ".tsv", ".txt")
+FOREIGN: Mapping[str, str] = {
+    ".sas7bdat": "SAS's own format, which is not read: export it as CSV (proc export) or SAS transport, .xpt",
+    ".xls": "the format of Excel before 2007, which is not read: save it as .xlsx or CSV",
+    ".rds": 'R\'s own format, which is not read: write.csv(rows, "rows.csv", row.names = FALSE) makes a CSV of it',
+    ".rdata": 'R\'s own format, which is not read: write.csv(rows, "rows.csv", row.names = FALSE) makes a CSV of it',
+}
+"""What hospitals have, and how it becomes a file that is read."""
 READERS: Mapping[str, Callable[[Path], Read]] = {
     **dict.fromkeys(TEXT, _text),
     ".parquet": _arrow,

@@ -143,6 +143,11 @@ def _dated(
     """The column of dates that was chosen to be a number, or why it is left out; "" for a column of other things."""
     chosen = choices.dates.get(name, "")
     if not chosen:
+        if wrong := dates.short_years(name, there):
+            if choices.dates.get("") == DROP:
+                return "holds dates"
+            problems.add(wrong)
+            return "holds dates whose century is open"
         some = any(map(dates.is_date, there[: dates.SAMPLE]))
         if not some or 2 * sum(mapped(dates.is_date, there)) <= len(there):
             return ""

@@ -26,7 +26,7 @@ from fedsec.data.files import RowsSource, draft_text, load, load_hospital
 from fedsec.data.row_files import format_of
 from fedsec.data.schema import parse
 from fedsec.data.table import Table
-from fedsec.errors import DataError, FedsecError
+from fedsec.errors import ConfigurationError, DataError, FedsecError
 
 TABLES = Path(__file__).parent / "tables"
 MISSING = ["NA", ".", ""]
@@ -412,6 +412,52 @@ def test_dates_that_can_be_read_in_two_ways_are_refused(tmp_path: Path) -> None:
         source = RowsSource(str(tmp_path / "rows.csv"), "site", "died", dates=("seen=days since 2020-01-01",))
         with pytest.raises(DataError, match=r"column 'seen': '1.7.2020' and other dates .* two ways, for no day is"):
             load(source)
+
+
+@pytest.mark.parametrize(
+    "form", ["%d.%m.%y", "%m/%d/%y", "%d-%m-%y", "%y-%m-%d", "%d%b%y", "%d-%b-%y", "%d.%m.%y %H:%M"]
+)
+def test_years_of_two_digits_are_refused_for_their_century_is_open(form: str, tmp_path: Path) -> None:
+    """Excel takes 47 as 1947, R as 2047: neither is believed, whether dates are asked for or not."""
+    born = pandas.Timestamp("1931-05-22") + pandas.to_timedelta(np.arange(0, 24_000, 600), unit="D")
+    frame = pandas.DataFrame({"site": list("abcd") * 10, "born": born.strftime(form), "age": range(40)})
+    frame.assign(died=[0, 1] * 20).to_csv(tmp_path / "rows.csv", index=False)
+    said = f"column 'born' has dates with two digits for the year, '{frame['born'][0]}' and others, which leave the"
+    for choices in ((), ("born=age at 2020-01-01",), ("born=days since 2020-01-01",)):
+        with pytest.raises(DataError) as raised:
+            load(RowsSource(str(tmp_path / "rows.csv"), "site", "died", dates=choices))
+        assert said in str(raised.value) and "write years with four digits" in str(raised.value)
+    left = load(RowsSource(str(tmp_path / "rows.csv"), "site", "died", dates=("drop",)))
+    assert [column.name for column in left.schema.columns] == ["age"]
+
+
+def test_words_of_digits_are_no_dates_of_two_digits(tmp_path: Path) -> None:
+    """Codes beside a few that could be dates stay words; with four digits in most rows, the one cell is named."""
+    codes = ["12-13-14", "33.40.51", "1.2.3", "10:30:22"] * 10
+    born = ["1947-02-01"] * 39 + ["01.02.47"]
+    frame = pandas.DataFrame({"site": list("abcd") * 10, "code": codes, "born": born, "died": [0, 1] * 20})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    source = RowsSource(str(tmp_path / "rows.csv"), "site", "died", dates=("born=age at 2020-01-01",))
+    with pytest.raises(DataError, match=r"column 'born', row 40: '01\.02\.47' is not a date") as raised:
+        load(source)
+    assert "code" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "cure"),
+    [
+        (".sas7bdat", "SAS's own format, which is not read: export it as CSV (proc export) or SAS transport, .xpt"),
+        (".SAS7BDAT", "SAS's own format"),
+        (".xls", "save it as .xlsx or CSV"),
+        (".rds", 'write.csv(rows, "rows.csv", row.names = FALSE)'),
+        (".RData", "R's own format"),
+    ],
+)
+def test_a_format_that_is_not_read_is_named_with_its_cure(suffix: str, cure: str, tmp_path: Path) -> None:
+    (tmp_path / f"rows{suffix}").write_bytes(b"anything")
+    with pytest.raises(ConfigurationError) as raised:
+        load(RowsSource(str(tmp_path / f"rows{suffix}"), "site", "died"))
+    assert cure in str(raised.value) and f"rows{suffix} is in " in str(raised.value)
 
 
 def test_words_that_look_like_missing_values_and_are_none(tmp_path: Path) -> None:
