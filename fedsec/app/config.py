@@ -453,7 +453,9 @@ class RunConfig(BaseModel):
     def prove(self, hospitals: int) -> None:
         """Raise ConfigurationError or HeadroomError where these hospitals cannot run the strategy."""
         if hospitals < FEWEST:
-            raise ConfigurationError(f"clients is {hospitals}; secure aggregation needs at least {FEWEST} hospitals")
+            few = f"clients is {hospitals}; secure aggregation needs at least {FEWEST} hospitals"
+            joined = f"; sites with fewer than {self.minimum_rows} rows count as one: lower minimum-rows"
+            raise ConfigurationError(few + joined * bool(self.minimum_rows))
         participants = self.participants(hospitals)
         protocol, clients = self.protocol(), range(1, participants + 1)
         protocol.check(clients)

@@ -174,3 +174,10 @@ def test_any_configuration_is_read_or_refused_in_our_words(values: dict[str, Any
         RunConfig.read(values)
     except FedsecError as error:
         assert in_our_words(str(error).replace(repr(values), ""))
+
+
+def test_too_few_hospitals_are_refused_and_what_joined_them_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"clients is 2; secure aggregation needs at least 3 hospitals$"):
+        RunConfig.read({}).prove(2)
+    with pytest.raises(ConfigurationError, match="sites with fewer than 30 rows count as one: lower minimum-rows"):
+        RunConfig.read({"minimum-rows": 30}).prove(2)
