@@ -12,6 +12,8 @@ from rich.console import Console
 from fedsec.app.config import RunConfig
 from fedsec.cli.options import Json, print_json
 from fedsec.cli.run_options import RUN, with_config
+from fedsec.data.file_formats import FOREIGN
+from fedsec.data.row_files import SUFFIXES, format_of
 from fedsec.errors import ConfigurationError, RunFailed
 from fedsec.simulations.run import driver, live_view, study_file
 from fedsec.simulations.run.engines import Engine
@@ -25,10 +27,20 @@ VOID = 3
 STARTING = {Engine.FLOWER: "starting Flower and Ray", Engine.LOCAL: "starting"}
 
 
+def _holds_rows(path: Path) -> bool:
+    """Whether a path is that of a hospital's rows, as `fedsec stats` takes it, and no study."""
+    return format_of(path) in (*SUFFIXES, *FOREIGN, ".txt") and not path.is_dir()
+
+
 def _study(values: dict[str, Any]) -> Mapping[str, Any]:
-    """The options of the study that is named, or of the run whose study is to be repeated."""
+    """The options of the study that is named, or of the run whose study is to be repeated; or the rows that are."""
     if values["study"] and values["like"]:
         raise ConfigurationError(f"study is {values['study']} and --like is {values['like']}: name one of them")
+    if values["study"] and _holds_rows(values["study"]):
+        rows, values["study"] = values["study"], None
+        if values["data"]:
+            raise ConfigurationError(f"rows are given twice: {rows} and --data {values['data']}; name one of them")
+        return {"data": str(rows)}
     named = values["study"] or values["like"]
     values["study"] = study_file.read(named) if named else None
     return values["study"].options if named else {}
@@ -39,7 +51,9 @@ def run(
     config: RunConfig,
     *,
     given: frozenset[str],
-    study: Annotated[Any, typer.Argument(metavar="[STUDY]", help="A file of options, study.toml.", parser=Path)] = None,
+    study: Annotated[
+        Any, typer.Argument(metavar="[FILE]", help="A file of rows; or of options, study.toml.", parser=Path)
+    ] = None,
     like: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Repeat a run: the options in its folder's study.toml.")
     ] = None,
@@ -68,8 +82,9 @@ def run(
     safetensors, study.toml and the log. They are written first; then the exit status is 1 if the run failed, and 3 if
     more than N of its rounds were void (--allow-void N).
 
-    STUDY is a file of the same options, without the dashes; those on the command line come first. Each run leaves one,
-    study.toml, which --like runs again: on the same rows and versions it makes the same model, bit for bit.
+    FILE has the rows, as --data, or is a study: the same options, without the dashes; those on the command line come
+    first. Each run leaves one, study.toml, which --like runs again: on the same rows and versions it makes the same
+    model, bit for bit.
 
     Examples:
 
@@ -81,7 +96,7 @@ def run(
 
     `fedsec run --dataset randhie --strategy secagg`
 
-    `fedsec run --data rows.csv --site hospital --label died --person patient`
+    `fedsec run rows.csv --site hospital --label died --person patient`
 
     `fedsec run --dataset lung --decision-threshold sensitivity=0.9 --leave-one-site-out`
 

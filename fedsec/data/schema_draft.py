@@ -213,10 +213,11 @@ def _category(problems: Problems, name: str, there: Sequence[Any]) -> Category |
         levels.setdefault(plain_word(text), text)
     longest = max(map(len, spelled))
     if len(levels) > MOST_LEVELS or longest > LONGEST_WORD:
+        named = "set person to it if it names patients, " if 2 * len(levels) > len(there) else ""
         problems.add(
             f"column {name!r} has {len(levels):,} different words ({quoted(sorted(spelled)[:1])} and others, the "
             f"longest of {longest} letters); a category has at most {MOST_LEVELS}, of at most {LONGEST_WORD} letters: "
-            "add the column to drop, or join its words to fewer"
+            f"{named}add the column to drop, or join its words to fewer"
         )
         return f"has more than {MOST_LEVELS} different words, or longer ones than {LONGEST_WORD} letters"
     return Category(name, tuple(sorted(levels.values())))

@@ -141,7 +141,9 @@ def read(path: Path) -> TrainedModel:
     except OSError as error:
         raise ConfigurationError(f"the model {file} cannot be read: {error.strerror or error}") from error
     except SafetensorError as error:
-        raise ConfigurationError(f"{file} is no model in the format safetensors: {error}") from error
+        raise ConfigurationError(
+            f"{file} is no model in the format safetensors: {error}; name a run's folder, or its {FILE}"
+        ) from error
     if FORMAT not in metadata:
         found = next((key for key in metadata if key.startswith("fedsec.model/")), "")
         what = f"its format is {found}" if found else "it has arrays alone, without their preparation"

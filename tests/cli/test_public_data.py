@@ -111,4 +111,4 @@ def assert_like_scikit_learn(rows: pandas.DataFrame, told: dict[str, Any], chanc
     pooled = LogisticRegression(C=1.0, max_iter=2000).fit(features, positive).predict_proba(features)[:, 1]
     assert roc_auc_score(positive, chance) == pytest.approx(roc_auc_score(positive, pooled), abs=0.07)
     assert np.corrcoef(chance, pooled)[0, 1] > 0.7
-    assert chance.mean() == pytest.approx(positive.mean(), abs=0.03)
+    assert chance.mean() == pytest.approx(positive.mean(), abs=0.05)

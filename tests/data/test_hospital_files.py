@@ -443,6 +443,19 @@ def test_words_of_digits_are_no_dates_of_two_digits(tmp_path: Path) -> None:
     assert "code" not in str(raised.value)
 
 
+def test_a_column_that_names_patients_is_told_of_person(tmp_path: Path) -> None:
+    """And one of many words that come again is not."""
+    frame = pandas.DataFrame({"site": list("abcd") * 60, "died": [0, 1] * 120})
+    frame["mrn"] = [f"P{row}" for row in range(240)]
+    frame["icd"] = [f"I{row % 80}" for row in range(240)]
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(DataError) as raised:
+        load(RowsSource(str(tmp_path / "rows.csv"), "site", "died"))
+    said = str(raised.value)
+    assert "letters: set person to it if it names patients, add the column to drop" in said
+    assert said.count("set person") == 1 and "column 'icd' has 80 different words" in said
+
+
 @pytest.mark.parametrize(
     ("suffix", "cure"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -144,6 +145,24 @@ def test_a_study_that_cannot_be_run_is_refused_with_file_option_and_cure(
     assert code != 0
     assert re.search(said, " ".join((out + err).split())), err
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("brief")
+def test_a_file_of_rows_in_a_study_s_place_is_taken_as_rows(fed: Any, tmp_path: Path) -> None:
+    """As `fedsec stats` takes it."""
+    rows(tmp_path / "rows.csv")
+    words = ("--engine", "local", "--site", "hospital", "--label", "died", "--rounds", "1")
+    for place, named in (("one", ("rows.csv",)), ("two", ("--data", "rows.csv"))):
+        code, _, err = fed("run", *named, *words, "--output", place)
+        assert code == 0, err
+    hashes = {json.loads((tmp_path / place / "result.json").read_text())["model_hash"] for place in ("one", "two")}
+    assert len(hashes) == 1
+    code, _, err = fed("run", "rows.csv", "--data", "rows.csv", *words)
+    assert code == 2 and "rows are given twice: rows.csv and --data rows.csv; name one of them" in err
+    (tmp_path / "rows.sas7bdat").touch()
+    code, _, err = fed("run", "rows.sas7bdat", *words)
+    assert code == 2 and "SAS's own format" in err
 
 
 def test_a_study_and_a_run_to_repeat_are_not_both_named(fed: Any, tmp_path: Path) -> None:
