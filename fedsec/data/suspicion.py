@@ -122,7 +122,8 @@ def _of_columns(table: Table) -> Iterator[Suspicion]:
             yield Suspicion(CONSTANT, text, category.name)
     if numeric(label := table.schema.label):
         about = Number(label.name, label.low, label.high)
-        for kind, text in _of_numbers(about, np.abs(table.target) if label.event else table.target, "label"):
+        times = bool(label.event)  # many end with the study, so early ones are far from these, and right
+        for kind, text in _of_numbers(about, np.abs(table.target) if times else table.target, "label", times):
             if kind in OF_LABELS:
                 yield Suspicion(kind, text, label.name)
     for name in _near_the_label(table):
@@ -130,7 +131,7 @@ def _of_columns(table: Table) -> Iterator[Suspicion]:
         yield Suspicion(TELLS, f"column {name!r} {text}", name)
 
 
-def _of_numbers(column: Number, values: Floats, what: str = "column") -> Iterator[tuple[str, str]]:
+def _of_numbers(column: Number, values: Floats, what: str = "column", above: bool = False) -> Iterator[tuple[str, str]]:
     there = values[~np.isnan(values)]
     if not len(there):
         return
@@ -153,7 +154,8 @@ def _of_numbers(column: Number, values: Floats, what: str = "column") -> Iterato
         found, named = [f"{code:g}" for code in codes], ",".join(f"{code:g}" for code in codes)
         text = f"has {quoted(found, counts)} far from its other values, which may be codes for a missing value"
         yield SENTINEL, f"{what} {column.name!r} {text}: then set missing to {named}"
-    rows = np.flatnonzero(_far(np.where(np.isin(values, codes), np.nan, values)))
+    far = _far(np.where(np.isin(values, codes), np.nan, values))
+    rows = np.flatnonzero(far & (values > np.median(there)) if above else far)
     if len(rows):
         counted = f"{len(rows):,} value{'s' if len(rows) > 1 else ''}"
         where = f"{values[rows[0]]:g} in row {rows[0] + 1}{' and others' if len(rows) > 1 else ''}"

@@ -300,3 +300,11 @@ def test_the_hazard_starts_at_that_of_all_rows() -> None:
     rate = (table.group == 1).sum() / np.abs(table.target).sum()
     np.testing.assert_allclose(np.exp(start), rate * np.diff(EVERY[5].edges))
     assert prepared.start(EVERY[2]) == ()
+
+
+def test_early_times_beside_many_that_end_with_the_study_are_right(tmp_path: Path) -> None:
+    days = [390.0 + row % 20 for row in range(80)] + [float(one) for one in range(1, 11)]
+    seen = ["0"] * 80 + ["1"] * 10
+    assert not read(hospitals("days", days, seen=seen), tmp_path, label="days", event="seen").suspicions
+    late = read(hospitals("days", [*days[:-1], 90_000.0], seen=seen), tmp_path, label="days", event="seen")
+    assert [one.kind for one in late.suspicions] == [FAR]
