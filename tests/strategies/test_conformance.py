@@ -47,6 +47,8 @@ KEYS = {TEXTBOOK: {"parameters": {"key_bits": 256}}, "paillier": {"parameters": 
 with the default of 3072 bits takes twice as long, and tests/simulations/run/test_parity.py has one."""
 
 
+MODELS = ("shamir", "secagg", "secagg_plus")
+"""Those of which the suite has the other parameters too: for the other kind of server, they send other messages."""
 SLOW = ("bfv", "lightsecagg", "packed_shamir", "paillier", TEXTBOOK, "secagg", "secagg_plus")
 """Those of ciphertexts and of pairwise masks take most of the suite's time; pieces and packed shares are shamir's."""
 
@@ -57,4 +59,5 @@ for _name in catalog.names():
         globals()[_class] = pytest.mark.slow(globals()[_class])
     if _name in OTHERS:
         _members = {"strategy": _name, "parameters": OTHERS[_name]}
-        globals()[f"{_class}Otherwise"] = type(f"{_class}Otherwise", (Otherwise,), _members)
+        _other = type(f"{_class}Otherwise", (Otherwise,), _members)
+        globals()[f"{_class}Otherwise"] = _other if _name in MODELS else pytest.mark.exhaustive(_other)
