@@ -193,6 +193,7 @@ for name in catalog.names():
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_each_strategy_sums_with_arrays_spelled_as_numpy_2_5_does() -> None:
     done = subprocess.run([sys.executable, "-c", SUMS], capture_output=True, text=True, check=False)

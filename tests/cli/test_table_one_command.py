@@ -75,6 +75,7 @@ def test_each_hospital_of_a_simulation_has_its_own_column(fed: Any, rows: pd.Dat
     }
 
 
+@pytest.mark.exhaustive
 def test_a_run_keeps_it_and_shows_it_again(fed: Any, tmp_path: Path) -> None:
     """What the run's secure sum came to is what the same rows have, and no hospital's own figures are kept."""
     run = ("run", "--engine", "local", "--dataset", "lung", "--rounds", "1", "--epochs", "1", "--output", "out")

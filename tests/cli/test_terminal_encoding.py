@@ -96,6 +96,7 @@ def test_an_error_about_such_a_name(terminal: Any, encoding: str, rows: None) ->
     assert ("Stätte" if encoding != "ascii" else r"St\xe4tte") in err
 
 
+@pytest.mark.exhaustive
 def test_a_process_of_its_own(rows: None, tmp_path: Path) -> None:
     """The control of what stands for a terminal here: a process with Python's own streams."""
     done = subprocess.run(

@@ -64,6 +64,7 @@ def left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FlowerRun]]:
         assert not run.home.exists()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_too_little_time_fails_and_an_interrupt_ends_everything(app: Path, left_behind: list[FlowerRun]) -> None:
     with pytest.raises(KeyboardInterrupt), flower_run(app, {}, 3, timeout=1) as run:

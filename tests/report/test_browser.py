@@ -103,6 +103,7 @@ def test_the_script_repeats_what_the_page_says_without_it(
         assert before.replace(" ", "") == after.replace(" ", "") and (before or part == "promise")
 
 
+@pytest.mark.exhaustive
 def test_the_script_formats_no_number() -> None:
     """Figures are written in Python alone: positions in a table are all that the script puts into words."""
     script = (Path(page.__file__).parent / "page.js").read_text(encoding="utf-8")

@@ -326,6 +326,7 @@ def test_under_flower_a_cell_over_the_memory_budget_is_refused(flower: list[int]
 # Ray
 
 
+@pytest.mark.exhaustive
 def test_ray_runs_jobs_in_other_processes_and_survives_their_end(
     monkeypatch: pytest.MonkeyPatch, mine: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ def test_scaling_is_exact_for_what_grows_in_proportion() -> None:
     assert [phase.name for phase in scaled.phases] == [phase.name for phase in real.phases]
 
 
+@pytest.mark.exhaustive
 def test_a_sweep_is_every_combination_once(jobs: Jobs, tmp_path: Path) -> None:
     names = ("plain", "shamir", "paillier")
     sweep = Sweep(names, (4,), (50,), (16,), (2048,), (0.0, 0.25), repetitions=1, task=False)

@@ -209,6 +209,7 @@ def views() -> tuple[np.ndarray, ...]:
     return _views(network.start(3, 4, 0), XOR, RUNS)
 
 
+@pytest.mark.exhaustive
 def test_views_do_not_tell_data_of_equal_outcome_apart(views: tuple[np.ndarray, ...]) -> None:
     """Rows in another order give the same weights: their sum has no order. The owner's view must be the same too."""
     other = _views(network.start(3, 4, 0), XOR.take(ORDER), RUNS)
@@ -221,6 +222,7 @@ def test_views_do_not_tell_weights_apart(views: tuple[np.ndarray, ...]) -> None:
     assert all(_least(a, b) > PLAUSIBLE for a, b in zip(views, other, strict=True))
 
 
+@pytest.mark.exhaustive
 def test_the_comparison_would_see_short_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: through masks shorter than the numbers, weights are told apart."""
 
@@ -235,6 +237,7 @@ def test_the_comparison_would_see_short_masks(monkeypatch: pytest.MonkeyPatch) -
     assert _least(seen, others) < PLAUSIBLE
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("noise", [1, 12345])
 def test_the_comparison_would_see_answers_without_noise(monkeypatch: pytest.MonkeyPatch, noise: int) -> None:
     """The control of the hospital's side: numbers in the open, or all under one noise, tell the weights."""

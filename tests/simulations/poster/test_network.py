@@ -196,6 +196,7 @@ def test_products_are_counted() -> None:
     assert products(named("taylor-1"))["Horner in x²"] == 0
 
 
+@pytest.mark.exhaustive
 def test_the_command(poster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_owner, "MINIMUM_KEY_BITS", 512)
     monkeypatch.setattr(poster_network, "MINIMUM_KEY_BITS", 512)

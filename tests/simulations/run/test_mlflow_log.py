@@ -34,6 +34,7 @@ def test_without_mlflow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch,
         pass
 
 
+@pytest.mark.exhaustive
 def test_a_run_is_logged_and_read_back(tmp_path: Path) -> None:
     tracking = pytest.importorskip("mlflow.tracking")
     pytest.importorskip("sqlalchemy")

@@ -132,6 +132,7 @@ def test_out_of_range_is_refused(change: dict[str, Any], message: str) -> None:
         partition(toy("classification", 60), **arguments)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_no_network() -> None:
     """Neither importing flwr_datasets nor partitioning looks up a name or opens a connection."""

@@ -133,7 +133,7 @@ def test_new_rows_are_scored_without_a_label(done: tuple[str, Run]) -> None:
 
 
 @pytest.mark.parametrize("task", list(OPTIONS))
-@pytest.mark.parametrize("equal", [False, True])
+@pytest.mark.parametrize("equal", [True, pytest.param(False, marks=pytest.mark.exhaustive)])
 def test_a_deployment_can_agree_on_it(task: str, equal: bool, tmp_path: Path) -> None:
     """The rehearsal is the real app over files of hospitals: what it sums is what the agreement has."""
     columns = Schema((Number("age", 0, 120), Category("ward", ("a", "b"))), LABELS[task])
