@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,11 @@ BROKEN = "broken"
 START = "0" * 64
 """What stands for the hash before the first entry."""
 LONGEST = 1 << 16
-"""Bytes of an entry, at most."""
+"""Bytes that are read at once to find the last entry, which is shorter."""
+LETTERS, NAMES = 400, 100
+"""Letters of a text and texts of a list that stand in an entry, at most: others write them too, and may write much."""
+PATIENCE = 10.0
+"""Seconds to wait for another process that writes to the same trail."""
 _HEAD = re.compile(r"^(\d+):([0-9a-f]{64})$")
 _OWN = {"n", "at", "who", "event", "before", "hash"}
 
@@ -69,33 +74,61 @@ class Trail:
     def add(self, event: str, **facts: str | int | list[str]) -> None:
         """Append an entry, on the disk when this returns; several processes may do so.
 
-        Raises TrailError where that cannot be. Where entries are missing that the head counts, or the last one was only
-        begun, an entry in front says so.
+        Long texts and lists are cut, and what cannot be printed becomes a space. Raises TrailError where that cannot
+        be. Where entries are missing that the head counts, or the last one was only begun, an entry in front says so.
         """
         if not _OWN.isdisjoint(facts):
             raise ValueError(f"facts of an entry have names of its own: {sorted(_OWN & facts.keys())}")
+        told = {name: printed(value) for name, value in facts.items()}
+        with self._opened() as file:
+            lost, before = _resumed(file, self.path)
+            if lost:
+                before = self._append(file, before, BROKEN, {"lost": lost})
+            before = self._append(file, before, event, told)
+            head = head_of(self.path)
+            atomic.write(head, f"{before}\n".encode())
+            head.chmod(0o600)
+
+    def ready(self) -> None:
+        """Raise TrailError where nothing could be added now, as far as that can be told before."""
+        with self._opened() as file:
+            file.seek(0, os.SEEK_END)
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
         try:
             with _locked(self.path) as file:
-                lost, before = _resumed(file, self.path)
-                if lost:
-                    before = self._append(file, before, BROKEN, {"lost": lost})
-                before = self._append(file, before, event, dict(facts))
-                atomic.write(head_of(self.path), f"{before}\n".encode())
-        except (OSError, ValueError) as error:
-            raise TrailError(f"the trail {self.path} cannot be kept: {error}") from error
+                yield file
+        except Exception as error:
+            text = f"the trail {self.path} cannot be kept: {error}"
+            raise TrailError(text, public="the trail cannot be kept") from error
 
     def _append(self, file: IO[bytes], before: Head, event: str, facts: dict[str, Any]) -> Head:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        entry = {"n": before.number + 1, "at": now, "who": self.who, "event": event, **facts, "before": before.hash}
+        who = printed(self.who)
+        entry = {"n": before.number + 1, "at": now, "who": who, "event": event, **facts, "before": before.hash}
         digest = digest_of(entry)
         line = json.dumps(entry | {"hash": digest}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        if len(line) > LONGEST:
-            raise ValueError(f"an entry of {len(line)} bytes; {LONGEST} are the most")
         file.seek(0, os.SEEK_END)
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
         return Head(before.number + 1, digest)
+
+
+def printed(value: Any) -> Any:
+    """A fact as it stands in an entry: another machine may have written it, to look like something else."""
+    if isinstance(value, list):
+        rest = [f"and {len(value) - NAMES} more, SHA-256 {_hash(value)}"] if len(value) > NAMES else []
+        return [printed(str(one)) for one in value[:NAMES]] + rest
+    if not isinstance(value, str):
+        return value
+    text = "".join(letter if letter.isprintable() else " " for letter in value[: 4 * LETTERS])
+    return text if len(text) <= LETTERS else f"{text[:LETTERS]}..."
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def head_of(path: Path) -> Path:
@@ -106,14 +139,22 @@ def head_of(path: Path) -> Path:
 def digest_of(entry: dict[str, Any]) -> str:
     """The hash of an entry, which is over all else that it has."""
     told = {key: value for key, value in entry.items() if key != "hash"}
-    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return _hash(told)
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[bytes]]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + PATIENCE
     with os.fdopen(descriptor, "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # and let go as the file is closed
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # and let go as the file is closed
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
         yield file
 
 
@@ -128,23 +169,25 @@ def _resumed(file: IO[bytes], path: Path) -> tuple[str, Head]:
     if line:
         entry = _entry(line)
         if entry is None:
-            return "the last entry, which cannot be read", known
+            return "the last entry, which cannot be read", known or Head()
         last = Head(int(entry["n"]), str(entry["hash"]))
     if torn:
         return "an entry that was begun, and not completed", last
+    if known is None:
+        return "the head, which cannot be read", last
     if known.number > last.number or (known.number == last.number and known.hash != last.hash):
         return f"entries up to {known}; the file ends at {last}", last
     return "", last
 
 
-def _known(path: Path) -> Head:
-    """The head beside a trail; that of an empty one where there is none."""
+def _known(path: Path) -> Head | None:
+    """The head beside a trail; that of an empty one where there is no file, and None where it cannot be read."""
     try:
         return Head.parse(head_of(path).read_text(encoding="ascii"))
     except FileNotFoundError:
         return Head()
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"the head {head_of(path)} is damaged: it is no text") from error
+    except (ConfigurationError, UnicodeDecodeError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -193,19 +236,24 @@ def verify(path: Path, noted: Head | None = None) -> Verified:
 def _entry(line: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return entry if isinstance(entry, dict) and entry.keys() >= _OWN and isinstance(entry["at"], str) else None
+    if not isinstance(entry, dict) or not entry.keys() >= _OWN or type(entry["n"]) is not int:
+        return None
+    return entry if all(isinstance(entry[key], str) for key in _OWN - {"n"}) else None
 
 
 def _missing(path: Path, heads: list[Head], noted: Head | None) -> Iterator[str]:
     """What the heads say that should be there, and is not."""
-    for whose, head in (("the head beside it", _known(path)), ("the head that was noted", noted)):
+    known = _known(path)
+    if known is None:
+        yield "the head beside it cannot be read"
+    for whose, head in (("the head beside it", known), ("the head that was noted", noted)):
         if head is None or head in heads:
             continue
         if head.number >= len(heads):
             yield f"{whose} counts {head.number} entries, and {len(heads) - 1} are there: the end was cut off"
         else:
             yield f"{whose} has another entry {head.number}: the trail was rewritten"
-    if len(heads) - 1 > _known(path).number + 1:
-        yield f"the head beside it counts {_known(path).number} entries, and {len(heads) - 1} are there"
+    if known is not None and len(heads) - 1 > known.number + 1:
+        yield f"the head beside it counts {known.number} entries, and {len(heads) - 1} are there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -15,7 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedsec import atomic, trail
+from fedsec.cli import log
 from fedsec.errors import ConfigurationError
+from fedsec.flower import round_trail
+from fedsec.flower.verdict import Round
 from fedsec.trail import BROKEN, Head, Trail, TrailError, digest_of, head_of, verify
 
 ENTRIES = 6
@@ -179,8 +183,72 @@ def test_what_cannot_be_a_trail_is_refused(tmp_path: Path) -> None:
         Head.parse("17")
     with pytest.raises(ValueError, match="names of its own"):
         Trail(tmp_path / "t", "H").add("answered", n=4)
-    with pytest.raises(TrailError, match="bytes; 65536 are the most"):
-        Trail(tmp_path / "t", "H").add("answered", reason="x" * (1 << 17))
     with pytest.raises(TrailError, match="cannot be kept"):
         Trail(tmp_path / "no folder" / "t", "H").add("answered")
-    assert verify(tmp_path / "t").entries == ()
+    assert not (tmp_path / "t").exists()
+
+
+def test_what_others_write_is_cut_and_looks_like_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    forged = "x\n2026-11-29T17:00:00.000Z  H0  approved: agreement deadbeef\x1b[2J\u202e"
+    Trail(path, "H0").add(
+        "refused", stage=forged, reason="\x7f" * 100_000, hospitals=[f"party {n}" for n in range(6000)]
+    )
+    (entry,) = verify(path).entries
+    assert len(path.read_bytes()) < 5000 and entry["reason"].endswith("...") and len(entry["hospitals"]) == 101
+    assert entry["hospitals"][-1].startswith("and 5900 more, SHA-256 ")
+    assert entry["stage"].isprintable() and log.line(entry).isprintable() and "\n" not in log.line(entry)
+    raw = json.loads(path.read_text()) | {"stage": forged, "who": "a\nb"}
+    assert log.line(raw).isprintable(), "whoever wrote it into the file"
+
+
+@pytest.mark.parametrize("head", [b"\xff\xfe", b"", b"hello", b"6:short"])
+def test_a_damaged_head_is_told_and_stops_nobody(tmp_path: Path, head: bytes) -> None:
+    path = written(tmp_path, 2)
+    head_of(path).write_bytes(head)
+    assert verify(path).problems == ("the head beside it cannot be read",)
+    Trail(path, "H").add("answered")
+    found = verify(path)
+    assert [one["event"] for one in found.entries[2:]] == [BROKEN, "answered"] and found.head.number == 4
+    assert found.problems == ("before entry 3 there was lost: the head, which cannot be read",)
+    assert head_of(path).stat().st_mode & 0o777 == 0o600
+
+
+ODD = ('{"n":null}', '{"n":Infinity}', "[" * 20_000, '{"n":3,"at":1,"who":"","event":"","before":"","hash":""}')
+
+
+@pytest.mark.parametrize("last", ODD)
+def test_a_last_line_that_is_no_entry_stops_nobody(tmp_path: Path, last: str) -> None:
+    path = written(tmp_path, 2)
+    path.write_bytes(path.read_bytes() + last.encode() + b"\n")
+    Trail(path, "H").add("answered")
+    assert verify(path).problems and lines(path)[-1].count(b"answered") == 1
+
+
+def test_who_cannot_have_the_trail_is_told_in_time_and_tells_no_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, 1)
+    monkeypatch.setattr(trail, "PATIENCE", 0.0)
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for attempt in (Trail(path, "H").ready, lambda: Trail(path, "H").add("answered")):
+            with pytest.raises(TrailError) as told:
+                attempt()
+            assert told.value.public_text == "the trail cannot be kept"
+    Trail(path, "H").ready()
+    assert len(verify(path).entries) == 1
+
+
+def test_a_round_of_any_text_and_size_is_noted(tmp_path: Path) -> None:
+    kept = round_trail.of_option(tmp_path / "server.trail")
+    assert kept is not None
+    incidents = (("Enrol", 3, "m" * 70_000), ("input", 4, "a simulated hospital's own"))
+    round_trail.note(kept, Round(1, "train", 5, failure="f" * 70_000, incidents=incidents), {}, None)
+    round_trail.note(kept, Round(2, "train", 6000, 6000, tuple(range(1, 6001)), sum_hash="ab" * 32), {}, None)
+    found = verify(kept.path)
+    assert [one["event"] for one in found.entries] == ["not answered", "void", "released"] and not found.problems
+    assert found.entries[0]["hospital"] == "party 3" and found.entries[2]["sum"] == "ab" * 32
+    for wrong in ("", 7):
+        with pytest.raises(ConfigurationError, match="trail"):
+            round_trail.of_option(wrong)  # type: ignore[arg-type]

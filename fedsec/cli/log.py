@@ -91,7 +91,8 @@ def verify(
 def line(entry: dict[str, Any]) -> str:
     """An entry to read: time, who, what, and the rest; of a hash its first digits."""
     facts = [f"{key} {_text(value)}" for key, value in entry.items() if key not in LEFT_OUT]
-    return f"{entry['at']}  {entry['who']}  {entry['event']}{': ' if facts else ''}{', '.join(facts)}"
+    text = f"{entry['at']}  {entry['who']}  {entry['event']}{': ' if facts else ''}{', '.join(facts)}"
+    return "".join(letter if letter.isprintable() else " " for letter in text)  # whoever wrote it into the file
 
 
 def _text(value: Any) -> str:

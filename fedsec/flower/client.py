@@ -24,7 +24,7 @@ from fedsec.agreement.agreement_file import Agreement
 from fedsec.encoding.ladder import Plan
 from fedsec.encoding.layout import Layout
 from fedsec.encoding.mean_spec import MeanSpec
-from fedsec.errors import ConfigurationError, FedsecError, PolicyError, Stale
+from fedsec.errors import AuthenticationError, ConfigurationError, FedsecError, PolicyError, Stale
 from fedsec.flower import app_reply, bundle, mod_order
 from fedsec.flower.records import NOTE, RECORD
 from fedsec.flower.simulation import in_simulation
@@ -66,11 +66,14 @@ def secure_aggregation(message: Message, context: Context, call_next: ClientAppC
             log(WARNING, traceback.format_exc())
         refusal = Refusal.of(error, whole=_simulated(context))
         if trail is not None and not isinstance(error, TrailError):
-            _refused(trail, request, Refusal.of(error).reason)
+            _refused(trail, context, None if isinstance(error, AuthenticationError) else request, error)
         reply = Message(Error(ErrorCode.MOD_FAILED_PRECONDITION, refusal.reason), reply_to=message)
     if time.monotonic() - started > message.metadata.ttl:
         # Returning would let a state from before the timeout overwrite a newer one.
-        raise Stale(f"the phase closed after {message.metadata.ttl:.0f} s, before this party had finished")
+        late = Stale(f"the phase closed after {message.metadata.ttl:.0f} s, before this party had finished")
+        if trail is not None:
+            _refused(trail, context, request, late)
+        raise late
     return reply
 
 
@@ -86,6 +89,8 @@ def _respond(message: Message, context: Context, call_next: ClientAppCallable, t
 
     asked, notes = app_reply.Asked(message, context, call_next), dict[str, str]()
     agreement = party.policy.agreement
+    if trail is not None:
+        trail.ready()  # before rows are read
     if agreement is not None:
         admission.admit_configuration(agreement, context.run_config)
 
@@ -125,17 +130,25 @@ def _trail(context: Context) -> Trail | None:
     journal, path = (str(config.get(key, "")) for key in ("fedsec-journal", "fedsec-trail"))
     if not (journal or path):
         return None
-    named = _named(str(config.get("fedsec-agreement", "")), str(config.get("fedsec-identity", "")))
-    return Trail(Path(path or f"{journal}.trail"), named)
+    return Trail(Path(path or f"{journal}.trail"), _named(context))
 
 
-@functools.lru_cache(maxsize=8)
-def _named(agreement: str, identity: str) -> str:
-    """What the agreement calls the hospital with this identity; `hospital` where it names none."""
+def _named(context: Context) -> str:
+    """What the agreement calls this hospital; `hospital` where it names none."""
+    agreement, identity = _agreed(context), str(context.node_config.get("fedsec-identity", ""))
     try:
-        return agreement_file.read(Path(agreement)).name_of(read_identity(Path(identity)).public) or "hospital"
+        return (agreement and agreement.name_of(read_identity(Path(identity)).public)) or "hospital"
     except FedsecError:
         return "hospital"
+
+
+def _agreed(context: Context) -> Agreement | None:
+    """The agreement that is configured here; None without one, and where it cannot be read."""
+    path = str(context.node_config.get("fedsec-agreement", ""))
+    try:
+        return _agreement(Path(path)) if path else None
+    except FedsecError:
+        return None
 
 
 def _asked(request: bytes) -> dict[str, str | int]:
@@ -156,15 +169,18 @@ def _under(agreement: Agreement | None) -> dict[str, str]:
     return {} if agreement is None else {"agreement": agreement.hash.hex()}
 
 
-def _refused(trail: Trail, request: bytes | None, reason: str) -> None:
-    """Note what was not answered and why, in the words that leave the hospital; where that fails, its log says so."""
+def _refused(trail: Trail, context: Context, request: bytes | None, error: Exception) -> None:
+    """Note what was not answered and why, in the words that leave the hospital; where that fails, its log says so.
+
+    request: None where nobody signed what it says it is about.
+    """
     asked: dict[str, str | int] = {}
     with suppress(FedsecError):
         asked = {} if request is None else _asked(request)
     try:
-        trail.add("refused", **asked, reason=reason)
-    except TrailError as error:
-        log(WARNING, "secure aggregation: %s", error)
+        trail.add("refused", **asked, reason=Refusal.of(error).reason, **_under(_agreed(context)))
+    except TrailError as failed:
+        log(WARNING, "secure aggregation: %s", failed)
 
 
 def _simulated(context: Context) -> bool:
@@ -234,11 +250,11 @@ def _agreement(path: Path) -> Agreement:
         raise ConfigurationError(
             f"the agreement {path} cannot be read: {error.strerror}", public="the agreement cannot be read"
         ) from error
-    return _read_agreement(path, about.st_mtime_ns, about.st_size)
+    return _read_agreement(path, about.st_ino, about.st_ctime_ns, about.st_mtime_ns, about.st_size)
 
 
 @functools.lru_cache(maxsize=4)
-def _read_agreement(path: Path, changed: int, size: int) -> Agreement:
+def _read_agreement(path: Path, file: int, changed: int, written: int, size: int) -> Agreement:
     """The file at this path as it was last changed: read once for all messages."""
     return agreement_file.read(path)
 

@@ -11,11 +11,13 @@ import pytest
 from flwr.app import Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg
 
+from fedsec.errors import RunFailed
 from fedsec.flower import SecureAggregation
 from fedsec.flower.records import from_numpy
 from fedsec.flower.server import RunSessions
 from fedsec.flower.simulation import simulating
 from fedsec.party import identity
+from fedsec.primitives.signing import SigningKey
 from fedsec.trail import verify
 from tests.flower.process_grid import ProcessGrid, pinned
 
@@ -68,6 +70,7 @@ def test_each_hospital_has_what_it_answered_under_which_agreement(deployed: Path
     refused = verify(deployed / "4.journal.trail").entries
     assert refused and {one["event"] for one in refused} == {"refused"} and {one["who"] for one in refused} == {"H4"}
     assert all("PolicyError" in one["reason"] and one["phase"].startswith("fedsec.enrol/") for one in refused)
+    assert len({one["agreement"] for one in refused}) == 1
 
 
 def test_the_server_has_what_was_released_over_whom_and_who_did_not_answer(deployed: Path) -> None:
@@ -126,3 +129,23 @@ def test_the_commands_show_and_verify_it(deployed: Path, fed: Any, tmp_path: Pat
     code, out, _ = fed("log", "verify", str(copied), "--head", head)
     assert code == 1 and "Problem: the head that was noted counts" in out
     assert json.loads(fed("log", "show", kept, "--json")[1])["problems"] == []
+
+
+def test_a_damaged_trail_keeps_no_hospital_from_answering_and_a_stranger_s_words_out(tmp_path: Path) -> None:
+    grid, agreement, server = pinned(tmp_path, app, 5, rehearsal=rehearsed, changes={"cohort": "sampled"})
+    (tmp_path / "0.journal.trail.head").write_bytes(b"\xff")
+    (tmp_path / "1.journal.trail").write_text('{"n":null}\n')
+    stranger = SigningKey(bytes(range(1, 33)))
+    names = (FedAvg(fraction_evaluate=0.0, min_train_nodes=4, min_available_nodes=4), "secagg")
+    with pytest.raises(RunFailed):
+        SecureAggregation(*names, identity=stranger, sessions=RunSessions(), **FIXED).start(
+            grid, from_numpy(MODEL), num_rounds=1
+        )
+    entries = verify(tmp_path / "2.journal.trail").entries
+    assert entries and all("AuthenticationError" in one["reason"] and "phase" not in one for one in entries), entries
+    secure = SecureAggregation(names[0], agreement=agreement, identity=server, sessions=RunSessions())
+    secure.start(grid, from_numpy(MODEL), num_rounds=1)
+    assert secure.rounds[0].included == 5
+    for number in (0, 1):
+        assert "cannot be read" in str(verify(tmp_path / f"{number}.journal.trail").problems) or number == 1
+        assert b"answered" in (tmp_path / f"{number}.journal.trail").read_bytes()
