@@ -37,6 +37,7 @@ from fedsec.learning.local_training import client_update
 from fedsec.party.identity import write_identity
 from fedsec.report.run_document import load_table_one
 from fedsec.simulations.run import rehearsal, study
+from fedsec.trail import verify
 from tests.flower.process_grid import ProcessGrid, pinned
 
 FIRST = 2**63 + 11
@@ -177,7 +178,11 @@ def test_a_deployment_trains_the_model_of_plain_fedavg(
         "preparation.json",
         "progress.jsonl",
         "table-one.json",
+        "trail.jsonl",
+        "trail.jsonl.head",
     }
+    trail = verify(tmp_path / "out" / "trail.jsonl")
+    assert [one["event"] for one in trail.entries] == ["released"] * 5 and not trail.problems
     stated = Statement.model_validate_json((tmp_path / "out" / "disclosure.json").read_bytes())
     assert (stated.identities, stated.cohort, stated.sums) == ("pinned", hospitals, 5) and len(stated.agreement) == 64
     events = [json.loads(line) for line in (tmp_path / "out" / "progress.jsonl").read_text().splitlines()]
