@@ -54,11 +54,11 @@ def sums(document: dict[str, Any]) -> list[str]:
 @pytest.mark.usefixtures("one_worker")
 def test_a_run_under_flower_and_one_in_one_process_give_the_same_bits(fed: Any, tmp_path: Path) -> None:
     """Under Flower by a strategy from a file, here by a built-in one: all strategies sum the same integers."""
-    plug_in = tmp_path / "elsewhere" / "my_masks.py"
+    plug_in = tmp_path / "elsewhere" / "their_masks.py"
     plug_in.parent.mkdir()
     shutil.copy(EXAMPLE, plug_in)
     mine = result(fed, tmp_path / "mine", "--strategy", str(plug_in))
-    assert mine["configuration"]["strategy"] == "my_masks"
+    assert mine["configuration"]["strategy"] == "their_masks"
     check_files(tmp_path / "mine", mine)
     local = result(fed, tmp_path / "local", "--strategy", "shamir", "--engine", "local")
     assert sums(local) == sums(mine)

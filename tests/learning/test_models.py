@@ -160,7 +160,7 @@ def test_metrics_aggregate_by_weighted_mean(sizes: list[int], model: Model) -> N
     parts = [model.evaluate(parameters, *pair) for pair in pairs]
     whole = model.evaluate(parameters, features, target)
     for name, value in whole.items():
-        assert np.average([part[name] for part in parts], weights=sizes) == pytest.approx(value, abs=1e-12)
+        assert np.average([part[name] for part in parts], weights=sizes) == pytest.approx(value, rel=1e-12, abs=1e-12)
 
 
 def test_classification_metrics_by_hand() -> None:
