@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,6 @@ Parameters = dict[str, NDArray[np.float64]]
 
 COUNTS = Binary.counts
 """The metrics of a classification that count rows, as shares of all rows."""
-LEARNING_RATES: Mapping[Task, float] = {task: outcome.rate for task, outcome in OUTCOMES.items()}
-"""Default step sizes, for batches of 16."""
 
 
 def local_rng(seed: int, round: int, hospital: int) -> np.random.Generator:
@@ -332,12 +330,3 @@ def _extra(name: str) -> type[Model]:
         raise ConfigurationError(f"model {name!r} needs {extra}, which is not installed: pip install 'fedsec[{extra}]'")
     found: type[Model] = getattr(importlib.import_module(module), kind)
     return found
-
-
-def quality(task: Task, means: Mapping[str, Any], target_scale: float = 1.0, outputs: int = 1) -> dict[str, float]:
-    """Figures to read, from means per example as `Model.evaluate` gives them, of one hospital or averaged over many.
-
-    As `Outcome.quality` has them: of a classification loss, accuracy, sensitivity and specificity, of a regression rmse
-    in the target's original units, given target_scale, and r2 against the mean of the same rows.
-    """
-    return outcomes.of(task, outputs).quality(means, target_scale)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from fedsec.data.bundled import Floats, load, split
 from fedsec.data.label import Task
 from fedsec.errors import ConfigurationError, DataError
-from fedsec.learning.models import LEARNING_RATES, MODELS, Model, Parameters, build, local_rng, quality
+from fedsec.learning import outcomes
+from fedsec.learning.models import MODELS, Model, Parameters, build, local_rng
 from tests.tiers import examples
 
 OUTPUTS = {"multiclass": 3, "survival": 5}
@@ -174,7 +175,7 @@ def test_classification_metrics_by_hand() -> None:
     chance = model.predict(parameters, features)
     by_hand = -np.mean(target * np.log(chance) + (1.0 - target) * np.log(1.0 - chance))
     assert means["loss"] == pytest.approx(by_hand)
-    figures = quality("classification", means)
+    figures = outcomes.of("classification").quality(means)
     assert (figures["sensitivity"], figures["specificity"]) == pytest.approx((0.5, 2 / 3))
 
 
@@ -186,16 +187,18 @@ def test_regression_quality_against_scikit_learn() -> None:
     exact = LinearRegression().fit(train.features, train.target)
     parameters = {"weights": exact.coef_, "bias": np.array([exact.intercept_])}
     means = build("linear", "regression").evaluate(parameters, test.features, test.target)
-    figures = quality("regression", means, test.target_scale)
+    figures = outcomes.of("regression").quality(means, test.target_scale)
     errors = (exact.predict(test.features) - test.target) * test.target_scale
     assert figures["r2"] == pytest.approx(exact.score(test.features, test.target))
     assert figures["rmse"] == pytest.approx(math.sqrt(np.square(errors).mean()))
 
 
 def test_quality_of_nothing_is_nan() -> None:
-    figures = quality("classification", {"loss": 0.1, "accuracy": 1.0, "tp": 0.0, "fn": 0.0, "tn": 1.0, "fp": 0.0})
+    figures = outcomes.of("classification").quality(
+        {"loss": 0.1, "accuracy": 1.0, "tp": 0.0, "fn": 0.0, "tn": 1.0, "fp": 0.0}
+    )
     assert math.isnan(figures["sensitivity"]) and figures["specificity"] == 1.0
-    flat = quality("regression", {"loss": -1e-9, "target_mean": 1.0, "target_square": 1.0})
+    flat = outcomes.of("regression").quality({"loss": -1e-9, "target_mean": 1.0, "target_square": 1.0})
     assert flat["rmse"] == 0.0 and math.isnan(flat["r2"])
 
 
@@ -221,7 +224,7 @@ def test_log_loss_is_stable_far_out() -> None:
 def test_auto(task: Task, name: str) -> None:
     outputs = OUTPUTS.get(task, 1)
     assert build("auto", task, outputs) == build(name, task, outputs)
-    assert task in LEARNING_RATES
+    assert task in outcomes.OUTCOMES
 
 
 @pytest.mark.parametrize(("task", "outputs"), [("classification", 2), ("count", 0), ("multiclass", 1), ("survival", 0)])

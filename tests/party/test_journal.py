@@ -167,6 +167,16 @@ def test_of_processes_that_claim_at_once_one_wins(tmp_path: Path, made: bool) ->
     assert [file.name for file in tmp_path.iterdir()] == ["journal"]
 
 
+def killed(what: Any, *given: Any) -> None:
+    """Do this in a process of its own, which is killed once it tells that it has come as far as it goes."""
+    told = SPAWN.Event()
+    process = SPAWN.Process(target=what, args=(*given, told))
+    process.start()
+    assert told.wait(3600) and process.pid
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
 def dies(path: Path, committed: bool, told: Any) -> None:
     """Is killed inside a claim, or right after one."""
 
@@ -186,12 +196,7 @@ def dies(path: Path, committed: bool, told: Any) -> None:
 def test_a_killed_process_leaves_a_claim_or_none(journal: Journal, committed: bool) -> None:
     """What was claimed is burnt, for its answer may have been sent; what was not leaves no lock behind."""
     enter(journal, 4, 0)
-    told = SPAWN.Event()
-    process = SPAWN.Process(target=dies, args=(journal.path, committed, told))
-    process.start()
-    assert told.wait(3600) and process.pid
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    killed(dies, journal.path, committed)
     if committed:
         with pytest.raises(OutOfPhase):
             enter(journal, 5, 0)
@@ -225,12 +230,7 @@ def dies_counting(path: Path, answered: bool, told: Any) -> None:
 def test_a_killed_process_counts_a_sum_exactly_where_it_claims_its_phase(journal: Journal, answered: bool) -> None:
     """Both are one commit: no crash leaves a phase to answer whose sum was counted, nor a sum to give uncounted."""
     enter(journal, 4, 0)
-    told = SPAWN.Event()
-    process = SPAWN.Process(target=dies_counting, args=(journal.path, answered, told))
-    process.start()
-    assert told.wait(300) and process.pid
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    killed(dies_counting, journal.path, answered)
     assert journal.answered(ME, ONE.agreement) == ({"train": 1} if answered else {})
     if answered:
         with pytest.raises(OutOfPhase):

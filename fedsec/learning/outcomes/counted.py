@@ -28,7 +28,7 @@ def _xlogx(target: Floats) -> Floats:
 
 
 def _deviance(score: Floats, target: Floats) -> Floats:
-    """2 (y log(y / mu) - (y - mu)), which is 0 where a row is foretold."""
+    """2 (y log(y / mu) - (y - mu)), which is 0 where a row is predicted exactly."""
     return 2.0 * (_xlogx(target) - target * score - target + _expected(score))
 
 

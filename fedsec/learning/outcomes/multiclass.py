@@ -12,7 +12,7 @@ import numpy as np
 from fedsec.data.bundled import Floats
 from fedsec.data.label import Task
 from fedsec.learning import auc
-from fedsec.learning.outcomes.outcome import Outcome, share
+from fedsec.learning.outcomes.outcome import Outcome, log_sum, share
 
 CONFUSION = "rows.confusion"
 """Rows by true and by predicted class, the true class the slower index."""
@@ -30,7 +30,7 @@ class Multiclass(Outcome):
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = dict.fromkeys((CONFUSION, OF_CLASS, OF_OTHERS), (0.0, 1.0))
 
     def loss(self, score: Floats, target: Floats) -> Floats:
-        return _log_sum(score) - _own(score, target)
+        return log_sum(score) - _own(score, target)
 
     def slope(self, score: Floats, target: Floats) -> Floats:
         found = self.predict(score)
@@ -38,7 +38,7 @@ class Multiclass(Outcome):
         return found
 
     def predict(self, score: Floats) -> Floats:
-        found: Floats = np.exp(score - _log_sum(score)[:, None])
+        found: Floats = np.exp(score - log_sum(score)[:, None])
         return found
 
     def compared(self, score: Floats, target: Floats, counts: Floats | None = None) -> Any:
@@ -89,19 +89,13 @@ class Multiclass(Outcome):
         return np.reshape(np.clip(np.asarray(means[CONFUSION], np.float64), 0.0, None), (self.outputs, self.outputs))
 
 
-def _log_sum(score: Floats) -> Floats:
-    most = score.max(axis=1)
-    found: Floats = most + np.log(np.exp(score - most[:, None]).sum(axis=1))
-    return found
-
-
 def _own(score: Floats, target: Floats) -> Floats:
     return score[np.arange(len(target)), target.astype(np.int64)]
 
 
 def _log_odds(score: Floats) -> Floats:
     """float64[rows, classes]: the log-odds of each class against all others."""
-    columns = [score[:, place] - _log_sum(np.delete(score, place, axis=1)) for place in range(score.shape[1])]
+    columns = [score[:, place] - log_sum(np.delete(score, place, axis=1)) for place in range(score.shape[1])]
     return np.column_stack(columns)
 
 

@@ -73,6 +73,12 @@ def share(part: float, whole: float) -> float:
     return part / whole if whole > 0.0 else math.nan
 
 
+def log_sum(score: Floats) -> Floats:
+    """float64[rows]: the logarithm of the sum of e to the power of each row's scores, which does not overflow."""
+    most = score.max(axis=1)
+    return np.asarray(most + np.log(np.exp(score - most[:, None]).sum(axis=1)))
+
+
 def logistic(score: Floats) -> Floats:
     """The logistic function, by way of tanh, which does not overflow."""
     return 0.5 * (1.0 + np.tanh(0.5 * score))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedsec.data.bundled import Floats
 from fedsec.data.label import Task
-from fedsec.learning.outcomes.outcome import STEEPEST, Outcome, share
+from fedsec.learning.outcomes.outcome import STEEPEST, Outcome, log_sum, share
 
 EVENTS, CENSORED = "risks.event", "risks.censored"
 """Rows that have the event, and that do not, by interval and by predicted risk, the interval the slower index."""
@@ -118,6 +118,4 @@ class Survival(Outcome):
 
 def risk(score: Floats) -> Floats:
     """float64[rows]: the log of the mean hazard of an interval."""
-    most = score.max(axis=1)
-    found: Floats = most + np.log(np.exp(score - most[:, None]).mean(axis=1))
-    return found
+    return log_sum(score) - math.log(score.shape[1])

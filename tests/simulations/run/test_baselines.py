@@ -11,8 +11,9 @@ from sklearn.metrics import roc_auc_score
 
 from fedsec.data.bundled import Dataset, load, split
 from fedsec.errors import ConfigurationError
+from fedsec.learning import outcomes
 from fedsec.learning.local_training import Training, client_evaluate, client_update
-from fedsec.learning.models import Parameters, build, local_rng, quality
+from fedsec.learning.models import Parameters, build, local_rng
 from fedsec.simulations.run.baselines import alone, fedavg, pooled
 from fedsec.simulations.run.partitions import PARTITIONINGS, Partitioning, Rows, partition
 
@@ -62,7 +63,7 @@ def test_fedavg_by_hand(parts_of: tuple[Dataset, Dataset], name: str) -> None:
     found, history = fedavg(training, train, parts, test)
     assert_same(found, parameters)
     means = client_evaluate(training, found, test.features, test.target)
-    expected = quality(train.task, means, test.target_scale)
+    expected = outcomes.of(train.task).quality(means, test.target_scale)
     if train.task == "classification":
         expected["auc"] = roc_auc_score(test.target, training.model.score(found, test.features))
     assert history[-1] == pytest.approx(expected, abs=1e-12)
